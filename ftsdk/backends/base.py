@@ -1,0 +1,127 @@
+"""The backend protocol: where a job runs. Narrow on purpose; `Job` does the waiting, once, for all backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from ftsdk.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from ftsdk.facts import Facts
+    from ftsdk.plan import Plan
+    from ftsdk.spec import JobSpec
+    from ftsdk.store import Store
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def terminal(self) -> bool:
+        """True when nothing more will happen by itself."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """What one poll of the platform said."""
+
+    name: str
+    """The job's logical name (the last part of its URI)."""
+    state: JobState
+    reason: str = ""
+    """One of `contract.REASONS`, or empty."""
+    message: str = ""
+    """One sentence on how it ended, with a hint."""
+    attempt: int = 1
+    created_at: float | None = None
+    """Seconds since the epoch."""
+    ended_at: float | None = None
+    """Seconds since the epoch."""
+    exit_code: int | None = None
+    native: dict[str, Any] = field(default_factory=dict)
+    """The platform's own words, for people who know it."""
+
+
+class LogLine(NamedTuple):
+    """One line of a job's output, without its stamp."""
+
+    text: str
+    cursor: str
+    """Opaque; given back as `after=` it resumes exactly behind this line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do, as data: one check, one wording, one table in the docs."""
+
+    multi_node: bool = False
+    spot: bool = False
+    accelerators: bool = True
+    memory_limit: bool = False
+    secrets: bool = True
+    remote_output: bool = False
+    """`output` may be (or must be) an address such as s3://."""
+    image: bool = False
+    """The job runs in a container image."""
+
+
+class Backend(Protocol):
+    """What a backend implements. It never waits, retries, prints, sleeps or uploads."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    options_model: ClassVar[type[BaseModel]]
+
+    def plan(self, spec: JobSpec, facts: Facts) -> Plan:
+        """The exact native request. Pure: reads no file, network, clock or environment."""
+
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+        """Start the plan's attempt; return the native id. The only call that creates anything.
+
+        An attempt that was already claimed by somebody else is not started twice: its native id is returned.
+        """
+
+    def describe(self, job_id: str) -> JobInfo:
+        """One poll. Raises JobNotFoundError if there is no such job."""
+
+    def list(self) -> Iterator[JobInfo]:
+        """Jobs that ftsdk started here, newest first."""
+
+    def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines from the start (or after the cursor) to now, or with `follow` until the job ends."""
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the job to stop; returns at once. Does nothing to a job that has ended."""
+
+    def artifacts(self, job_id: str) -> Store:
+        """The job's durable folder: `model/`, `checkpoints/`, `logs/`. Downloads nothing."""
+
+
+def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
+    """Refuse, in one wording, what the backend cannot do. Raises UnsupportedError."""
+    asked = {
+        "multi_node": (spec.resources.num_nodes > 1, "resources.num_nodes > 1", "use one node with more accelerators"),
+        "spot": (spec.resources.spot, "resources.spot", "leave spot out"),
+        "accelerators": (spec.resources.accelerator is not None, "resources.accelerator", "leave accelerator out"),
+        "memory_limit": (spec.resources.memory_gb is not None, "resources.memory_gb", "leave memory_gb out"),
+        "secrets": (bool(spec.secrets), "secrets", "leave secrets out"),
+        "remote_output": ("://" in (spec.output or ""), f"output {spec.output!r}", "give a folder"),
+    }
+    for capability, (wanted, what, instead) in asked.items():
+        if wanted and not getattr(capabilities, capability):
+            raise UnsupportedError(
+                f"The {backend} backend cannot do {what}: {instead}, or choose a backend that can "
+                f"(`ftsdk backends` shows the table)."
+            )

@@ -1,0 +1,104 @@
+"""The one error tree. Each class owns its exit code; each message says what is wrong, where, and what to do.
+
+    FtsdkError                    1
+    ├── SpecError                 2   the description of the training is wrong
+    ├── DataError                 3   the data is wrong
+    ├── UnsupportedError          4   this backend or engine cannot do what the spec asks
+    ├── BackendError             10   the place where the job should run said no
+    │   ├── NotInstalledError    11   a program or an extra is missing
+    │   ├── AuthError            12   credentials are missing or refused
+    │   ├── QuotaError           13
+    │   ├── CapacityError        14
+    │   └── UnavailableError     15   it does not answer
+    ├── JobNotFoundError         20
+    └── JobFailedError           21   the job ended without a model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class FtsdkError(Exception):
+    """Base of every error that ftsdk raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SpecError(FtsdkError, ValueError):
+    """The spec is wrong: an unknown key, a value out of range, a file that is not there."""
+
+    exit_code = 2
+
+
+class DataError(FtsdkError, ValueError):
+    """The data cannot be read or does not fit the method."""
+
+    exit_code = 3
+
+
+class UnsupportedError(FtsdkError):
+    """The spec is valid, but this backend or engine cannot do it; the message names the alternative."""
+
+    exit_code = 4
+
+
+class BackendError(FtsdkError):
+    """The backend refused or failed."""
+
+    exit_code = 10
+
+
+class NotInstalledError(BackendError):
+    """A program, a Python package or an extra is missing."""
+
+    exit_code = 11
+
+
+class AuthError(BackendError):
+    """Credentials are missing, expired or not allowed to do this."""
+
+    exit_code = 12
+
+
+class QuotaError(BackendError):
+    """The account's quota does not allow it."""
+
+    exit_code = 13
+
+
+class CapacityError(BackendError):
+    """The hardware is not to be had right now."""
+
+    exit_code = 14
+
+
+class UnavailableError(BackendError):
+    """The service does not answer."""
+
+    exit_code = 15
+
+
+class JobNotFoundError(FtsdkError, LookupError):
+    """No such job where the URI points to."""
+
+    exit_code = 20
+
+
+class JobFailedError(FtsdkError):
+    """The job ended without a model."""
+
+    exit_code = 21
+
+    def __init__(self, message: str, *, reason: str = "error", hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.reason = reason
+        self.hint = hint
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known name, or an empty string."""
+    close = get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

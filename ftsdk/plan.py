@@ -1,0 +1,92 @@
+"""A Plan: everything that a submit would do, as data. It can be printed, compared, reviewed and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ftsdk import contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A local file or folder that must be at `target` before the job starts."""
+
+    source: str
+    target: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A copy between two remote places."""
+
+    source: str
+    target: str
+    bytes: int | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `submit` will do, to the letter. Made by `ftsdk.planning.make_plan`, a pure function."""
+
+    backend: str
+    """Registry name of the backend."""
+    uri: str
+    """Where the job will live, e.g. `local://support-bot-1a2b3c4d`."""
+    name: str
+    """The job's logical name: the spec's label and eight characters of its digest."""
+    digest: str
+    """SHA-256 over the spec and the content of its input files (hexadecimal)."""
+    request: dict[str, Any]
+    """The platform's own request, as it will be sent."""
+    document: dict[str, Any]
+    """The job document that the supervisor reads (see `ftsdk.contract`)."""
+    trainer_config: dict[str, Any]
+    """What the trainer will be given, in its own names."""
+    spec: dict[str, Any]
+    """The spec as JSON data."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The backend's options as JSON data; they hold no secret."""
+    secrets: tuple[str, ...] = ()
+    """Names only."""
+    uploads: tuple[Upload, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    estimate: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    attempt: int = 1
+
+    @property
+    def native_name(self) -> str:
+        """The platform's name of this attempt."""
+        return contract.native_name(self.name, self.attempt)
+
+    def for_attempt(self, attempt: int) -> Plan:
+        """The same plan for another attempt; the native name is the only thing that differs."""
+        old, new = self.native_name, contract.native_name(self.name, attempt)
+        return replace(self, request=_renamed(self.request, old, new), attempt=attempt)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        """Read what `to_json` wrote (tuples come back as tuples)."""
+        return cls(
+            **{
+                **data,
+                "uploads": tuple(Upload(**u) for u in data.get("uploads", ())),
+                "copies": tuple(Copy(**c) for c in data.get("copies", ())),
+                "secrets": tuple(data.get("secrets", ())),
+                "warnings": tuple(data.get("warnings", ())),
+            }
+        )
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    text = json.dumps(value)
+    return json.loads(text.replace(json.dumps(old)[1:-1], json.dumps(new)[1:-1]))

@@ -1,0 +1,28 @@
+"""WHAT to train: the spec and its parts."""
+
+from ftsdk.spec.dataset import Dataset, Format
+from ftsdk.spec.hyperparameters import Hyperparameters
+from ftsdk.spec.job import JobSpec, clean_label
+from ftsdk.spec.method import Method, Stage
+from ftsdk.spec.parts import Checkpoint, Resources, Tracking, Wandb
+from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
+
+__all__ = [
+    "Checkpoint",
+    "Dataset",
+    "Format",
+    "Freeze",
+    "Full",
+    "Hyperparameters",
+    "JobSpec",
+    "Lora",
+    "Method",
+    "Oft",
+    "QLora",
+    "Resources",
+    "Stage",
+    "Tracking",
+    "Tuning",
+    "Wandb",
+    "clean_label",
+]

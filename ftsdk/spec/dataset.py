@@ -1,0 +1,36 @@
+"""Dataset: what the model learns from."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from ftsdk.spec.base import Part
+
+Format = Literal["alpaca", "sharegpt", "openai", "preference", "kto", "text", "prompts"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+
+class Dataset(Part):
+    """Training rows and, if wanted, held-out rows. In YAML a bare path is the same as `{train: path}`."""
+
+    train: tuple[str, ...] = Field(min_length=1, strict=False)
+    """Files (JSON, JSONL, CSV, Parquet, Arrow), `hf://ORG/NAME`, `ms://ORG/NAME`, `s3://…`, `oss://…`, or names
+    registered in `directory`'s dataset_info.json."""
+    eval: tuple[str, ...] = Field(default=(), strict=False)
+    """Held-out rows, in the same forms as `train`."""
+    eval_fraction: float | None = Field(default=None, gt=0, lt=1)
+    """Share of `train` that is held out when `eval` is empty."""
+    format: Format | None = None
+    """Shape of a row; found out from the columns when left out."""
+    columns: dict[str, str] = {}
+    """Role of a column -> its name in the file, for files with other names (e.g. `{prompt: question}`)."""
+    tags: dict[str, str] = {}
+    """Names inside chat messages, as in LLaMA-Factory's dataset_info.json (`role_tag`, `user_tag`, …)."""
+    directory: str | None = None
+    """Folder with a LLaMA-Factory dataset_info.json, for registered names."""
+    max_samples: int | None = Field(default=None, ge=1)
+    """Use at most this many rows of each file."""
+    streaming: bool = False
+    """Read while training instead of before it."""

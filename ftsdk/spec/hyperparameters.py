@@ -1,0 +1,71 @@
+"""Hyperparameters: the names are LLaMA-Factory's and transformers'."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ftsdk.spec.base import Part
+
+
+class Hyperparameters(Part):
+    """What people set most, typed; every other argument of the trainer passes through by its own name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate; the default depends on the tuning (1e-4 for adapters, 1e-5 for full and freeze)."""
+    num_train_epochs: float = Field(default=3.0, gt=0)
+    """Passes over the data."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps; overrides the epochs."""
+    per_device_train_batch_size: int = Field(default=1, ge=1)
+    """Rows per device and micro-step."""
+    per_device_eval_batch_size: int | None = Field(default=None, ge=1)
+    """Rows per device in evaluation; the training's size if left out."""
+    gradient_accumulation_steps: int = Field(default=8, ge=1)
+    """Micro-steps per optimizer step. Global batch = this × per_device_train_batch_size × devices."""
+    cutoff_len: int = Field(default=2048, ge=1)
+    """Tokens of a row; what is longer is cut."""
+    lr_scheduler_type: str = "cosine"
+    """Shape of the learning rate over time (a transformers scheduler name)."""
+    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of the steps in which the learning rate rises; 0.1 if neither this nor warmup_steps is given."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps in which the learning rate rises."""
+    weight_decay: float | None = Field(default=None, ge=0)
+    """AdamW's weight decay; the trainer's default is 0."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    optim: str | None = None
+    """Optimizer (a transformers name, e.g. adamw_torch, adamw_8bit)."""
+    bf16: bool | None = None
+    """Train in bfloat16; left out: where the accelerator can, never on a CPU."""
+    fp16: bool | None = None
+    """Train in float16 with loss scaling, for cards without bfloat16."""
+    gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    packing: bool | None = None
+    """Fill each row of cutoff_len tokens with several examples."""
+    neat_packing: bool | None = None
+    """Packing in which examples do not see each other."""
+    template: str | None = None
+    """LLaMA-Factory chat template; left out: the model's own chat template."""
+    seed: int = 42
+    """Seed of weights, order and dropout."""
+    logging_steps: int = Field(default=10, ge=1)
+    """Steps between two metric lines."""
+    save_steps: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints; the same as checkpoint.every_steps."""
+    eval_strategy: Literal["no", "steps", "epoch"] | None = None
+    """When held-out rows are evaluated; left out: each epoch if there are any."""
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Steps between two evaluations with `eval_strategy: steps`."""
+    eval_on_start: bool | None = None
+    """Evaluate once before the first step."""
+
+    @property
+    def passed_through(self) -> dict[str, Any]:
+        """Arguments that are not typed here, by the trainer's own names."""
+        return dict(self.model_extra or {})

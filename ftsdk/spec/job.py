@@ -1,0 +1,95 @@
+"""JobSpec: one fine-tuning, described once. It knows nothing of clouds and does no I/O."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from ftsdk.spec.base import Part
+from ftsdk.spec.dataset import Dataset
+from ftsdk.spec.hyperparameters import Hyperparameters
+from ftsdk.spec.method import Method
+from ftsdk.spec.parts import Checkpoint, Resources, Tracking
+from ftsdk.spec.tuning import Lora, Tuning
+
+LABEL_MAX_LENGTH = 48
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class JobSpec(Part):
+    """A fine-tuning: model, method, data, hyperparameters and hardware."""
+
+    name: str = ""
+    """Label of the job; made from the model and the method if left out."""
+    model: str = Field(min_length=1)
+    """Base model: a hub id, `modelscope:ID`, a folder, `s3://…`, `oss://…`, or a finished job's model URI."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    method: Method = Method()
+    """What the training optimises, e.g. `sft` or `{stage: dpo, beta: 0.1}`."""
+    tuning: Tuning = Lora()
+    """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
+    dataset: Dataset
+    """What the model learns from."""
+    hyperparameters: Hyperparameters = Hyperparameters()
+    """How it learns."""
+    resources: Resources = Resources()
+    """What it runs on."""
+    checkpoint: Checkpoint = Checkpoint()
+    """How often the state is made safe."""
+    tracking: Tracking = Tracking()
+    """Where metrics go."""
+    secrets: tuple[str, ...] = Field(default=(), strict=False)
+    """Names of environment variables whose values the job needs, e.g. HF_TOKEN; values are never written here."""
+    env: dict[str, str] = {}
+    """Environment variables of the trainer that are no secrets."""
+    output: str | None = None
+    """Folder or address under which the job keeps its results; the backend's own place if left out."""
+    timeout_hours: float | None = Field(default=None, gt=0)
+    """Stop the job, with a checkpoint, after this many hours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        return _expanded(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _fill_label(self) -> JobSpec:
+        label = clean_label(self.name or f"{PurePosixPath(self.model).name}-{self.method.stage}")
+        object.__setattr__(self, "name", label)
+        return self
+
+    @field_validator("secrets")
+    @classmethod
+    def _names_only(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _SECRET_NAME.fullmatch(name):
+                raise ValueError("give the names of environment variables, never their values")
+        return names
+
+
+def clean_label(text: str) -> str:
+    """A label that every platform accepts: lower-case letters, digits and single hyphens."""
+    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LABEL_MAX_LENGTH].strip("-")
+    return label or "job"
+
+
+def _expanded(data: dict[str, Any]) -> dict[str, Any]:
+    """Accept the short forms that people write: a bare method, tuning, dataset path or list of files."""
+    out = dict(data)
+    if isinstance(out.get("method"), str):
+        out["method"] = {"stage": out["method"]}
+    tuning = out.get("tuning")
+    if isinstance(tuning, str):
+        out["tuning"] = {"type": tuning}
+    elif isinstance(tuning, dict) and "type" not in tuning:
+        out["tuning"] = {"type": "lora", **tuning}
+    dataset = out.get("dataset")
+    if isinstance(dataset, str | list | tuple):
+        dataset = {"train": dataset}
+    if isinstance(dataset, dict):
+        out["dataset"] = {k: (v,) if k in ("train", "eval") and isinstance(v, str) else v for k, v in dataset.items()}
+    return out

@@ -1,0 +1,70 @@
+"""The small parts of a spec: resources, checkpoints and tracking."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ftsdk.spec.base import Part
+
+
+class Resources(Part):
+    """The hardware that the training needs, in no cloud's words."""
+
+    accelerator: str | None = None
+    """Kind of accelerator, e.g. `A100-80GB`, `H100`, `L4`; None takes what the machine has, a CPU included."""
+    accelerators_per_node: int = Field(default=1, ge=1)
+    """Accelerators (on a CPU: worker processes) on each node."""
+    num_nodes: int = Field(default=1, ge=1)
+    """Machines that train together."""
+    disk_gb: int | None = Field(default=None, ge=1)
+    """Disk for model, data and checkpoints, in gigabytes."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Main memory limit per node, in gigabytes."""
+    spot: bool = False
+    """Use interruptible capacity where the backend has it."""
+
+
+class Checkpoint(Part):
+    """How often the training's state is made safe."""
+
+    every_minutes: float | None = Field(default=None, gt=0)
+    """Minutes between checkpoints; 15 if neither this nor `every_steps` is given."""
+    every_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps between checkpoints."""
+    keep: int = Field(default=2, ge=2)
+    """How many committed checkpoints are kept; never fewer than two."""
+
+    @model_validator(mode="after")
+    def _one_cadence(self) -> Checkpoint:
+        if self.every_minutes is not None and self.every_steps is not None:
+            raise ValueError("give every_minutes or every_steps, not both")
+        return self
+
+
+class Wandb(Part):
+    """Weights & Biases. Without WANDB_API_KEY among the secrets the run is written offline."""
+
+    project: str
+    """Project that the run belongs to."""
+    entity: str | None = None
+    """User or team; the key's own if left out."""
+    mode: Literal["auto", "online", "offline"] = "auto"
+    """`auto` is online where a key is given and offline where not."""
+
+
+class Tracking(Part):
+    """Where metrics go besides our own stream."""
+
+    wandb: Wandb | None = None
+    """Weights & Biases."""
+    tensorboard: bool = False
+    """Write TensorBoard event files beside the model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("wandb"), str):
+            return {**value, "wandb": {"project": value["wandb"]}}
+        return value

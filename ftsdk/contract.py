@@ -7,7 +7,7 @@ Everything here is versioned by `VERSION`: a supervisor refuses a job document o
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 
 VERSION: Final = 1
 
@@ -176,3 +176,84 @@ REASONS: Final = (
 )
 REPEATING_REASONS: Final = frozenset({"oom", "nan_loss", "bad_data", "bad_config", "auth", "disk_full"})
 """Starting again without a change would end the same way."""
+
+
+# --- the job document --------------------------------------------------------------------------------
+class InputFile(TypedDict):
+    """A file that the training reads; checked before the trainer starts."""
+
+    path: str
+    """Where it lies inside the container."""
+    bytes: int
+    sha256: str
+    """Empty if it was not hashed (remote inputs)."""
+
+
+class CheckpointPolicy(TypedDict):
+    """Cadence and retention; exactly one of the two cadences is set."""
+
+    every_minutes: float | None
+    every_steps: int | None
+    keep: int
+
+
+class WandbRun(TypedDict):
+    """The W&B run that every attempt continues."""
+
+    project: str
+    entity: str | None
+    mode: str
+    run_id: str
+    config: dict[str, Any]
+    """The whole spec and plan, for the run's page."""
+
+
+class JobDocument(TypedDict):
+    """What the launcher tells the supervisor: one JSON file, without secrets, all paths as seen inside."""
+
+    contract: int
+    """`VERSION` of the launcher."""
+    name: str
+    digest: str
+    """Digest of spec and inputs; a checkpoint of another digest is never resumed."""
+    backend: str
+    trainer: str
+    """A module of `ftsdk.runtime.trainers`, or the path of a Python file that is run instead."""
+    config: dict[str, Any]
+    """The trainer's own configuration; `output_dir`, `dataset_dir` and resume belong to the supervisor."""
+    dataset_info: dict[str, Any]
+    """LLaMA-Factory's registration of the data, written beside the scratch folder before the start."""
+    inputs: list[InputFile]
+    durable: str
+    """Folder (shared or bind-mounted) that outlives the attempt."""
+    scratch: str
+    """Fast local folder; what is there may be lost."""
+    nproc_per_node: int
+    num_nodes: int
+    checkpoint: CheckpointPolicy
+    wandb: WandbRun | None
+    env: dict[str, str]
+    grace_s: float
+    """Seconds the platform leaves between SIGTERM and SIGKILL."""
+    timeout_s: float | None
+    """Stop, with a checkpoint, this many seconds after the attempt's start."""
+
+
+class Outcome(TypedDict):
+    """How a node's attempt ended: `attempts/aN/outcome-nM.json` in the durable folder."""
+
+    state: str
+    """SUCCEEDED, FAILED, CANCELLED or INTERRUPTED (saved, not finished)."""
+    reason: str
+    """One of `REASONS`, or empty after a success."""
+    message: str
+    """One sentence: what happened and where."""
+    hint: str
+    """What to do about it."""
+    exit_code: int
+    """What the supervisor exited with."""
+    step: int | None
+    """Last step that the trainer reported."""
+    started_at: float
+    ended_at: float
+    """Seconds since the epoch."""

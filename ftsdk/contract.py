@@ -38,6 +38,21 @@ def claim_key(attempt: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/claim.json"
 
 
+def cancel_key(attempt: int) -> str:
+    """Key that the launcher writes before it asks an attempt to stop: a cancel, not a preemption."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/cancel.json"
+
+
+def process_key(attempt: int) -> str:
+    """Key under which the local backend keeps the supervisor's process id."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/process.json"
+
+
+def supervisor_log_key(attempt: int) -> str:
+    """Key of what a supervisor wrote to stderr: empty unless the supervisor itself broke."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/supervisor.log"
+
+
 def outcome_key(attempt: int, node: int) -> str:
     """Key of the record in which a node's supervisor says how its attempt ended."""
     return f"{ATTEMPTS_DIR}/a{attempt}/outcome-n{node}.json"

@@ -1,1 +1,59 @@
-"""TODO."""
+"""WHERE a job runs: the registry of backends. A backend's module is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.errors import NotInstalledError, SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from ftsdk.backends.base import Backend
+
+ENTRY_POINTS: Final = "ftsdk.backends"
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {
+        "docker": "ftsdk.backends.docker:Docker",
+        "local": "ftsdk.backends.local:Local",
+    }
+)
+
+
+def names() -> list[str]:
+    """Built-in backends and those that installed packages bring, sorted."""
+    return sorted({*BUILT_IN, *_third_party()})
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class behind a name. Raises SpecError for an unknown name, NotInstalledError if it can't be imported."""
+    target = BUILT_IN.get(name) or _third_party().get(name)
+    if target is None:
+        raise SpecError(f"There is no backend '{name}': choose one of {', '.join(names())}.{did_you_mean(name, names())}")
+    module, _, attribute = target.partition(":")
+    try:
+        found: type[Backend] = getattr(import_module(module), attribute)
+    except ImportError as problem:
+        raise NotInstalledError(f"Backend '{name}' cannot be loaded ({problem}): pip install 'ftsdk[{name}]'.") from problem
+    return found
+
+
+def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """A backend with its options: given ones, then FTSDK_<BACKEND>_<KEY>, then ftsdk.toml, then the user's config."""
+    from ftsdk.backends.options import resolve
+
+    kind = backend_class(name)
+    return kind(resolve(name, kind.options_model, options or {}))  # type: ignore[call-arg]
+
+
+def each() -> Iterator[Backend]:
+    """Every backend with the options that this machine has for it."""
+    return (get(name) for name in names())
+
+
+def _third_party() -> dict[str, str]:
+    """Entry points of other packages; they add names and never replace a built-in one."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN}

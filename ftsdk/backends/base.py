@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ftsdk.errors import UnsupportedError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
+    from ftsdk.records import LogLine
     from ftsdk.spec import JobSpec
     from ftsdk.store import Store
 
@@ -52,14 +53,6 @@ class JobInfo:
     exit_code: int | None = None
     native: dict[str, Any] = field(default_factory=dict)
     """The platform's own words, for people who know it."""
-
-
-class LogLine(NamedTuple):
-    """One line of a job's output, without its stamp."""
-
-    text: str
-    cursor: str
-    """Opaque; given back as `after=` it resumes exactly behind this line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,55 @@
-"""TODO."""
+"""Spec -> the trainer's own configuration. Pure: an engine sees the spec, the facts and where things will lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts
+    from ftsdk.spec import JobSpec
+
+LLAMAFACTORY_STAGES = frozenset({"pt", "sft", "rm", "dpo", "ipo", "kto", "orpo", "simpo"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the job's things lie, as seen from inside."""
+
+    durable: str
+    scratch: str
+    inputs: dict[str, str]
+    """Path of an input on this machine -> its path inside; what is missing keeps its path."""
+
+    def inside(self, path: str) -> str:
+        """The path inside for a file, or for a file below a mapped folder."""
+        for outer, inner in self.inputs.items():
+            if path == outer:
+                return inner
+            if path.startswith(outer.rstrip("/\\") + "/") or path.startswith(outer + "\\"):
+                return inner + path[len(outer) :].replace("\\", "/")
+        return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What a trainer is started with."""
+
+    trainer: str
+    """A module of `ftsdk.runtime.trainers`, or the path of a Python file."""
+    config: dict[str, Any]
+    dataset_info: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    """The trainer and its configuration. Raises SpecError and UnsupportedError."""
+    if spec.method.stage in LLAMAFACTORY_STAGES:
+        from ftsdk.engines import llamafactory
+
+        return llamafactory.render(spec, facts, layout)
+    raise UnsupportedError(
+        f"method '{spec.method.stage}' has no engine in this version; choose one of {', '.join(sorted(LLAMAFACTORY_STAGES))}."
+    )

@@ -1,0 +1,153 @@
+"""Jobs whose durable folder lies on this machine: what the local and the docker backend share.
+
+`HOME/jobs/NAME/plan.json` is the plan of the newest attempt; it tells where the durable folder is (that same
+folder unless the spec names an `output`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftsdk import contract, records
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.contract import Outcome
+from ftsdk.errors import BackendError, JobNotFoundError
+from ftsdk.home import home_dir, jobs_dir
+from ftsdk.plan import Plan
+from ftsdk.store import FolderStore
+
+PLAN_FILE = "plan.json"
+STATES: Mapping[str, JobState] = {
+    "SUCCEEDED": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+    "INTERRUPTED": JobState.FAILED,  # saved but not finished; a new attempt goes on from there
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FolderJob:
+    """A job and its durable folder."""
+
+    plan: Plan
+    store: FolderStore
+
+    @property
+    def attempt(self) -> int:
+        """The newest claimed attempt."""
+        return records.last_attempt(self.store)
+
+
+def durable_folder(home: str, name: str, output: str | None, folder: str) -> Path:
+    """Where a job keeps its results: below `output` (read against `folder`), else below ftsdk's home. Pure."""
+    return Path(folder, output, name) if output else jobs_dir(home) / name
+
+
+def create(plan: Plan) -> FolderJob:
+    """Make the folders of a job and write its document and plan. Doing it again changes nothing but the plan."""
+    job = FolderJob(plan, FolderStore(plan.request["folder"]))
+    try:
+        job.store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
+        control = FolderStore(jobs_dir(home_dir()) / plan.name)
+        control.put(PLAN_FILE, json.dumps(plan.to_json()).encode())
+    except OSError as problem:
+        raise BackendError(
+            f"The job's folder {plan.request['folder']} cannot be written ({problem.strerror}): "
+            f"free some space or set `output` to another folder."
+        ) from problem
+    return job
+
+
+def claim(job: FolderJob, attempt: int) -> bool:
+    """Whether this call may start the attempt; only one caller ever gets True."""
+    record = json.dumps({"time": time.time(), "process": os.getpid()}).encode()
+    return job.store.put_if_absent(contract.claim_key(attempt), record)
+
+
+def release(job: FolderJob, attempt: int) -> None:
+    """Take a claim back after a start that failed."""
+    job.store.path(contract.claim_key(attempt)).unlink(missing_ok=True)
+
+
+def find(backend: str, name: str) -> FolderJob:
+    """The job of this backend with a name. Raises JobNotFoundError."""
+    control = jobs_dir(home_dir()) / name
+    try:
+        plan = Plan.from_json(json.loads((control / PLAN_FILE).read_bytes()))
+    except (OSError, ValueError):
+        plan = None
+    if plan is None or plan.backend != backend:
+        raise JobNotFoundError(f"There is no job {backend}://{name} on this machine; `ftsdk jobs` lists those there are.")
+    return FolderJob(plan, FolderStore(plan.request["folder"]))
+
+
+def each(backend: str) -> Iterator[FolderJob]:
+    """All jobs of a backend, newest first."""
+    plans = sorted(jobs_dir(home_dir()).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
+    for path in plans:
+        try:
+            yield find(backend, path.parent.name)
+        except JobNotFoundError:
+            continue
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def outcome(job: FolderJob) -> Outcome | None:
+    """How the newest attempt ended, or None while it runs."""
+    return records.outcome(job.store, job.attempt, job.plan.document["num_nodes"])
+
+
+def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobInfo:
+    """State of the newest attempt. `died` gives (reason, message) if it is gone without an outcome, else None."""
+    attempt = job.attempt
+    claimed = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
+    if claimed is None:
+        raise JobNotFoundError(f"Job {job.plan.uri} was planned but never started: submit it again.")
+    ended = outcome(job)
+    gone = None if ended else died()
+    ended = ended or outcome(job)  # it may have ended between the two looks
+    known = {"name": job.plan.name, "attempt": attempt, "created_at": float(claimed["time"])}
+    native = {"folder": str(job.store.root)}
+    if ended:
+        return JobInfo(
+            **known,
+            native=native,
+            state=STATES.get(ended["state"], JobState.FAILED),
+            reason=ended["reason"],
+            message=f"{ended['message']} {ended['hint']}".strip(),
+            ended_at=ended["ended_at"],
+            exit_code=ended["exit_code"],
+        )
+    if gone:
+        return JobInfo(**known, native=native, state=JobState.FAILED, reason=gone[0], message=gone[1])
+    return JobInfo(**known, native=native, state=JobState.RUNNING)
+
+
+def ask_to_stop(job: FolderJob) -> None:
+    """Leave the note by which the supervisor tells a cancel from a preemption."""
+    note = json.dumps({"time": time.time()}).encode()
+    job.store.put_if_absent(contract.cancel_key(job.attempt), note)
+
+
+def write_secrets(secrets: Mapping[str, str]) -> Path | None:
+    """A file that only this user can read, in memory where the system has such a folder; None without secrets."""
+    if not secrets:
+        return None
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(prefix="ftsdk-", dir=memory if os.access(memory, os.W_OK) else None)
+    path = Path(folder, "secrets.json")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(dict(secrets), file)
+    return path

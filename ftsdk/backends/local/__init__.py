@@ -1,0 +1,218 @@
+"""The local backend: a detached child process on this machine. No container, no cloud, a GPU only if there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import ClassVar
+
+from ftsdk import contract, planning, records
+from ftsdk.backends import folders
+from ftsdk.backends.base import Capabilities, JobInfo, require
+from ftsdk.backends.folders import FolderJob
+from ftsdk.backends.options import Options
+from ftsdk.engines import Layout
+from ftsdk.errors import NotInstalledError, UnsupportedError
+from ftsdk.facts import Facts
+from ftsdk.plan import Plan
+from ftsdk.records import LogLine
+from ftsdk.spec import JobSpec
+from ftsdk.store import FolderStore, Store
+
+LOCK_FILE = "lock"
+PROBE_PATIENCE_S = 0.25
+"""A `describe` holds the lock for microseconds; a submit waits that out, never a running job."""
+
+
+class LocalOptions(Options):
+    """Options of the local backend."""
+
+    python: str | None = None
+    """Interpreter that has the trainer; ftsdk's own if left out."""
+    grace_s: float = 30.0
+    """Seconds that a cancelled job has for saving its state."""
+
+
+class Local:
+    """Jobs as child processes of this machine's user; they outlive the program that started them."""
+
+    name: ClassVar[str] = "local"
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    options_model: ClassVar[type[LocalOptions]] = LocalOptions
+
+    def __init__(self, options: LocalOptions | None = None) -> None:
+        self.options = options or LocalOptions()
+
+    def plan(self, spec: JobSpec, facts: Facts) -> Plan:
+        """The command line, environment and folder of the process."""
+        require(self.name, self.capabilities, spec)
+        _check_accelerator(spec, facts)
+        digest = planning.digest_of(spec, facts)
+        name = planning.job_name(spec, digest)
+        folder = folders.durable_folder(facts.home, name, spec.output, facts.folder)
+        layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs={})
+        made = planning.draft(
+            spec,
+            facts,
+            digest=digest,
+            backend=self.name,
+            layout=layout,
+            nproc_per_node=spec.resources.accelerators_per_node,
+            grace_s=self.options.grace_s,
+        )
+        request = {
+            "argv": [self.options.python or sys.executable, facts.runtime.path, "supervise"],
+            "env": {
+                contract.ENV_JOB: str(folder / contract.JOB_FILE),
+                contract.ENV_NATIVE_NAME: contract.native_name(name, 1),
+            },
+            "folder": str(folder),
+        }
+        options = self.options.model_dump(mode="json")
+        return planning.plan_from(made, spec, backend=self.name, request=request, options=options)
+
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+        """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
+        _check_trainer(plan)
+        job = folders.create(plan)
+        lock = _lock(job.store)
+        if lock is None:
+            return plan.native_name
+        try:
+            if folders.claim(job, plan.attempt):
+                _start(plan, job, secrets, lock)
+        finally:
+            os.close(lock)
+        return plan.native_name
+
+    def describe(self, job_id: str) -> JobInfo:
+        """State from the outcome record, or from whether the supervisor still holds the lock."""
+        job = folders.find(self.name, job_id)
+        return folders.info(job, died=lambda: None if _alive(job.store) else _last_words(job))
+
+    def list(self) -> Iterator[JobInfo]:
+        """Every local job that was started."""
+        for job in folders.each(self.name):
+            if job.attempt:
+                yield self.describe(job.plan.name)
+
+    def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines of all attempts, from the segments in the durable folder."""
+        store = folders.find(self.name, job_id).store
+        return records.read_lines(store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal)
+
+    def cancel(self, job_id: str) -> None:
+        """SIGTERM to the supervisor, which saves, and kills the trainer once the grace is over."""
+        job = folders.find(self.name, job_id)
+        process = records.read_json(job.store, contract.process_key(job.attempt))
+        if process and _alive(job.store):
+            folders.ask_to_stop(job)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process["pid"], signal.SIGTERM)
+
+    def artifacts(self, job_id: str) -> Store:
+        """The job's durable folder."""
+        return folders.find(self.name, job_id).store
+
+
+def trainer_python() -> str:
+    """The interpreter that local jobs train with, as configured on this machine."""
+    from ftsdk.backends import options
+
+    return options.resolve("local", LocalOptions, {}).python or sys.executable
+
+
+def _check_accelerator(spec: JobSpec, facts: Facts) -> None:
+    wanted = spec.resources.accelerator
+    if wanted and not facts.machine.accelerators:
+        raise UnsupportedError(
+            f"resources.accelerator {wanted}: this machine has no NVIDIA GPU; leave it out to train on the CPU, "
+            f"or choose another backend (`ftsdk backends`)."
+        )
+
+
+def _check_trainer(plan: Plan) -> None:
+    python = plan.request["argv"][0]
+    if sys.platform == "win32":
+        raise UnsupportedError("The local backend needs Linux or macOS; use --backend docker on Windows.")
+    if python == sys.executable and plan.document["trainer"] == "llamafactory" and find_spec("llamafactory") is None:
+        raise NotInstalledError(
+            "The trainer is not installed beside ftsdk: run `make setup` in a checkout or pip install 'ftsdk[train]', "
+            "name an interpreter that has it (-o python=…), or use --backend docker."
+        )
+
+
+def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) -> None:
+    secrets_file = folders.write_secrets(secrets)
+    environment = {**os.environ, **plan.request["env"]}
+    if secrets_file:
+        environment[contract.ENV_SECRETS_FILE] = str(secrets_file)
+    log = job.store.path(contract.supervisor_log_key(plan.attempt))
+    try:
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                plan.request["argv"],
+                env=environment,
+                cwd=job.store.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # its lines are in the segments
+                stderr=errors,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+    except OSError as problem:
+        folders.release(job, plan.attempt)
+        raise NotInstalledError(
+            f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): set the local backend's option 'python'."
+        ) from problem
+    process.returncode = 0  # it is not ours to wait for: it outlives this program
+    job.store.put(contract.process_key(plan.attempt), b'{"pid": %d}' % process.pid)
+
+
+# --- is it alive? ---------------------------------------------------------------------------------------------
+def _lock(store: FolderStore) -> int | None:
+    """Take the job's lock; None if a supervisor (or another submit) has it."""
+    import fcntl
+
+    descriptor = os.open(store.path(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
+    patience_ends = time.monotonic() + PROBE_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > patience_ends:
+                os.close(descriptor)
+                return None
+            time.sleep(0.005)
+
+
+def _alive(store: FolderStore) -> bool:
+    """Whether somebody holds the lock: unlike a process id, a lock is never somebody else's."""
+    import fcntl
+
+    try:
+        descriptor = os.open(store.path(LOCK_FILE), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _last_words(job: FolderJob) -> tuple[str, str]:
+    log = job.store.path(contract.supervisor_log_key(job.attempt))
+    said = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
+    if said:
+        return "crashed", f"The job's supervisor broke: {said[-1][:300]} (whole text: {log})."
+    return "killed", "The job's supervisor was killed before it could say why; submit again to go on from its last checkpoint."

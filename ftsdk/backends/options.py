@@ -1,0 +1,79 @@
+"""A backend's options: what belongs to an account or a machine and not to the training."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.home import home_dir
+
+
+class Options(BaseModel):
+    """Base of every backend's options: frozen, no unknown keys; text from -o and the environment is converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def resolve(backend: str, model: type[Model], given: Mapping[str, Any]) -> Model:
+    """Options from `given`, then the environment, then ftsdk.toml here or above, then the user's own.
+
+    Raises SpecError with every way to give a value that is missing or wrong.
+    """
+    merged: dict[str, Any] = {}
+    for source in (*_files(backend), _environment(backend, model), dict(given)):
+        merged.update(source)
+    try:
+        return model.model_validate(merged)
+    except ValidationError as problem:
+        raise SpecError(_sentence(backend, model, problem)) from None
+
+
+def _environment(backend: str, model: type[BaseModel]) -> dict[str, str]:
+    names = {key: variable(backend, key) for key in model.model_fields}
+    return {key: os.environ[name] for key, name in names.items() if name in os.environ}
+
+
+def variable(backend: str, key: str) -> str:
+    """Environment variable of an option."""
+    return f"FTSDK_{backend}_{key}".upper()
+
+
+def _files(backend: str) -> Iterator[dict[str, Any]]:
+    """The backend's tables, weakest first: the user's file, then the nearest ftsdk.toml."""
+    here = Path.cwd()
+    nearest = next((p for folder in (here, *here.parents) if (p := folder / "ftsdk.toml").is_file()), None)
+    for path in (home_dir() / "ftsdk.toml", nearest):
+        if path is not None and path.is_file():
+            yield _table(path, backend)
+
+
+def _table(path: Path, backend: str) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SpecError(f"{path} cannot be read as TOML ({problem}).") from problem
+    table = data.get(backend, {})
+    if not isinstance(table, dict):
+        raise SpecError(f"{path}: [{backend}] should be a table.")
+    return table
+
+
+def _sentence(backend: str, model: type[BaseModel], problem: ValidationError) -> str:
+    first = problem.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    ways = f"-o {key}=VALUE, {variable(backend, key)}, or [{backend}] in ftsdk.toml"
+    if first["type"] == "missing":
+        return f"The {backend} backend needs the option '{key}': give it by {ways}."
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        return f"The {backend} backend has no option '{key}' (it has {known}).{did_you_mean(key, model.model_fields)}"
+    return f"The {backend} backend's option '{key}' is wrong ({first['msg'].lower()}): give it by {ways}."

@@ -1,0 +1,233 @@
+"""JobSpec -> LLaMA-Factory's configuration (0.9.5). Pure.
+
+What the supervisor owns (output folder, resume, dataset folder) is added inside the job, see
+`ftsdk.runtime.trainers.llamafactory`; here everything else is decided, so that a plan shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.engines import Layout, Rendered
+from ftsdk.engines.arguments import known_arguments
+from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
+from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts, SourceFacts
+
+OWNED: Mapping[str, str] = {
+    "output_dir": "every job writes to its own folder; set `output` for where that is",
+    "overwrite_output_dir": "overwriting would throw away the checkpoints that a restart resumes from",
+    "resume_from_checkpoint": "a restart resumes from the newest valid checkpoint by itself",
+    "save_total_limit": "set `checkpoint.keep`",
+    "save_strategy": "set `checkpoint.every_minutes` or `checkpoint.every_steps`",
+    "save_only_model": "a checkpoint without optimizer state cannot be resumed",
+    "enable_jit_checkpoint": "ftsdk saves on interruption itself",
+    "dataset_dir": "set `dataset.directory`",
+    "dataset": "set `dataset.train`",
+    "eval_dataset": "set `dataset.eval`",
+    "val_size": "set `dataset.eval_fraction`",
+    "max_samples": "set `dataset.max_samples`",
+    "streaming": "set `dataset.streaming`",
+    "report_to": "set `tracking`",
+    "run_name": "set `name`",
+    "disable_tqdm": "progress comes from ftsdk's own metric lines",
+    "model_name_or_path": "set `model`",
+    "model_revision": "set `revision`",
+    "adapter_name_or_path": "give the adapter's folder as `model`",
+    "stage": "set `method`",
+    "do_train": "ftsdk trains",
+    "pref_loss": "set `method`",
+    "pref_beta": "set `method.beta`",
+    "finetuning_type": "set `tuning`",
+    "lora_rank": "set `tuning.rank`",
+    "lora_alpha": "set `tuning.alpha`",
+    "lora_dropout": "set `tuning.dropout`",
+    "lora_target": "set `tuning.targets`",
+    "quantization_bit": "set `tuning.bits` with `type: qlora`",
+    "disable_gradient_checkpointing": "set `gradient_checkpointing`",
+}
+"""Arguments that a user may not set through `hyperparameters`, with the reason or the right place."""
+
+NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
+"""Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
+PREFERENCE_LOSS = {"dpo": "sigmoid", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
+DEFAULT_WARMUP_RATIO = 0.1
+ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
+"""LLaMA-Factory's own examples, for adapters and for full tuning."""
+
+
+def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
+    check_passed_through(spec.hyperparameters.passed_through)
+    warnings: list[str] = []
+    bf16, fp16 = _precision(spec, facts)
+    names = _dataset_names((*facts.train, *facts.eval))
+    train, held_out = names[: len(facts.train)], names[len(facts.train) :]
+    config = {
+        **_model(spec, facts, layout),
+        **_method(spec.method),
+        **_tuning(spec.tuning),
+        **_data(spec, train, held_out),
+        **_hyperparameters(spec),
+        "bf16": bf16,
+        "fp16": fp16,
+        "do_train": True,
+        "report_to": _report_to(spec),
+        "run_name": spec.name,
+        "plot_loss": False,
+        **spec.hyperparameters.passed_through,
+    }
+    info = {name: _entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
+    if bf16 and fp16:
+        raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
+    if spec.hyperparameters.packing and not spec.hyperparameters.neat_packing:
+        warnings.append("packing without neat_packing lets examples in one row see each other; add neat_packing: true.")
+    return Rendered(
+        trainer="llamafactory",
+        config={key: value for key, value in config.items() if value is not None},
+        dataset_info=info,
+        warnings=tuple(warnings),
+    )
+
+
+def check_passed_through(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
+    known = known_arguments()
+    for name in arguments:
+        if name in OWNED:
+            raise SpecError(f"hyperparameters.{name} is not yours to set: {OWNED[name]}.")
+        if name not in known:
+            typed = Hyperparameters.model_fields
+            hint = did_you_mean(name, [*typed, *(k for k in known if k not in OWNED)])
+            raise SpecError(f"hyperparameters.{name}: neither ftsdk nor LLaMA-Factory knows this name.{hint}")
+
+
+def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
+    model = facts.model
+    inside = layout.inside(model.base) if model.kind == "path" else model.base
+    adapter = layout.inside(model.address) if model.base != model.address else None
+    return {"model_name_or_path": inside, "adapter_name_or_path": adapter, "model_revision": spec.revision}
+
+
+def _method(method: Method) -> dict[str, Any]:
+    loss = PREFERENCE_LOSS.get(method.stage)
+    smoothing = {"dpo_label_smoothing": method.label_smoothing} if method.stage == "dpo" else {}
+    return {
+        "stage": "dpo" if loss else method.stage,
+        "pref_loss": loss,
+        "pref_beta": method.beta,
+        "pref_ftx": method.sft_weight,
+        "simpo_gamma": method.gamma,
+        **smoothing,
+    }
+
+
+def _tuning(tuning: Tuning) -> dict[str, Any]:
+    match tuning:
+        case Full():
+            return {"finetuning_type": "full"}
+        case Freeze():
+            return {
+                "finetuning_type": "freeze",
+                "freeze_trainable_layers": tuning.trainable_layers,
+                "freeze_trainable_modules": ",".join(tuning.trainable_modules),
+                "freeze_extra_modules": ",".join(tuning.extra_modules) or None,
+            }
+        case Oft():
+            return {
+                "finetuning_type": "oft",
+                "oft_block_size": tuning.block_size,
+                "oft_target": ",".join(tuning.targets),
+            }
+        case Lora():
+            return _lora(tuning)
+    raise UnsupportedError(f"tuning {tuning!r} is not known to the LLaMA-Factory engine.")
+
+
+def _lora(tuning: Lora) -> dict[str, Any]:
+    quantised = isinstance(tuning, QLora)
+    return {
+        "finetuning_type": "lora",
+        "lora_rank": tuning.rank,
+        "lora_alpha": tuning.alpha or 2 * tuning.rank,
+        "lora_dropout": tuning.dropout,
+        "lora_target": ",".join(tuning.targets),
+        "use_dora": tuning.dora or None,
+        "use_rslora": tuning.rslora or None,
+        "pissa_init": tuning.pissa or None,
+        "loraplus_lr_ratio": tuning.plus_lr_ratio,
+        "quantization_bit": tuning.bits if isinstance(tuning, QLora) else None,
+        "quantization_method": "bnb" if quantised else None,
+        "double_quantization": tuning.double_quantization if isinstance(tuning, QLora) else None,
+    }
+
+
+def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> dict[str, Any]:
+    data = spec.dataset
+    return {
+        "dataset": ",".join(train),
+        "eval_dataset": ",".join(held_out) or None,
+        "val_size": data.eval_fraction if not held_out else None,
+        "max_samples": data.max_samples,
+        "streaming": data.streaming or None,
+    }
+
+
+RENAMED_OR_COMPUTED = frozenset({"gradient_checkpointing", "bf16", "fp16", "save_steps"})
+"""Typed hyperparameters that do not pass straight through."""
+
+
+def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
+    given = spec.hyperparameters
+    straight = {name: getattr(given, name) for name in Hyperparameters.model_fields if name not in RENAMED_OR_COMPUTED}
+    adapters = isinstance(spec.tuning, Lora | Oft)
+    evaluates = bool(spec.dataset.eval or spec.dataset.eval_fraction)
+    straight["learning_rate"] = given.learning_rate or (ADAPTER_LEARNING_RATE if adapters else FULL_LEARNING_RATE)
+    if given.warmup_ratio is None and given.warmup_steps is None:
+        straight["warmup_ratio"] = DEFAULT_WARMUP_RATIO
+    if given.eval_strategy is None:
+        straight["eval_strategy"] = "epoch" if evaluates else "no"
+    elif given.eval_strategy != "no" and not evaluates:
+        raise SpecError("hyperparameters.eval_strategy needs held-out rows: set dataset.eval or dataset.eval_fraction.")
+    if evaluates and given.per_device_eval_batch_size is None:
+        straight["per_device_eval_batch_size"] = given.per_device_train_batch_size
+    straight["disable_gradient_checkpointing"] = not given.gradient_checkpointing
+    straight["save_strategy"] = "no"  # the runtime's own cadence saves, see CheckpointPolicy
+    return straight
+
+
+def _precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
+    """(bf16, fp16): what the user said, else bfloat16 on cards that compute in it, else float16, on a CPU neither."""
+    given = spec.hyperparameters
+    if given.bf16 is not None or given.fp16 is not None:
+        return bool(given.bf16), bool(given.fp16)
+    card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
+    if card is None:
+        return False, False
+    old = any(mark in card.upper().replace(" ", "") for mark in NO_BF16)
+    return not old, old
+
+
+def _report_to(spec: JobSpec) -> str:
+    wanted = [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)]
+    return ",".join(wanted) or "none"
+
+
+def _dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
+    """A name for each source that LLaMA-Factory can hold in a comma-separated list, none twice."""
+    names: list[str] = []
+    for source in sources:
+        base = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name) or "data"
+        number = sum(name == base or name.startswith(f"{base}__") for name in names)
+        names.append(f"{base}__{number + 1}" if number else base)
+    return names
+
+
+def _entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
+    entry = dict(source.entry)
+    if "file_name" in entry:
+        entry["file_name"] = layout.inside(entry["file_name"])
+    return entry

@@ -1,0 +1,277 @@
+"""inspect(spec) -> Facts: the only step that looks at the world. What it cannot see it names as unknown."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftsdk import fingerprints
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.fingerprints import Fingerprint
+from ftsdk.home import home_dir
+from ftsdk.runtime_archive import RuntimeArchive
+from ftsdk.spec import Dataset, JobSpec
+
+HUB_SCHEMES = {"hf": "hf_hub_url", "ms": "ms_hub_url", "modelscope": "ms_hub_url"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """One data source: a local file, or a name on a hub."""
+
+    name: str
+    """Name under which the trainer knows it."""
+    address: str
+    """As the spec wrote it, a file as an absolute path."""
+    file: Fingerprint | None
+    """None for what is not on this machine."""
+    entry: dict[str, Any]
+    """LLaMA-Factory's dataset_info.json entry; `file_name` is the absolute path here."""
+    format: str
+    num_rows: int | None
+    """None if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """The base model, as far as it can be seen from here."""
+
+    address: str
+    """A folder's absolute path, a hub id, or another address."""
+    kind: str
+    """path, hub, modelscope or remote."""
+    base: str
+    """The model under an adapter folder; else the same as `address`."""
+    files: tuple[Fingerprint, ...]
+    config: dict[str, Any] | None
+    """The model's config.json; None if it cannot be read from here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """This machine."""
+
+    platform: str
+    python: str
+    accelerators: tuple[str, ...]
+    """Names of the NVIDIA GPUs, empty without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that `plan` knows of the world."""
+
+    home: str
+    folder: str
+    """Folder against which relative paths were read."""
+    model: ModelFacts
+    train: tuple[SourceFacts, ...]
+    eval: tuple[SourceFacts, ...]
+    runtime: RuntimeArchive
+    machine: MachineFacts
+    unknown: tuple[str, ...]
+    """What could not be found out, a sentence each."""
+    nonce: str = ""
+    """Random when one more job of the same spec and data is wanted, else empty."""
+
+    @property
+    def files(self) -> tuple[Fingerprint, ...]:
+        """Every local input file."""
+        data = (source.file for source in (*self.train, *self.eval))
+        return (*self.model.files, *(file for file in data if file))
+
+
+def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
+    """Look at what the spec names: files and their hashes, the model's config, this machine.
+
+    Relative paths are taken from `folder`; `again` asks for one more job of the same spec and data. Works offline; answers are cached by path, size and mtime.
+    Raises SpecError for what is not there and DataError for data that cannot be read.
+    """
+    from ftsdk import runtime_archive
+
+    root, home = Path(folder).absolute(), home_dir()
+    model = _model(spec.model, root)
+    train = _sources(spec.dataset.train, spec, root)
+    held_out = _sources(spec.dataset.eval, spec, root)
+    unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
+    if model.config is None:
+        unknown.append(f"shape of {model.address} (its config.json is not on this machine)")
+    return Facts(
+        home=str(home),
+        folder=str(root),
+        model=model,
+        train=train,
+        eval=held_out,
+        runtime=runtime_archive.build(home / "cache"),
+        machine=machine(),
+        unknown=tuple(unknown),
+        nonce=secrets.token_hex(8) if again else "",
+    )
+
+
+# --- the model -------------------------------------------------------------------------------------------
+def _model(address: str, root: Path) -> ModelFacts:
+    if "://" in address:
+        return ModelFacts(address=address, kind="remote", base=address, files=(), config=None)
+    if address.startswith("modelscope:"):
+        hub_id = address.partition(":")[2]
+        return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
+    path = (root / Path(address).expanduser()).absolute()
+    if path.is_dir():
+        return _model_folder(path)
+    if address.startswith((".", "/", "~")) or address.count("/") != 1 or path.exists():
+        raise SpecError(
+            f"model {address!r}: there is no such folder. Give a folder with a config.json, "
+            f"a hub id such as Qwen/Qwen3-8B, or modelscope:ORG/NAME."
+        )
+    return ModelFacts(address=address, kind="hub", base=address, files=(), config=None)
+
+
+def _model_folder(path: Path) -> ModelFacts:
+    files = tuple(fingerprints.of(file) for file in sorted(path.rglob("*")) if file.is_file())
+    if (path / "adapter_config.json").is_file():
+        base = _json(path / "adapter_config.json").get("base_model_name_or_path")
+        if not base:
+            raise SpecError(f"model {path}: its adapter_config.json names no base model; give the base model instead.")
+        config = Path(base) / "config.json"
+        below = tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
+        shape = _json(config) if config.is_file() else None
+        return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
+    if not (path / "config.json").is_file():
+        raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
+    return ModelFacts(address=str(path), kind="path", base=str(path), files=files, config=_json(path / "config.json"))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SpecError(f"{path} cannot be read as JSON ({problem}).") from problem
+    if not isinstance(data, dict):
+        raise SpecError(f"{path} should hold a JSON object.")
+    return data
+
+
+# --- the data ----------------------------------------------------------------------------------------------
+def _sources(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> tuple[SourceFacts, ...]:
+    registered = _registered(spec.dataset, root)
+    return tuple(source for address in addresses for source in _source(address, spec.dataset, registered, root))
+
+
+def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
+    """Names in the dataset folder's dataset_info.json, their files as absolute paths."""
+    if dataset.directory is None:
+        return {}
+    folder = (root / Path(dataset.directory).expanduser()).absolute()
+    path = folder / "dataset_info.json"
+    if not path.is_file():
+        raise SpecError(f"dataset.directory {dataset.directory!r}: there is no dataset_info.json in {folder}.")
+    entries = _json(path)
+    return {
+        name: {**entry, "file_name": str(folder / entry["file_name"])} if "file_name" in entry else entry
+        for name, entry in entries.items()
+    }
+
+
+def _source(address: str, dataset: Dataset, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
+    scheme, mark, rest = address.partition("://")
+    if mark:
+        yield _hub_source(scheme, rest, dataset, address)
+    elif address in registered:
+        yield _registered_source(address, registered[address])
+    else:
+        yield from (_file_source(path, dataset) for path in _files(address, root, registered))
+
+
+def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
+    """A file, the data files of a folder, or what a glob matches."""
+    path = Path(address).expanduser()
+    if any(mark in address for mark in "*?["):
+        pattern = str(path)
+        found = sorted(Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern))
+    else:
+        path = (root / path).absolute()
+        found = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
+    found = [p for p in found if not p.is_dir()]
+    if not found or not found[0].exists():
+        raise SpecError(f"dataset {address!r}: there is no such file{_advice(address, path, registered)}.")
+    return found
+
+
+def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
+    if registered:
+        return f", and dataset_info.json has no such name.{did_you_mean(address, registered)}".rstrip("?.") + "?"
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = did_you_mean(path.name, siblings)
+    return f" ({path}).{near}".rstrip(".") if near else f" ({path})"
+
+
+def _file_source(path: Path, dataset: Dataset) -> SourceFacts:
+    from ftsdk.data import formats, read
+
+    summary = read.describe_file(path)
+    detected = formats.detect(summary, format=dataset.format, columns=dataset.columns)
+    entry = formats.dataset_info_entry(detected, tags=dataset.tags, file_name=str(path))
+    return SourceFacts(
+        name=path.name.partition(".")[0],
+        address=str(path),
+        file=fingerprints.of(path),
+        entry=entry,
+        format=detected.format,
+        num_rows=summary.num_rows,
+    )
+
+
+def _registered_source(name: str, entry: dict[str, Any]) -> SourceFacts:
+    path = Path(entry["file_name"]) if "file_name" in entry else None
+    if path is not None and not path.is_file():
+        raise SpecError(f"dataset {name!r}: dataset_info.json names {path}, which is not there.")
+    return SourceFacts(
+        name=name,
+        address=str(path or name),
+        file=fingerprints.of(path) if path else None,
+        entry=entry,
+        format=str(entry.get("formatting", "alpaca")),
+        num_rows=None,
+    )
+
+
+def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:
+    if scheme not in HUB_SCHEMES:
+        raise SpecError(f"dataset {address!r}: {scheme}:// is not supported yet; give a file, hf://ORG/NAME or ms://ORG/NAME.")
+    from ftsdk.data import formats
+
+    entry = formats.declared_entry(dataset.format or "alpaca", columns=dataset.columns, tags=dataset.tags)
+    entry[HUB_SCHEMES[scheme]] = rest
+    return SourceFacts(
+        name=rest.replace("/", "_"), address=address, file=None, entry=entry, format=dataset.format or "alpaca", num_rows=None
+    )
+
+
+# --- this machine --------------------------------------------------------------------------------------------
+def machine() -> MachineFacts:
+    """Platform, Python and GPUs of this machine."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return MachineFacts(platform=sys.platform, python=version, accelerators=_nvidia_gpus())
+
+
+def _nvidia_gpus() -> tuple[str, ...]:
+    """GPU names from nvidia-smi; asked only where a driver is installed, because the program takes a while."""
+    import shutil
+    import subprocess
+
+    program = shutil.which("nvidia-smi")
+    if program is None or (sys.platform == "linux" and not os.path.exists("/dev/nvidiactl")):
+        return ()
+    query = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())

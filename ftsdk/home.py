@@ -1,0 +1,16 @@
+"""Where ftsdk keeps its own things on this machine: the journal, caches and local jobs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home_dir() -> Path:
+    """`$FTSDK_HOME`, or `~/.ftsdk`."""
+    return Path(os.environ.get("FTSDK_HOME") or Path.home() / ".ftsdk").expanduser().absolute()
+
+
+def jobs_dir(home: Path | str) -> Path:
+    """Folder in which jobs without an `output` of their own keep their durable folders."""
+    return Path(home) / "jobs"

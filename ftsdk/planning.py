@@ -1,0 +1,106 @@
+"""The parts of a plan that all backends share: names, digest, the job document. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, WandbRun
+from ftsdk.engines import Layout, Rendered, render
+from ftsdk.facts import Facts
+from ftsdk.plan import Plan
+from ftsdk.spec import JobSpec, Tracking
+
+DEFAULT_CHECKPOINT_MINUTES = 15.0
+DIGEST_IN_NAME = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a backend needs to write its request."""
+
+    name: str
+    digest: str
+    rendered: Rendered
+    document: JobDocument
+
+
+def digest_of(spec: JobSpec, facts: Facts) -> str:
+    """SHA-256 over the spec and the content of its local input files; paths do not count, content does."""
+    paths = {file.path: file.sha256 for file in facts.files}
+    relative = {path: PurePath(path).name for path in paths}
+    written = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    contents = sorted((relative[path], digest) for path, digest in paths.items())
+    return hashlib.sha256(json.dumps([written, contents, facts.nonce]).encode()).hexdigest()
+
+
+def job_name(spec: JobSpec, digest: str) -> str:
+    """`label-digest8`, at most 63 characters."""
+    return f"{spec.name}-{digest[:DIGEST_IN_NAME]}"
+
+
+def draft(
+    spec: JobSpec, facts: Facts, *, digest: str, backend: str, layout: Layout, nproc_per_node: int, grace_s: float
+) -> Draft:
+    """Render the trainer's configuration and the job document for a layout."""
+    rendered = render(spec, facts, layout)
+    name = job_name(spec, digest)
+    document = JobDocument(
+        contract=contract.VERSION,
+        name=name,
+        digest=digest,
+        backend=backend,
+        trainer=rendered.trainer,
+        config=rendered.config,
+        dataset_info=rendered.dataset_info,
+        inputs=[
+            InputFile(path=layout.inside(file.path), bytes=file.bytes, sha256=file.sha256) for file in facts.files
+        ],
+        durable=layout.durable,
+        scratch=layout.scratch,
+        nproc_per_node=nproc_per_node,
+        num_nodes=spec.resources.num_nodes,
+        checkpoint=_cadence(spec),
+        wandb=_wandb(spec.tracking, name, spec, rendered.config),
+        env=dict(spec.env),
+        grace_s=grace_s,
+        timeout_s=spec.timeout_hours * 3600 if spec.timeout_hours else None,
+    )
+    return Draft(name=name, digest=digest, rendered=rendered, document=document)
+
+
+def plan_from(
+    made: Draft, spec: JobSpec, *, backend: str, scope: str = "", request: dict[str, Any], options: dict[str, Any]
+) -> Plan:
+    """Put a draft and a backend's request together."""
+    return Plan(
+        backend=backend,
+        uri=f"{backend}://{scope + '/' if scope else ''}{made.name}",
+        name=made.name,
+        digest=made.digest,
+        request=request,
+        document=dict(made.document),
+        trainer_config=made.rendered.config,
+        spec=spec.model_dump(mode="json"),
+        options=options,
+        secrets=spec.secrets,
+        warnings=made.rendered.warnings,
+    )
+
+
+def _cadence(spec: JobSpec) -> CheckpointPolicy:
+    steps = spec.checkpoint.every_steps or (None if spec.checkpoint.every_minutes else spec.hyperparameters.save_steps)
+    minutes = None if steps else spec.checkpoint.every_minutes or DEFAULT_CHECKPOINT_MINUTES
+    return CheckpointPolicy(every_minutes=minutes, every_steps=steps, keep=spec.checkpoint.keep)
+
+
+def _wandb(tracking: Tracking, name: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
+    if tracking.wandb is None:
+        return None
+    run = tracking.wandb
+    page = {"spec": spec.model_dump(mode="json"), "trainer": config}
+    return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=name, config=page)

@@ -1,0 +1,176 @@
+"""What a job's runtime wrote in its durable folder, read from outside: outcomes, log segments, the model.
+
+Every backend whose durable folder can be read from here uses this one reader, whatever lies behind the Store.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ftsdk import contract
+from ftsdk.contract import Outcome, Stamp
+from ftsdk.errors import SpecError
+from ftsdk.store import Store
+
+CHUNK_BYTES = 1 << 20
+POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
+_SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
+
+
+class LogLine(NamedTuple):
+    """One line of a job's output, without its stamp."""
+
+    text: str
+    cursor: str
+    """Opaque; given back as `after=` it resumes exactly behind this line."""
+
+
+def read_json(store: Store, key: str) -> Any | None:
+    """The JSON behind a key, or None if there is none."""
+    try:
+        return json.loads(store.read(key))
+    except KeyError:
+        return None
+
+
+def outcome(store: Store, attempt: int, num_nodes: int) -> Outcome | None:
+    """How an attempt ended, once every node has said so; the first failure speaks for all."""
+    found = [read_json(store, contract.outcome_key(attempt, node)) for node in range(num_nodes)]
+    failed = [record for record in found if record and record["state"] != "SUCCEEDED"]
+    if failed:
+        return min(failed, key=lambda record: float(record["ended_at"]))
+    return found[0] if all(found) else None
+
+
+def last_attempt(store: Store) -> int:
+    """Number of the newest claimed attempt; 0 if there is none."""
+    claims = (re.search(r"/a(\d+)/claim\.json$", item.key) for item in store.list(f"{contract.ATTEMPTS_DIR}/"))
+    return max((int(match[1]) for match in claims if match), default=0)
+
+
+# --- logs ----------------------------------------------------------------------------------------------
+def read_lines(store: Store, *, after: str | None, follow: bool, ended: Callable[[], bool]) -> Iterator[LogLine]:
+    """A job's lines from its segments, in constant memory; nodes take turns, each in its own order.
+
+    With `follow`, goes on until `ended()` is true and all that was written before has been given.
+    """
+    seen = parse_cursor(after)
+    readers: dict[int, _NodeReader] = {}
+    pause_s = POLL_MIN_S
+    while True:
+        last_round = not follow or ended()  # asked before reading: what was written before the end is read
+        quiet = True
+        for node, segments in _segments(store).items():
+            reader = readers.setdefault(node, _NodeReader(seen.get(node)))
+            lines = reader.next_lines(store, segments)
+            quiet = quiet and not lines
+            yield from _with_cursors(lines, node, seen)
+        if quiet and last_round:
+            return
+        pause_s = min(pause_s * 1.5, POLL_MAX_S) if quiet else POLL_MIN_S
+        if quiet:
+            time.sleep(pause_s)
+
+
+def parse_cursor(cursor: str | None) -> dict[int, Stamp]:
+    """Node -> last line seen. Raises SpecError for a cursor that is not ours."""
+    try:
+        stamps = [contract.parse_stamp(part) for part in cursor.split(",")] if cursor else []
+    except ValueError:
+        raise SpecError(f"Cursor {cursor!r} is not one of ours: give one that `ftsdk logs --json` printed.") from None
+    return {stamp.node: stamp for stamp in stamps}
+
+
+def _segments(store: Store) -> dict[int, list[str]]:
+    """Node -> keys of its segments, oldest first."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for item in store.list(f"{contract.LOGS_DIR}/"):
+        if match := _SEGMENT.fullmatch(item.key):
+            found[int(match[2])].append(item.key)
+    return dict(sorted(found.items()))
+
+
+def _with_cursors(lines: list[str], node: int, seen: dict[int, Stamp]) -> Iterator[LogLine]:
+    """Take the stamps off. With one node the stamp is the cursor; with more, the others' last stamps join it."""
+    others = "".join(f",{stamp}" for other, stamp in sorted(seen.items()) if other != node)
+    stamp = ""
+    for line in lines:
+        stamp, _, text = line.partition(contract.STAMP_END)
+        yield LogLine(text, stamp + others)
+    if stamp:
+        seen[node] = contract.parse_stamp(stamp)
+
+
+class _NodeReader:
+    """A place in one node's segments."""
+
+    def __init__(self, seen: Stamp | None) -> None:
+        self.seen = seen
+        self.segment = ""
+        self.offset = 0
+
+    def next_lines(self, store: Store, segments: list[str]) -> list[str]:
+        """The next whole lines, at most about CHUNK_BYTES of them; none if nothing new is there."""
+        if not self.segment:
+            self._start(store, segments)
+        while not (data := self._whole_lines(store)):
+            later = [key for key in segments if key > self.segment]
+            if not later:
+                return []
+            self.segment, self.offset = later[0], 0
+        self.offset += len(data)
+        return data[:-1].decode("utf-8", "replace").split("\n")
+
+    def _whole_lines(self, store: Store) -> bytes:
+        length = CHUNK_BYTES
+        while True:
+            data = store.read(self.segment, self.offset, length)
+            if (end := data.rfind(b"\n") + 1) or len(data) < length:
+                return data[:end]
+            length *= 2  # one line longer than a chunk
+
+    def _start(self, store: Store, segments: list[str]) -> None:
+        """Behind the cursor: the last segment that starts at or before it, then a binary search by stamps."""
+        self.segment = segments[0]
+        if self.seen is None:
+            return
+        for key in segments[1:]:
+            first = _stamp_at(store, key, 0)[1]
+            if first is None or _place(first) > _place(self.seen):
+                break
+            self.segment = key
+        self.offset = self._search(store, self.seen)
+
+    def _search(self, store: Store, seen: Stamp) -> int:
+        low, high = 0, next(item.bytes for item in store.list(self.segment))
+        while low < high:
+            middle = (low + high) // 2
+            start, stamp = _stamp_at(store, self.segment, middle)
+            if stamp is None or _place(stamp) > _place(seen):
+                high = middle
+            else:
+                low = start + 1
+        return _stamp_at(store, self.segment, low)[0]
+
+
+def _place(stamp: Stamp) -> tuple[int, int]:
+    return stamp.attempt, stamp.sequence
+
+
+def _stamp_at(store: Store, key: str, offset: int) -> tuple[int, Stamp | None]:
+    """(offset, stamp) of the first line that starts at or behind `offset`; the stamp is None at the end."""
+    length = 4096
+    base = max(offset - 1, 0)  # a line starts at `offset` if the byte before it ends one
+    while True:
+        data = store.read(key, base, length)
+        skip = 0 if offset == 0 else data.find(b"\n") + 1
+        if (skip or offset == 0) and b"\n" in data[skip:]:
+            return base + skip, contract.split_line(data[skip : skip + 64].decode("utf-8", "replace"))[0]
+        if len(data) < length:
+            return base + (skip or len(data)), None
+        length *= 4

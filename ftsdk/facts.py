@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from ftsdk import fingerprints
+from ftsdk import contract, fingerprints
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
@@ -117,6 +119,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
 
 # --- the model -------------------------------------------------------------------------------------------
 def _model(address: str, root: Path) -> ModelFacts:
+    if address.startswith("file://"):
+        address = url2pathname(urlsplit(address).path)
     if "://" in address:
         return ModelFacts(address=address, kind="remote", base=address, files=(), config=None)
     if address.startswith("modelscope:"):
@@ -136,9 +140,7 @@ def _model(address: str, root: Path) -> ModelFacts:
 def _model_folder(path: Path) -> ModelFacts:
     files = tuple(fingerprints.of(file) for file in sorted(path.rglob("*")) if file.is_file())
     if (path / "adapter_config.json").is_file():
-        base = _json(path / "adapter_config.json").get("base_model_name_or_path")
-        if not base:
-            raise SpecError(f"model {path}: its adapter_config.json names no base model; give the base model instead.")
+        base = _base_of(path)
         config = Path(base) / "config.json"
         below = tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
         shape = _json(config) if config.is_file() else None
@@ -146,6 +148,16 @@ def _model_folder(path: Path) -> ModelFacts:
     if not (path / "config.json").is_file():
         raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
     return ModelFacts(address=str(path), kind="path", base=str(path), files=files, config=_json(path / "config.json"))
+
+
+def _base_of(adapter: Path) -> str:
+    """The model under an adapter. One that we trained says it best: paths inside a container mean nothing here."""
+    made_by_us = adapter.parent / contract.JOB_FILE
+    named = _json(made_by_us).get("base_model") if made_by_us.is_file() else None
+    base = named or _json(adapter / "adapter_config.json").get("base_model_name_or_path")
+    if not base:
+        raise SpecError(f"model {adapter}: its adapter_config.json names no base model; give the base model instead.")
+    return str(base)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def draft(
         name=name,
         digest=digest,
         backend=backend,
+        base_model=facts.model.base,
         trainer=rendered.trainer,
         config=rendered.config,
         dataset_info=rendered.dataset_info,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from threading import Thread
 from typing import ClassVar
 
 from ftsdk import contract, planning, records
@@ -171,7 +172,7 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
         raise NotInstalledError(
             f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): set the local backend's option 'python'."
         ) from problem
-    process.returncode = 0  # it is not ours to wait for: it outlives this program
+    Thread(target=process.wait, daemon=True).start()  # leaves no zombie while this program lives
     job.store.put(contract.process_key(plan.attempt), b'{"pid": %d}' % process.pid)
 
 

@@ -1,0 +1,79 @@
+"""Estimator: the face for Python users. It describes a training; `fit` runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftsdk import backends
+from ftsdk.backends.base import Backend, JobInfo
+from ftsdk.errors import AuthError
+from ftsdk.facts import Facts, inspect
+from ftsdk.job import Job, submit
+from ftsdk.plan import Plan
+from ftsdk.spec import JobSpec
+from ftsdk.spec.loading import parse
+
+
+class Estimator:
+    """A fine-tuning and the place where it runs.
+
+        job = Estimator(model="Qwen/Qwen3-8B", dataset="train.jsonl", method="sft", tuning=Lora(rank=16)).fit()
+        print(job.model().uri)
+
+    Args:
+        spec: a JobSpec; or leave it out and give its fields as keyword arguments.
+        backend: a registry name such as "docker", or a backend object such as `Local(...)`.
+        options: the backend's options, where `backend` is a name.
+        folder: relative paths in the spec are taken from here.
+        fields: the fields of JobSpec, in the short forms that YAML allows too.
+
+    Raises SpecError for a wrong field and NotInstalledError for a backend that is not installed.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec | None = None,
+        *,
+        backend: str | Backend = "local",
+        options: Mapping[str, Any] | None = None,
+        folder: Path | str = ".",
+        **fields: Any,
+    ) -> None:
+        self.spec = parse({**(spec.model_dump() if spec else {}), **fields}, where="Estimator")
+        self.backend = backends.get(backend, options) if isinstance(backend, str) else backend
+        self.folder = Path(folder)
+
+    def inspect(self, *, again: bool = False) -> Facts:
+        """What the spec's files, model and this machine look like."""
+        return inspect(self.spec, folder=self.folder, again=again)
+
+    def plan(self, facts: Facts | None = None) -> Plan:
+        """The exact request that `fit` would send. Creates nothing."""
+        return self.backend.plan(self.spec, facts or self.inspect())
+
+    def fit(
+        self, *, wait: bool = True, again: bool = False, on_attach: Callable[[JobInfo], None] = lambda info: None
+    ) -> Job:
+        """Run the training; the same spec and data attach to the job that is there.
+
+        Args:
+            wait: wait for the end and raise JobFailedError if there is no model; False returns at once.
+            again: start one more job although an equal one lives or has succeeded.
+            on_attach: called with the state of an equal job that was there already.
+        """
+        plan = self.plan(self.inspect(again=again))
+        job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
+        if wait:
+            job.result()
+        return job
+
+
+def read_secrets(plan: Plan) -> dict[str, str]:
+    """Values of the plan's secrets from the environment. Raises AuthError naming what is not set."""
+    missing = [name for name in plan.secrets if name not in os.environ]
+    if missing:
+        raise AuthError(f"secrets: {', '.join(missing)} is not set in the environment; export it, then submit again.")
+    return {name: os.environ[name] for name in plan.secrets}

@@ -1,0 +1,158 @@
+"""Job: a handle on a training, wherever it runs. A URI is all it needs, so any process can attach to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+from ftsdk import backends, contract, journal
+from ftsdk.backends.base import Backend, JobInfo, JobState
+from ftsdk.errors import JobFailedError, JobNotFoundError, SpecError
+from ftsdk.model import Model, open_model
+from ftsdk.plan import Plan
+from ftsdk.records import LogLine, read_json
+
+POLL_FIRST_S, POLL_MAX_S = 0.01, 5.0
+POLL_SHARE = 0.05
+"""A poll may come this share of the elapsed time late, so that short jobs end at once and long ones cost little."""
+
+
+class Job:
+    """A training. `job.wait()`, `job.logs(follow=True)`, `job.metrics()`, `job.cancel()`, `job.model()`."""
+
+    def __init__(self, uri: str, backend: Backend) -> None:
+        self.uri = uri
+        self.name = uri.rpartition("/")[2]
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"Job({self.uri!r})"
+
+    @classmethod
+    def attach(cls, job: str) -> Job:
+        """The job behind a URI, or behind a name that this machine's journal knows.
+
+        Raises JobNotFoundError if the platform has no such job.
+        """
+        uri = job if "://" in job else _uri_of(job)
+        name, _, rest = uri.partition("://")
+        if not rest:
+            raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
+        known = journal.entries(uri)
+        attached = cls(uri, backends.get(name, known[0].options if known else None))
+        attached.info()
+        return attached
+
+    # --- state ---------------------------------------------------------------------------------------------
+    def info(self) -> JobInfo:
+        """One look at the platform."""
+        return self._backend.describe(self.name)
+
+    @property
+    def state(self) -> JobState:
+        """PENDING, RUNNING, SUCCEEDED, FAILED or CANCELLED, now."""
+        return self.info().state
+
+    def done(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self.state.terminal
+
+    def wait(self, timeout_s: float | None = None) -> JobInfo:
+        """Wait until the job has ended and return its last state. Raises TimeoutError after `timeout_s` seconds."""
+        started = time.monotonic()
+        while not (info := self.info()).state.terminal:
+            elapsed_s = time.monotonic() - started
+            if timeout_s is not None and elapsed_s > timeout_s:
+                raise TimeoutError(f"Job {self.uri} is still {info.state} after {timeout_s:g} s.")
+            time.sleep(min(POLL_MAX_S, max(POLL_FIRST_S, POLL_SHARE * elapsed_s)))
+        return info
+
+    def result(self, timeout_s: float | None = None) -> Model:
+        """Wait for the model. Raises JobFailedError with the reason if there will be none."""
+        self.wait(timeout_s)
+        return self.model()
+
+    def cancel(self) -> None:
+        """Ask it to save its state and stop; returns at once."""
+        self._backend.cancel(self.name)
+
+    # --- what it says ------------------------------------------------------------------------------------------
+    def logs(self, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines so far, or with `follow` until the job ends; `after` a line's cursor resumes behind it."""
+        return self._backend.logs(self.name, follow=follow, after=after)
+
+    def events(self, *, follow: bool = False, after: str | None = None) -> Iterator[dict[str, Any]]:
+        """The structured events among the lines (see `ftsdk.contract`)."""
+        for line in self.logs(follow=follow, after=after):
+            if (event := contract.parse_event(line.text)) is not None:
+                yield event
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Metric records in the order of their steps; a step that a restart repeated counts once, in its last version."""
+        merged: dict[tuple[int, bool], dict[str, Any]] = {}
+        for event in self.events():
+            if event["event"] == contract.EVENT_METRICS:
+                key = int(event["step"]), "loss" in event
+                merged[key] = {name: value for name, value in event.items() if name != "event"}
+        return [merged[key] for key in sorted(merged)]
+
+    # --- what it made --------------------------------------------------------------------------------------------
+    def model(self) -> Model:
+        """The model that the job made. Raises JobFailedError if it has none (yet)."""
+        info = self.info()
+        if info.state is not JobState.SUCCEEDED:
+            raise _no_model(self.uri, info)
+        store = self._backend.artifacts(self.name)
+        return open_model(store, self.uri, self.document)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The job document, as the job itself has it."""
+        found = read_json(self._backend.artifacts(self.name), contract.JOB_FILE)
+        if found is None:
+            raise JobNotFoundError(f"Job {self.uri} has no {contract.JOB_FILE} in its folder any more.")
+        return dict(found)
+
+
+def submit(plan: Plan, backend: Backend, *, secrets: dict[str, str], on_attach: Callable[[JobInfo], None]) -> Job:
+    """Start a plan's job, or attach to it if it lives or has succeeded; a failed or cancelled one gets a new attempt.
+
+    `on_attach` hears about a job that was there already.
+    """
+    job = Job(plan.uri, backend)
+    there = _existing(job)
+    if there is not None and (not there.state.terminal or there.state is JobState.SUCCEEDED):
+        on_attach(there)
+        return job
+    attempt = plan.for_attempt(there.attempt + 1 if there else 1)
+    journal.intend(attempt)
+    try:
+        native_id = backend.submit(attempt, secrets)
+    except Exception:
+        journal.forget(attempt)
+        raise
+    journal.complete(attempt, native_id)
+    return job
+
+
+def _existing(job: Job) -> JobInfo | None:
+    try:
+        return job.info()
+    except JobNotFoundError:
+        return None
+
+
+def _uri_of(name: str) -> str:
+    found = journal.entries(name)
+    if not found:
+        raise JobNotFoundError(f"This machine knows no job named {name!r}; give its URI, or see `ftsdk jobs`.")
+    return found[0].uri
+
+
+def _no_model(uri: str, info: JobInfo) -> JobFailedError:
+    if not info.state.terminal:
+        return JobFailedError(f"Job {uri} is {info.state}: there is no model yet; `ftsdk wait {uri}` waits for it.")
+    why = f" ({info.reason})" if info.reason else ""
+    return JobFailedError(f"Job {uri} ended as {info.state}{why}: {info.message}", reason=info.reason or "error")

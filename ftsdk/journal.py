@@ -1,0 +1,124 @@
+"""The local record of jobs: the intent is written before a submit and completed after it.
+
+A client that dies in between has left the intent, and the platform knows the job by its name, so nothing that was
+started is ever lost. Two clients at once are fine (SQLite, WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftsdk.errors import FtsdkError
+from ftsdk.home import home_dir
+from ftsdk.plan import Plan
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS job (
+    uri TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, label TEXT NOT NULL, backend TEXT NOT NULL,
+    digest TEXT NOT NULL, plan TEXT NOT NULL, intended_at REAL NOT NULL, submitted_at REAL, native_id TEXT,
+    PRIMARY KEY (uri, attempt))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One attempt that this machine started, or meant to start."""
+
+    uri: str
+    attempt: int
+    name: str
+    label: str
+    backend: str
+    intended_at: float
+    """Seconds since the epoch."""
+    submitted_at: float | None
+    """None if the client died before it heard that the submit went through."""
+    native_id: str | None
+    options: dict[str, Any]
+    """The backend's options that the job was submitted with."""
+
+
+@contextmanager
+def _open() -> Iterator[sqlite3.Connection]:
+    path: Path = home_dir() / "journal.db"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(_SCHEMA)
+            yield connection
+    except (sqlite3.Error, OSError) as problem:
+        raise FtsdkError(f"The journal {path} cannot be used ({problem}): free some space or set FTSDK_HOME.") from problem
+
+
+def intend(plan: Plan) -> None:
+    """Write down that this attempt is about to be submitted."""
+    with _open() as journal:
+        journal.execute(
+            "INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+            (
+                plan.uri,
+                plan.attempt,
+                plan.name,
+                plan.spec["name"],
+                plan.backend,
+                plan.digest,
+                json.dumps(plan.to_json()),
+                time.time(),
+            ),
+        )
+
+
+def complete(plan: Plan, native_id: str) -> None:
+    """Write down that the platform took it."""
+    with _open() as journal:
+        journal.execute(
+            "UPDATE job SET submitted_at = ?, native_id = ? WHERE uri = ? AND attempt = ?",
+            (time.time(), native_id, plan.uri, plan.attempt),
+        )
+
+
+def forget(plan: Plan) -> None:
+    """Take an intent back after the platform refused it."""
+    with _open() as journal:
+        journal.execute("DELETE FROM job WHERE uri = ? AND attempt = ?", (plan.uri, plan.attempt))
+
+
+def entries(name: str | None = None) -> list[Entry]:
+    """The newest attempt of every job (or of those with this name or URI), newest first."""
+    with _open() as journal:
+        rows = journal.execute(
+            "SELECT uri, max(attempt), name, label, backend, intended_at, submitted_at, native_id, plan FROM job "
+            "WHERE ?1 IS NULL OR name = ?1 OR uri = ?1 GROUP BY uri ORDER BY intended_at DESC",
+            (name,),
+        ).fetchall()
+    return [_entry(row) for row in rows]
+
+
+def plan_of(uri: str) -> Plan | None:
+    """The plan of a job's newest attempt, or None if this machine did not submit it."""
+    with _open() as journal:
+        row = journal.execute("SELECT plan FROM job WHERE uri = ? ORDER BY attempt DESC LIMIT 1", (uri,)).fetchone()
+    return Plan.from_json(json.loads(row[0])) if row else None
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    uri, attempt, name, label, backend, intended_at, submitted_at, native_id, plan = row
+    return Entry(
+        uri=uri,
+        attempt=attempt,
+        name=name,
+        label=label,
+        backend=backend,
+        intended_at=intended_at,
+        submitted_at=submitted_at,
+        native_id=native_id,
+        options=json.loads(plan)["options"],
+    )

@@ -1,0 +1,90 @@
+"""Data -> JobSpec, with every mistake as one sentence that names the field and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.spec.hyperparameters import Hyperparameters
+from ftsdk.spec.job import JobSpec
+from ftsdk.spec.tuning import TUNINGS
+
+
+def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
+    """A spec from mappings, parts or short forms. Raises SpecError; `where` names the file in its message."""
+    if not isinstance(data, Mapping):
+        raise SpecError(f"{where}: a spec is a mapping with at least `model` and `dataset`.")
+    try:
+        return JobSpec.model_validate(_plain(data))
+    except ValidationError as problem:
+        raise SpecError(f"{where}: {sentences(problem)}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Parts given as objects, as the data they were made from."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_unset=False)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def sentences(problem: ValidationError) -> str:
+    """All of pydantic's findings, one clause each."""
+    return "; ".join(dict.fromkeys(_sentence(dict(error)) for error in problem.errors()[:5])) + "."
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    location = [str(part) for part in error["loc"] if part not in TUNINGS]
+    field = ".".join(location) or "the spec"
+    match error["type"]:
+        case "missing":
+            return f"'{field}' is missing"
+        case "extra_forbidden":
+            return f"unknown key '{field}'{_nearest(location)}"
+        case "union_tag_invalid":
+            given = error["input"].get("type") if isinstance(error["input"], dict) else error["input"]
+            return f"{field}: {given!r} is no tuning{did_you_mean(str(given), TUNINGS)}; choose one of {', '.join(TUNINGS)}"
+        case "value_error":
+            return f"{field}: {error['ctx']['error']}"
+    return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"
+
+
+def _message(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _nearest(location: list[str]) -> str:
+    """A suggestion from the names that are valid at this place."""
+    known = _names_at(location[:-1])
+    close = did_you_mean(location[-1], known)
+    if not close and len(location) == 1 and did_you_mean(location[0], Hyperparameters.model_fields):
+        close = did_you_mean(location[0], Hyperparameters.model_fields).replace("'?", "' under hyperparameters?")
+    return close.rstrip("?") + ("?" if close else "") if close else f" (known here: {', '.join(sorted(known))})"
+
+
+def _names_at(location: list[str]) -> list[str]:
+    model: Any = JobSpec
+    for part in location:
+        field = model.model_fields.get(part)
+        kinds = [field.annotation] if field else []
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if model is None:
+            return _tuning_names() if part == "tuning" else []
+    return list(model.model_fields)
+
+
+def _tuning_names() -> list[str]:
+    from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora
+
+    return sorted({name for kind in (Full, Freeze, Lora, QLora, Oft) for name in kind.model_fields})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from ftsdk.errors import UnsupportedError
 
@@ -100,6 +100,26 @@ class Backend(Protocol):
 
     def artifacts(self, job_id: str) -> Store:
         """The job's durable folder: `model/`, `checkpoints/`, `logs/`. Downloads nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that a backend needs, and whether it is there."""
+
+    what: str
+    ok: bool
+    detail: str
+    """What was found."""
+    remedy: str = ""
+    """What to do if it is not."""
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """Backends that can tell what they need."""
+
+    def doctor(self) -> Iterator[Check]:
+        """What the backend needs and whether it is there; raises nothing."""
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:

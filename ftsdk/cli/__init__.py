@@ -1,1 +1,121 @@
-"""TODO."""
+"""The command line: parse, call one SDK function, print. Data goes to stdout, words go to stderr.
+
+Commands are imported when they are run, so that `ftsdk --help` costs little more than click itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from ftsdk import __version__
+from ftsdk.errors import FtsdkError, did_you_mean
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Train a small model on this machine, from nothing, in a few minutes."),
+    "init": ("specs:init", "Write a recipe to a file, to edit."),
+    "plan": ("run:plan", "Show exactly what a submit would do; creates nothing."),
+    "submit": ("run:submit", "Start a training and print its job URI."),
+    "jobs": ("jobs:jobs", "List the jobs that this machine started."),
+    "status": ("jobs:status", "Show how a job is doing."),
+    "logs": ("jobs:logs", "Print a job's output."),
+    "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
+    "wait": ("jobs:wait", "Wait until a job has ended."),
+    "cancel": ("jobs:cancel", "Ask a job to save its state and stop."),
+    "model": ("jobs:model", "Show or download what a job made."),
+    "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
+    "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
+    "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
+    "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),
+    "image": ("image:image", "Build or push the training image."),
+    "completion": ("completion:completion", "Print the shell completion script."),
+}
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"ftsdk.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ftsdk")
+def cli() -> None:
+    """Describe an LLM fine-tuning once, run it anywhere, survive anything, get the model back.
+
+    \b
+    First steps:
+      ftsdk demo                                    a whole training on this machine
+      ftsdk init qwen2.5-0.5b-instruct-sft -o job.yaml
+      ftsdk plan job.yaml --backend docker          what would happen
+      ftsdk submit job.yaml --backend docker --follow
+
+    SPEC is a YAML of ftsdk, a recipe's name, or any LLaMA-Factory YAML. JOB is a URI such as docker://NAME, or a
+    name that `ftsdk jobs` shows. Every command that prints data takes --json.
+    """
+
+
+def main() -> None:
+    """Entry point: errors become one sentence and their own exit code, never a traceback."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except FtsdkError as problem:
+        _fail(str(problem), problem.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("Interrupted.", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain at exit otherwise
+        sys.exit(0)
+    except OSError as problem:
+        _fail(f"{problem.strerror or problem}{f': {problem.filename}' if problem.filename else ''}.", 1)
+    except Exception:
+        _fail(_report_bug(), EXIT_BUG)
+
+
+def _fail(sentence: str, code: int) -> None:
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {sentence}", err=True)
+    sys.exit(code)
+
+
+def _report_bug() -> str:
+    """Keep the traceback in a file; the screen gets one sentence."""
+    import platform
+    import time
+    import traceback
+
+    from ftsdk.home import home_dir
+
+    path = home_dir() / "bugs" / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = f"ftsdk {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
+    path.write_text(about + traceback.format_exc(), "utf-8")
+    return f"This is a bug in ftsdk: {sys.exc_info()[1]!r}. The details are in {path}; please report them."

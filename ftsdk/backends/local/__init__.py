@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from ftsdk import contract, planning, records
 from ftsdk.backends import folders
-from ftsdk.backends.base import Capabilities, JobInfo, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
 from ftsdk.engines import Layout
@@ -116,6 +116,12 @@ class Local:
             folders.ask_to_stop(job)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process["pid"], signal.SIGTERM)
+
+    def doctor(self) -> Iterator[Check]:
+        """The interpreter, the trainer in it, and whether its parts fit together."""
+        from ftsdk.backends.local import diagnosis
+
+        return diagnosis.checks(self.options.python or sys.executable)
 
     def artifacts(self, job_id: str) -> Store:
         """The job's durable folder."""

@@ -1,0 +1,41 @@
+"""`ftsdk image build|push`: the training image."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from ftsdk.cli.output import emit, json_option, say, size
+
+
+@click.group()
+def image() -> None:
+    """Build or push the training image that every backend with containers runs."""
+
+
+@image.command()
+@click.option("--torch", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Build of torch.")
+@click.option("--tag", help="Name of the image; the docker backend's own default if left out.")
+@click.option("--base-image", help="A Debian image with Python 3.11 to build on.")
+@json_option
+def build(torch: Literal["cuda", "cpu"], tag: str | None, base_image: str | None, as_json: bool) -> None:
+    """Build the training image with Docker."""
+    from ftsdk import image
+
+    built = image.build(torch=torch, tag=tag, base_image=base_image, on_line=say)
+    data = {"tag": built.tag, "id": built.id, "bytes": built.bytes}
+    emit(data, as_json, lambda: f"{built.tag} ({size(built.bytes)})")
+
+
+@image.command()
+@click.argument("reference")
+@click.option("--torch", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Build of torch.")
+@click.option("--tag", help="Name of the local image; the docker backend's own default if left out.")
+@json_option
+def push(reference: str, torch: Literal["cuda", "cpu"], tag: str | None, as_json: bool) -> None:
+    """Push the image to a registry under REFERENCE, e.g. registry.example.com/team/ftsdk:1."""
+    from ftsdk import image
+
+    image.push(tag or image.default_tag(torch), reference)
+    emit({"reference": reference}, as_json, lambda: reference)

@@ -1,0 +1,107 @@
+"""`ftsdk plan` and `ftsdk submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ftsdk.cli.completion import complete_backend, complete_spec
+from ftsdk.cli.output import emit, json_option, say, size
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def spec_options(command: Command) -> Command:
+    """SPEC and what changes it: the same for plan and submit."""
+    options = [
+        click.argument("spec", shell_complete=complete_spec),
+        click.option("--backend", "-b", default="local", show_default=True, shell_complete=complete_backend,
+                     help="Where to run; `ftsdk backends` shows all."),
+        click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
+                     help="Change a value of the spec, e.g. learning_rate=1e-4 or tuning.rank=16. Repeatable."),
+        click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE",
+                     help="An option of the backend, e.g. image=my/image:1. Repeatable."),
+        click.option("--spot", is_flag=True, help="Use interruptible capacity."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@spec_options
+@json_option
+def plan(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, as_json: bool) -> None:
+    """Show exactly what `submit` would do with SPEC; creates nothing."""
+    made = _estimator(spec, backend, changes, options, spot).plan()
+    emit(made.to_json(), as_json, lambda: _plan_text(made))
+
+
+@click.command()
+@spec_options
+@click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
+@click.option("--again", is_flag=True, help="Start one more job although an equal one lives or has succeeded.")
+@json_option
+def submit(
+    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
+    follow: bool, again: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Start the training that SPEC describes, and print the job's URI.
+
+    The same spec and data attach to the job that is there; a failed or cancelled one gets a new attempt.
+    """
+    estimator = _estimator(spec, backend, changes, options, spot)
+    job = estimator.fit(
+        wait=False,
+        again=again,
+        on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
+    )
+    emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
+    if follow:
+        from ftsdk.cli.following import follow_job
+
+        follow_job(job)
+    elif not as_json:
+        say(f"Follow it with: ftsdk logs {job.uri} -f")
+
+
+def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Any:
+    from ftsdk import specfile
+    from ftsdk.estimator import Estimator
+
+    extra = ("resources.spot=true",) if spot else ()
+    loaded = specfile.load(spec, changes=(*changes, *extra))
+    for note in loaded.notes:
+        say(f"Note: {note}")
+    return Estimator(loaded.spec, backend=backend, options=pairs(options), folder=loaded.folder)
+
+
+def pairs(options: tuple[str, ...]) -> dict[str, str]:
+    """`key=value` arguments as a mapping."""
+    from ftsdk.errors import SpecError
+
+    for option in options:
+        if "=" not in option:
+            raise SpecError(f"-o {option!r}: write key=value.")
+    return {key: value for key, _, value in (option.partition("=") for option in options)}
+
+
+def _plan_text(made: Any) -> str:
+    """The plan for people: the job, then the request and the trainer's configuration as YAML."""
+    import yaml
+
+    def block(title: str, data: Any) -> str:
+        return f"{title}:\n" + "\n".join(
+            f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, width=110).splitlines()
+        )
+
+    parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
+    if made.uploads:
+        parts.append("uploads:\n" + "\n".join(f"  {u.source} -> {u.target} ({size(u.bytes)})" for u in made.uploads))
+    if made.secrets:
+        parts.append(f"secrets (names only): {', '.join(made.secrets)}")
+    if made.estimate:
+        parts.append(block("estimate", made.estimate))
+    return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in made.warnings)])

@@ -1,0 +1,42 @@
+"""All jobs of all backends: what the platforms say, joined with what the journal knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ftsdk import backends, journal
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.errors import BackendError
+
+
+def jobs(backend: str | None = None, *, on_problem: Callable[[str], None]) -> Iterator[tuple[str, JobInfo]]:
+    """(URI, state) of every job, newest first per backend; a backend that does not answer is told to `on_problem`.
+
+    A job that the journal started and its platform no longer has is shown as FAILED, reason `lost`.
+    """
+    seen: set[str] = set()
+    answered: set[str] = set()
+    for name in [backend] if backend else backends.names():
+        try:
+            for info in backends.get(name).list():
+                uri = f"{name}://{info.name}"
+                seen.add(uri)
+                yield uri, info
+            answered.add(name)
+        except BackendError as problem:
+            if backend or any(entry.backend == name for entry in journal.entries()):
+                on_problem(f"{name}: {problem}")
+    for entry in journal.entries():
+        if entry.backend in answered and entry.uri not in seen:
+            gone = "The platform has no such job any more."
+            yield (
+                entry.uri,
+                JobInfo(
+                    name=entry.name,
+                    state=JobState.FAILED,
+                    reason="lost",
+                    message=gone,
+                    attempt=entry.attempt,
+                    created_at=entry.intended_at,
+                ),
+            )

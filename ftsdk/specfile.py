@@ -1,0 +1,135 @@
+"""SPEC on the command line: our YAML, a recipe's name, or any LLaMA-Factory YAML -> a JobSpec."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ftsdk import recipes
+from ftsdk.engines import llamafactory_yaml
+from ftsdk.errors import FtsdkError, SpecError, did_you_mean
+from ftsdk.spec import Hyperparameters, JobSpec
+from ftsdk.spec.loading import parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A spec and where its relative paths start."""
+
+    spec: JobSpec
+    folder: Path
+    notes: tuple[str, ...]
+    """What was changed on the way in, a sentence each."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-4 as text; here it is the number that everybody means (as in YAML 1.2)."""
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
+    """Read a SPEC and apply `key=value` changes. Raises SpecError in one sentence for anything wrong."""
+    path = Path(reference).expanduser()
+    if not path.suffix and not path.exists():
+        path = recipes.path_of(reference)
+    data = read_yaml(path)
+    return from_data(data, where=str(path), folder=path.parent, changes=changes)
+
+
+def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
+    """A spec out of a YAML's content, ours or LLaMA-Factory's."""
+    notes: list[str] = []
+    try:
+        if llamafactory_yaml.is_llamafactory(data):
+            data, notes = llamafactory_yaml.read(_with_inlined_files(data, folder))
+            folder = _lf_root(data, folder)
+        data = apply(data, changes)
+    except FtsdkError as problem:
+        raise type(problem)(f"{where}: {problem}") from None
+    return Loaded(spec=parse(data, where=where), folder=folder, notes=tuple(notes))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping. Raises SpecError with the line of a mistake."""
+    try:
+        data = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # a SafeLoader
+    except FileNotFoundError:
+        raise SpecError(f"There is no file {path}, and no recipe of that name: `ftsdk recipes` lists them.") from None
+    except OSError as problem:
+        raise SpecError(f"{path} cannot be read ({problem.strerror}).") from problem
+    except UnicodeDecodeError as problem:
+        raise SpecError(f"{path} is not UTF-8 text (byte {problem.start}); save it as UTF-8.") from problem
+    except yaml.YAMLError as problem:
+        raise SpecError(f"{path} is not valid YAML: {_place(problem)}.") from problem
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a spec is a mapping with at least `model` and `dataset`.")
+    return {str(key): value for key, value in data.items()}
+
+
+def apply(data: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Apply `key=value` changes; a bare hyperparameter's name goes under `hyperparameters`, dots go deeper."""
+    out = json.loads(json.dumps(dict(data), default=str))
+    for change in changes:
+        key, mark, text = change.partition("=")
+        if not mark or not key.strip():
+            raise SpecError(f"--set {change!r}: write key=value, such as learning_rate=1e-4 or tuning.rank=16.")
+        _set(out, _path_of(key.strip()), yaml.load(text, Loader=_Loader))
+    return dict(out)
+
+
+def _path_of(key: str) -> list[str]:
+    first = key.partition(".")[0]
+    if first in JobSpec.model_fields:
+        return key.split(".")
+    from ftsdk.engines.arguments import known_arguments
+
+    if "." in key or (key not in Hyperparameters.model_fields and key not in known_arguments()):
+        names = [*JobSpec.model_fields, *Hyperparameters.model_fields, *known_arguments()]
+        raise SpecError(f"--set {key}: the spec has no such key.{did_you_mean(key, names)}")
+    return ["hyperparameters", key]
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    *above, last = path
+    for part in above:
+        inner = data.get(part)
+        if isinstance(inner, str):  # the short forms `method: dpo`, `tuning: lora`, `dataset: file`
+            inner = {{"method": "stage", "tuning": "type", "dataset": "train"}.get(part, part): inner}
+        data[part] = inner = inner if isinstance(inner, dict) else {}
+        data = inner
+    data[last] = value
+
+
+def _with_inlined_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A DeepSpeed file becomes its content, so that the job needs no file of this machine."""
+    config = data.get("deepspeed")
+    if not isinstance(config, str):
+        return dict(data)
+    found = next((p for root in (folder, *folder.absolute().parents, Path()) if (p := root / config).is_file()), None)
+    if found is None:
+        raise SpecError(f"deepspeed: there is no file {config!r} (looked beside the YAML and above it).")
+    return {**data, "deepspeed": read_yaml(found)}
+
+
+def _lf_root(data: Mapping[str, Any], folder: Path) -> Path:
+    """Folder that LLaMA-Factory would be started in: the nearest one, from the YAML upwards, that has dataset_dir."""
+    directory = data["dataset"]["directory"]
+    roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())
+    return next((root for root in roots if (root / directory / "dataset_info.json").is_file()), folder)
+
+
+def _place(problem: yaml.YAMLError) -> str:
+    mark = getattr(problem, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + str(getattr(problem, "problem", None) or problem).splitlines()[0]

@@ -1,0 +1,350 @@
+"""The shapes of a training row: how they are told apart and how LLaMA-Factory is told about them.
+
+A *role* is what a column means (prompt, response, messages, chosen …); the names are those of LLaMA-Factory's
+dataset_info.json (0.9.5, `data/parser.py`) and `answer`, which only the reinforcement methods read. A *column* is
+what it is called in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ftsdk.errors import DataError, did_you_mean
+
+PAIR_METHODS = ("rm", "dpo", "ipo", "orpo", "simpo")
+PROMPT_METHODS = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "rloo")
+_COMMON = ("system", "tools", "images", "videos", "audios")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatInfo:
+    """One shape of a row: the roles it needs, the roles it may have, and the methods that can train on it."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    methods: tuple[str, ...]
+    meaning: str
+
+
+def _format(name: str, required: str, optional: tuple[str, ...], methods: tuple[str, ...], meaning: str) -> FormatInfo:
+    return FormatInfo(name=name, required=tuple(required.split()), optional=optional, methods=methods, meaning=meaning)
+
+
+FORMATS: Mapping[str, FormatInfo] = MappingProxyType(
+    {
+        f.name: f
+        for f in (
+            _format("alpaca", "prompt response", ("query", "history", *_COMMON), ("sft",), "instruction and answer"),
+            _format("sharegpt", "messages", _COMMON, ("sft",), "a chat of {from, value} turns"),
+            _format("openai", "messages", _COMMON, ("sft",), "a chat of {role, content} turns"),
+            _format("preference", "chosen rejected", ("prompt", "query", "messages", "history", *_COMMON),
+                    PAIR_METHODS, "a prompt with a better and a worse answer"),
+            _format("kto", "kto_tag", ("prompt", "query", "response", "messages", "history", *_COMMON), ("kto",),
+                    "a prompt and an answer that is marked good or bad"),
+            _format("text", "prompt", (), ("pt",), "plain text"),
+            _format("prompts", "", ("prompt", "query", "messages", "answer", *_COMMON), PROMPT_METHODS,
+                    "prompts that the model answers itself"),
+        )
+    }
+)  # fmt: skip
+
+# What columns are called in the data sets people have, in order of preference. Compared without regard to case.
+SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "prompt": ("instruction", "prompt", "question", "query", "problem", "input"),
+        "query": ("input", "context"),
+        "response": ("output", "response", "completion", "answer", "solution"),
+        "messages": ("conversations", "messages", "conversation", "dialog", "dialogue", "chat"),
+        "chosen": ("chosen", "chosen_response", "preferred_output", "preferred", "accepted", "response_chosen"),
+        "rejected": (
+            "rejected", "rejected_response", "non_preferred_output", "non_preferred", "dispreferred",
+            "response_rejected",
+        ),
+        "kto_tag": ("kto_tag", "label"),
+        "text": ("text", "content", "document", "raw_content"),
+        "answer": ("answer", "solution", "ground_truth", "reference", "reference_answer", "output", "response"),
+        "history": ("history",),
+        "system": ("system", "system_prompt"),
+        "tools": ("tools",),
+        "images": ("images", "image"),
+        "videos": ("videos", "video"),
+        "audios": ("audios", "audio"),
+    }
+)  # fmt: skip
+
+SHAREGPT_TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
+        "observation_tag": "observation", "function_tag": "function_call", "system_tag": "system",
+    }
+)  # fmt: skip
+OPENAI_TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
+        "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system",
+    }
+)  # fmt: skip
+_ROLE_KEYS = ("role", "from", "speaker")
+_CONTENT_KEYS = ("content", "value", "text")
+_ROLE_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "user_tag": ("user", "human", "prompter"),
+        "assistant_tag": ("assistant", "gpt", "bot", "model", "chatgpt"),
+        "observation_tag": ("tool", "observation"),
+        "function_tag": ("function_call",),
+        "system_tag": ("system",),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detected:
+    """What a file was found to be, and why."""
+
+    format: str
+    """A name from `FORMATS`."""
+    columns: dict[str, str]
+    """Role -> column, only for columns that the file has."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Names inside chat messages (all seven of LLaMA-Factory's tags), empty where there are no messages."""
+    why: str
+    """One sentence for people."""
+    convert_first: str = ""
+    """Why LLaMA-Factory cannot load the file as it is (then stage what `convert` writes); empty if it can."""
+
+
+def detect(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    method: str | None = None,
+    format: str | None = None,
+    given_columns: Mapping[str, str] | None = None,
+    given_tags: Mapping[str, str] | None = None,
+    where: str = "the data",
+) -> Detected:
+    """Say which format a file has, from its column names and a few sample rows.
+
+    `method` settles what columns alone cannot: question and answer are instruction data for `sft`, and prompts
+    with a reference answer for `grpo`. `format`, `given_columns` and `given_tags` are what the user said; they win.
+
+    Raises DataError when the columns fit no format or a named column is not there.
+    """
+    found = _Columns(columns, rows, dict(given_columns or {}), where)
+    name, why = (format, "as the spec says") if format else _recognise(found, method)
+    if name not in FORMATS:
+        hint = did_you_mean(name, FORMATS)
+        raise DataError(f"Unknown format '{name}' for {where}; known: {', '.join(FORMATS)}.{hint}")
+    roles = _assign(name, found)
+    _require(name, roles, found)
+    tags = _tags(name, roles, rows, given_tags or {})
+    told = ", ".join(f"{column} is the {role}" if role != column else column for role, column in roles.items())
+    return Detected(
+        format=name,
+        columns=roles,
+        tags=tags,
+        why=f"{where}: {name} ({FORMATS[name].meaning}), {why}; columns: {told}",
+        convert_first=_convert_reason(name, roles, tags, rows),
+    )
+
+
+def dataset_info_entry(
+    format: str, columns: Mapping[str, str], tags: Mapping[str, str], file_name: str
+) -> dict[str, Any]:
+    """The entry of LLaMA-Factory's dataset_info.json for one file or folder.
+
+    Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
+    converter adds "detailed thinking off" to the system prompt of every row without tools (`data/converter.py`).
+    A file with `Detected.convert_first` set must be converted before this entry fits it.
+    """
+    known = {role: name for role, name in columns.items() if role != "answer"}
+    entry: dict[str, Any] = {"file_name": file_name}
+    if "messages" in known:
+        entry["formatting"] = "sharegpt"
+        entry["tags"] = {**(OPENAI_TAGS if format == "openai" else SHAREGPT_TAGS), **tags}
+    if format == "preference":
+        entry["ranking"] = True
+    return {**entry, "columns": known}
+
+
+class _Columns:
+    """Column names of a file, looked up without regard to case, and the values seen in its sample rows."""
+
+    def __init__(
+        self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], given: dict[str, str], where: str
+    ) -> None:
+        self.names = tuple(names)
+        self.rows = rows
+        self.given = given
+        self.where = where
+        self._by_lower = {name.lower(): name for name in reversed(self.names)}
+        for role, name in given.items():
+            if name not in self.names:
+                have = ", ".join(self.names) or "none"
+                hint = did_you_mean(name, self.names)
+                raise DataError(f"Column '{name}' (role {role}) is not in {where}; it has {have}.{hint}")
+
+    def find(self, role: str, *, but: Sequence[str] = ()) -> str | None:
+        """The column for a role: what the user said, else the first known spelling that is not in `but`."""
+        if role in self.given:
+            return self.given[role]
+        taken = {*but, *self.given.values()}
+        names = (self._by_lower.get(spelling) for spelling in SPELLINGS[role])
+        return next((name for name in names if name and name not in taken), None)
+
+    def values(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows if row.get(name) is not None]
+
+    def messages(self) -> str | None:
+        """The column that holds lists of messages."""
+        if "messages" in self.given:
+            return self.given["messages"]
+        names = (self._by_lower.get(spelling) for spelling in SPELLINGS["messages"])
+        present = [name for name in names if name]
+        return next((n for n in present if any(isinstance(v, list) for v in self.values(n))), None)
+
+    def label(self) -> str | None:
+        """The column of KTO labels: only one that looks like good or bad, since `label` also names classes."""
+        name = self.find("kto_tag")
+        if name and ("kto_tag" in self.given or name.lower() == "kto_tag" or any(map(is_label, self.values(name)))):
+            return name
+        return None
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value can be read as a KTO label: true or false, 1 or 0, "true" or "false"."""
+    return value in (True, False) or (isinstance(value, str) and value.strip().lower() in ("true", "false"))
+
+
+def _recognise(found: _Columns, method: str | None) -> tuple[str, str]:
+    """(format, reason) from the columns; the method only decides between readings that both fit."""
+    messages, prompt = found.messages(), found.find("prompt")
+    text = found.find("text")
+    if method == "pt" and text:
+        return "text", f"because the method is pt and there is a column '{text}'"
+    chosen, rejected = found.find("chosen"), found.find("rejected")
+    if chosen and rejected:
+        return "preference", f"because it has '{chosen}' and '{rejected}'"
+    label = found.label()
+    if label and method in (None, "kto") and (messages or prompt):
+        return "kto", f"because '{label}' holds true and false"
+    if method in PROMPT_METHODS and (messages or prompt):
+        return "prompts", f"because the method is {method} and there is '{messages or prompt}'"
+    if messages:
+        return _chat_format(found, messages)
+    response = found.find("response", but=(prompt,) if prompt else ())
+    if prompt and response:
+        return "alpaca", f"because it has '{prompt}' and '{response}'"
+    if text:
+        return "text", f"because it has '{text}' and no prompt"
+    if prompt:
+        return "prompts", f"because it has '{prompt}' and no answer"
+    have = ", ".join(found.names[:12]) or "none"
+    raise DataError(
+        f"The columns of {found.where} ({have}) fit no known format; say which with dataset.format and "
+        "dataset.columns, e.g. format: alpaca, columns: {prompt: question, response: reply}."
+    )
+
+
+def _chat_format(found: _Columns, messages: str) -> tuple[str, str]:
+    keys = {key for turns in found.values(messages) for turn in _turns(turns) for key in turn}
+    if "role" in keys and "content" in keys:
+        return "openai", f"because '{messages}' holds role and content"
+    return "sharegpt", f"because '{messages}' holds {' and '.join(sorted(keys)[:4]) or 'lists'}"
+
+
+def _assign(name: str, found: _Columns) -> dict[str, str]:
+    """Role -> column for a format, each column used once, in the order of the format's roles."""
+    info = FORMATS[name]
+    roles: dict[str, str] = {}
+    messages = found.messages() if "messages" in (*info.required, *info.optional) else None
+    if messages:
+        roles["messages"] = messages
+    for role in (*info.required, *info.optional):
+        if role == "messages" or (messages and role in ("prompt", "query", "response", "history")):
+            continue
+        column = _column_for(name, role, found, tuple(roles.values()))
+        if column:
+            roles[role] = column
+    return roles
+
+
+def _column_for(name: str, role: str, found: _Columns, taken: tuple[str, ...]) -> str | None:
+    if role == "kto_tag":
+        return found.find(role) if "kto_tag" in found.given else found.label() or found.find(role)
+    if name == "text" and role == "prompt":
+        return found.given.get("prompt") or found.given.get("text") or found.find("text")
+    return found.find(role, but=taken)
+
+
+def _require(name: str, roles: Mapping[str, str], found: _Columns) -> None:
+    missing = [role for role in FORMATS[name].required if role not in roles]
+    if name in ("kto", "prompts") and not ({"messages", "prompt"} & set(roles)):
+        missing.append("prompt")
+    if name == "kto" and "messages" not in roles and "response" not in roles:
+        missing.append("response")
+    if missing:
+        have = ", ".join(found.names[:12]) or "none"
+        raise DataError(
+            f"Format {name} needs a column for {' and '.join(missing)}, and {found.where} has {have}; "
+            f"name it in dataset.columns, e.g. {{{missing[0]}: {found.names[0] if found.names else 'column'}}}."
+        )
+
+
+def _turns(value: Any) -> list[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        return [value]
+    return [turn for turn in value if isinstance(turn, Mapping)] if isinstance(value, list) else []
+
+
+def _sample_turns(roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    names = [roles[role] for role in ("messages", "chosen", "rejected", "prompt") if role in roles]
+    return [turn for row in rows for name in names for turn in _turns(row.get(name))]
+
+
+def _tags(
+    name: str, roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]], given: Mapping[str, str]
+) -> dict[str, str]:
+    """All seven tags: what the user said, else what the sample rows use, else the usual names of that style."""
+    turns = _sample_turns(roles, rows)
+    if not turns and "messages" not in roles:
+        return dict(given)
+    keys = {key for turn in turns for key in turn}
+    openai = name == "openai" or ("role" in keys and "content" in keys)
+    tags = dict(OPENAI_TAGS if openai else SHAREGPT_TAGS)
+    tags["role_tag"] = given.get("role_tag") or _first_in(_ROLE_KEYS, keys, tags["role_tag"])
+    tags["content_tag"] = given.get("content_tag") or _first_in(_CONTENT_KEYS, keys, tags["content_tag"])
+    seen = {str(turn.get(tags["role_tag"])) for turn in turns}
+    for tag, spellings in _ROLE_NAMES.items():
+        tags[tag] = tags[tag] if tags[tag] in seen else _first_in(spellings, seen, tags[tag])
+    return {**tags, **given}
+
+
+def _first_in(candidates: Sequence[str], present: set[str], default: str) -> str:
+    return next((name for name in candidates if name in present), default)
+
+
+def _convert_reason(
+    name: str, roles: Mapping[str, str], tags: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> str:
+    turns = _sample_turns(roles, rows)
+    if any(turn.get("tool_calls") or turn.get(tags.get("role_tag", "")) == "tool" for turn in turns):
+        return "tool calls in OpenAI's form: LLaMA-Factory encodes their arguments twice"
+    if any(isinstance(turn.get(tags.get("content_tag", "")), list) for turn in turns):
+        return "message contents that are lists of parts"
+    answers = [row.get(roles[r]) for row in rows for r in ("chosen", "rejected") if r in roles]
+    if any(isinstance(a, list) for a in answers):
+        return "answers that are lists of messages: LLaMA-Factory takes text or one message"
+    if "messages" not in roles and any(isinstance(a, Mapping) for a in answers):
+        return "answers that are messages beside a prompt that is not a chat"
+    if "messages" in roles and any(isinstance(a, str) for a in answers):
+        return "answers that are text beside a prompt that is a chat"
+    if any(isinstance(row.get(roles.get("prompt", "")), list | Mapping) for row in rows):
+        return "prompts that are lists of messages"
+    if name == "kto" and any(not isinstance(row.get(roles["kto_tag"]), bool) for row in rows):
+        return "labels that are not true or false"
+    return ""

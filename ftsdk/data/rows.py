@@ -1,0 +1,298 @@
+"""The rows of a file as JSON text, in bounded batches, with every unreadable row named.
+
+All kinds of files become the same thing: a batch of texts, one JSON value a row, joined by a separator that
+cannot occur inside valid JSON. So there is one set of checks, and a columnar engine can take a batch as one string.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from ftsdk.data.json_array import BadRow, array_elements, not_utf8
+from ftsdk.data.sources import Source
+from ftsdk.errors import DataError
+
+BATCH_BYTES = 16 << 20
+LINE_BYTES_MAX = 256 << 20
+RECORD_SEPARATOR = "\x1e"  # a control character: JSON must escape it, so it never stands raw in a valid row
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """A row that is not even a value, or a fault of the whole file (row None)."""
+
+    row: int | None
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive rows: row `first_row + i` is the i-th part of `text`; a faulty or blank row is an empty part."""
+
+    first_row: int
+    text: str
+    separator: str
+    faults: list[RowFault] = field(default_factory=list)
+
+    def parts(self) -> Iterator[tuple[int, str]]:
+        """(row number, JSON text) of every row that is neither blank nor faulty."""
+        for offset, part in enumerate(self.text.split(self.separator)):
+            if part and not part.isspace():
+                yield self.first_row + offset, part
+
+
+def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
+    """The rows of a file. Memory is bounded by a few times `batch_bytes`, or by the longest row.
+
+    Raises DataError only if nothing at all can be read (no access, not what its name says).
+    """
+    readers: dict[str, Callable[[Source, int], Iterator[Batch]]] = {
+        "jsonl": _line_batches, "text": _text_batches, "json": _array_batches, "csv": _csv_batches,
+        "tsv": _csv_batches, "excel": _excel_batches, "parquet": _column_batches, "arrow": _column_batches,
+    }  # fmt: skip
+    try:
+        yield from readers[source.kind](source, batch_bytes)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{source.path} cannot be read: {error}; check access and that the file is whole.") from error
+
+
+def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    with source.open() as stream:
+        row = 1
+        for block in _blocks_of_lines(stream, source, batch_bytes):
+            data = block.removeprefix(b"\xef\xbb\xbf") if row == 1 else block
+            if row == 1 and data.startswith(_UTF16_MARKS):
+                yield Batch(1, "", "\n", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
+                return
+            text, faults = _decoded(data, row)
+            yield Batch(row, text, "\n", faults)
+            row += block.count(b"\n")
+
+
+def _blocks_of_lines(stream: BinaryIO, source: Source, batch_bytes: int) -> Iterator[bytes]:
+    """Blocks that end at a line's end; only the last may end without one."""
+    rest = b""
+    while data := stream.read(batch_bytes):
+        head, newline, tail = data.rpartition(b"\n")
+        if newline:
+            yield rest + head + newline
+            rest = tail
+        else:
+            rest += data
+        if len(rest) > LINE_BYTES_MAX:
+            raise DataError(f"{source.path} has a line of more than {LINE_BYTES_MAX >> 20} MB; is it JSON Lines?")
+    if rest:
+        yield rest
+
+
+def _decoded(data: bytes, first_row: int) -> tuple[str, list[RowFault]]:
+    """Text of a block; a line that is not UTF-8 becomes empty and is named with the byte at fault."""
+    try:
+        return data.decode("utf-8"), []
+    except UnicodeDecodeError:
+        pass
+    faults: list[RowFault] = []
+    lines: list[str] = []
+    for offset, line in enumerate(data.split(b"\n")):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            lines.append("")
+            faults.append(RowFault(first_row + offset, "encoding", encoding_message(line, error.start)))
+    return "\n".join(lines), faults
+
+
+def encoding_message(line: bytes, position: int) -> str:
+    """What is wrong with bytes that are not UTF-8, with a guess at what they are."""
+    guess = next((name for name in ("gb18030", "cp1252") if _decodes(line, name)), "")
+    names = {"gb18030": "GBK", "cp1252": "Windows-1252"}
+    looks = f" (it could be {names[guess]})" if guess else ""
+    return f"is not UTF-8: byte 0x{line[position]:02x} at position {position + 1}{looks}; save the file as UTF-8"
+
+
+def _decodes(line: bytes, name: str) -> bool:
+    try:
+        text = line.decode(name)
+    except UnicodeDecodeError:
+        return False
+    return name != "gb18030" or sum("\u4e00" <= c <= "\u9fff" for c in text) >= 2
+
+
+def _text_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    for batch in _line_batches(source, batch_bytes):
+        lines = (line.rstrip("\r") for line in batch.text.split("\n"))
+        batch.text = "\n".join(json.dumps({"text": line}, ensure_ascii=False) if line.strip() else "" for line in lines)
+        yield batch
+
+
+class _Packer:
+    """Collects the JSON texts of consecutive rows into batches."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._first_row = 1
+        self._parts: list[str] = []
+        self._faults: list[RowFault] = []
+
+    def add(self, row: str | BadRow) -> None:
+        """Take the next row or the fault in its place."""
+        if isinstance(row, str):
+            self._parts.append(row)
+            self.size += len(row)
+            return
+        here = self._first_row + len(self._parts)
+        self._faults.append(RowFault(None if row.whole_file else here, row.code, row.message))
+        if not row.whole_file:
+            self._parts.append("")
+
+    def flush(self) -> Batch:
+        """What has been collected."""
+        batch = Batch(self._first_row, RECORD_SEPARATOR.join(self._parts), RECORD_SEPARATOR, self._faults)
+        self._first_row += len(self._parts)
+        self._parts, self._faults, self.size = [], [], 0
+        return batch
+
+
+def _packed(rows: Iterator[str | BadRow], batch_bytes: int) -> Iterator[Batch]:
+    packer = _Packer()
+    for row in rows:
+        packer.add(row)
+        if packer.size >= batch_bytes:
+            yield packer.flush()
+    yield packer.flush()
+
+
+def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    with source.open() as stream:
+        head = stream.read(4)
+        if head.startswith(_UTF16_MARKS):
+            yield Batch(1, "", RECORD_SEPARATOR, [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
+            return
+        if head.startswith(b"\xef\xbb\xbf"):
+            why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
+            yield Batch(1, "", RECORD_SEPARATOR, [RowFault(None, "byte_order_mark", why)])
+    with source.open() as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        yield from _packed(array_elements(text, batch_bytes), batch_bytes)
+
+
+def _csv_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    with source.open() as stream:
+        yield from _packed(_csv_rows(stream, "\t" if source.kind == "tsv" else ","), batch_bytes)
+
+
+def _csv_rows(stream: BinaryIO, delimiter: str) -> Iterator[str | BadRow]:
+    csv.field_size_limit(LINE_BYTES_MAX)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    while True:
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield BadRow("bad_record", f"is not valid CSV ({error}); check its quotes")
+            continue
+        if record is None:
+            return
+        if not record:
+            continue
+        if header is None:
+            header, fault = _header(record)
+            if fault:
+                yield fault
+                return
+            continue
+        yield _csv_row(header, record)
+
+
+def _header(record: list[str]) -> tuple[list[str], BadRow | None]:
+    """Column names, and what is wrong with them."""
+    names = [name.strip() for name in record]
+    doubles = [name for name in names if names.count(name) > 1]
+    if all(names) and not doubles:
+        return names, None
+    what = "has a column without a name" if not all(names) else f"names the column {doubles[0]} twice"
+    return names, BadRow("bad_record", f"has a header that {what}; give each column its own name", whole_file=True)
+
+
+def _csv_row(header: list[str], record: list[str]) -> str | BadRow:
+    if len(record) != len(header):
+        why = f"has {len(record)} fields, the header has {len(header)}; check its quotes and commas"
+        return BadRow("bad_record", why)
+    return _json_text(dict(zip(header, record, strict=True)))
+
+
+def _json_text(row: Any) -> str | BadRow:
+    text = json.dumps(row, ensure_ascii=False, default=str)
+    return not_utf8(text) or text
+
+
+def _excel_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError as error:
+        raise DataError(
+            f"{source.path} is an Excel file; pip install 'ftsdk[excel]' to read it, or save it as CSV."
+        ) from error
+    try:
+        book = load_workbook(source.path, read_only=True, data_only=True)
+    except Exception as error:  # openpyxl raises zipfile, KeyError and its own errors for a broken file
+        raise DataError(f"{source.path} is not a readable Excel file: {error}.") from error
+    try:
+        yield from _packed(_excel_rows(book.worksheets[0].iter_rows(values_only=True)), batch_bytes)
+    finally:
+        book.close()
+
+
+def _excel_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
+    header, fault = _header([str(cell) for cell in next(records, ()) if cell is not None])
+    if fault:
+        yield fault
+        return
+    for record in records:
+        cells = record[: len(header)]
+        if any(cell is not None for cell in cells):
+            yield _json_text(dict(zip(header, cells, strict=False)))
+
+
+def _column_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        try:
+            if source.kind == "parquet":
+                found = connection.execute("select to_json(t)::varchar from read_parquet(?) t", [str(source.path)])
+            else:
+                stream = _arrow_stream(source)
+                connection.register("arrow_file", stream)
+                found = connection.execute("select to_json(t)::varchar from arrow_file t")
+            yield from _packed(_fetched(found), batch_bytes)
+        except (duckdb.Error, RuntimeError) as error:  # nanoarrow's error is a RuntimeError
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{source.path} is not a readable {source.kind.title()} file: {reason}.") from error
+
+
+def _fetched(found: Any) -> Iterator[str | BadRow]:
+    while rows := found.fetchmany(2048):
+        for (text,) in rows:
+            yield text
+
+
+def _arrow_stream(source: Source) -> Any:
+    """Record batches of an Arrow file or stream: a file is a stream between two marks (Arrow columnar format 1.5)."""
+    from nanoarrow import ArrayStream
+    from nanoarrow.ipc import InputStream
+
+    stream = source.open()
+    if stream.read(6) == b"ARROW1":
+        stream.read(2)
+    else:
+        stream.seek(0)
+    return ArrayStream(InputStream.from_readable(stream))

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -99,6 +98,8 @@ class JobFailedError(FtsdkError):
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known name, or an empty string."""
+    """` (did you mean 'x'?)` for the nearest known name, or an empty string; it goes before a sentence's full stop."""
+    from difflib import get_close_matches
+
     close = get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ftsdk import contract, fingerprints
-from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
 from ftsdk.runtime_archive import RuntimeArchive
@@ -173,7 +173,7 @@ def _json(path: Path) -> dict[str, Any]:
 # --- the data ----------------------------------------------------------------------------------------------
 def _sources(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> tuple[SourceFacts, ...]:
     registered = _registered(spec.dataset, root)
-    return tuple(source for address in addresses for source in _source(address, spec.dataset, registered, root))
+    return tuple(source for address in addresses for source in _source(address, spec, registered, root))
 
 
 def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
@@ -191,14 +191,14 @@ def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
     }
 
 
-def _source(address: str, dataset: Dataset, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
+def _source(address: str, spec: JobSpec, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
     scheme, mark, rest = address.partition("://")
     if mark:
-        yield _hub_source(scheme, rest, dataset, address)
+        yield _hub_source(scheme, rest, spec.dataset, address)
     elif address in registered:
         yield _registered_source(address, registered[address])
     else:
-        yield from (_file_source(path, dataset) for path in _files(address, root, registered))
+        yield from (_file_source(path, spec) for path in _files(address, root, registered))
 
 
 def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
@@ -218,24 +218,26 @@ def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
 
 def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
     if registered:
-        return f", and dataset_info.json has no such name.{did_you_mean(address, registered)}".rstrip("?.") + "?"
+        return f", and dataset_info.json has no such name{did_you_mean(address, registered)}"
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = did_you_mean(path.name, siblings)
-    return f" ({path}).{near}".rstrip(".") if near else f" ({path})"
+    return did_you_mean(path.name, siblings) or f" ({path})"
 
 
-def _file_source(path: Path, dataset: Dataset) -> SourceFacts:
-    from ftsdk.data import formats, read
+def _file_source(path: Path, spec: JobSpec) -> SourceFacts:
+    from ftsdk.data.formats import dataset_info_entry
+    from ftsdk.data.read import describe_file
 
-    summary = read.describe_file(path)
-    detected = formats.detect(summary, format=dataset.format, columns=dataset.columns)
-    entry = formats.dataset_info_entry(detected, tags=dataset.tags, file_name=str(path))
+    data = spec.dataset
+    summary = describe_file(path, method=spec.method.stage, format=data.format, columns=data.columns, tags=data.tags)
+    found = summary.detected
+    if summary.convert_first:
+        raise DataError(f"{path}: {summary.convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
     return SourceFacts(
         name=path.name.partition(".")[0],
         address=str(path),
         file=fingerprints.of(path),
-        entry=entry,
-        format=detected.format,
+        entry=dataset_info_entry(found.format, found.columns, found.tags, str(path)),
+        format=found.format,
         num_rows=summary.num_rows,
     )
 
@@ -256,14 +258,14 @@ def _registered_source(name: str, entry: dict[str, Any]) -> SourceFacts:
 
 def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:
     if scheme not in HUB_SCHEMES:
-        raise SpecError(f"dataset {address!r}: {scheme}:// is not supported yet; give a file, hf://ORG/NAME or ms://ORG/NAME.")
-    from ftsdk.data import formats
+        raise SpecError(f"dataset {address!r}: no {scheme}:// here; give a file, hf://ORG/NAME or ms://ORG/NAME.")
+    from ftsdk.data.formats import dataset_info_entry
 
-    entry = formats.declared_entry(dataset.format or "alpaca", columns=dataset.columns, tags=dataset.tags)
-    entry[HUB_SCHEMES[scheme]] = rest
-    return SourceFacts(
-        name=rest.replace("/", "_"), address=address, file=None, entry=entry, format=dataset.format or "alpaca", num_rows=None
-    )
+    declared = dataset.format or "alpaca"
+    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, rest)
+    entry[HUB_SCHEMES[scheme]] = entry.pop("file_name")
+    name = rest.replace("/", "_")
+    return SourceFacts(name=name, address=address, file=None, entry=entry, format=declared, num_rows=None)
 
 
 # --- this machine --------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _path_of(key: str) -> list[str]:
 
     if "." in key or (key not in Hyperparameters.model_fields and key not in known_arguments()):
         names = [*JobSpec.model_fields, *Hyperparameters.model_fields, *known_arguments()]
-        raise SpecError(f"--set {key}: the spec has no such key.{did_you_mean(key, names)}")
+        raise SpecError(f"--set {key}: the spec has no such key{did_you_mean(key, names)}.")
     return ["hyperparameters", key]
 
 

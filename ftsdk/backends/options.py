@@ -75,5 +75,5 @@ def _sentence(backend: str, model: type[BaseModel], problem: ValidationError) ->
         return f"The {backend} backend needs the option '{key}': give it by {ways}."
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
-        return f"The {backend} backend has no option '{key}' (it has {known}).{did_you_mean(key, model.model_fields)}"
+        return f"The {backend} backend has no option '{key}'{did_you_mean(key, model.model_fields)}; it has {known}."
     return f"The {backend} backend's option '{key}' is wrong ({first['msg'].lower()}): give it by {ways}."

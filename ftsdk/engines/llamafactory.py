@@ -102,7 +102,7 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
         if name not in known:
             typed = Hyperparameters.model_fields
             hint = did_you_mean(name, [*typed, *(k for k in known if k not in OWNED)])
-            raise SpecError(f"hyperparameters.{name}: neither ftsdk nor LLaMA-Factory knows this name.{hint}")
+            raise SpecError(f"hyperparameters.{name}: neither ftsdk nor LLaMA-Factory knows this name{hint}.")
 
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     known = known_arguments()
     for key in given:
         if key not in known:
-            raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument.{did_you_mean(key, known)}")
+            raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, known)}.")
     for flag in ("do_predict", "predict_with_generate"):
         if given.get(flag) and not given.get("do_train"):
             raise UnsupportedError(f"{flag}: ftsdk trains; run evaluation and prediction with llamafactory-cli.")

@@ -69,8 +69,8 @@ def _nearest(location: list[str]) -> str:
     known = _names_at(location[:-1])
     close = did_you_mean(location[-1], known)
     if not close and len(location) == 1 and did_you_mean(location[0], Hyperparameters.model_fields):
-        close = did_you_mean(location[0], Hyperparameters.model_fields).replace("'?", "' under hyperparameters?")
-    return close.rstrip("?") + ("?" if close else "") if close else f" (known here: {', '.join(sorted(known))})"
+        return did_you_mean(location[0], Hyperparameters.model_fields).replace("'?", "' under hyperparameters?")
+    return close or f" (known here: {', '.join(sorted(known))})"
 
 
 def _names_at(location: list[str]) -> list[str]:

@@ -233,7 +233,7 @@ class JobDocument(TypedDict):
     """Digest of spec and inputs; a checkpoint of another digest is never resumed."""
     backend: str
     base_model: str
-    """The model that the training starts from, as seen from the launcher's side: lineage for whoever opens the result."""
+    """Where the training starts from, as seen by the launcher: lineage for whoever opens the result."""
     trainer: str
     """A module of `ftsdk.runtime.trainers`, or the path of a Python file that is run instead."""
     config: dict[str, Any]

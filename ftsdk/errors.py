@@ -1,17 +1,17 @@
 """The one error tree. Each class owns its exit code; each message says what is wrong, where, and what to do.
 
-    FtsdkError                    1
-    ├── SpecError                 2   the description of the training is wrong
-    ├── DataError                 3   the data is wrong
-    ├── UnsupportedError          4   this backend or engine cannot do what the spec asks
-    ├── BackendError             10   the place where the job should run said no
-    │   ├── NotInstalledError    11   a program or an extra is missing
-    │   ├── AuthError            12   credentials are missing or refused
-    │   ├── QuotaError           13
-    │   ├── CapacityError        14
-    │   └── UnavailableError     15   it does not answer
-    ├── JobNotFoundError         20
-    └── JobFailedError           21   the job ended without a model
+FtsdkError                    1
+├── SpecError                 2   the description of the training is wrong
+├── DataError                 3   the data is wrong
+├── UnsupportedError          4   this backend or engine cannot do what the spec asks
+├── BackendError             10   the place where the job should run said no
+│   ├── NotInstalledError    11   a program or an extra is missing
+│   ├── AuthError            12   credentials are missing or refused
+│   ├── QuotaError           13
+│   ├── CapacityError        14
+│   └── UnavailableError     15   it does not answer
+├── JobNotFoundError         20
+└── JobFailedError           21   the job ended without a model
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -92,7 +91,8 @@ class Facts:
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
     """Look at what the spec names: files and their hashes, the model's config, this machine.
 
-    Relative paths are taken from `folder`; `again` asks for one more job of the same spec and data. Works offline; answers are cached by path, size and mtime.
+    Relative paths are taken from `folder`; `again` asks for one more job of the same spec and data. Works offline;
+    hashes are cached by path, size and mtime.
     Raises SpecError for what is not there and DataError for data that cannot be read.
     """
     from ftsdk import runtime_archive
@@ -142,7 +142,9 @@ def _model_folder(path: Path) -> ModelFacts:
     if (path / "adapter_config.json").is_file():
         base = _base_of(path)
         config = Path(base) / "config.json"
-        below = tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
+        below = (
+            tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
+        )
         shape = _json(config) if config.is_file() else None
         return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
     if not (path / "config.json").is_file():
@@ -206,7 +208,9 @@ def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
     path = Path(address).expanduser()
     if any(mark in address for mark in "*?["):
         pattern = str(path)
-        found = sorted(Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern))
+        found = sorted(
+            Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern)
+        )
     else:
         path = (root / path).absolute()
         found = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
@@ -281,7 +285,7 @@ def _nvidia_gpus() -> tuple[str, ...]:
     import subprocess
 
     program = shutil.which("nvidia-smi")
-    if program is None or (sys.platform == "linux" and not os.path.exists("/dev/nvidiactl")):
+    if program is None or (sys.platform == "linux" and not Path("/dev/nvidiactl").exists()):
         return ()
     query = [program, "--query-gpu=name", "--format=csv,noheader"]
     try:

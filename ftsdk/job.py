@@ -90,7 +90,7 @@ class Job:
                 yield event
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Metric records in the order of their steps; a step that a restart repeated counts once, in its last version."""
+        """Metric records in the order of their steps; a step that a restart repeated counts once, the last time."""
         merged: dict[tuple[int, bool], dict[str, Any]] = {}
         for event in self.events():
             if event["event"] == contract.EVENT_METRICS:

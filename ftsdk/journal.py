@@ -55,7 +55,9 @@ def _open() -> Iterator[sqlite3.Connection]:
             connection.execute(_SCHEMA)
             yield connection
     except (sqlite3.Error, OSError) as problem:
-        raise FtsdkError(f"The journal {path} cannot be used ({problem}): free some space or set FTSDK_HOME.") from problem
+        raise FtsdkError(
+            f"The journal {path} cannot be used ({problem}): free some space or set FTSDK_HOME."
+        ) from problem
 
 
 def intend(plan: Plan) -> None:

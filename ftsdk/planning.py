@@ -58,9 +58,7 @@ def draft(
         trainer=rendered.trainer,
         config=rendered.config,
         dataset_info=rendered.dataset_info,
-        inputs=[
-            InputFile(path=layout.inside(file.path), bytes=file.bytes, sha256=file.sha256) for file in facts.files
-        ],
+        inputs=[InputFile(path=layout.inside(file.path), bytes=file.bytes, sha256=file.sha256) for file in facts.files],
         durable=layout.durable,
         scratch=layout.scratch,
         nproc_per_node=nproc_per_node,

@@ -37,5 +37,7 @@ def path_of(name: str) -> Path:
     path = folder() / f"{name}.yaml"
     if not path.is_file() or "/" in name:
         known = [recipe.name for recipe in each()]
-        raise SpecError(f"There is no file and no recipe '{name}'{did_you_mean(name, known)}; `ftsdk recipes` lists the recipes.")
+        raise SpecError(
+            f"There is no file and no recipe '{name}'{did_you_mean(name, known)}; `ftsdk recipes` lists the recipes."
+        )
     return path

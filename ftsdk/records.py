@@ -40,10 +40,10 @@ def read_json(store: Store, key: str) -> Any | None:
 
 def outcome(store: Store, attempt: int, num_nodes: int) -> Outcome | None:
     """How an attempt ended, once every node has said so; the first failure speaks for all."""
-    found = [read_json(store, contract.outcome_key(attempt, node)) for node in range(num_nodes)]
+    found: list[Outcome | None] = [read_json(store, contract.outcome_key(attempt, n)) for n in range(num_nodes)]
     failed = [record for record in found if record and record["state"] != "SUCCEEDED"]
     if failed:
-        return min(failed, key=lambda record: float(record["ended_at"]))
+        return min(failed, key=lambda record: record["ended_at"])
     return found[0] if all(found) else None
 
 

@@ -75,7 +75,7 @@ class FolderStore:
             raise KeyError(key) from None
 
     def put(self, key: str, data: bytes) -> None:
-        os.replace(self._temporary(key, data), self.path(key))
+        self._temporary(key, data).replace(self.path(key))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         temporary = self._temporary(key, data)
@@ -84,7 +84,7 @@ class FolderStore:
         except FileExistsError:
             return False
         finally:
-            os.unlink(temporary)
+            temporary.unlink()
         return True
 
     def download(self, key: str, target: Path) -> None:
@@ -96,7 +96,7 @@ class FolderStore:
         except FileNotFoundError:
             raise KeyError(key) from None
 
-    def _temporary(self, key: str, data: bytes) -> str:
+    def _temporary(self, key: str, data: bytes) -> Path:
         folder = self.path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".put-")
@@ -104,7 +104,7 @@ class FolderStore:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return name
+        return Path(name)
 
 
 def open_store(uri: str) -> Store:

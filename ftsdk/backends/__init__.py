@@ -30,12 +30,16 @@ def backend_class(name: str) -> type[Backend]:
     """The class behind a name. Raises SpecError for an unknown name, NotInstalledError if it can't be imported."""
     target = BUILT_IN.get(name) or _third_party().get(name)
     if target is None:
-        raise SpecError(f"There is no backend '{name}'{did_you_mean(name, names())}: choose one of {', '.join(names())}.")
+        raise SpecError(
+            f"There is no backend '{name}'{did_you_mean(name, names())}: choose one of {', '.join(names())}."
+        )
     module, _, attribute = target.partition(":")
     try:
         found: type[Backend] = getattr(import_module(module), attribute)
     except ImportError as problem:
-        raise NotInstalledError(f"Backend '{name}' cannot be loaded ({problem}): pip install 'ftsdk[{name}]'.") from problem
+        raise NotInstalledError(
+            f"Backend '{name}' cannot be loaded ({problem}): pip install 'ftsdk[{name}]'."
+        ) from problem
     return found
 
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftsdk import contract, records
@@ -83,7 +83,9 @@ def find(backend: str, name: str) -> FolderJob:
     except (OSError, ValueError):
         plan = None
     if plan is None or plan.backend != backend:
-        raise JobNotFoundError(f"There is no job {backend}://{name} on this machine; `ftsdk jobs` lists those there are.")
+        raise JobNotFoundError(
+            f"There is no job {backend}://{name} on this machine; `ftsdk jobs` lists those there are."
+        )
     return FolderJob(plan, FolderStore(plan.request["folder"]))
 
 
@@ -118,21 +120,23 @@ def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobIn
     ended = outcome(job)
     gone = None if ended else died()
     ended = ended or outcome(job)  # it may have ended between the two looks
-    known = {"name": job.plan.name, "attempt": attempt, "created_at": float(claimed["time"])}
-    native = {"folder": str(job.store.root)}
+    base = JobInfo(
+        name=job.plan.name,
+        state=JobState.RUNNING,
+        attempt=attempt,
+        created_at=float(claimed["time"]),
+        native={"folder": str(job.store.root)},
+    )
     if ended:
-        return JobInfo(
-            **known,
-            native=native,
+        return replace(
+            base,
             state=STATES.get(ended["state"], JobState.FAILED),
             reason=ended["reason"],
             message=f"{ended['message']} {ended['hint']}".strip(),
             ended_at=ended["ended_at"],
             exit_code=ended["exit_code"],
         )
-    if gone:
-        return JobInfo(**known, native=native, state=JobState.FAILED, reason=gone[0], message=gone[1])
-    return JobInfo(**known, native=native, state=JobState.RUNNING)
+    return replace(base, state=JobState.FAILED, reason=gone[0], message=gone[1]) if gone else base
 
 
 def ask_to_stop(job: FolderJob) -> None:
@@ -148,6 +152,7 @@ def write_secrets(secrets: Mapping[str, str]) -> Path | None:
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(prefix="ftsdk-", dir=memory if os.access(memory, os.W_OK) else None)
     path = Path(folder, "secrets.json")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(dict(secrets), file)
     return path

@@ -10,7 +10,9 @@ from ftsdk.cli.output import emit, json_option
 
 
 @click.command()
-@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps; the default takes a few minutes on two cores.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Optimizer steps; the default takes a few minutes on two cores."
+)
 @json_option
 def demo(steps: int | None, as_json: bool) -> None:
     """Train a small model on this machine, from nothing, in a few minutes.

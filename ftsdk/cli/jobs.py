@@ -92,7 +92,9 @@ def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
 
 @click.command()
 @job_argument
-@click.option("--plot", "png", type=click.Path(dir_okay=False, path_type=Path), help="Draw the loss curve to a PNG file.")
+@click.option(
+    "--plot", "png", type=click.Path(dir_okay=False, path_type=Path), help="Draw the loss curve to a PNG file."
+)
 @json_option
 def metrics(job: str, png: Path | None, as_json: bool) -> None:
     """Print a job's metrics: a loss curve in the terminal, JSON, or a PNG."""
@@ -102,7 +104,9 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
     attached = _attach(job)
     records = attached.metrics()
     if not records and not as_json:
-        raise JobNotFoundError(f"Job {attached.uri} has logged no metrics yet; `ftsdk logs {attached.uri} -f` shows why.")
+        raise JobNotFoundError(
+            f"Job {attached.uri} has logged no metrics yet; `ftsdk logs {attached.uri} -f` shows why."
+        )
     if png:
         charts.save_png(records, png, title=attached.name)
         say(f"Drawn: {png}")

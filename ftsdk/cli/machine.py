@@ -28,7 +28,9 @@ def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
 
 
 @click.command()
-@click.option("--backend", "-b", multiple=True, shell_complete=complete_backend, help="Only these backends. Repeatable.")
+@click.option(
+    "--backend", "-b", multiple=True, shell_complete=complete_backend, help="Only these backends. Repeatable."
+)
 @json_option
 def doctor(backend: tuple[str, ...], as_json: bool) -> None:
     """Check what each backend needs and whether it is there; the exit code is 11 if a named backend lacks something."""

@@ -33,7 +33,9 @@ def spec_options(command: Command) -> Command:
 @click.command()
 @spec_options
 @json_option
-def plan(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, as_json: bool) -> None:
+def plan(
+    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, as_json: bool
+) -> None:
     """Show exactly what `submit` would do with SPEC; creates nothing."""
     made = _estimator(spec, backend, changes, options, spot).plan()
     emit(made.to_json(), as_json, lambda: _plan_text(made))

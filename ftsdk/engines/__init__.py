@@ -28,7 +28,7 @@ class Layout:
         for outer, inner in self.inputs.items():
             if path == outer:
                 return inner
-            if path.startswith(outer.rstrip("/\\") + "/") or path.startswith(outer + "\\"):
+            if path.startswith((outer + "/", outer + "\\")):
                 return inner + path[len(outer) :].replace("\\", "/")
         return path
 
@@ -51,5 +51,6 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
 
         return llamafactory.render(spec, facts, layout)
     raise UnsupportedError(
-        f"method '{spec.method.stage}' has no engine in this version; choose one of {', '.join(sorted(LLAMAFACTORY_STAGES))}."
+        f"method '{spec.method.stage}' has no engine in this version; "
+        f"choose one of {', '.join(sorted(LLAMAFACTORY_STAGES))}."
     )

@@ -1,6 +1,6 @@
 """The table of LLaMA-Factory's arguments: name -> kind. Regenerate it with the trainer's Python:
 
-    python -m ftsdk.engines.arguments > ftsdk/engines/llamafactory_arguments.json
+python -m ftsdk.engines.arguments > ftsdk/engines/llamafactory_arguments.json
 """
 
 from __future__ import annotations

@@ -26,9 +26,21 @@ UNSET_MEANS: Mapping[str, Any] = {
 
 PREFERENCE_STAGES = {"sigmoid": "dpo", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
 SILENTLY_OURS = frozenset({"do_train", "dataset_dir", "plot_loss", "save_strategy", "val_size", "run_name"})
-LORA = {"lora_rank": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_dora": "dora", "use_rslora": "rslora",
-        "pissa_init": "pissa", "loraplus_lr_ratio": "plus_lr_ratio"}  # fmt: skip
-METHOD = {"pref_beta": "beta", "pref_ftx": "sft_weight", "simpo_gamma": "gamma", "dpo_label_smoothing": "label_smoothing"}
+LORA = {
+    "lora_rank": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "use_dora": "dora",
+    "use_rslora": "rslora",
+    "pissa_init": "pissa",
+    "loraplus_lr_ratio": "plus_lr_ratio",
+}
+METHOD = {
+    "pref_beta": "beta",
+    "pref_ftx": "sft_weight",
+    "simpo_gamma": "gamma",
+    "dpo_label_smoothing": "label_smoothing",
+}
 
 
 def is_llamafactory(data: Mapping[str, Any]) -> bool:
@@ -104,11 +116,15 @@ def _dataset(rest: dict[str, Any]) -> dict[str, Any]:
     train = rest.pop("dataset", None)
     if not train:
         raise SpecError("'dataset' is missing: name at least one dataset of dataset_info.json.")
-    data = {"train": _names(train), "eval": _names(rest.pop("eval_dataset", ())), "directory": rest.pop("dataset_dir", "data")}
+    data = {
+        "train": _names(train),
+        "eval": _names(rest.pop("eval_dataset", ())),
+        "directory": rest.pop("dataset_dir", "data"),
+    }
     fraction = rest.pop("val_size", 0) or None
     if fraction is not None and fraction >= 1:
         raise UnsupportedError(f"val_size {fraction}: give the share of the rows, such as 0.1, or an eval_dataset.")
-    sizes = {key: rest.pop(key) for key in ("max_samples", "streaming") if key in rest}
+    sizes: dict[str, Any] = {key: rest.pop(key) for key in ("max_samples", "streaming") if key in rest}
     return {**data, "eval_fraction": fraction, **sizes}
 
 

@@ -24,9 +24,9 @@ class Dataset(Part):
     """Share of `train` that is held out when `eval` is empty."""
     format: Format | None = None
     """Shape of a row; found out from the columns when left out."""
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default={})
     """Role of a column -> its name in the file, for files with other names (e.g. `{prompt: question}`)."""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default={})
     """Names inside chat messages, as in LLaMA-Factory's dataset_info.json (`role_tag`, `user_tag`, …)."""
     directory: str | None = None
     """Folder with a LLaMA-Factory dataset_info.json, for registered names."""

@@ -44,7 +44,7 @@ class JobSpec(Part):
     """Where metrics go."""
     secrets: tuple[str, ...] = Field(default=(), strict=False)
     """Names of environment variables whose values the job needs, e.g. HF_TOKEN; values are never written here."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default={})
     """Environment variables of the trainer that are no secrets."""
     output: str | None = None
     """Folder or address under which the job keeps its results; the backend's own place if left out."""

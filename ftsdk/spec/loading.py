@@ -49,7 +49,8 @@ def _sentence(error: dict[str, Any]) -> str:
             return f"unknown key '{field}'{_nearest(location)}"
         case "union_tag_invalid":
             given = error["input"].get("type") if isinstance(error["input"], dict) else error["input"]
-            return f"{field}: {given!r} is no tuning{did_you_mean(str(given), TUNINGS)}; choose one of {', '.join(TUNINGS)}"
+            close = did_you_mean(str(given), TUNINGS)
+            return f"{field}: {given!r} is no tuning{close}; choose one of {', '.join(TUNINGS)}"
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"

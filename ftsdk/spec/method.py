@@ -8,7 +8,9 @@ from pydantic import Field
 
 from ftsdk.spec.base import Part
 
-Stage = Literal["pt", "sft", "rm", "ppo", "dpo", "ipo", "kto", "orpo", "simpo", "grpo", "dapo", "gspo", "dr_grpo", "rloo"]
+Stage = Literal[
+    "pt", "sft", "rm", "ppo", "dpo", "ipo", "kto", "orpo", "simpo", "grpo", "dapo", "gspo", "dr_grpo", "rloo"
+]  # fmt: skip
 STAGES: tuple[str, ...] = get_args(Stage)
 
 

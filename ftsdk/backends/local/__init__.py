@@ -222,4 +222,7 @@ def _last_words(job: FolderJob) -> tuple[str, str]:
     said = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
     if said:
         return "crashed", f"The job's supervisor broke: {said[-1][:300]} (whole text: {log})."
-    return "killed", "The job's supervisor was killed before it could say why; submit again to go on from its last checkpoint."
+    return (
+        "killed",
+        "The supervisor was killed before it could say why; submit again to go on from the last checkpoint.",
+    )

@@ -26,7 +26,8 @@ out = {"python": sys.version.split()[0], "versions": {n: version(n) for n in nam
 if out["versions"]["torch"]:
     import torch
     out["cuda"], out["gpus"], out["threads"] = torch.version.cuda, torch.cuda.device_count(), torch.get_num_threads()
-    out["broken"] = {n: b for n in ("torchvision", "torchaudio", "transformers") if out["versions"][n] and (b := broken(n))}
+    installed = [n for n in ("torchvision", "torchaudio", "transformers") if out["versions"][n]]
+    out["broken"] = {n: b for n in installed if (b := broken(n))}
 print("\\n" + json.dumps(out))
 """
 
@@ -36,7 +37,9 @@ def checks(python: str) -> Iterator[Check]:
     try:
         found = _ask(python)
     except (OSError, subprocess.SubprocessError, ValueError) as problem:
-        yield Check(what="python", ok=False, detail=f"{python}: {problem}", remedy="set the local backend's option 'python'")
+        yield Check(
+            what="python", ok=False, detail=f"{python}: {problem}", remedy="set the local backend's option 'python'"
+        )
         return
     versions = found["versions"]
     yield Check(what="python", ok=True, detail=f"{found['python']} ({python})")

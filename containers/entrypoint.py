@@ -1,0 +1,61 @@
+"""PID 1 of the image: finds the runtime that came with the job, and becomes its supervisor."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+EXIT_CONTRACT: Final = 78
+"""`ftsdk.contract.EXIT_CONTRACT`: image, job and runtime do not fit together."""
+DRIVERS: Final = {12: "R525", 13: "R580"}
+"""Oldest NVIDIA driver for each major CUDA version (NVIDIA's CUDA compatibility guide)."""
+
+
+def runtime_problem(runtime: Path) -> str:
+    """Why the runtime cannot be started, or an empty string."""
+    if runtime.is_file():
+        return ""
+    return f"there is no runtime at {runtime}; ftsdk mounts it there when it starts a job, or FTSDK_RUNTIME says where it is."
+
+
+def torch_cuda() -> int:
+    """Major CUDA version that torch is built with, read without importing it; 0 for a CPU build."""
+    version = Path(sysconfig.get_path("purelib"), "torch", "version.py").read_text()
+    found = re.search(r"^cuda\b[^=]*= '(\d+)", version, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def driver_problem(needed: int) -> str:
+    """Why the machine's GPU cannot run this torch, or an empty string; training would fall back to the CPU silently."""
+    if not needed or not Path("/dev/nvidiactl").exists():
+        return ""
+    version = ctypes.c_int(0)
+    try:
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return "there is a GPU but no driver library in the container; start it with the NVIDIA container runtime."
+    if version.value // 1000 >= needed:
+        return ""
+    return (
+        f"the machine's NVIDIA driver runs CUDA {version.value // 1000}.{version.value % 1000 // 10}, this image needs "
+        f"CUDA {needed} (driver {DRIVERS.get(needed, 'newer')} or newer); use the image built with TORCH=cuda12."
+    )
+
+
+def main() -> int:
+    """Replace this process by the supervisor; returns only if that is not possible."""
+    runtime = Path(os.environ.get("FTSDK_RUNTIME", "/ftsdk/runtime.pyz"))
+    problem = runtime_problem(runtime) or driver_problem(torch_cuda())
+    if problem:
+        print(f"ftsdk: {problem}", file=sys.stderr)
+        return EXIT_CONTRACT
+    os.execv(sys.executable, [sys.executable, "-I", str(runtime), "supervise", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

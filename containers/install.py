@@ -1,0 +1,115 @@
+"""Install one lock into the environment of the interpreter that runs this: `python install.py lf [--torch auto]`.
+
+The same program fills the image (Dockerfile) and `.venv` (`make setup`). Locks are complete, so nothing is resolved:
+every pip call has --no-deps, and no dependency can pull gigabytes of CUDA onto a machine without a GPU.
+`locks/NAME.txt` is for a CPU; `locks/NAME-cuda.txt` and `locks/NAME-cuda12.txt` are the same versions and a CUDA torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).resolve().parent
+CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
+TORCH: Final = {
+    # Off Linux the plain wheel is the CPU wheel, and PyTorch's index has no "+cpu" for macOS.
+    "cpu": "2.13.0+cpu" if sys.platform == "linux" else "2.13.0",
+    "cuda": "2.13.0",
+    "cuda12": "2.10.0",
+}
+CUDA_OF: Final = {"cuda": 13, "cuda12": 12}
+"""Major CUDA version that each torch wheel on PyPI is built with: what the driver must be able to run."""
+
+
+def driver_cuda() -> int:
+    """Major CUDA version that this machine's NVIDIA driver can run; 0 without a driver."""
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    version = ctypes.c_int(0)
+    library.cuDriverGetVersion(ctypes.byref(version))
+    return version.value // 1000
+
+
+def choose_torch(wanted: str, cuda: int) -> str:
+    """`wanted`, or for `auto` the newest build that the driver's CUDA version can run."""
+    if wanted != "auto":
+        return wanted
+    return next((name for name, needed in CUDA_OF.items() if cuda >= needed), "cpu")
+
+
+def lock_file(name: str, torch: str) -> Path:
+    """The lock of this name for this build of torch."""
+    return HERE / "locks" / (f"{name}.txt" if torch == "cpu" else f"{name}-{torch}.txt")
+
+
+def read_pins(lock: str) -> dict[str, str]:
+    """Package -> version of every line that holds on all machines (no environment marker)."""
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)$", lock, re.MULTILINE))
+
+
+def installed() -> dict[str, str]:
+    """Package -> version in this environment, by normalised name (PEP 503)."""
+    return {
+        re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(): found.version for found in metadata.distributions()
+    }
+
+
+def missing(pins: dict[str, str], present: dict[str, str]) -> list[str]:
+    """Pins that the environment does not meet."""
+    return [f"{name}=={version}" for name, version in pins.items() if present.get(name) != version]
+
+
+def pip(*arguments: str) -> bool:
+    """Install without dependencies, showing pip's own progress; False if pip failed."""
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def install_torch(torch: str) -> bool:
+    """torch comes first: from what pip already sees, for a CPU then from PyTorch's own index."""
+    # "===" keeps a "+cpu" wheel that pip may see from standing in for the CUDA one.
+    wanted = f"torch==={TORCH[torch]}"
+    return pip(wanted) or (torch == "cpu" and pip(wanted, "--index-url", CPU_INDEX))
+
+
+def install_torchaudio_stub() -> None:
+    """Put the stub where torchaudio would be, unless something is there already (torchaudio_stub says why)."""
+    target = Path(sysconfig.get_path("purelib"), "torchaudio")
+    if not target.exists():
+        shutil.copytree(HERE / "torchaudio_stub" / "torchaudio", target)
+
+
+def main() -> int:
+    """Install what is missing; 0 if the environment then meets the lock."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("lock", help="name of a lock in locks/, e.g. lf")
+    parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: %(default)s)")
+    options = parser.parse_args()
+    torch = choose_torch(options.torch, driver_cuda())
+    lock = lock_file(options.lock, torch)
+    if not lock.is_file():
+        parser.error(f"there is no {lock}; the locks here are {', '.join(sorted(p.stem for p in lock.parent.glob('*.txt')))}.")
+    pins = read_pins(lock.read_text()) | {"torch": TORCH[torch]}
+    if missing(pins, installed()):
+        print(f"install: {lock.stem}: torch {TORCH[torch]} and {len(pins) - 1} packages into {sys.prefix}", flush=True)
+        if not (install_torch(torch) and pip("-r", str(lock))):
+            print("install: pip failed; its last lines above say why.", file=sys.stderr)
+            return 1
+    install_torchaudio_stub()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -141,9 +141,9 @@ class _NodeReader:
             return
         for key in segments[1:]:
             first = _stamp_at(store, key, 0)[1]
-            if first is None or _place(first) > _place(self.seen):
+            if first is not None and _place(first) > _place(self.seen):
                 break
-            self.segment = key
+            self.segment = key if first is not None else self.segment
         self.offset = self._search(store, self.seen)
 
     def _search(self, store: Store, seen: Stamp) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,6 @@ def _status_text(uri: str, info: JobInfo, latest: dict[str, Any]) -> str:
 def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
     """Print a job's output. With --json each line is an object with `text` and `cursor`."""
     import json
-    import sys
 
     write = sys.stdout.write
     for line in _attach(job).logs(follow=follow, after=after):
@@ -151,7 +151,7 @@ def model(job: str, folder: Path | None, as_json: bool) -> None:
     """Show or download the model that a job made."""
     found = _attach(job).model()
     if folder:
-        with click.progressbar(length=found.bytes, label="Downloading", file=click.get_text_stream("stderr")) as bar:
+        with click.progressbar(length=found.bytes, label="Downloading", file=sys.stderr) as bar:
             found.download(folder, on_bytes=bar.update)
     data = {
         "uri": found.uri,

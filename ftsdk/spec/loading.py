@@ -40,7 +40,7 @@ def sentences(problem: ValidationError) -> str:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    location = [str(part) for part in error["loc"] if part not in TUNINGS]
+    location = [_printable(str(part)) for part in error["loc"] if part not in TUNINGS]
     field = ".".join(location) or "the spec"
     match error["type"]:
         case "missing":
@@ -54,6 +54,11 @@ def _sentence(error: dict[str, Any]) -> str:
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"
+
+
+def _printable(text: str) -> str:
+    """A key as it can stand in a sentence: YAML allows line breaks in keys."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _message(text: str) -> str:

@@ -1,0 +1,106 @@
+"""Spec -> LLaMA-Factory's arguments, and any LLaMA-Factory YAML -> spec."""
+
+import pytest
+
+from ftsdk.engines import Layout, render
+from ftsdk.engines.arguments import known_arguments
+from ftsdk.engines.llamafactory import OWNED
+from ftsdk.engines.llamafactory_yaml import read
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import inspect
+from ftsdk.spec.loading import parse
+
+
+@pytest.fixture
+def rendered(spec_folder):
+    def render_spec(**fields):
+        spec = parse({"model": "./model", "dataset": "train.jsonl", **fields}, where="t")
+        layout = Layout(durable="/d", scratch="/s", inputs={str(spec_folder): "/in"})
+        return render(spec, inspect(spec, folder=spec_folder), layout)
+
+    return render_spec
+
+
+def test_every_rendered_name_is_an_argument_of_the_trainer(rendered):
+    for tuning in ("full", "freeze", "lora", "qlora", "oft"):
+        assert set(rendered(tuning=tuning).config) <= set(known_arguments())
+
+
+def test_paths_are_those_inside(rendered):
+    made = rendered()
+    assert made.config["model_name_or_path"] == "/in/model"
+    assert made.dataset_info["train"]["file_name"] == "/in/train.jsonl"
+
+
+@pytest.mark.parametrize(("stage", "expected"), [("orpo", ("dpo", "orpo")), ("ipo", ("dpo", "ipo")), ("rm", ("rm", None))])
+def test_methods_map_to_stage_and_loss(rendered, stage, expected):
+    config = rendered(method=stage).config
+    assert (config["stage"], config.get("pref_loss")) == expected
+
+
+def test_learning_rate_follows_the_tuning(rendered):
+    assert rendered(tuning="lora").config["learning_rate"] == 1e-4
+    assert rendered(tuning="full").config["learning_rate"] == 1e-5
+
+
+def test_other_arguments_pass_through(rendered):
+    assert rendered(hyperparameters={"dataloader_num_workers": 3}).config["dataloader_num_workers"] == 3
+
+
+@pytest.mark.parametrize(("name", "says"), [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows")])
+def test_names_that_are_wrong_or_ours_are_refused(rendered, name, says):
+    with pytest.raises(SpecError, match=says):
+        rendered(hyperparameters={name: 1})
+
+
+def test_two_files_of_one_name_are_two_datasets(rendered, spec_folder):
+    (spec_folder / "more").mkdir()
+    (spec_folder / "more" / "train.jsonl").write_bytes((spec_folder / "train.jsonl").read_bytes())
+    made = rendered(dataset=["train.jsonl", "more/train.jsonl"])
+    assert made.config["dataset"] == "train,train__2"
+    assert set(made.dataset_info) == {"train", "train__2"}
+
+
+def test_an_engine_that_is_not_there_is_said_at_plan_time(rendered):
+    with pytest.raises(UnsupportedError, match="grpo"):
+        rendered(method="grpo")
+
+
+def test_owned_names_are_real_arguments():
+    assert set(OWNED) <= set(known_arguments())
+
+
+LF = {
+    "model_name_or_path": "Qwen/Qwen3-4B-Instruct-2507",
+    "stage": "dpo",
+    "pref_loss": "orpo",
+    "pref_beta": 0.1,
+    "do_train": True,
+    "finetuning_type": "lora",
+    "lora_rank": 8,
+    "lora_target": "all",
+    "dataset": "a,b",
+    "template": "qwen3_nothink",
+    "output_dir": "saves/x",
+    "overwrite_output_dir": True,
+    "save_steps": 500,
+    "report_to": "none",
+    "num_train_epochs": 3.0,
+    "resume_from_checkpoint": None,
+}
+
+
+def test_a_llamafactory_yaml_is_read():
+    data, notes = read(LF)
+    spec = parse(data, where="t")
+    assert spec.method.stage == "orpo"
+    assert spec.dataset.train == ("a", "b")
+    assert spec.checkpoint.every_steps == 500
+    assert spec.hyperparameters.template == "qwen3_nothink"
+    assert spec.hyperparameters.per_device_train_batch_size == 8  # transformers' default, not ours
+    assert {note.partition(" ")[0] for note in notes} == {"output_dir", "overwrite_output_dir"}
+
+
+def test_an_unknown_llamafactory_key_gets_a_suggestion():
+    with pytest.raises(SpecError, match="did you mean 'learning_rate'"):
+        read({**LF, "lerning_rate": 1e-4})

@@ -48,7 +48,7 @@ class Estimator:
 
     def inspect(self, *, again: bool = False) -> Facts:
         """What the spec's files, model and this machine look like."""
-        return inspect(self.spec, folder=self.folder, again=again)
+        return inspect(_with_model_of_job(self.spec), folder=self.folder, again=again)
 
     def plan(self, facts: Facts | None = None) -> Plan:
         """The exact request that `fit` would send. Creates nothing."""
@@ -69,6 +69,14 @@ class Estimator:
         if wait:
             job.result()
         return job
+
+
+def _with_model_of_job(spec: JobSpec) -> JobSpec:
+    """A finished job's URI as `model` means the model that it made. Raises JobFailedError if it made none."""
+    scheme, mark, _ = spec.model.partition("://")
+    if not mark or scheme not in backends.names():
+        return spec
+    return spec.model_copy(update={"model": Job.attach(spec.model).model().uri})
 
 
 def read_secrets(plan: Plan) -> dict[str, str]:

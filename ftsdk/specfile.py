@@ -41,7 +41,7 @@ _Loader.add_implicit_resolver(
 def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
     """Read a SPEC and apply `key=value` changes. Raises SpecError in one sentence for anything wrong."""
     path = Path(reference).expanduser()
-    if not path.suffix and not path.exists():
+    if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
         path = recipes.path_of(reference)
     data = read_yaml(path)
     return from_data(data, where=str(path), folder=path.parent, changes=changes)

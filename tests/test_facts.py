@@ -1,0 +1,93 @@
+"""inspect(): what is there is found, what is not is said."""
+
+import gzip
+import json
+
+import pytest
+
+from ftsdk.errors import DataError, SpecError
+from ftsdk.facts import inspect
+from ftsdk.planning import digest_of
+from ftsdk.spec.loading import parse
+
+
+def look(folder, **fields):
+    spec = parse({"model": "./model", "dataset": "train.jsonl", **fields}, where="t")
+    return spec, inspect(spec, folder=folder)
+
+
+def test_files_are_found_with_their_content(spec_folder):
+    _, facts = look(spec_folder)
+    assert facts.train[0].num_rows == 5
+    assert facts.train[0].format == "alpaca"
+    assert facts.model.config == {"model_type": "qwen2"}
+    assert {file.path for file in facts.files} == {
+        str(spec_folder / "model" / "config.json"),
+        str(spec_folder / "train.jsonl"),
+    }
+    assert facts.unknown == ()
+
+
+def test_a_hub_model_is_unknown_and_said_so(spec_folder):
+    _, facts = look(spec_folder, model="Qwen/Qwen3-8B")
+    assert facts.model.kind == "hub"
+    assert any("Qwen/Qwen3-8B" in sentence for sentence in facts.unknown)
+
+
+def test_the_digest_follows_the_content_and_not_the_place(spec_folder, tmp_path_factory):
+    digest = digest_of(*look(spec_folder))
+    copy = tmp_path_factory.mktemp("copy")
+    (copy / "model").mkdir()
+    (copy / "model" / "config.json").write_bytes((spec_folder / "model" / "config.json").read_bytes())
+    (copy / "train.jsonl").write_bytes((spec_folder / "train.jsonl").read_bytes())
+    assert digest_of(*look(copy)) == digest
+    with (copy / "train.jsonl").open("a") as file:
+        file.write('{"instruction": "one", "input": "", "output": "more"}\n')
+    assert digest_of(*look(copy)) != digest
+    assert digest_of(*look(spec_folder, hyperparameters={"seed": 1})) != digest
+
+
+def test_again_is_another_job(spec_folder):
+    spec, facts = look(spec_folder)
+    assert digest_of(spec, inspect(spec, folder=spec_folder, again=True)) != digest_of(spec, facts)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "says"),
+    [
+        ({"model": "./modle"}, SpecError, "no such folder"),
+        ({"model": "qwen"}, SpecError, "hub id"),
+        ({"dataset": "trian.jsonl"}, SpecError, "did you mean 'train.jsonl'"),
+        ({"dataset": "*.csv"}, SpecError, "no such file"),
+        ({"dataset": "ftp://host/x"}, SpecError, "ftp://"),
+        ({"dataset": {"train": ["alpaca"], "directory": "."}}, SpecError, "dataset_info.json"),
+        ({"dataset": "empty.jsonl"}, DataError, "empty.jsonl"),
+        ({"dataset": "broken.jsonl"}, DataError, "3"),
+        ({"dataset": "packed.jsonl.gz"}, DataError, "convert"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(spec_folder, fields, kind, says):
+    (spec_folder / "empty.jsonl").touch()
+    (spec_folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 2 + '{"instruction": \n')
+    (spec_folder / "packed.jsonl.gz").write_bytes(gzip.compress((spec_folder / "train.jsonl").read_bytes()))
+    with pytest.raises(kind) as caught:
+        look(spec_folder, **fields)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_registered_names_are_found(spec_folder):
+    info = {"mine": {"file_name": "train.jsonl"}, "hub": {"hf_hub_url": "org/name"}}
+    (spec_folder / "dataset_info.json").write_text(json.dumps(info))
+    _, facts = look(spec_folder, dataset={"train": ["mine", "hub"], "directory": "."})
+    assert facts.train[0].entry["file_name"] == str(spec_folder / "train.jsonl")
+    assert facts.train[1].file is None
+
+
+def test_an_adapter_brings_its_base_along(spec_folder):
+    adapter = spec_folder / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(spec_folder / "model")}))
+    _, facts = look(spec_folder, model="./adapter")
+    assert facts.model.base == str(spec_folder / "model")
+    assert facts.model.config == {"model_type": "qwen2"}

@@ -63,6 +63,11 @@ def segment_key(attempt: int, node: int, number: int) -> str:
     return f"{LOGS_DIR}/a{attempt:04d}-n{node:04d}-{number:06d}.log"
 
 
+def checkpoint_key(step: int) -> str:
+    """Folder of the checkpoint that was taken after this many steps; names sort in the order of steps."""
+    return f"{CHECKPOINTS_DIR}/checkpoint-{step:06d}"
+
+
 def manifest_key(node: int) -> str:
     """Name, inside a checkpoint, of the file in which a node lists what it wrote (sizes and SHA-256)."""
     return f"manifest-n{node}.json"

@@ -1,0 +1,25 @@
+"""`python runtime.pyz supervise` starts a job's supervisor; `python runtime.pyz train` is one trainer process of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Dispatch on the one argument; returns the exit code."""
+    verb = sys.argv[1] if len(sys.argv) == 2 else ""
+    if verb == "supervise":
+        from ftsdk.runtime.supervisor import supervise
+
+        return supervise(os.environ)
+    if verb == "train":
+        from ftsdk.runtime.worker import work
+
+        return work(os.environ)
+    sys.stderr.write("usage: python runtime.pyz supervise | train\n")
+    return 64
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,267 @@
+"""One attempt on one node, from its inputs to its outcome record."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftsdk import contract
+from ftsdk.contract import Outcome
+from ftsdk.runtime import command, handover, memory
+from ftsdk.runtime.checkpoints import Commit, DamagedError, Identity, committed, restore
+from ftsdk.runtime.earlier import Earlier, step_of
+from ftsdk.runtime.ending import Ending, Facts, finished, unfinished
+from ftsdk.runtime.family import Family, Guard
+from ftsdk.runtime.inputs import BadInputError, verify
+from ftsdk.runtime.io import Durable
+from ftsdk.runtime.io.mount import delete_tree
+from ftsdk.runtime.lines import Log
+from ftsdk.runtime.masking import Mask
+from ftsdk.runtime.model import is_published, publish_model
+from ftsdk.runtime.signals import Signals
+from ftsdk.runtime.start import Start
+from ftsdk.runtime.trainer import Trainer
+
+if TYPE_CHECKING:
+    from ftsdk.runtime.publisher import Publisher
+
+TAIL_BYTES = 1 << 16
+OTHERS_WITHIN_S, PUBLISHED_WITHIN_S = 30.0, 3600.0
+"""After a training that was not stopped: how long other nodes' parts may take, and a publish in all."""
+ROUND_S = 0.05
+
+
+class Attempt:
+    """What the supervisor does once it knows its job."""
+
+    def __init__(self, start: Start, durable: Durable, signals: Signals, family: Family, guard: Guard) -> None:
+        document, cluster = start.document, start.cluster
+        self._start, self._durable, self._signals = start, durable, signals
+        self._family, self._guard = family, guard
+        self._started_at = time.time()
+        self._mask = Mask(start.secrets.values())
+        self._earlier = Earlier(durable, start.attempt, cluster.node_rank)
+        self._scratch = Path(document["scratch"])
+        self._output, self._run_folder = self._scratch / "output", self._scratch / "run"
+        self._step: int | None = None
+        self._saved_step: int | None = None
+        self._publisher: Publisher | None = None
+        self._tail = b""
+        self._identity = Identity(
+            digest=document["digest"],
+            attempt=start.attempt,
+            num_nodes=cluster.num_nodes,
+            node=cluster.node_rank,
+            world_size=cluster.num_nodes * document["nproc_per_node"],
+        )
+        self._log = Log(
+            durable,
+            attempt=start.attempt,
+            node=cluster.node_rank,
+            sequence=self._earlier.sequence,
+            segment=self._earlier.segment,
+            mask=self._mask,
+            on_event=self._keep,
+        )
+
+    def run(self, environ: Mapping[str, str]) -> int:
+        """Go through the attempt and record how it ended; returns the exit code."""
+        for warning in self._start.warnings:
+            self._warn(warning)
+        if is_published(self._durable, self._identity.digest):
+            ending = Ending("SUCCEEDED", message="The model was already published.")
+        else:
+            ending = self._prepare_and_train(environ)
+        return self._record(ending)
+
+    def _prepare_and_train(self, environ: Mapping[str, str]) -> Ending:
+        self._log.event(contract.EVENT_PHASE, phase="preparing")
+        try:
+            verify(self._start.document["inputs"], lambda: self._signals.stopped_at is not None)
+        except BadInputError as problem:
+            hint = "Submit again: a new plan is made for the data as it is now."
+            return Ending("FAILED", "bad_data", str(problem), hint)
+        resume = self._make_scratch()
+        if self._signals.stopped_at is not None:
+            return self._stopped_early()
+        return self._train(environ, resume)
+
+    # --- before ---------------------------------------------------------------------------------------------
+    def _make_scratch(self) -> Path | None:
+        """A clean scratch folder with the newest valid checkpoint in it; returns where that lies, if there is one."""
+        for folder in (self._output, self._run_folder):
+            delete_tree(folder)
+            folder.mkdir(parents=True)
+        data = self._scratch / "data"
+        data.mkdir(exist_ok=True)
+        info = json.dumps(self._start.document["dataset_info"])
+        (data / "dataset_info.json").write_text(info, encoding="utf-8")
+        os.chdir(self._scratch)  # what a trainer writes to its working folder belongs here
+        for commit in committed(self._durable, self._identity.digest):
+            target = self._output / f"checkpoint-{commit.step}"
+            if self._restored(commit, target):
+                self._saved_step = self._step = commit.step
+                return target
+        return None
+
+    def _restored(self, commit: Commit, target: Path) -> bool:
+        try:
+            restore(self._durable, commit, target)
+        except DamagedError as damage:
+            self._warn(f"checkpoint {commit.step} is damaged ({damage}): the one before it is used.")
+            return False
+        if commit.record.get("world_size") != self._identity.world_size:
+            self._warn(
+                f"checkpoint {commit.step} was saved by {commit.record.get('world_size')} processes, now there are "
+                f"{self._identity.world_size}: training goes on, but not as it would have without the interruption."
+            )
+        return True
+
+    def _stopped_early(self) -> Ending:
+        if self._is_cancelled():
+            return Ending("CANCELLED", "cancelled", "Cancelled before training began.")
+        return Ending("INTERRUPTED", "preempted", "Stopped from outside before training began.", "Start it again.")
+
+    # --- training -------------------------------------------------------------------------------------------
+    def _train(self, environ: Mapping[str, str], resume: Path | None) -> Ending:
+        document = self._start.document
+        oom_kills = memory.oom_kills()
+        own_file = document["trainer"].endswith(".py")
+        workers = 0 if own_file else document["nproc_per_node"]
+        trainer = Trainer(
+            self._family,
+            self._signals,
+            self._run_folder,
+            workers=workers,
+            grace_s=document["grace_s"],
+            timeout_s=document["timeout_s"],
+        )
+        self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._saved_step)
+        status = trainer.run(
+            command.argv(self._start),
+            command.environment(self._start, environ, self._write_job(resume)),
+            on_start=self._guard.tell,
+            on_output=self._take,
+            on_round=self._round,
+        )
+        self._log.end_line()
+        self._settle(trainer)
+        facts = Facts(
+            status=status,
+            records=handover.records(self._run_folder),
+            workers=workers,
+            tail=self._mask(self._tail).decode("utf-8", "replace").splitlines(),
+            oom_kills=memory.oom_kills() - oom_kills,
+            stopped=trainer.stopped,
+            cancelled=bool(trainer.stopped) and self._is_cancelled(),
+            saved_step=self._saved_step,
+        )
+        return self._publish_model() if finished(facts) else unfinished(facts)
+
+    def _write_job(self, resume: Path | None) -> Path:
+        job = handover.TrainJob(
+            document=self._start.document,
+            attempt=self._start.attempt,
+            output=str(self._output),
+            data=str(self._scratch / "data"),
+            run=str(self._run_folder),
+            resume=str(resume) if resume else None,
+        )
+        path = self._run_folder / handover.TRAIN_FILE
+        path.write_text(json.dumps(job), encoding="utf-8")
+        return path
+
+    def _take(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        self._log.feed(data)
+
+    def _keep(self, event: dict[str, Any]) -> bool:
+        """Act on an event in the output; False for metrics that the log already has from before a restart."""
+        if event["event"] == contract.EVENT_METRICS:
+            self._step = max(self._step or 0, step_of(event))
+            return not self._earlier.is_replay(event)
+        if event["event"] == contract.EVENT_CHECKPOINT:
+            step = step_of(event)
+            folder = self._output / f"checkpoint-{step}"  # never a path that the output itself names
+            if step and folder.is_dir():
+                self._ready_publisher().offer(step, folder)
+        return True
+
+    def _ready_publisher(self) -> Publisher:
+        if self._publisher is None:
+            from ftsdk.runtime.publisher import Publisher
+
+            keep = self._start.document["checkpoint"]["keep"]
+            self._publisher = Publisher(self._durable, self._identity, keep, self._signals.wake)
+        return self._publisher
+
+    def _round(self) -> None:
+        self._log.tick()
+        for report in self._publisher.reports() if self._publisher else ():
+            if report.problem:
+                self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")
+            else:
+                self._saved_step = report.step
+                seconds = round(report.seconds, 3)
+                self._log.event(contract.EVENT_COMMIT, step=report.step, seconds=seconds, bytes=report.bytes)
+
+    # --- after ----------------------------------------------------------------------------------------------
+    def _settle(self, trainer: Trainer) -> None:
+        """Let a publish under way come to its end, as far as time allows."""
+        self._round()
+        began = time.monotonic()
+        while self._publisher and not self._publisher.idle:
+            waited = time.monotonic() - began
+            if trainer.time_left_s() <= 0 if trainer.stopped else waited > PUBLISHED_WITHIN_S:
+                break
+            if not trainer.stopped and waited > OTHERS_WITHIN_S:
+                self._publisher.give_up()
+            time.sleep(ROUND_S)
+        self._round()
+
+    def _publish_model(self) -> Ending:
+        if self._identity.node:
+            return Ending("SUCCEEDED", message="Trained; the first node publishes the model.")
+        self._log.event(contract.EVENT_PHASE, phase="publishing")
+        try:
+            size = publish_model(self._durable, self._identity, self._output, self._step)
+        except OSError as problem:
+            return _storage_failure(problem)
+        return Ending("SUCCEEDED", message=f"The model is published ({size} bytes).")
+
+    def _is_cancelled(self) -> bool:
+        try:
+            return bool(self._durable.read(contract.cancel_key(self._start.attempt)) or True)
+        except FileNotFoundError:
+            return False
+
+    def _record(self, ending: Ending) -> int:
+        outcome = Outcome(
+            state=ending.state,
+            reason=ending.reason,
+            message=self._mask.text(ending.message),
+            hint=ending.hint,
+            exit_code=ending.exit_code,
+            step=self._step,
+            started_at=self._started_at,
+            ended_at=time.time(),
+        )
+        self._log.event(contract.EVENT_OUTCOME, **outcome)
+        self._log.close()
+        key = contract.outcome_key(self._start.attempt, self._identity.node)
+        self._durable.put_bytes(key, json.dumps(outcome).encode())
+        return ending.exit_code
+
+    def _warn(self, text: str) -> None:
+        self._log.say(f"ftsdk: warning: {text}")
+
+
+def _storage_failure(problem: OSError) -> Ending:
+    from ftsdk.runtime.failure import Evidence, classify
+
+    verdict = classify(Evidence(kind=type(problem).__name__, message=str(problem)))
+    return Ending("FAILED", verdict.reason, f"The model is trained but not published. {verdict.message}", verdict.hint)

@@ -1,0 +1,52 @@
+"""Which node of how many this is. One row per platform says which variables carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ftsdk import contract
+
+
+class Cluster(NamedTuple):
+    """The nodes of one attempt; node 0 is the master."""
+
+    num_nodes: int = 1
+    node_rank: int = 0
+    master_addr: str = "127.0.0.1"
+    master_port: int = 29500
+
+
+class Variables(NamedTuple):
+    """Names of a platform's environment variables."""
+
+    num_nodes: str
+    node_rank: str
+    master_addr: str
+    master_port: str
+
+
+PLATFORMS: tuple[Variables, ...] = (
+    Variables(contract.ENV_NUM_NODES, contract.ENV_NODE_RANK, contract.ENV_MASTER_ADDR, contract.ENV_MASTER_PORT),
+)
+"""First match wins: a row counts once its `num_nodes` is set. Backends that set our own variables need no row."""
+
+
+def read_cluster(environ: Mapping[str, str]) -> Cluster:
+    """The cluster as the platform describes it; one node if it says nothing.
+
+    Raises ValueError for a description that makes no sense.
+    """
+    alone = Cluster()
+    for names in PLATFORMS:
+        if names.num_nodes in environ:
+            found = Cluster(
+                int(environ[names.num_nodes]),
+                int(environ.get(names.node_rank, alone.node_rank)),
+                environ.get(names.master_addr, alone.master_addr),
+                int(environ.get(names.master_port, alone.master_port)),
+            )
+            if not 0 <= found.node_rank < found.num_nodes:
+                raise ValueError(f"node rank {found.node_rank} of {found.num_nodes} nodes")
+            return found
+    return alone

@@ -1,0 +1,79 @@
+"""The trainer's command line and environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ftsdk import contract
+from ftsdk.runtime import handover
+from ftsdk.runtime.start import Start
+
+QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""Progress comes as metrics events; bars made of carriage returns only fill logs."""
+
+
+def argv(start: Start) -> list[str]:
+    """Our archive as the trainer, or the user's file; under torchrun if there is more than one process."""
+    document, cluster = start.document, start.cluster
+    trainer = document["trainer"]
+    program = [trainer] if trainer.endswith(".py") else [sys.argv[0], "train"]
+    if document["nproc_per_node"] == 1 and cluster.num_nodes == 1:
+        return [sys.executable, *program]
+    port = cluster.master_port if cluster.num_nodes > 1 else _free_port()
+    options = {
+        "nnodes": cluster.num_nodes,
+        "node-rank": cluster.node_rank,
+        "nproc-per-node": document["nproc_per_node"],
+        "master-addr": cluster.master_addr,
+        "master-port": port,
+        "max-restarts": 0,
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "torch.distributed.run", *flags, *program]
+
+
+def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> dict[str, str]:
+    """The supervisor's own environment, what the job asks for, the secrets, and what makes the trainer behave."""
+    document = start.document
+    durable, scratch = Path(document["durable"]), Path(document["scratch"])
+    inherited = {name: value for name, value in environ.items() if name != contract.ENV_SECRETS_FILE}
+    made = {
+        "PYTHONUNBUFFERED": "1",
+        "HF_DATASETS_CACHE": str(scratch / "datasets"),
+        "TENSORBOARD_LOGGING_DIR": str(durable / "tensorboard"),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),
+        **QUIET,
+        **inherited,
+        **document["env"],
+        **start.secrets,
+        handover.ENV_TRAIN: str(train_file),
+    }
+    return made | _wandb(start, made, durable)
+
+
+def _wandb(start: Start, environ: Mapping[str, str], durable: Path) -> dict[str, str]:
+    """Every attempt goes on with the one run that the plan names; without a key it is kept as files."""
+    run = start.document["wandb"]
+    if run is None:
+        return {"WANDB_MODE": "disabled"}
+    has_key = bool(environ.get("WANDB_API_KEY"))
+    (durable / "wandb").mkdir(parents=True, exist_ok=True)
+    return {
+        "WANDB_PROJECT": run["project"],
+        **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
+        "WANDB_RUN_ID": run["run_id"],
+        "WANDB_RESUME": "allow",
+        "WANDB_MODE": run["mode"] if has_key else "offline",
+        "WANDB_DIR": str(durable),
+    }
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

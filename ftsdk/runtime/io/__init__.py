@@ -1,0 +1,55 @@
+"""Durable storage of a job, as the supervisor needs it. `mount` is a folder; other ways implement `Durable` too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Written(NamedTuple):
+    """What was stored or fetched: enough to prove later that it is still the same."""
+
+    bytes: int
+    sha256: str
+
+
+class Appender(Protocol):
+    """One object that grows at its end."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append; returns how many bytes are stored, at least one. Raises OSError if none could be."""
+
+    def close(self) -> None:
+        """Make what was written last."""
+
+
+class Durable(Protocol):
+    """A folder that outlives the attempt. Keys are relative, with forward slashes; OSError where storage fails."""
+
+    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """Write an object whole or not at all; False if `if_absent` and there was one."""
+
+    def put_file(self, key: str, source: Path) -> Written:
+        """Store a local file whole or not at all. The source must not be written to afterwards."""
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes. Raises FileNotFoundError."""
+
+    def fetch(self, key: str, target: Path) -> Written:
+        """Bring an object to a new local path, for reading only. Raises FileNotFoundError."""
+
+    def list(self, prefix: str) -> list[str]:
+        """All keys below the folder `prefix`, sorted."""
+
+    def delete(self, prefix: str) -> None:
+        """Remove an object or a whole folder; nothing happens if there is none."""
+
+    def appender(self, key: str) -> Appender:
+        """Open a new object for appending."""
+
+
+def open_durable(address: str) -> Durable:
+    """The durable storage at an address of the job document."""
+    from ftsdk.runtime.io.mount import Mount
+
+    return Mount(Path(address))

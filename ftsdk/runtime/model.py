@@ -1,0 +1,38 @@
+"""Publishing what was trained: the output folder without what only a resume needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ftsdk import contract
+from ftsdk.runtime.checkpoints import Identity, put_folder
+from ftsdk.runtime.io import Durable
+
+LEFT_OUT = ("checkpoint-*", "runs/*", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin")
+"""Checkpoints are published apart; training_args.bin is a pickle that names paths of the container."""
+COMMIT = f"{contract.MODEL_DIR}/{contract.COMMIT_FILE}"
+
+
+def is_published(durable: Durable, digest: str) -> bool:
+    """Whether the model of this job is already there, whole."""
+    try:
+        return bool(json.loads(durable.read(COMMIT))["digest"] == digest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def publish_model(durable: Durable, identity: Identity, output: Path, step: int | None) -> int:
+    """Store the model, its manifest and, last, its COMMIT; returns its bytes. Raises OSError."""
+    durable.delete(COMMIT)  # before anything else: what is half replaced is no model
+    durable.delete(contract.MODEL_DIR)
+    total = put_folder(durable, contract.MODEL_DIR, output, identity, lambda name: not _is_left_out(name))
+    record = {"digest": identity.digest, "attempt": identity.attempt, "step": step, "bytes": total, "time": time.time()}
+    durable.put_bytes(COMMIT, json.dumps(record).encode())
+    return total
+
+
+def _is_left_out(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in LEFT_OUT)

@@ -1,0 +1,42 @@
+"""Signals as flags, and a descriptor that wakes the supervisor's loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from types import FrameType
+
+
+class Signals:
+    """SIGTERM and SIGINT ask for a stop; later ones add nothing. Installed first of all: PID 1 has no defaults."""
+
+    def __init__(self) -> None:
+        self.stopped_at: float | None = None
+        """`time.monotonic()` of the first request."""
+        self.descriptor, self._write = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._write, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _nothing)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def wake(self) -> None:
+        """Wake the loop from another thread."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"\0")
+
+    def drain(self) -> None:
+        """Forget the wake-ups so far."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.descriptor, 4096)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stopped_at is None:
+            self.stopped_at = time.monotonic()
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """A handler, so that the signal writes to the wake-up descriptor."""

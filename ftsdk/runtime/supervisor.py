@@ -1,0 +1,64 @@
+"""The supervisor: prepares an attempt, runs the trainer, saves what it makes, and says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ftsdk import contract
+from ftsdk.contract import Outcome
+from ftsdk.runtime.attempt import Attempt
+from ftsdk.runtime.family import Family, Guard
+from ftsdk.runtime.io import Durable, open_durable
+from ftsdk.runtime.signals import Signals
+from ftsdk.runtime.start import RefusedError, Start, read_start
+
+
+def supervise(environ: Mapping[str, str]) -> int:
+    """Run one attempt of a job; returns the exit code (see `contract`)."""
+    signals = Signals()
+    _close_on_exec()
+    try:
+        start = read_start(environ)
+        durable = open_durable(start.document["durable"])
+        recorded = _final_record(durable, start)
+        if recorded is not None:
+            return recorded["exit_code"]
+        family = Family()
+        guard = Guard(family)  # forks: before the first thread
+        try:
+            return Attempt(start, durable, signals, family, guard).run(environ)
+        finally:
+            guard.dismiss()
+    except RefusedError as refusal:
+        sys.stderr.write(f"ftsdk: {refusal}\n")
+        return contract.EXIT_CONTRACT
+    except OSError as problem:
+        where = f" ({problem.filename})" if problem.filename else ""
+        sys.stderr.write(f"ftsdk: the job's storage does not work: {problem.strerror or problem}{where}.\n")
+        return contract.EXIT_CRASHED
+
+
+def _close_on_exec() -> None:
+    """Descriptors of the launcher's (a lock, say) stay with the supervisor; the trainer's family must not hold them."""
+    for path in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if int(path.name) > 2:
+                os.set_inheritable(int(path.name), False)
+
+
+def _final_record(durable: Durable, start: Start) -> Outcome | None:
+    """How an earlier start of this attempt ended, unless starting again is what should follow."""
+    key = contract.outcome_key(start.attempt, start.cluster.node_rank)
+    try:
+        record: Outcome = json.loads(durable.read(key))
+    except FileNotFoundError:
+        return None
+    if record["exit_code"] in (contract.EXIT_INTERRUPTED, contract.EXIT_CRASHED):
+        durable.delete(key)
+        return None
+    return record

@@ -1,0 +1,141 @@
+"""What we hang into the transformers Trainer: checkpoints, interruption and metrics."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ftsdk import contract
+from ftsdk.contract import CheckpointPolicy
+from ftsdk.runtime.handover import TrainJob
+from ftsdk.runtime.trainers.agreement import Agreement
+from ftsdk.runtime.worker import InterruptedTraining, StopWish
+
+GIB = 1 << 30
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss is NaN or infinite: every further step would be wasted."""
+
+
+def build_callbacks(job: TrainJob, wish: StopWish) -> list[TrainerCallback]:
+    """Ours, in the order in which they run; the trainer's own follow."""
+    return [Checkpoints(job["document"]["checkpoint"], wish), Metrics(job)]
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """One event line in one write, so that no other process's output gets into it."""
+    sys.stdout.flush()
+    os.write(1, contract.event_line(kind, **fields).encode() + b"\n")
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint when the cadence or an interruption does, and announces it once it is complete.
+
+    It is complete at the next hook after `on_save`: callbacks behind ours still write to it (value heads, processors),
+    and other ranks write their random states.
+    """
+
+    def __init__(self, policy: CheckpointPolicy, wish: StopWish) -> None:
+        self._every_steps = policy["every_steps"]
+        self._every_s = policy["every_minutes"] * 60 if policy["every_minutes"] else None
+        self._wish = wish
+        self._saves = 0
+        self._saved_at = 0.0
+        self._complete_soon: int | None = None
+        self._stopping = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._agreement = Agreement()
+        self._saved_at = time.monotonic()
+        self._wish.training = True
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._announce(args)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step
+        self._agreement.end_of_step()
+        late = bool(self._every_s and args.process_index == 0 and time.monotonic() - self._saved_at >= self._every_s)
+        due = bool(self._every_steps) and step % self._every_steps == 0
+        if self._agreement.is_due(f"save-{self._saves}", late, step) or due:
+            control.should_save = True
+        if self._agreement.is_due("stop", self._wish.made, step) and step < state.max_steps:
+            control.should_save = control.should_training_stop = self._stopping = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._complete_soon = state.global_step
+        self._saves += 1
+        self._saved_at = time.monotonic()
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._announce(args)
+        if self._stopping:
+            raise InterruptedTraining
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._announce(args)
+
+    def _announce(self, args: Any) -> None:
+        step, self._complete_soon = self._complete_soon, None
+        if step is not None:
+            self._agreement.everyone_is_here()
+            if args.local_process_index == 0:
+                emit(contract.EVENT_CHECKPOINT, step=step, path=str(Path(args.output_dir, f"checkpoint-{step}")))
+
+
+class Metrics(TrainerCallback):  # type: ignore[misc]
+    """Turns the Trainer's logs into event lines, and stops at a loss that is not a number."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self._wandb = job["document"]["wandb"]
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = self._logged_at = time.monotonic()
+        self._first_step = state.global_step
+        self._tokens = state.num_input_tokens_seen
+        if state.is_world_process_zero and self._wandb:
+            _describe_run(self._wandb["config"])
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        if state.is_world_process_zero:
+            numbers: dict[str, Any] = {name: logs[name] for name in contract.METRIC_FIELDS if name in logs}
+            if "loss" in numbers:
+                numbers |= self._speed(state)
+            if numbers:
+                place = {"step": state.global_step, "total_steps": state.max_steps, "epoch": state.epoch}
+                emit(contract.EVENT_METRICS, **place, time=time.time(), **{k: _json(v) for k, v in numbers.items()})
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise NonFiniteLossError(f"the loss is {logs['loss']} at step {state.global_step}")
+
+    def _speed(self, state: Any) -> dict[str, float]:
+        """Tokens per second since the last log, time left at this attempt's pace, and the card's peak memory."""
+        import torch
+
+        now, tokens = time.monotonic(), state.num_input_tokens_seen
+        pace_s = (now - self._began) / max(state.global_step - self._first_step, 1)
+        speed = {
+            "tokens_per_s": round((tokens - self._tokens) / max(now - self._logged_at, 1e-9), 1),
+            "eta_s": round(pace_s * (state.max_steps - state.global_step), 1),
+        }
+        if torch.cuda.is_available():
+            speed["gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / GIB, 3)
+        self._logged_at, self._tokens = now, tokens
+        return speed
+
+
+def _json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _describe_run(config: dict[str, Any]) -> None:
+    """The whole spec and plan, on the W&B run that the Trainer's own reporter has opened."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.config.update({"ftsdk": config}, allow_val_change=True)

@@ -1,0 +1,63 @@
+"""Drives LLaMA-Factory through its `run_exp`, with our callbacks for metrics, cadence and interruption."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ftsdk.runtime.handover import TrainJob
+from ftsdk.runtime.worker import StopWish
+
+
+def train(job: TrainJob, wish: StopWish) -> None:
+    """Train as the job document says."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # one process on a machine with several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    import torch
+    from llamafactory.train.tuner import run_exp
+
+    from ftsdk.runtime.trainers.callbacks import build_callbacks
+
+    _let_torch_load_on_numbered_cpus()
+    run_exp(configured(job, cuda=torch.cuda.is_available()), callbacks=build_callbacks(job, wish))
+    _finish_wandb()
+
+
+def configured(job: TrainJob, *, cuda: bool) -> dict[str, Any]:
+    """The trainer's configuration with what the supervisor owns."""
+    config = dict(job["document"]["config"])
+    packed = config.get("packing") or config.get("neat_packing") or config.get("stage") == "pt"
+    config.setdefault("include_num_input_tokens_seen", "all" if packed else "non_padding")
+    config.setdefault("logging_nan_inf_filter", False)  # it replaces a NaN loss by an average, which hides it
+    if not config.get("load_best_model_at_end"):
+        config["save_strategy"] = "no"  # our cadence saves; load_best_model_at_end needs the trainer's own
+    if not cuda:
+        config.setdefault("use_cpu", True)
+    return {
+        **config,
+        "output_dir": job["output"],
+        "overwrite_output_dir": False,
+        "dataset_dir": job["data"],
+        "resume_from_checkpoint": job["resume"],
+        "save_total_limit": None,  # the supervisor clears scratch once a checkpoint is durable
+        "disable_tqdm": True,
+        "plot_loss": False,
+    }
+
+
+def _let_torch_load_on_numbered_cpus() -> None:
+    """The Trainer restores optimizer state to `cpu:0` under DDP, a location that torch.load knows only as `cpu`."""
+    import torch
+
+    torch.serialization.register_package(
+        1, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
+    )
+
+
+def _finish_wandb() -> None:
+    import sys
+
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()

@@ -1,0 +1,68 @@
+"""One trainer process: runs the trainer's module and leaves a record of how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from types import FrameType
+
+from ftsdk.runtime import handover
+
+
+class InterruptedTraining(BaseException):
+    """State is saved; unwind out of the trainer. Not an Exception: no `except Exception` on the way may swallow it."""
+
+
+class StopWish:
+    """SIGTERM, as the trainer sees it. Until training begins there is nothing to save: the process leaves at once."""
+
+    def __init__(self, run: str, rank: int) -> None:
+        self.made = False
+        self.training = False
+        self._run, self._rank = run, rank
+        signal.signal(signal.SIGTERM, self._receive)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us as the supervisor's SIGTERM
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        self.made = True
+        if not self.training:
+            handover.record(self._run, self._rank, handover.INTERRUPTED)
+            os._exit(0)
+
+
+def work(environ: Mapping[str, str]) -> int:
+    """Run this process's share of the training; returns its exit code.
+
+    An interruption exits 0: torchrun would end the other ranks over anything else, and the record says what happened.
+    """
+    job, rank = handover.read_job(environ), int(environ.get("RANK", "0"))
+    wish = StopWish(job["run"], rank)
+    handover.register(job["run"], rank)
+    try:
+        _trainer(job, wish)
+    except InterruptedTraining:
+        handover.record(job["run"], rank, handover.INTERRUPTED)
+        return 0
+    except BaseException as problem:
+        _record_failure(job["run"], rank, problem)
+        return 1
+    handover.record(job["run"], rank, handover.SUCCEEDED)
+    return 0
+
+
+def _trainer(job: handover.TrainJob, wish: StopWish) -> None:
+    from importlib import import_module
+
+    name = job["document"]["trainer"]
+    import_module(f"ftsdk.runtime.trainers.{name}").train(job, wish)
+
+
+def _record_failure(run: str, rank: int, problem: BaseException) -> None:
+    import traceback
+
+    trace = "".join(traceback.format_exception(problem))
+    kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
+    handover.record(run, rank, handover.FAILED, kind=kind, message=str(problem), trace=trace)
+    sys.stderr.write(trace)

@@ -1,0 +1,106 @@
+"""The demo's base model: a small Qwen3 with random weights and a tokenizer trained on the spot; nothing is downloaded.
+
+Run by the trainer's interpreter: `python -m ftsdk.demo.model FOLDER ROWS.jsonl`. Imports nothing of ftsdk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SEED = 0
+VOCABULARY = 4096
+MAX_TOKENS = 512
+SHAPE = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+}
+"""About three million parameters with the embedding, which input and output share."""
+
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""ChatML, the format of Qwen's models."""
+
+
+def make_model(folder: Path | str, rows: Path | str) -> int:
+    """Save tokenizer and model into the folder; return the number of parameters.
+
+    The same rows and versions of torch and transformers give the same files.
+    """
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = make_tokenizer(Path(rows))
+    torch.manual_seed(SEED)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=MAX_TOKENS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **SHAPE,
+    )
+    model = Qwen3ForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return int(model.num_parameters())
+
+
+def make_tokenizer(rows: Path) -> Any:
+    """A byte-level BPE tokenizer with Qwen's special tokens and chat format, trained on the rows' text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END_OF_TEXT, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_texts(rows), trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=END,
+        pad_token=END_OF_TEXT,
+        additional_special_tokens=[START, END],
+        clean_up_tokenization_spaces=False,
+        model_max_length=MAX_TOKENS,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _texts(rows: Path) -> Iterator[str]:
+    with rows.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            yield row["instruction"]
+            yield row["output"]
+
+
+def main() -> None:
+    """Command line of the trainer's interpreter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("rows", type=Path)
+    arguments = parser.parse_args()
+    make_model(arguments.folder, arguments.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""A tiny Qwen2 model, a tokenizer trained on the spot, and a small instruction set: made once per test session.
+
+Run as a program by the trainer's Python: `python tests/tiny.py FOLDER` writes FOLDER/model and FOLDER/train.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+TRAINER_PYTHON = os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)
+WORDS = "sun moon river stone bird fish apple bread one two three red green blue runs sings sleeps under over the a".split()
+ROWS = 128
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make(folder: Path) -> Path:
+    """Let the trainer's Python make model and data in a folder; returns the folder."""
+    subprocess.run([TRAINER_PYTHON, __file__, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def dataset_info(folder: Path, name: str = "train.json") -> dict[str, object]:
+    """LLaMA-Factory's registration of the data."""
+    return {"tiny": {"file_name": str(folder / name)}}
+
+
+def config(folder: Path, **changed: object) -> dict[str, object]:
+    """A LoRA training of 12 steps with dropout, that logs every step."""
+    return {
+        "stage": "sft",
+        "do_train": True,
+        "model_name_or_path": str(folder / "model"),
+        "finetuning_type": "lora",
+        "lora_rank": 4,
+        "lora_target": "all",
+        "lora_dropout": 0.1,
+        "dataset": "tiny",
+        "cutoff_len": 64,
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 1e-3,
+        "max_steps": 12,
+        "logging_steps": 1,
+        "report_to": "none",
+        "seed": 7,
+        **changed,
+    }
+
+
+def _sentence(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(words)) + "."
+
+
+def _write_model(folder: Path, texts: list[str]) -> None:
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=512, initial_alphabet=alphabet, special_tokens=special, show_progress=False)
+    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[2], pad_token=special[0])
+    fast.chat_template = CHAT
+    torch.manual_seed(0)
+    shape = Qwen2Config(
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=None,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+    )
+    Qwen2ForCausalLM(shape).save_pretrained(folder)
+    fast.save_pretrained(folder)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(0)
+    rows = [{"instruction": _sentence(rng, 5), "input": "", "output": _sentence(rng, 7)} for _ in range(ROWS)]
+    (folder / "train.json").write_text(json.dumps(rows), encoding="utf-8")
+    _write_model(folder / "model", [text for row in rows for text in row.values() if text])
+
+
+if __name__ == "__main__":
+    main()

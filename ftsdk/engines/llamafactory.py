@@ -53,6 +53,8 @@ OWNED: Mapping[str, str] = {
 
 NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
 """Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
+PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+"""Types of passed-through arguments that can be checked before the trainer starts."""
 PREFERENCE_LOSS = {"dpo": "sigmoid", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
 DEFAULT_WARMUP_RATIO = 0.1
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
@@ -96,13 +98,16 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
 def check_passed_through(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
     known = known_arguments()
-    for name in arguments:
+    for name, value in arguments.items():
         if name in OWNED:
             raise SpecError(f"hyperparameters.{name} is not yours to set: {OWNED[name]}.")
         if name not in known:
             typed = Hyperparameters.model_fields
             hint = did_you_mean(name, [*typed, *(k for k in known if k not in OWNED)])
             raise SpecError(f"hyperparameters.{name}: neither ftsdk nor LLaMA-Factory knows this name{hint}.")
+        kinds = PLAIN_KINDS.get(known[name])
+        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise SpecError(f"hyperparameters.{name}: should be {known[name]}, not {value!r}.")
 
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:

@@ -140,3 +140,17 @@ def test_the_schema_accepts_what_people_write():
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell):
     assert "_FTSDK_COMPLETE" in ftsdk("completion", shell).stdout
+
+
+def test_the_schema_is_one_and_every_recipe_fits_it():
+    import jsonschema
+
+    from ftsdk import recipes, specfile
+    from ftsdk.spec.schema import json_schema
+
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for recipe in recipes.each():
+        jsonschema.validate(specfile.read_yaml(recipe.path), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"model": "a/b", "dataset": "x", "modle": 1}, schema)

@@ -47,10 +47,16 @@ def test_other_arguments_pass_through(rendered):
     assert rendered(hyperparameters={"dataloader_num_workers": 3}).config["dataloader_num_workers"] == 3
 
 
-@pytest.mark.parametrize(("name", "says"), [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows")])
+@pytest.mark.parametrize(("name", "says"), [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows"), ("lora_plus", "knows")])
 def test_names_that_are_wrong_or_ours_are_refused(rendered, name, says):
     with pytest.raises(SpecError, match=says):
         rendered(hyperparameters={name: 1})
+
+
+@pytest.mark.parametrize(("name", "value"), [("use_rslora", 1), ("oft_rank", True), ("dataloader_num_workers", "four")])
+def test_a_passed_through_value_of_the_wrong_type_is_refused(rendered, name, value):
+    with pytest.raises(SpecError, match=f"hyperparameters.{name}: should be"):
+        rendered(hyperparameters={name: value})
 
 
 def test_two_files_of_one_name_are_two_datasets(rendered, spec_folder):

@@ -73,7 +73,8 @@ def missing(pins: dict[str, str], present: dict[str, str]) -> list[str]:
 
 def pip(*arguments: str) -> bool:
     """Install without dependencies, showing pip's own progress; False if pip failed."""
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", *arguments]
+    # Bytecode: Python writes it on the first import, and the Dockerfile compiles what it keeps, on all cores.
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", *arguments]
     return subprocess.run(command, check=False).returncode == 0
 
 

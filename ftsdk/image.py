@@ -22,7 +22,6 @@ Torch = Literal["cpu", "cuda", "cuda12"]
 VERSION: Final = "0.1.0"
 """The package's version, as a constant: a plan names the image without reading anything."""
 LOCK: Final = "lf"
-PACKED: Final = ("Dockerfile", "install.py", "entrypoint.py", "locks", "torchaudio_stub")
 CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 
@@ -86,12 +85,13 @@ def _ignore(_line: str) -> None:
 
 
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
+    """Fill the build context; it holds this build's lock only, so that another lock's change leaves the cache alone."""
     source = _containers()
-    for name in PACKED:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source / name, context / name)
+    lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
+    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", "torchaudio_stub/torchaudio/__init__.py"):
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
     wheels = context / "wheels"
     wheels.mkdir()
     if torch == "cpu":

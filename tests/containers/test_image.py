@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,8 @@ def test_the_dockerfile_keeps_no_secret_and_no_cache() -> None:
     assert "PIP_NO_CACHE_DIR=1" in DOCKERFILE
 
 
-def test_the_version_of_the_tag_is_the_package_s() -> None:
-    pyproject = (CONTAINERS.parent / "pyproject.toml").read_text()
-    assert f'\nversion = "{image.VERSION}"\n' in pyproject
-    assert image.default_tag("cuda12") == f"ftsdk:{image.VERSION}-lf-cuda12"
+def test_the_tag_names_version_lock_and_torch() -> None:
+    assert image.default_tag("cuda12") == f"ftsdk:{metadata.version('ftsdk')}-lf-cuda12"
 
 
 def test_the_fetched_wheel_is_the_one_that_the_installer_wants() -> None:
@@ -62,13 +61,7 @@ def test_the_fetched_wheel_is_the_one_that_the_installer_wants() -> None:
 
 
 def test_the_entrypoint_has_the_contract_s_exit_code() -> None:
-    tree = ast.parse((CONTAINERS / "entrypoint.py").read_text())
-    values = {
-        node.target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Constant)
-    }
-    assert values["EXIT_CONTRACT"] == contract.EXIT_CONTRACT
+    assert runpy.run_path(str(CONTAINERS / "entrypoint.py"))["EXIT_CONTRACT"] == contract.EXIT_CONTRACT
 
 
 def test_without_a_runtime_there_is_one_sentence(tmp_path: Path) -> None:
@@ -103,7 +96,7 @@ print(json.dumps([os.getpid(), os.getuid(), os.getgid(), getpass.getuser(), sys.
 def test_the_image_is_labelled_small_not_root_and_without_a_host_s_settings() -> None:
     [found] = json.loads(docker("image", "inspect", CPU_IMAGE).stdout)
     labels = found["Config"]["Labels"]
-    assert labels["org.opencontainers.image.version"] == image.VERSION
+    assert labels["org.opencontainers.image.version"] == metadata.version("ftsdk")
     assert (labels["ftsdk.lock"], labels["ftsdk.torch"]) == ("lf", "cpu")
     assert found["Config"]["User"] == "ftsdk"
     assert found["Size"] < 2.5e9

@@ -47,7 +47,8 @@ def test_a_cuda_lock_has_the_versions_of_the_cpu_lock(torch: str) -> None:
 
 
 def test_the_cpu_lock_brings_no_cuda() -> None:
-    assert [name for name in names(CONTAINERS / "locks" / "lf.txt") if name.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    cuda = ("nvidia", "cuda", "triton", "torch")
+    assert [name for name in names(CONTAINERS / "locks" / "lf.txt") if name.startswith(cuda)] == []
 
 
 @pytest.mark.parametrize(("driver", "torch"), [(0, "cpu"), (11, "cpu"), (12, "cuda12"), (13, "cuda"), (14, "cuda")])
@@ -76,7 +77,7 @@ def test_an_unknown_lock_is_refused_with_the_names_of_the_known() -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """A virtual environment without pip, in which everything of the CPU lock seems to be installed; its site-packages."""
+    """site-packages of a virtual environment without pip, in which the whole CPU lock seems to be installed."""
     venv.create(tmp_path, with_pip=False)
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(tmp_path)}))
     pins = install["read_pins"]((CONTAINERS / "locks" / "lf.txt").read_text()) | {"torch": install["TORCH"]["cpu"]}

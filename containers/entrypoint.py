@@ -20,7 +20,9 @@ def runtime_problem(runtime: Path) -> str:
     """Why the runtime cannot be started, or an empty string."""
     if runtime.is_file():
         return ""
-    return f"there is no runtime at {runtime}; ftsdk mounts it there when it starts a job, or FTSDK_RUNTIME says where it is."
+    return (
+        f"there is no runtime at {runtime}; ftsdk puts it there when it starts a job (FTSDK_RUNTIME names the place)."
+    )
 
 
 def torch_cuda() -> int:
@@ -47,15 +49,15 @@ def driver_problem(needed: int) -> str:
     )
 
 
-def main() -> int:
-    """Replace this process by the supervisor; returns only if that is not possible."""
+def main() -> None:
+    """Replace this process by the supervisor, or say why that is not possible."""
     runtime = Path(os.environ.get("FTSDK_RUNTIME", "/ftsdk/runtime.pyz"))
     problem = runtime_problem(runtime) or driver_problem(torch_cuda())
     if problem:
         print(f"ftsdk: {problem}", file=sys.stderr)
-        return EXIT_CONTRACT
+        sys.exit(EXIT_CONTRACT)
     os.execv(sys.executable, [sys.executable, "-I", str(runtime), "supervise", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

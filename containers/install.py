@@ -61,9 +61,7 @@ def read_pins(lock: str) -> dict[str, str]:
 
 def installed() -> dict[str, str]:
     """Package -> version in this environment, by normalised name (PEP 503)."""
-    return {
-        re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(): found.version for found in metadata.distributions()
-    }
+    return {re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(): found.version for found in metadata.distributions()}
 
 
 def missing(pins: dict[str, str], present: dict[str, str]) -> list[str]:
@@ -73,7 +71,8 @@ def missing(pins: dict[str, str], present: dict[str, str]) -> list[str]:
 
 def pip(*arguments: str) -> bool:
     """Install without dependencies, showing pip's own progress; False if pip failed."""
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", *arguments]
+    # Bytecode: Python writes it on the first import, and the Dockerfile compiles what it keeps, on all cores.
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", *arguments]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -95,12 +94,13 @@ def main() -> int:
     """Install what is missing; 0 if the environment then meets the lock."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("lock", help="name of a lock in locks/, e.g. lf")
-    parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: %(default)s)")
+    parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: auto)")
     options = parser.parse_args()
     torch = choose_torch(options.torch, driver_cuda())
     lock = lock_file(options.lock, torch)
     if not lock.is_file():
-        parser.error(f"there is no {lock}; the locks here are {', '.join(sorted(p.stem for p in lock.parent.glob('*.txt')))}.")
+        known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
+        parser.error(f"there is no {lock}; the locks here are {known}.")
     pins = read_pins(lock.read_text()) | {"torch": TORCH[torch]}
     if missing(pins, installed()):
         print(f"install: {lock.stem}: torch {TORCH[torch]} and {len(pins) - 1} packages into {sys.prefix}", flush=True)

@@ -14,15 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
+from ftsdk import __version__
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
 
 Torch = Literal["cpu", "cuda", "cuda12"]
-"""Build of torch: `cpu`; `cuda` is CUDA 13.0 (driver R580 or newer); `cuda12` is torch 2.10 on CUDA 12.8 (R525 or newer)."""
+"""Build of torch: `cpu`; `cuda`: CUDA 13.0 (driver R580 or newer); `cuda12`: torch 2.10, CUDA 12.8 (R525 or newer)."""
 
-VERSION: Final = "0.1.0"
-"""The package's version, as a constant: a plan names the image without reading anything."""
 LOCK: Final = "lf"
-PACKED: Final = ("Dockerfile", "install.py", "entrypoint.py", "locks", "torchaudio_stub")
 CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 
@@ -38,9 +36,13 @@ class BuiltImage:
     """Unpacked size."""
 
 
+def _ignore(_line: str) -> None:
+    pass
+
+
 def default_tag(torch: Torch) -> str:
     """Tag that `build` gives and the docker backend looks for, e.g. `ftsdk:0.1.0-lf-cpu`."""
-    return f"ftsdk:{VERSION}-{LOCK}-{torch}"
+    return f"ftsdk:{__version__}-{LOCK}-{torch}"
 
 
 def build(
@@ -49,7 +51,7 @@ def build(
     tag: str | None = None,
     base_image: str | None = None,
     pull: bool = False,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], None] = _ignore,
 ) -> BuiltImage:
     """Build the image for one build of torch and return what the daemon then has.
 
@@ -58,40 +60,38 @@ def build(
     Raises NotInstalledError without a docker command, UnavailableError without a daemon, BackendError if a step fails.
     """
     tag = tag or default_tag(torch)
-    arguments = {"TORCH": torch, "LOCK": LOCK, "VERSION": VERSION}
+    arguments = {"TORCH": torch, "LOCK": LOCK, "VERSION": __version__}
     if base_image:
         arguments["BASE_IMAGE"] = base_image
     if index := os.environ.get("PIP_INDEX_URL"):
         arguments["PIP_INDEX_URL"] = index
-    _docker("version", "--format", "{{.Server.Version}}", on_line=_ignore)
+    _docker("version", "--format", "{{.Server.Version}}")
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
         _stage(Path(context), torch, on_line)
         options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         _docker("build", "--tag", tag, *(["--pull"] if pull else []), *options, context, on_line=on_line)
-    image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag, on_line=_ignore)[-1].split()
+    image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag)[-1].split()
     return BuiltImage(tag=tag, id=image_id, bytes=int(size))
 
 
-def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None]) -> None:
+def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignore) -> None:
     """Give a local image the name that a registry knows, e.g. `registry.example.com/team/ftsdk:1`, and push it there.
 
     Raises AuthError if the registry refuses the login that docker has, BackendError for everything else.
     """
-    _docker("tag", tag, registry_ref, on_line=_ignore)
+    _docker("tag", tag, registry_ref)
     _docker("push", registry_ref, on_line=on_line)
 
 
-def _ignore(_line: str) -> None:
-    pass
-
-
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
+    """Fill the build context; it holds this build's lock only, so that another lock's change leaves the cache alone."""
     source = _containers()
-    for name in PACKED:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source / name, context / name)
+    lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
+    stub = "torchaudio_stub/torchaudio/__init__.py"
+    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", stub):
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
     wheels = context / "wheels"
     wheels.mkdir()
     if torch == "cpu":
@@ -119,7 +119,7 @@ def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
             return
 
 
-def _docker(*arguments: str, on_line: Callable[[str], None]) -> list[str]:
+def _docker(*arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
     """Run one docker command, passing its lines on; returns the last of them."""
     last: deque[str] = deque(maxlen=8)
     try:

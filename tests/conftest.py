@@ -1,6 +1,12 @@
-"""What all tests share: a home of their own, and a small spec on disk."""
+"""What all tests share: a home of their own, a small spec on disk, and a word on engines that are missing here."""
+
+from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -21,3 +27,26 @@ def spec_folder(tmp_path):
     rows = [{"instruction": f"What is {i}?", "input": "", "output": f"It is {i}."} for i in range(5)]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
+
+
+@cache
+def docker_answers() -> bool:
+    """True if a Docker daemon is there to run containers."""
+    try:
+        return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+ENGINES: dict[str, Callable[[], bool]] = {"docker": docker_answers}
+"""Marker -> whether the engine that such a test needs is there."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without its engine a test is skipped, named in the summary; in CI, where nothing may be skipped, it fails."""
+    for engine, present in ENGINES.items():
+        if item.get_closest_marker(engine) and not present():
+            message = f"engine missing: {engine}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message, pytrace=False)
+            pytest.skip(message)

@@ -10,4 +10,4 @@ __version__ = "0.0.0+ftsdk"
 def __getattr__(name: str) -> object:
     if name.startswith("__"):  # what inspect and pickle look for must look absent, not broken
         raise AttributeError(name)
-    raise ImportError(f"torchaudio.{name} is not here: ftsdk's environment trains on text and has a stub for torchaudio")
+    raise ImportError(f"torchaudio.{name} is not here: this environment trains on text and has a stub for torchaudio")

@@ -1,0 +1,49 @@
+# Everything a person or the CI runs. `make setup` is idempotent and every other target calls it.
+SHELL := bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup demo lint engines test test-all bench locks
+
+setup: $(READY)
+
+$(READY): pyproject.toml containers/install.py $(wildcard containers/locks/lf*.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ftsdk needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "Python's venv module is missing; run: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python containers/install.py lf
+	$(BIN)/python -m pip install --quiet --constraint containers/locks/lf.txt --editable '.[plot,wandb]' --group dev
+	@touch $@
+
+demo: setup
+	$(BIN)/ftsdk demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy containers tests/setup
+	$(BIN)/lint-imports
+
+# What cannot be brought up here is named in the tests' summary (see tests/conftest.py).
+engines: setup
+	@tests/setup/docker.sh && $(BIN)/python tests/setup/image.py || true
+
+test: lint engines
+	$(BIN)/pytest -m 'not long'
+
+test-all: lint engines
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m bench
+
+# The newest versions that locks/*.in allow. The CUDA locks are held to the versions of lf.txt.
+locks: setup
+	$(BIN)/python -m pip install --quiet uv
+	cd containers/locks && compile() { \
+	  ../../$(BIN)/uv --config-file uv.toml pip compile --quiet --universal --python-version 3.11 --upgrade \
+	    --no-annotate --no-header "$$1.in" --output-file "$$1.txt" "$${@:2}"; } \
+	&& compile lf --excludes <(echo torch) && compile lf-cuda -c lf.txt && compile lf-cuda12 -c lf.txt

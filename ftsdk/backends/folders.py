@@ -151,7 +151,12 @@ def write_secrets(secrets: Mapping[str, str]) -> Path | None:
         return None
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(prefix="ftsdk-", dir=memory if os.access(memory, os.W_OK) else None)
-    path = Path(folder, "secrets.json")
+    return secrets_file(Path(folder), secrets)
+
+
+def secrets_file(folder: Path, secrets: Mapping[str, str]) -> Path:
+    """`secrets.json` in a folder, readable by this user only."""
+    path = folder / "secrets.json"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(dict(secrets), file)

@@ -1,0 +1,108 @@
+"""Containers, networks and secrets of attempts that are over are removed, once nothing is lost with them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftsdk import contract, records
+from ftsdk.backends.docker import command, nodes
+from ftsdk.backends.docker.states import Verdict
+from ftsdk.backends.folders import FolderJob
+from ftsdk.contract import Outcome
+from ftsdk.errors import BackendError
+from ftsdk.plan import Plan
+
+LAST_WORDS_LINES = "1000"
+_CONTAINER = re.compile(r"(?P<native>.+-a\d+)(?:-n\d+)?")
+_ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
+
+
+def bury(program: str, job: FolderJob, silent: Mapping[int, Verdict]) -> None:
+    """Write down how nodes ended that could not do so themselves, with the last words Docker has of them."""
+    claimed = records.read_json(job.store, contract.claim_key(job.attempt)) or {}
+    for node, verdict in silent.items():
+        _keep_words(program, job, nodes.names(job)[node])
+        outcome = Outcome(
+            state=verdict.state.value,
+            reason=verdict.reason,
+            message=verdict.message,
+            hint="",
+            exit_code=contract.EXIT_FAILED if verdict.exit_code is None else verdict.exit_code,
+            step=None,
+            started_at=float(claimed.get("time", 0.0)),
+            ended_at=time.time(),
+        )
+        job.store.put_if_absent(contract.outcome_key(job.attempt, node), json.dumps(outcome).encode())
+
+
+def _keep_words(program: str, job: FolderJob, name: str) -> None:
+    log = contract.supervisor_log_key(job.attempt)
+    words = command.ask([program, "logs", "--tail", LAST_WORDS_LINES, name], stderr_too=True).encode()
+    known = job.store.read(log) if job.store.path(log).is_file() else b""
+    if words not in known:  # two programs may look at once
+        job.store.put(log, known + words)
+
+
+def remove(program: str, job: FolderJob) -> None:
+    """Remove what an attempt that is over left behind; a lone container without waiting for it."""
+    plan = job.plan.for_attempt(job.attempt)
+    remove_secrets(plan.request)
+    containers = plan.request["containers"]
+    argv = [program, "rm", "--force", "--volumes", *containers]
+    if len(containers) == 1:
+        command.send_off(argv)
+    elif all(nodes.record(job, node) for node in range(len(containers))):
+        command.ask(argv, allow="no such")
+        command.ask([program, "network", "rm", plan.request["network"]], allow="no such")
+
+
+def clear(plan: Plan) -> None:
+    """Remove what a start that failed had made; never what somebody else made under the same name."""
+    remove_secrets(plan.request)
+    ours = (f"label=ftsdk.attempt={plan.native_name}", f"label=ftsdk.home={plan.request['home']}")
+    with contextlib.suppress(BackendError):
+        _clear(plan.options["program"], *ours)
+
+
+def _clear(program: str, *labels: str) -> None:
+    filters = [word for label in labels for word in ("--filter", label)]
+    for kind, remove_argv in (("ps --all", "rm --force --volumes"), ("network ls", "network rm")):
+        if ids := command.ask([program, *kind.split(), "--quiet", *filters]).split():
+            command.ask([program, *remove_argv.split(), *ids])
+
+
+def sweep(program: str, home: str, *, wanted: Callable[[str, int], bool]) -> None:
+    """Remove every container of this home whose attempt `wanted` (job name, number) no longer wants."""
+    listed = [program, "ps", "--all", "--filter", f"label=ftsdk.home={home}", "--format", "{{.Names}}\t{{.State}}"]
+    attempts: dict[str, dict[str, bool]] = defaultdict(dict)
+    for line in command.ask(listed).splitlines():
+        name, _, state = line.partition("\t")
+        if match := _CONTAINER.fullmatch(name):
+            attempts[match["native"]][name] = state in _ALIVE
+    for native, containers in attempts.items():
+        if not wanted(*contract.split_native_name(native)):
+            _put_away(program, native, containers)
+
+
+def _put_away(program: str, native: str, containers: Mapping[str, bool]) -> None:
+    """Stop what still runs; the next sweep finds it stopped and removes it."""
+    if alive := [name for name, lives in containers.items() if lives]:
+        command.send_off([program, "stop", *alive])
+    if dead := [name for name, lives in containers.items() if not lives]:
+        command.ask([program, "rm", "--force", "--volumes", *dead], allow="no such")
+    if not alive and any(name != native for name in dead):
+        command.ask([program, "network", "rm", f"ftsdk-{native}"], allow="no such")
+
+
+def remove_secrets(request: Mapping[str, Any]) -> None:
+    """Remove the folders that held an attempt's secrets."""
+    for folder in request["secrets"]:
+        shutil.rmtree(Path(folder), ignore_errors=True)

@@ -1,0 +1,204 @@
+"""Spec and facts -> the exact docker commands, as data. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk import contract
+from ftsdk.engines import Layout
+
+if TYPE_CHECKING:
+    from ftsdk.backends.docker import DockerOptions
+    from ftsdk.facts import Facts
+    from ftsdk.spec import JobSpec
+
+DURABLE: Final = "/ftsdk/job"
+RUNTIME: Final = "/ftsdk/runtime.pyz"
+INPUTS: Final = "/ftsdk/inputs"
+SECRETS: Final = "/ftsdk/secrets"
+HUB_CACHE: Final = "/ftsdk/hub"
+SCRATCH: Final = "/tmp/ftsdk"
+"""On the container's own disk; /tmp is the one folder that any user may write to in any image."""
+SECRETS_FILE: Final = "secrets.json"
+MASTER: Final = "node0"
+"""Name of the first node on the job's network. A container's name can be too long for DNS (63 characters)."""
+MASTER_PORT: Final = "29500"
+STOP_MARGIN_S: Final = 5
+"""What the supervisor has, after the trainer's grace, for writing down how it ended."""
+LOG_LIMIT: Final = "10m"
+"""The whole log is in the durable folder; Docker's copy is for a supervisor that could not start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the commands are made from."""
+
+    spec: JobSpec
+    facts: Facts
+    options: DockerOptions
+    name: str
+    digest: str
+    folder: str
+    image: str
+
+    @property
+    def native_name(self) -> str:
+        """The first attempt; `Plan.for_attempt` renames it."""
+        return contract.native_name(self.name, 1)
+
+    @property
+    def nodes(self) -> range:
+        """Node numbers."""
+        return range(self.spec.resources.num_nodes)
+
+
+def layout(facts: Facts) -> Layout:
+    """Where the job's things lie inside."""
+    model = facts.model
+    inputs = {}
+    if model.kind == "path":
+        inputs[model.address] = f"{INPUTS}/model"
+        if model.base != model.address:
+            inputs[model.base] = f"{INPUTS}/base"
+    data = [source.file for source in (*facts.train, *facts.eval) if source.file]
+    inputs |= {file.path: f"{INPUTS}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}
+    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=inputs)
+
+
+def request(asked: Asked) -> dict[str, Any]:
+    """The commands in their order, and what has to be there before them."""
+    containers = [container_name(asked.native_name, node, len(asked.nodes)) for node in asked.nodes]
+    network = f"ftsdk-{asked.native_name}" if len(asked.nodes) > 1 else None
+    hub = _hub_cache(asked)
+    return {
+        "home": asked.facts.home,
+        "folder": asked.folder,
+        "folders": [asked.folder, *([hub] if hub else [])],
+        "containers": containers,
+        "network": network,
+        "secrets": [_secrets_folder(asked, name) for name in containers] if asked.spec.secrets else [],
+        "commands": [
+            *([_network(asked, network)] if network else []),
+            *(_run(asked, name, node, network) for node, name in enumerate(containers)),
+        ],
+    }
+
+
+def container_name(native_name: str, node: int, num_nodes: int) -> str:
+    """`NAME-aN`, with `-nK` behind it where there are several nodes."""
+    return f"{native_name}-n{node}" if num_nodes > 1 else native_name
+
+
+def _network(asked: Asked, network: str) -> list[str]:
+    return [asked.options.program, "network", "create", *_labels(asked), network]
+
+
+def _run(asked: Asked, name: str, node: int, network: str | None) -> list[str]:
+    options = asked.options
+    return [
+        *(options.program, "run", "--detach", "--pull", "never", "--name", name),
+        *_labels(asked, node),
+        *("--restart", f"on-failure:{options.restarts}" if options.restarts else "no"),
+        *("--stop-timeout", str(ceil(options.grace_s) + STOP_MARGIN_S)),
+        *("--log-driver", "json-file", "--log-opt", f"max-size={LOG_LIMIT}"),
+        *("--shm-size", _bytes(options.shm_size_gb)),
+        *(("--user", options.user) if options.user else ()),
+        *_limits(asked, node),
+        *(("--network", network, "--network-alias", f"node{node}") if network else ()),
+        *(word for key, value in _environment(asked, node).items() for word in ("--env", f"{key}={value}")),
+        *(word for mount in _mounts(asked, name) for word in ("--mount", mount)),
+        *("--entrypoint", "python", asked.image, RUNTIME, "supervise"),
+    ]
+
+
+def _labels(asked: Asked, node: int | None = None) -> Iterator[str]:
+    labels = {"home": asked.facts.home, "name": asked.name, "attempt": asked.native_name, "digest": asked.digest}
+    for key, value in {**labels, **({} if node is None else {"node": node})}.items():
+        yield from ("--label", f"ftsdk.{key}={value}")
+
+
+def _limits(asked: Asked, node: int) -> Iterator[str]:
+    resources = asked.spec.resources
+    if resources.memory_gb:
+        limit = _bytes(resources.memory_gb)
+        yield from ("--memory", limit, "--memory-swap", limit)  # equal: no swap, so that the limit is the limit
+    if asked.facts.machine.accelerators:
+        first = node * resources.accelerators_per_node
+        devices = ",".join(map(str, range(first, first + resources.accelerators_per_node)))
+        yield from ("--gpus", f'"device={devices}"')  # Docker reads the value as CSV, hence the inner quotes
+
+
+def _environment(asked: Asked, node: int) -> dict[str, str]:
+    found = {
+        contract.ENV_JOB: f"{DURABLE}/{contract.JOB_FILE}",
+        contract.ENV_NATIVE_NAME: asked.native_name,
+    }
+    if asked.options.user:  # a user id that the image does not know has neither a home nor a name
+        found |= {"HOME": "/tmp", "USER": "ftsdk"}
+    if _hub_cache(asked):
+        found |= {"HF_HOME": f"{HUB_CACHE}/huggingface", "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope"}
+    if asked.spec.secrets:
+        found[contract.ENV_SECRETS_FILE] = f"{SECRETS}/{SECRETS_FILE}"
+    if len(asked.nodes) > 1:
+        found |= {
+            contract.ENV_NUM_NODES: str(len(asked.nodes)),
+            contract.ENV_NODE_RANK: str(node),
+            contract.ENV_MASTER_ADDR: MASTER,
+            contract.ENV_MASTER_PORT: MASTER_PORT,
+        }
+    return found
+
+
+def _mounts(asked: Asked, name: str) -> Iterator[str]:
+    inside = layout(asked.facts).inside
+    yield mount(asked.folder, DURABLE)
+    yield mount(asked.facts.runtime.path, RUNTIME, readonly=True)
+    for path in dict.fromkeys(file.path for file in asked.facts.files):
+        yield mount(path, inside(path), readonly=True)  # one by one: a folder's links may lead out of the folder
+    if hub := _hub_cache(asked):
+        yield mount(hub, HUB_CACHE)
+    if asked.spec.secrets:
+        yield mount(_secrets_folder(asked, name), SECRETS)  # the folder, because a mounted file cannot be unlinked
+
+
+def mount(source: str, target: str, *, readonly: bool = False) -> str:
+    """A value for --mount. Docker reads it as CSV, so a path with a comma needs quotes."""
+    row = ["type=bind", f"source={source}", f"target={target}", *(["readonly"] if readonly else [])]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(row)
+    return line.getvalue()
+
+
+def _hub_cache(asked: Asked) -> str | None:
+    """Folder in which hub downloads stay for the next job; None if nothing comes from a hub."""
+    hub_data = any(source.file is None for source in (*asked.facts.train, *asked.facts.eval))
+    local_model = asked.facts.model.kind == "path" and any(
+        file.path.startswith(asked.facts.model.base) for file in asked.facts.model.files
+    )
+    return None if local_model and not hub_data else _join(asked, asked.facts.home, "cache", "hub")
+
+
+def _secrets_folder(asked: Asked, name: str) -> str:
+    """In memory where the system has such a folder."""
+    if asked.facts.machine.platform == "linux":
+        return f"/dev/shm/ftsdk-{name}"
+    return _join(asked, asked.facts.home, "secrets", f"ftsdk-{name}")
+
+
+def _join(asked: Asked, *parts: str) -> str:
+    kind = PureWindowsPath if asked.facts.machine.platform == "win32" else PurePosixPath
+    return str(kind(*parts))
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _bytes(gigabytes: float) -> str:
+    return f"{round(gigabytes * 10**9)}b"

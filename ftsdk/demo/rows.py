@@ -29,12 +29,20 @@ ANSWER_MIN_CHARS = 20
 
 # Importing these opens a window or a browser, prints, writes beside the library, changes the terminal, or gives what
 # an installed setuptools put in its place.
-_SKIPPED = frozenset(
-    "antigravity distutils encodings idlelib lib2to3 pydoc_data readline rlcompleter test this tkinter turtle turtledemo "
-    "xxlimited xxlimited_35 xxsubtype".split()
-)
-_NAMES_OF_OS_PATH = frozenset({"genericpath", "ntpath", "posixpath"})
-_SKIPPED_PARTS = frozenset({"tests", "test", "__main__"})
+_SKIPPED = {
+    "antigravity",
+    "distutils",
+    "encodings",
+    "idlelib",
+    "lib2to3",
+    "pydoc_data",
+    "readline",
+    "rlcompleter",
+    "test",
+}
+_SKIPPED |= {"this", "tkinter", "turtle", "turtledemo", "xxlimited", "xxlimited_35", "xxsubtype"}
+_NAMES_OF_OS_PATH = {"genericpath", "ntpath", "posixpath"}
+_SKIPPED_PARTS = {"tests", "test"}
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _SIGNATURE_OR_PARAMETERS = re.compile(r"[\w.]+\(.*(\)|->.*)(\n(?s:.*))?|\*{0,2}\w+\n\s+\S(?s:.*)")
 _CODE_OR_LIST = (" ", ">>>", "-", "=", "*", "@", ":", "::", "1.")
@@ -172,7 +180,11 @@ def _belongs(thing: Any, module: ModuleType) -> bool:
 def _modules() -> Iterator[tuple[str, ModuleType]]:
     """The importable public modules and their submodules, by name."""
     names = {name for name in sys.stdlib_module_names if not name.startswith("_")} - _SKIPPED - _NAMES_OF_OS_PATH
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         for name in sorted(names | {"os.path"}):
             yield from _import_tree(name)

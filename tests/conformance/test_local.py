@@ -10,4 +10,8 @@ from tests import tiny
 class TestLocal(BackendConformance):
     @pytest.fixture
     def backend(self):
-        return Local(LocalOptions(grace_s=5))
+        return Local(LocalOptions(python=tiny.TRAINER_PYTHON, grace_s=5))
+
+    @pytest.fixture
+    def trained(self, tiny_fields):
+        return tiny_fields

@@ -70,7 +70,7 @@ class Docker:
 
     def __init__(self, options: DockerOptions | None = None) -> None:
         self.options = options or DockerOptions()
-        self._put_away: set[str] = set()
+        self._put_away: set[tuple[str, int]] = set()
         self._alive: dict[str, tuple[float, Look]] = {}
 
     # --- start ---------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ class Docker:
                 cleaning.bury(self.options.program, job, look().silent)
         if info.reason == "preempted":
             info = replace(info, reason="stopped")  # nothing preempts a container: somebody stopped it
-        if info.state.terminal and info.name not in self._put_away:
-            self._put_away.add(info.name)
+        if info.state.terminal and (info.name, info.attempt) not in self._put_away:
+            self._put_away.add((info.name, info.attempt))
             cleaning.remove(self.options.program, job)
         return info
 

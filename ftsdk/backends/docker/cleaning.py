@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from ftsdk.errors import BackendError
 from ftsdk.plan import Plan
 
 LAST_WORDS_LINES = "1000"
+REMOVE = ("rm", "--force", "--volumes")
 _CONTAINER = re.compile(r"(?P<native>.+-a\d+)(?:-n\d+)?")
 _ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
 
@@ -56,27 +56,23 @@ def remove(program: str, job: FolderJob) -> None:
     plan = job.plan.for_attempt(job.attempt)
     remove_secrets(plan.request)
     containers = plan.request["containers"]
-    argv = [program, "rm", "--force", "--volumes", *containers]
     if len(containers) == 1:
-        command.send_off(argv)
+        command.send_off([program, *REMOVE, *containers])
     elif all(nodes.record(job, node) for node in range(len(containers))):
-        command.ask(argv, allow="no such")
-        command.ask([program, "network", "rm", plan.request["network"]], allow="no such")
+        _try(program, *REMOVE, *containers)
+        _try(program, "network", "rm", plan.request["network"])
 
 
 def clear(plan: Plan) -> None:
     """Remove what a start that failed had made; never what somebody else made under the same name."""
     remove_secrets(plan.request)
-    ours = (f"label=ftsdk.attempt={plan.native_name}", f"label=ftsdk.home={plan.request['home']}")
-    with contextlib.suppress(BackendError):
-        _clear(plan.options["program"], *ours)
-
-
-def _clear(program: str, *labels: str) -> None:
-    filters = [word for label in labels for word in ("--filter", label)]
-    for kind, remove_argv in (("ps --all", "rm --force --volumes"), ("network ls", "network rm")):
-        if ids := command.ask([program, *kind.split(), "--quiet", *filters]).split():
-            command.ask([program, *remove_argv.split(), *ids])
+    program = plan.options["program"]
+    labels = (f"ftsdk.attempt={plan.native_name}", f"ftsdk.home={plan.request['home']}")
+    filters = [word for label in labels for word in ("--filter", f"label={label}")]
+    if containers := _try(program, "ps", "--all", "--quiet", *filters).split():
+        _try(program, *REMOVE, *containers)
+    if networks := _try(program, "network", "ls", "--quiet", *filters).split():
+        _try(program, "network", "rm", *networks)
 
 
 def sweep(program: str, home: str, *, wanted: Callable[[str, int], bool]) -> None:
@@ -97,9 +93,17 @@ def _put_away(program: str, native: str, containers: Mapping[str, bool]) -> None
     if alive := [name for name, lives in containers.items() if lives]:
         command.send_off([program, "stop", *alive])
     if dead := [name for name, lives in containers.items() if not lives]:
-        command.ask([program, "rm", "--force", "--volumes", *dead], allow="no such")
+        _try(program, *REMOVE, *dead)
     if not alive and any(name != native for name in dead):
-        command.ask([program, "network", "rm", f"ftsdk-{native}"], allow="no such")
+        _try(program, "network", "rm", f"ftsdk-{native}")
+
+
+def _try(*argv: str) -> str:
+    """Stdout of a command that may fail: what it was to remove may be gone, and the next sweep tries again."""
+    try:
+        return command.ask(argv)
+    except BackendError:
+        return ""
 
 
 def remove_secrets(request: Mapping[str, Any]) -> None:

@@ -1,0 +1,27 @@
+"""The docker backend keeps what every backend promises, with real containers."""
+
+import subprocess
+
+import pytest
+
+from ftsdk.backends.docker import Docker, DockerOptions
+from ftsdk.image import default_tag
+from ftsdk.testing.conformance import BackendConformance
+
+pytestmark = pytest.mark.docker
+
+
+class TestDocker(BackendConformance):
+    @pytest.fixture
+    def backend(self):
+        return Docker(DockerOptions(image=default_tag("cpu"), grace_s=5))
+
+    @pytest.fixture
+    def trained(self, tiny_fields):
+        return tiny_fields
+
+    def public_words(self, plan):
+        argv = ["docker", "inspect", *plan.request["containers"]]
+        shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        logs = ["docker", "logs", plan.request["containers"][0]]
+        return shown + subprocess.run(logs, capture_output=True, text=True, check=True).stdout

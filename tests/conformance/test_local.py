@@ -1,0 +1,17 @@
+"""The local backend keeps what every backend promises."""
+
+import pytest
+
+from ftsdk.backends.local import Local, LocalOptions
+from ftsdk.testing.conformance import BackendConformance
+from tests import tiny
+
+
+class TestLocal(BackendConformance):
+    @pytest.fixture
+    def backend(self):
+        return Local(LocalOptions(python=tiny.TRAINER_PYTHON, grace_s=5))
+
+    @pytest.fixture
+    def trained(self, tiny_fields):
+        return tiny_fields

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ftsdk import contract
 from ftsdk.cli.output import say
 from ftsdk.job import Job
@@ -13,7 +15,7 @@ def follow_job(job: Job) -> Model:
     from ftsdk.progress import JobProgress
 
     try:
-        with JobProgress() as progress:
+        with JobProgress(sys.stderr) as progress:
             for line in job.logs(follow=True):
                 if (event := contract.parse_event(line.text)) is not None:
                     progress.event(event)

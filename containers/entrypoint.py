@@ -20,9 +20,7 @@ def runtime_problem(runtime: Path) -> str:
     """Why the runtime cannot be started, or an empty string."""
     if runtime.is_file():
         return ""
-    return (
-        f"there is no runtime at {runtime}; ftsdk puts it there when it starts a job (FTSDK_RUNTIME names the place)."
-    )
+    return f"there is no runtime at {runtime}; ftsdk puts it there when it starts a job, or FTSDK_RUNTIME names it."
 
 
 def torch_cuda() -> int:

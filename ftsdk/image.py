@@ -50,26 +50,25 @@ def build(
     torch: Torch,
     tag: str | None = None,
     base_image: str | None = None,
-    pull: bool = False,
     on_line: Callable[[str], None] = _ignore,
 ) -> BuiltImage:
     """Build the image for one build of torch and return what the daemon then has.
 
-    `base_image` is a Debian image with Python 3.11 (default: the Dockerfile's, `python:3.11-slim`); `pull` asks the
-    registry for a newer one. `on_line` gets the builder's output line by line.
+    `base_image` is a Debian image with Python 3.11 (default: the Dockerfile's, `python:3.11-slim`);
+    `on_line` gets the builder's output line by line. A PIP_INDEX_URL in the environment is used, and not kept.
     Raises NotInstalledError without a docker command, UnavailableError without a daemon, BackendError if a step fails.
     """
     tag = tag or default_tag(torch)
-    arguments = {"TORCH": torch, "LOCK": LOCK, "VERSION": __version__}
+    arguments = [f"TORCH={torch}", f"LOCK={LOCK}", f"VERSION={__version__}"]
     if base_image:
-        arguments["BASE_IMAGE"] = base_image
-    if index := os.environ.get("PIP_INDEX_URL"):
-        arguments["PIP_INDEX_URL"] = index
+        arguments.append(f"BASE_IMAGE={base_image}")
+    if "PIP_INDEX_URL" in os.environ:
+        arguments.append("PIP_INDEX_URL")  # by name: its value may hold a password, and a command line can be seen
     _docker("version", "--format", "{{.Server.Version}}")
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
         _stage(Path(context), torch, on_line)
-        options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        _docker("build", "--tag", tag, *(["--pull"] if pull else []), *options, context, on_line=on_line)
+        options = [f"--build-arg={argument}" for argument in arguments]
+        _docker("build", "--tag", tag, *options, context, on_line=on_line)
     image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag)[-1].split()
     return BuiltImage(tag=tag, id=image_id, bytes=int(size))
 

@@ -188,16 +188,16 @@ class Attempt:
             step = step_of(event)
             folder = self._output / f"checkpoint-{step}"  # never a path that the output itself names
             if step and folder.is_dir():
-                self._ready_publisher().offer(step, folder)
+                self._offer(step, folder, str(event.get("best", "")))
         return True
 
-    def _ready_publisher(self) -> Publisher:
-        if self._publisher is None:
-            from ftsdk.runtime.publisher import Publisher
+    def _offer(self, step: int, folder: Path, best: str) -> None:
+        from ftsdk.runtime.publisher import Checkpoint, Publisher
 
+        if self._publisher is None:
             keep = self._start.document["checkpoint"]["keep"]
             self._publisher = Publisher(self._durable, self._identity, keep, self._signals.wake)
-        return self._publisher
+        self._publisher.offer(Checkpoint(step, folder, best))
 
     def _round(self) -> None:
         self._log.tick()
@@ -253,7 +253,11 @@ class Attempt:
         self._log.event(contract.EVENT_OUTCOME, **outcome)
         self._log.close()
         key = contract.outcome_key(self._start.attempt, self._identity.node)
-        self._durable.put_bytes(key, json.dumps(outcome).encode())
+        try:
+            self._durable.put_bytes(key, json.dumps(outcome).encode())
+        except OSError:  # a full disk, most likely, and scratch may lie on it
+            delete_tree(self._output)
+            self._durable.put_bytes(key, json.dumps(outcome).encode())
         return ending.exit_code
 
     def _warn(self, text: str) -> None:
@@ -263,5 +267,5 @@ class Attempt:
 def _storage_failure(problem: OSError) -> Ending:
     from ftsdk.runtime.failure import Evidence, classify
 
-    verdict = classify(Evidence(kind=type(problem).__name__, message=str(problem)))
+    verdict = classify(Evidence(causes=[f"{type(problem).__name__}: {problem}"]))
     return Ending("FAILED", verdict.reason, f"The model is trained but not published. {verdict.message}", verdict.hint)

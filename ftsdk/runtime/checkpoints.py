@@ -47,15 +47,13 @@ class DamagedError(Exception):
 def committed(durable: Durable, digest: str) -> list[Commit]:
     """Committed checkpoints of this digest, newest first."""
     found = []
-    for key in durable.list(contract.CHECKPOINTS_DIR):
-        prefix, _, name = key.rpartition("/")
-        if name == contract.COMMIT_FILE:
-            try:
-                record = json.loads(durable.read(key))
-                if record["digest"] == digest:
-                    found.append(Commit(int(record["step"]), prefix, record))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # a torn COMMIT is none
+    for prefix in _folders(durable):
+        try:
+            record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
+            if record["digest"] == digest:
+                found.append(Commit(int(record["step"]), prefix, record))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no COMMIT, or a torn one, which is none
     return sorted(found, key=lambda commit: commit.step, reverse=True)
 
 
@@ -111,10 +109,23 @@ def put_folder(
 
 
 def retain(durable: Durable, digest: str, keep: int) -> None:
-    """Delete all but the newest `keep` committed checkpoints, each one's COMMIT first."""
-    for commit in committed(durable, digest)[max(keep, KEEP_AT_LEAST) :]:
-        durable.delete(f"{commit.prefix}/{contract.COMMIT_FILE}")
-        durable.delete(commit.prefix)
+    """Delete all but the newest `keep` committed checkpoints, and older ones that never came to their COMMIT."""
+    newest = committed(durable, digest)[: max(keep, KEEP_AT_LEAST)]
+    kept = {commit.prefix for commit in newest}
+    for prefix in _folders(durable):
+        if newest and prefix not in kept and _step_of(prefix) < newest[0].step:
+            durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: what is half deleted is no checkpoint
+            durable.delete(prefix)
+
+
+def _folders(durable: Durable) -> list[str]:
+    """Prefixes of all checkpoints, committed or not."""
+    return sorted({"/".join(key.split("/")[:2]) for key in durable.list(contract.CHECKPOINTS_DIR)})
+
+
+def _step_of(prefix: str) -> int:
+    step = prefix.rpartition("-")[2]
+    return int(step) if step.isdecimal() else 0
 
 
 def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[int, str]]:

@@ -10,6 +10,8 @@ from ftsdk import contract
 from ftsdk.runtime import handover
 from ftsdk.runtime.start import Start
 
+ARCHIVE = str(Path(sys.argv[0]).absolute())
+"""The zipapp that this supervisor was started from."""
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """Progress comes as metrics events; bars made of carriage returns only fill logs."""
 
@@ -18,7 +20,7 @@ def argv(start: Start) -> list[str]:
     """Our archive as the trainer, or the user's file; under torchrun if there is more than one process."""
     document, cluster = start.document, start.cluster
     trainer = document["trainer"]
-    program = [trainer] if trainer.endswith(".py") else [sys.argv[0], "train"]
+    program = [trainer] if trainer.endswith(".py") else [ARCHIVE, "train"]
     if document["nproc_per_node"] == 1 and cluster.num_nodes == 1:
         return [sys.executable, *program]
     port = cluster.master_port if cluster.num_nodes > 1 else _free_port()

@@ -83,9 +83,7 @@ def _failure(facts: Facts, exit_code: int) -> Ending:
         tail=facts.tail, signal=max(-exit_code, 0), exit_code=max(exit_code, 0), oom_kills=facts.oom_kills
     )
     told = [
-        silent._replace(kind=said["kind"], message=said["message"], trace=said["trace"])
-        for said in facts.records
-        if said["state"] == FAILED
+        silent._replace(causes=said["causes"], trace=said["trace"]) for said in facts.records if said["state"] == FAILED
     ]
     everyone_told = len(facts.records) >= max(facts.workers, 1)
     verdicts = [classify(evidence) for evidence in told] + ([] if told and everyone_told else [classify(silent)])

@@ -11,9 +11,8 @@ from typing import NamedTuple
 class Evidence(NamedTuple):
     """What is known about the end."""
 
-    kind: str = ""
-    """Class of the exception, with its module; empty if the process left no record."""
-    message: str = ""
+    causes: Sequence[str] = ()
+    """`module.Class: message` of the exception and of what caused it, the first cause last; empty without a record."""
     trace: str = ""
     tail: Sequence[str] = ()
     """The last lines of output."""
@@ -33,17 +32,23 @@ class Verdict(NamedTuple):
 
 
 class Sign(NamedTuple):
-    """A row: `pattern` is searched in `Class: message`, and with `anywhere` in the trace and the last output too."""
+    """A row: `pattern` is searched in every cause, the first cause first."""
 
     reason: str
     pattern: str
     what: str
     hint: str
     anywhere: bool = False
+    """Search the traceback and the last output too: native code prints instead of raising."""
 
 
-REFUSED = "The trainer refuses its configuration"
-REFUSED_HINT = "Change the argument that the message names."
+REFUSED, REFUSED_HINT = "The trainer refuses its configuration", "Change the argument that the message names."
+DATA_HINT = "Run `ftsdk plan` where the data is: it checks format and columns; then submit again."
+MEMORY_HINT = "Take a machine or container with more memory (resources.memory_gb), or lower the batch size."
+KILLED_HINT = "Something outside killed it; starting again goes on from the newest checkpoint."
+CRASHED_HINT = "Often a broken driver or library: the log has the last output; try again or another image."
+PLAIN_HINT = "The log has the whole traceback: `ftsdk logs JOB`."
+
 SIGNS: tuple[Sign, ...] = (
     Sign(
         "nan_loss",
@@ -61,7 +66,7 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "disk_full",
-        r"No space left on device|Errno 28\b|Disk quota exceeded|PytorchStreamWriter failed writing",
+        r"No space left on device|Errno 28\b|Disk quota exceeded",
         "The disk is full",
         "Raise resources.disk_gb, keep fewer checkpoints (checkpoint.keep), or free some space.",
         anywhere=True,
@@ -74,122 +79,117 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "auth",
-        r"GatedRepoError|gated repo|\b401 Client Error|\b403 Client Error|401 Unauthorized|403 Forbidden"
-        r"|Invalid (user )?token|invalid username or password",
+        r"GatedRepoError|gated repo",
         "The model hub refused access",
         "Accept the model's terms on its page, and pass a token: secrets: [HF_TOKEN].",
     ),
     Sign(
+        "bad_config",
+        r"RepositoryNotFoundError|RevisionNotFoundError|is not a valid model identifier|Repo id must",
+        "There is no such model",
+        "Check `model` and `revision`; a private model needs a token: secrets: [HF_TOKEN].",
+    ),
+    Sign(
+        "auth",
+        r"\b40[13] Client Error|401 Unauthorized|403 Forbidden|Invalid (user )?token|[Ii]nvalid username or password",
+        "The model hub refused access",
+        "Pass a token that may read the model: secrets: [HF_TOKEN].",
+    ),
+    Sign(
         "hub_unreachable",
-        r"LocalEntryNotFoundError|OfflineModeIsEnabled|couldn't connect to '?https?://|We couldn't connect"
-        r"|Max retries exceeded|NameResolutionError|Temporary failure in name resolution|ConnectTimeout"
-        r"|ProxyError|(requests|httpx|urllib3)\.\S*Connection\w*Error|httpx\.Connect",
+        r"LocalEntryNotFoundError|OfflineModeIsEnabled|[Cc]ouldn't connect to|Max retries exceeded|NameResolutionError"
+        r"|[Nn]ame resolution|(httpx|httpcore|requests|urllib3)\.\S*(Connect|Timeout|Proxy)\w*:",
         "The model hub does not answer",
         "Check the network from where the job runs, set HF_ENDPOINT to a mirror, or give the model as a folder.",
     ),
     Sign(
         "bad_config",
-        r"RepositoryNotFoundError|is not a local folder and is not a valid model identifier|RevisionNotFoundError",
-        "There is no such model",
-        "Check `model` and `revision`; a private model needs secrets: [HF_TOKEN].",
-    ),
-    Sign(
-        "bad_config",
         r"torchvision::nms|libc10_cuda\.so|Could not import module 'PreTrainedModel'",
         "The trainer's installation is broken: CPU torch beside CUDA torchvision or torchaudio",
-        "Run `ftsdk doctor`; pip uninstall torchvision torchaudio, or use `make setup`'s environment.",
+        "Run `ftsdk doctor`; pip uninstall torchvision torchaudio, or use the environment of `make setup`.",
         anywhere=True,
     ),
     Sign(
-        "bad_data",
-        r"DatasetGenerationError|JSONDecodeError|JSON parse error|ArrowInvalid|CastError|DataFilesNotFoundError"
-        r"|Cannot open \S*dataset_info|Undefined dataset|File \S+ not found|Dataset file|Cannot find valid samples"
-        r"|Column \S+ doesn't exist|does not have column|train_dataset.{0,40}empty|num_samples=0",
-        "The data cannot be read or used",
-        "Run `ftsdk plan` where the data is: it checks format and columns; then submit again.",
-    ),
-    Sign(
-        "bad_data",
-        r"KeyError: '(instruction|input|output|messages|conversations|prompt|response|chosen|rejected|from|value|role"
-        r"|content|text|label|kto_tag)'",
-        "A row of the data lacks a column",
-        "Check dataset.format and dataset.columns against the file.",
-    ),
-    Sign(
         "bad_config",
-        r"not used by the HfArgumentParser|HfArgumentParser|TypeError: .*__init__\(\) got an unexpected keyword",
+        r"not used by the HfArgumentParser|TypeError: .*__init__\(\) got an unexpected keyword",
         "The trainer does not know an argument",
         "Check the names under hyperparameters against LLaMA-Factory 0.9.5.",
     ),
     Sign(
+        "bad_config",
+        r"Template \S+ does not exist|ModuleNotFoundError|PackageNotFoundError|ImportError",
+        REFUSED,
+        "Change the argument, or install the package, that the message names.",
+    ),
+    Sign(
+        "bad_data",
+        r"JSON parse error|JSONDecodeError|ArrowInvalid|DataFilesNotFoundError|DatasetGenerationCastError|CastError"
+        r"|Undefined dataset|File \S+ not found|Cannot find (valid|sufficient) samples|num_samples=0",
+        "The data cannot be read or used",
+        DATA_HINT,
+    ),
+    Sign("bad_data", r"DatasetGenerationError", "The data cannot be read or used", DATA_HINT),
+    Sign(
         "communication",
-        r"NCCL|ncclInternalError|ncclRemoteError|Gloo|gloo|DistNetworkError|DistStoreError|DistBackendError"
-        r"|Connection closed by peer|Timed out after \d+ms waiting|Socket Timeout|c10d",
+        r"NCCL|nccl\w*Error|[Gg]loo|DistNetworkError|DistStoreError|DistBackendError|Connection closed by peer"
+        r"|Timed out after \d+ms waiting|Socket Timeout|c10d",
         "The training processes lost each other",
         "Starting again goes on from the newest checkpoint; if it repeats, check the network between the nodes.",
     ),
-    Sign(
-        "bad_config",
-        r"(hparams/|training_args\.py|ImportError|ModuleNotFoundError|PackageNotFoundError)",
-        REFUSED,
-        REFUSED_HINT,
-    ),
 )
 
-KILLED = "Something outside killed it; starting again goes on from the newest checkpoint."
-PLAIN_HINT = "The log has the whole traceback: `ftsdk logs JOB`."
-TRACE_OF_ARGUMENTS = "llamafactory/hparams/"
+PLACES: tuple[Sign, ...] = (
+    Sign("bad_config", r"llamafactory/hparams/", REFUSED, REFUSED_HINT),
+    Sign(
+        "bad_data",
+        r"llamafactory/data/(converter|parser|loader|formatter|processor/)",
+        "The data does not fit its format",
+        "Check dataset.format and dataset.columns against the file.",
+    ),
+)
+"""Where an exception without a sign of its own came from: searched in the traceback."""
+
 LONGEST_MESSAGE = 400
 
 
 def classify(evidence: Evidence) -> Verdict:
     """The reason for a failure, from what the workers left, the output's end and the kernel's counters."""
-    said = f"{evidence.kind}: {evidence.message}" if evidence.kind else ""
-    everything = "\n".join((said, evidence.trace, *evidence.tail))
     for sign in SIGNS:
-        if re.search(sign.pattern, everything if sign.anywhere else said):
-            return Verdict(sign.reason, _sentence(sign.what, evidence), sign.hint)
-    if TRACE_OF_ARGUMENTS in evidence.trace:
-        return Verdict("bad_config", _sentence(REFUSED, evidence), REFUSED_HINT)
-    if evidence.kind:
-        return Verdict("error", f"The trainer failed: {_last_line(evidence)}", PLAIN_HINT)
-    return _without_record(evidence)
+        if (cause := _search(sign, evidence)) is not None:
+            return Verdict(sign.reason, _sentence(sign.what, cause), sign.hint)
+    if not evidence.causes:
+        return _without_record(evidence)
+    outermost = evidence.causes[0]
+    for place in PLACES:
+        if re.search(place.pattern, evidence.trace):
+            return Verdict(place.reason, _sentence(place.what, outermost), place.hint)
+    return Verdict("error", _sentence("The trainer failed", outermost), PLAIN_HINT)
+
+
+def _search(sign: Sign, evidence: Evidence) -> str | None:
+    """The cause or line that shows the sign; None if nothing does."""
+    elsewhere = (*evidence.tail, *evidence.trace.splitlines()) if sign.anywhere else ()
+    return next((text for text in (*reversed(evidence.causes), *elsewhere) if re.search(sign.pattern, text)), None)
 
 
 def _without_record(evidence: Evidence) -> Verdict:
     """The trainer said nothing: a signal, or an exit code alone."""
     number = evidence.signal or _signal_in(evidence.tail)
-    if evidence.oom_kills or (number == signal.SIGKILL and _tail_has(evidence, r"[Oo]ut of memory|oom")):
-        hint = "Take a machine or container with more memory (resources.memory_gb), or lower the batch size."
-        return Verdict("host_oom", "The machine ran out of memory and the kernel killed the trainer.", hint)
+    if evidence.oom_kills and number in (0, signal.SIGKILL):
+        return Verdict("host_oom", "The machine ran out of memory and the kernel killed the trainer.", MEMORY_HINT)
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        return Verdict("killed", f"The trainer was killed by {signal.Signals(number).name}.", KILLED)
+        return Verdict("killed", f"The trainer was killed by {signal.Signals(number).name}.", KILLED_HINT)
     if number:
-        hint = "Often a broken driver or library: the log has the last output; try again or another image."
-        return Verdict("crashed", f"The trainer crashed with {signal.Signals(number).name}.", hint)
+        return Verdict("crashed", f"The trainer crashed with {signal.Signals(number).name}.", CRASHED_HINT)
     last = next((line for line in reversed(evidence.tail) if line.strip()), "")
-    ended = f"The trainer ended with exit code {evidence.exit_code}"
-    return Verdict("error", f"{ended}: {_short(last)}" if last else f"{ended}.", PLAIN_HINT)
+    return Verdict("error", _sentence(f"The trainer ended with exit code {evidence.exit_code}", last), PLAIN_HINT)
 
 
-def _sentence(what: str, evidence: Evidence) -> str:
-    last = _last_line(evidence)
-    return f"{what}: {last}" if last else f"{what}."
-
-
-def _last_line(evidence: Evidence) -> str:
-    """`Class: message` in one line, the class without its module."""
-    kind = evidence.kind.rpartition(".")[2]
-    text = " ".join(evidence.message.split())
-    return _short(f"{kind}: {text}" if kind and text else kind or text)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
-
-
-def _tail_has(evidence: Evidence, pattern: str) -> bool:
-    return any(re.search(pattern, line) for line in evidence.tail)
+def _sentence(what: str, cause: str) -> str:
+    """`what: Class: message` in one line, the class without its module."""
+    text = " ".join(re.sub(r"^[\w.]+\.(?=\w+: )", "", cause).split()).rstrip(": ")
+    short = text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+    return f"{what}: {short}" if short else f"{what}."
 
 
 def _signal_in(tail: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -44,9 +44,8 @@ class WorkerRecord(TypedDict):
 
     state: str
     """`succeeded`, `interrupted` (state saved as asked) or `failed`."""
-    kind: str
-    """Class of the exception, with its module."""
-    message: str
+    causes: list[str]
+    """`module.Class: message` of the exception and of what caused it, the first cause last; empty after a success."""
     trace: str
     time: float
 
@@ -62,9 +61,9 @@ def register(run: str, rank: int) -> None:
     _put(Path(run, f"worker-{rank}.pid"), b"%d" % os.getpid())
 
 
-def record(run: str, rank: int, state: str, *, kind: str = "", message: str = "", trace: str = "") -> None:
+def record(run: str, rank: int, state: str, *, causes: Sequence[str] = (), trace: str = "") -> None:
     """Leave how this process ended; the last word counts."""
-    said = WorkerRecord(state=state, kind=kind, message=message, trace=trace, time=time.time())
+    said = WorkerRecord(state=state, causes=list(causes), trace=trace, time=time.time())
     _put(Path(run, f"worker-{rank}.json"), json.dumps(said).encode())
 
 

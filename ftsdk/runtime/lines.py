@@ -11,6 +11,7 @@ What holds under stress:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import stat
@@ -165,8 +166,12 @@ class Segments:
         """One last try, then close."""
         self._retry_at = 0.0
         self.flush()
+        self._close()
+
+    def _close(self) -> None:
         if self._appender is not None:
-            self._appender.close()
+            with contextlib.suppress(OSError):
+                self._appender.close()
             self._appender = None
 
     def _store(self) -> None:
@@ -178,9 +183,10 @@ class Segments:
                 rest = rest[count:]
         except OSError:
             self._retry_at = time.monotonic() + RETRY_S
+            self._close()  # a network file system may want the file opened anew
         self._held = bytes(rest)
         if not self._held and self._size >= SEGMENT_BYTES:
-            self.close()
+            self._close()
             self._number, self._size = self._number + 1, 0
 
     def _open(self) -> Appender:

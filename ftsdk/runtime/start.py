@@ -59,6 +59,8 @@ def _document(path: str) -> JobDocument:
     missing = JobDocument.__required_keys__ - document.keys()
     if missing:
         raise RefusedError(f"The job document {path} lacks {', '.join(sorted(missing))}: submit the job again.")
+    for place in ("durable", "scratch"):
+        document[place] = str(Path(document[place]).absolute())  # the supervisor moves to scratch later
     return document
 
 

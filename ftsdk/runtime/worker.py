@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 
 from ftsdk.runtime import handover
@@ -63,6 +63,12 @@ def _record_failure(run: str, rank: int, problem: BaseException) -> None:
     import traceback
 
     trace = "".join(traceback.format_exception(problem))
-    kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
-    handover.record(run, rank, handover.FAILED, kind=kind, message=str(problem), trace=trace)
+    handover.record(run, rank, handover.FAILED, causes=list(_causes(problem)), trace=trace)
     sys.stderr.write(trace)
+
+
+def _causes(problem: BaseException | None) -> Iterator[str]:
+    """The exception, then what it says it came from, as a traceback shows it."""
+    while problem is not None:
+        yield f"{type(problem).__module__}.{type(problem).__qualname__}: {problem}"
+        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)

@@ -52,4 +52,4 @@ def open_durable(address: str) -> Durable:
     """The durable storage at an address of the job document."""
     from ftsdk.runtime.io.mount import Mount
 
-    return Mount(Path(address))
+    return Mount(Path(address).absolute())

@@ -28,12 +28,10 @@ class Mount:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if if_absent:
-                target.hardlink_to(temporary)  # unlike O_EXCL, with the content in place
-            else:
+            if not if_absent:
                 temporary.replace(target)
-        except FileExistsError:
-            return False
+            elif not _linked(temporary, target):
+                return False
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
@@ -129,9 +127,18 @@ def digest(read: int, write: int | None) -> Written:
     return Written(total, state.hexdigest())
 
 
+def _linked(source: Path, target: Path) -> bool:
+    """Give a file another name unless that is taken: unlike O_EXCL, with the content in place."""
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _temporary(target: Path) -> Path:
     _make_folder(target.parent)
-    return target.with_name(f"{TEMPORARY}{target.name}-{os.getpid()}")
+    return target.with_name(f"{TEMPORARY}{target.name}-{os.urandom(4).hex()}")  # in containers everybody is PID 1
 
 
 def _make_folder(folder: Path) -> None:

@@ -57,7 +57,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self._wish.training = True
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._announce(args)
+        self._announce(args, state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step
@@ -75,19 +75,21 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self._saved_at = time.monotonic()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._announce(args)
+        self._announce(args, state)
         if self._stopping:
             raise InterruptedTraining
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._announce(args)
+        self._announce(args, state)
 
-    def _announce(self, args: Any) -> None:
+    def _announce(self, args: Any, state: Any) -> None:
         step, self._complete_soon = self._complete_soon, None
         if step is not None:
             self._agreement.everyone_is_here()
             if args.local_process_index == 0:
-                emit(contract.EVENT_CHECKPOINT, step=step, path=str(Path(args.output_dir, f"checkpoint-{step}")))
+                path = str(Path(args.output_dir, f"checkpoint-{step}"))
+                best = Path(state.best_model_checkpoint or "").name if args.load_best_model_at_end else ""
+                emit(contract.EVENT_CHECKPOINT, step=step, path=path, best=best)
 
 
 class Metrics(TrainerCallback):  # type: ignore[misc]

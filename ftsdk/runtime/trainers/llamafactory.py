@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
+from ftsdk import contract
 from ftsdk.runtime.handover import TrainJob
-from ftsdk.runtime.worker import StopWish
+from ftsdk.runtime.worker import InterruptedTraining, StopWish
 
 
 def train(job: TrainJob, wish: StopWish) -> None:
@@ -20,8 +22,15 @@ def train(job: TrainJob, wish: StopWish) -> None:
     from ftsdk.runtime.trainers.callbacks import build_callbacks
 
     _let_torch_load_on_numbered_cpus()
-    run_exp(configured(job, cuda=torch.cuda.is_available()), callbacks=build_callbacks(job, wish))
-    _finish_wandb()
+    exit_code = contract.EXIT_FAILED
+    try:
+        run_exp(configured(job, cuda=torch.cuda.is_available()), callbacks=build_callbacks(job, wish))
+        exit_code = contract.EXIT_SUCCEEDED
+    except InterruptedTraining:
+        exit_code = contract.EXIT_INTERRUPTED
+        raise
+    finally:
+        _finish_wandb(exit_code)
 
 
 def configured(job: TrainJob, *, cuda: bool) -> dict[str, Any]:
@@ -55,9 +64,10 @@ def _let_torch_load_on_numbered_cpus() -> None:
     )
 
 
-def _finish_wandb() -> None:
-    import sys
-
+def _finish_wandb(exit_code: int) -> None:
+    """Tell W&B how it ended: it asks at exit only, and our process exits without an exception."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
-        wandb.finish()
+        if exit_code == contract.EXIT_INTERRUPTED:
+            wandb.run.mark_preempting()
+        wandb.finish(exit_code=exit_code)

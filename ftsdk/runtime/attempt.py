@@ -86,7 +86,7 @@ class Attempt:
             hint = "Submit again: a new plan is made for the data as it is now."
             return Ending("FAILED", "bad_data", str(problem), hint)
         resume = self._make_scratch()
-        if self._signals.stopped_at is not None:
+        if self._signals.stopped_at is not None or self._is_cancelled():  # PID 1 loses a SIGTERM before our handler
             return self._stopped_early()
         return self._train(environ, resume)
 

@@ -298,7 +298,8 @@ class BackendConformance:
 
     @pytest.mark.trainer
     def test_real_training(self, backend: Backend, trained: Mapping[str, Any]) -> None:
-        spec = parse({"name": _label(), "hyperparameters": TRAINED_WITH, **trained}, where="conformance")
+        fields = {"name": _label(), "hyperparameters": dict(TWELVE_STEPS), "env": {"OMP_NUM_THREADS": "1"}, **trained}
+        spec = parse(fields, where="conformance")
         plan = backend.plan(spec, inspect(spec))
         job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
         model = job.result(PATIENCE_S * 3)
@@ -339,7 +340,14 @@ class BackendConformance:
         assert backends.backend_class(backend.name) is type(backend)
 
 
-TRAINED_WITH = {"max_steps": 12, "logging_steps": 1, "learning_rate": 1e-2, "cutoff_len": 64}
+TWELVE_STEPS: Mapping[str, Any] = {
+    "max_steps": 12,
+    "logging_steps": 1,
+    "learning_rate": 1e-2,
+    "cutoff_len": 64,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 1,
+}
 LIMITS: Mapping[str, dict[str, Any]] = {
     "multi_node": {"resources": {"num_nodes": 2}},
     "spot": {"resources": {"spot": True}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,9 +21,9 @@ REFRESHES_PER_S = 4
 
 
 class JobProgress:
-    """Follows a job's events on a stream for people (stderr).
+    """Follows a job's events on a stream for people, standard error if none is given.
 
-        with JobProgress(sys.stderr) as progress:
+        with JobProgress() as progress:
             for event in job.events(follow=True):
                 progress.event(event)
 
@@ -30,8 +31,8 @@ class JobProgress:
     every phase, evaluation and checkpoint, and every `interval_s` seconds between them.
     """
 
-    def __init__(self, stream: TextIO, *, interval_s: float = PLAIN_INTERVAL_S) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None = None, *, interval_s: float = PLAIN_INTERVAL_S) -> None:
+        self._stream = stream or sys.stderr
         self._interval_s = interval_s
         self._state = _State()
         self._live: Live | None = None
@@ -56,14 +57,18 @@ class JobProgress:
             self._state.take(event)
             self._show_plain(at_once="eval_loss" in event)
         elif kind == contract.EVENT_PHASE:
-            self._state.phase = str(event["phase"])
-            if not self._live:
-                self.line(self._state.phase)
+            self.phase(str(event["phase"]))
         elif kind == contract.EVENT_COMMIT:
             self.line(f"checkpoint of step {event['step']} is safe ({_size(event['bytes'])}, {event['seconds']:.1f} s)")
         elif kind == contract.EVENT_OUTCOME:
             self._state.end(str(event["state"]))
             self.line(" ".join(filter(None, (event["state"], event.get("message"), event.get("hint")))))
+
+    def phase(self, words: str) -> None:
+        """Say what is being done now."""
+        self._state.phase = words
+        if not self._live:
+            self.line(words)
 
     def line(self, text: str) -> None:
         """Show an ordinary line, above the bar if there is one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("rows", type=Path)
     arguments = parser.parse_args()
-    make_model(arguments.folder, arguments.rows)
+    sys.stdout.write(json.dumps({"parameters": make_model(arguments.folder, arguments.rows)}) + "\n")
 
 
 if __name__ == "__main__":

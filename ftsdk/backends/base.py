@@ -60,10 +60,15 @@ class Capabilities:
     """What a backend can do, as data: one check, one wording, one table in the docs."""
 
     multi_node: bool = False
+    """Several machines, or containers, train together: `resources.num_nodes`."""
     spot: bool = False
+    """Interruptible capacity: `resources.spot`."""
     accelerators: bool = True
+    """GPUs: `resources.accelerator`."""
     memory_limit: bool = False
+    """A limit on main memory: `resources.memory_gb`."""
     secrets: bool = True
+    """Values of `secrets` reach the job unseen."""
     remote_output: bool = False
     """`output` may be (or must be) an address such as s3://."""
     image: bool = False

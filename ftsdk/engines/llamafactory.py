@@ -216,9 +216,9 @@ def _precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
     return not old, old
 
 
-def _report_to(spec: JobSpec) -> str:
-    wanted = [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)]
-    return ",".join(wanted) or "none"
+def _report_to(spec: JobSpec) -> list[str] | str:
+    """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
+    return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
 
 
 def _dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:

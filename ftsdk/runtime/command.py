@@ -56,18 +56,18 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
 
 
 def _wandb(start: Start, environ: Mapping[str, str], durable: Path) -> dict[str, str]:
-    """Every attempt goes on with the one run that the plan names; without a key it is kept as files."""
+    """Every attempt goes on with the one run that the plan names."""
     run = start.document["wandb"]
     if run is None:
         return {"WANDB_MODE": "disabled"}
-    has_key = bool(environ.get("WANDB_API_KEY"))
+    auto = "online" if environ.get("WANDB_API_KEY") else "offline"  # W&B itself knows no "auto"
     (durable / "wandb").mkdir(parents=True, exist_ok=True)
     return {
         "WANDB_PROJECT": run["project"],
         **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
         "WANDB_RUN_ID": run["run_id"],
         "WANDB_RESUME": "allow",
-        "WANDB_MODE": run["mode"] if has_key else "offline",
+        "WANDB_MODE": auto if run["mode"] == "auto" else run["mode"],
         "WANDB_DIR": str(durable),
     }
 

@@ -44,14 +44,14 @@ class Checkpoint(Part):
 
 
 class Wandb(Part):
-    """Weights & Biases. Without WANDB_API_KEY among the secrets the run is written offline."""
+    """Weights & Biases. Restarts of a job continue one run."""
 
     project: str
     """Project that the run belongs to."""
     entity: str | None = None
     """User or team; the key's own if left out."""
     mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto` is online where a key is given and offline where not."""
+    """`auto` is online with WANDB_API_KEY (name it in `secrets`); without it the run is kept in files, to sync later."""
 
 
 class Tracking(Part):

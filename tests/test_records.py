@@ -102,7 +102,8 @@ def test_an_attempt_has_ended_when_every_node_says_so(tmp_path):
 def test_only_one_caller_puts_if_absent(tmp_path):
     store, wins = FolderStore(tmp_path), []
     threads = [
-        threading.Thread(target=lambda i=i: wins.append(store.put_if_absent("a/claim.json", b"%d" % i))) for i in range(16)
+        threading.Thread(target=lambda i=i: wins.append(store.put_if_absent("a/claim.json", b"%d" % i)))
+        for i in range(16)
     ]
     for thread in threads:
         thread.start()

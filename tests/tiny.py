@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 TRAINER_PYTHON = os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)
-WORDS = "sun moon river stone bird fish apple bread one two three red green blue runs sings sleeps under over the a".split()
+WORDS = (
+    ["sun", "moon", "river", "stone", "bird", "fish", "apple", "bread", "one", "two", "three", "red", "green", "blue", "runs", "sings", "sleeps", "under", "over", "the", "a"]
+)
 ROWS = 128
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -70,7 +72,8 @@ def _write_model(folder: Path, texts: list[str]) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=512, initial_alphabet=alphabet, special_tokens=special, show_progress=False)
+        texts,
+        trainers.BpeTrainer(vocab_size=512, initial_alphabet=alphabet, special_tokens=special, show_progress=False),
     )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[2], pad_token=special[0])
     fast.chat_template = CHAT

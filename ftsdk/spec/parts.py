@@ -51,7 +51,7 @@ class Wandb(Part):
     entity: str | None = None
     """User or team; the key's own if left out."""
     mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto` is online with WANDB_API_KEY (name it in `secrets`); without it the run is kept in files, to sync later."""
+    """`auto` is online with WANDB_API_KEY (name it in `secrets`); without it the run is kept in files to sync later."""
 
 
 class Tracking(Part):

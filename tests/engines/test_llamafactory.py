@@ -32,7 +32,9 @@ def test_paths_are_those_inside(rendered):
     assert made.dataset_info["train"]["file_name"] == "/in/train.jsonl"
 
 
-@pytest.mark.parametrize(("stage", "expected"), [("orpo", ("dpo", "orpo")), ("ipo", ("dpo", "ipo")), ("rm", ("rm", None))])
+@pytest.mark.parametrize(
+    ("stage", "expected"), [("orpo", ("dpo", "orpo")), ("ipo", ("dpo", "ipo")), ("rm", ("rm", None))]
+)
 def test_methods_map_to_stage_and_loss(rendered, stage, expected):
     config = rendered(method=stage).config
     assert (config["stage"], config.get("pref_loss")) == expected
@@ -47,7 +49,10 @@ def test_other_arguments_pass_through(rendered):
     assert rendered(hyperparameters={"dataloader_num_workers": 3}).config["dataloader_num_workers"] == 3
 
 
-@pytest.mark.parametrize(("name", "says"), [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows"), ("lora_plus", "knows")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows"), ("lora_plus", "knows")],
+)
 def test_names_that_are_wrong_or_ours_are_refused(rendered, name, says):
     with pytest.raises(SpecError, match=says):
         rendered(hyperparameters={name: 1})

@@ -14,7 +14,12 @@ GOOD = {"model": "Qwen/Qwen3-8B", "dataset": "train.jsonl"}
 def test_short_forms_mean_the_long_ones():
     short = parse({**GOOD, "method": "dpo", "tuning": {"rank": 16}}, where="t")
     long = parse(
-        {**GOOD, "method": {"stage": "dpo"}, "tuning": {"type": "lora", "rank": 16}, "dataset": {"train": ["train.jsonl"]}},
+        {
+            **GOOD,
+            "method": {"stage": "dpo"},
+            "tuning": {"type": "lora", "rank": 16},
+            "dataset": {"train": ["train.jsonl"]},
+        },
         where="t",
     )
     assert short == long

@@ -176,7 +176,8 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
     except OSError as problem:
         folders.release(job, plan.attempt)
         raise NotInstalledError(
-            f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): set the option python of the local backend."
+            f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): "
+            f"set the local backend's option 'python'."
         ) from problem
     Thread(target=process.wait, daemon=True).start()  # leaves no zombie while this program lives
     job.store.put(contract.process_key(plan.attempt), b'{"pid": %d}' % process.pid)

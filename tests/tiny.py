@@ -13,9 +13,7 @@ import sys
 from pathlib import Path
 
 TRAINER_PYTHON = os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)
-WORDS = (
-    ["sun", "moon", "river", "stone", "bird", "fish", "apple", "bread", "one", "two", "three", "red", "green", "blue", "runs", "sings", "sleeps", "under", "over", "the", "a"]
-)
+WORDS = "sun moon river stone bird fish apple bread one two three red green blue runs sings sleeps under over".split()  # noqa: SIM905
 ROWS = 128
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -66,7 +66,7 @@ class BackendConformance:
 
     @pytest.fixture
     def trained(self) -> dict[str, Any]:
-        """Fields of a spec (`model`, `dataset` …) that really trains within a minute; without it that test is left out."""
+        """Fields of a spec (`model`, `dataset` …) that really trains within a minute; that test is left out without."""
         pytest.skip("no spec to train is given")
 
     def place(self, plan: Plan, source: str) -> Plan:

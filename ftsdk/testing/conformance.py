@@ -66,15 +66,12 @@ class BackendConformance:
 
     @pytest.fixture
     def trained(self) -> dict[str, Any]:
-        """Fields of a spec (`model`, `dataset` …) that really trains within a minute; else left out."""
+        """Fields of a spec (`model`, `dataset` …) that really trains within a minute; that test is left out without."""
         pytest.skip("no spec to train is given")
 
     def place(self, plan: Plan, source: str) -> Plan:
         """The plan with this Python source in the trainer's place. By default it lies in the job's durable folder."""
-        folder = Path(plan.request["folder"])
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "trainer.py").write_text(source, encoding="utf-8")
-        return replace(plan, document={**plan.document, "trainer": f"{plan.document['durable']}/trainer.py"})
+        return in_durable_folder(plan, source)
 
     def public_words(self, plan: Plan) -> str:
         """All that the platform shows of a plan's job to whoever may look at it, e.g. `docker inspect`."""
@@ -355,6 +352,14 @@ LIMITS: Mapping[str, dict[str, Any]] = {
     "secrets": {"secrets": ("A_SECRET",)},
     "remote_output": {"output": "s3://bucket/prefix"},
 }
+
+
+def in_durable_folder(plan: Plan, source: str) -> Plan:
+    """Write a trainer of a few lines into the job's durable folder and name it in the plan."""
+    folder = Path(plan.request["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trainer.py").write_text(source, encoding="utf-8")
+    return replace(plan, document={**plan.document, "trainer": f"{plan.document['durable']}/trainer.py"})
 
 
 def _label() -> str:

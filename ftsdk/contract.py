@@ -58,6 +58,11 @@ def outcome_key(attempt: int, node: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/outcome-n{node}.json"
 
 
+def start_key(attempt: int, node: int) -> str:
+    """Key under which a node's supervisor tells the other nodes which start of this attempt it is."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/start-n{node}.json"
+
+
 def segment_key(attempt: int, node: int, number: int) -> str:
     """Key of one log segment; names sort in the order of the lines."""
     return f"{LOGS_DIR}/a{attempt:04d}-n{node:04d}-{number:06d}.log"

@@ -22,6 +22,7 @@ from ftsdk.runtime.io.mount import delete_tree
 from ftsdk.runtime.lines import Log
 from ftsdk.runtime.masking import Mask
 from ftsdk.runtime.model import is_published, publish_model
+from ftsdk.runtime.peers import Peers, Trouble
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import Start
 from ftsdk.runtime.trainer import Trainer
@@ -50,7 +51,10 @@ class Attempt:
         self._step: int | None = None
         self._saved_step: int | None = None
         self._publisher: Publisher | None = None
+        self._trainer: Trainer | None = None
         self._tail = b""
+        self._trouble: Trouble | None = None
+        self._peers = Peers(durable, start.attempt, cluster)
         self._identity = Identity(
             digest=document["digest"],
             attempt=start.attempt,
@@ -72,8 +76,11 @@ class Attempt:
         """Go through the attempt and record how it ended; returns the exit code."""
         for warning in self._start.warnings:
             self._warn(warning)
+        trouble = self._peers.trouble()
         if is_published(self._durable, self._identity.digest):
             ending = Ending("SUCCEEDED", message="The model was already published.")
+        elif trouble:
+            ending = Ending(*trouble)
         else:
             ending = self._prepare_and_train(environ)
         return self._record(ending)
@@ -132,7 +139,7 @@ class Attempt:
         oom_kills = memory.oom_kills()
         own_file = document["trainer"].endswith(".py")
         workers = 0 if own_file else document["nproc_per_node"]
-        trainer = Trainer(
+        self._trainer = trainer = Trainer(
             self._family,
             self._signals,
             self._run_folder,
@@ -157,6 +164,7 @@ class Attempt:
             tail=self._mask(self._tail).decode("utf-8", "replace").splitlines(),
             oom_kills=memory.oom_kills() - oom_kills,
             stopped=trainer.stopped,
+            trouble=self._trouble,
             cancelled=bool(trainer.stopped) and self._is_cancelled(),
             saved_step=self._saved_step,
         )
@@ -201,6 +209,10 @@ class Attempt:
 
     def _round(self) -> None:
         self._log.tick()
+        if self._trainer and not self._trouble and (trouble := self._peers.trouble()):
+            self._warn(trouble.message)
+            self._trouble = trouble
+            self._trainer.give_up()
         for report in self._publisher.reports() if self._publisher else ():
             if report.problem:
                 self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")

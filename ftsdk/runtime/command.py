@@ -45,7 +45,7 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
     durable, scratch = Path(document["durable"]), Path(document["scratch"])
     inherited = {name: value for name, value in environ.items() if name != contract.ENV_SECRETS_FILE}
     made = {
-        "PYTHONUNBUFFERED": "1",
+        **({"PYTHONUNBUFFERED": "1"} if document["trainer"].endswith(".py") else {}),  # our worker sees to it itself
         "HF_DATASETS_CACHE": str(scratch / "datasets"),
         "TENSORBOARD_LOGGING_DIR": str(durable / "tensorboard"),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ftsdk import contract
 from ftsdk.runtime.handover import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
+from ftsdk.runtime.peers import Trouble
 
 AGAIN = "Starting again goes on from there."
 CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable"})
@@ -43,7 +44,9 @@ class Facts(NamedTuple):
     tail: Sequence[str]
     oom_kills: int
     stopped: str
-    """Why the supervisor stopped it: `signal`, `timeout`, or empty."""
+    """Why the supervisor stopped it: `signal`, `timeout`, `peer`, or empty."""
+    trouble: Trouble | None
+    """What another node's trouble is, if that is why it stopped."""
     cancelled: bool
     saved_step: int | None
     """The newest step in durable storage."""
@@ -67,6 +70,8 @@ def unfinished(facts: Facts) -> Ending:
     saved = "Nothing was saved yet" if facts.saved_step is None else f"The state of step {facts.saved_step} is saved"
     if facts.cancelled:
         return Ending("CANCELLED", "cancelled", f"Cancelled as asked. {saved}.")
+    if facts.trouble:
+        return Ending(*facts.trouble)
     if facts.stopped == "timeout":
         hint = "Raise timeout_hours and submit again: it goes on from there."
         return Ending("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)

@@ -27,7 +27,7 @@ SEGMENT_BYTES = 64 << 20
 HELD_BYTES = 16 << 20
 LONGEST_LINE = 64 << 20
 RETRY_S = 1.0
-STALL_S = 5.0
+STALL_S, LAST_CHANCE_S = 5.0, 1.0
 ATOMIC_BYTES = 4096
 """What a pipe that polls as writable takes without blocking (PIPE_BUF on Linux)."""
 EVENT = contract.EVENT_MARK.encode() + b'{"event"'
@@ -95,7 +95,8 @@ class Log:
     def close(self) -> None:
         """Write what is left and close the segment; stdout stays open."""
         self.end_line()
-        self._tell_losses()
+        self._stdout.settle()
+        self._tell_losses(finally_=True)
         self._segments.close()
 
     def _write(self, block: bytes) -> None:
@@ -126,9 +127,9 @@ class Log:
             if self._on_event(event):
                 yield line[at:]
 
-    def _tell_losses(self) -> None:
+    def _tell_losses(self, *, finally_: bool = False) -> None:
         for what, place in ((self._segments, "the log segments"), (self._stdout, "stdout")):
-            if what.lost_lines and what.flush():
+            if what.lost_lines and (what.flush() or finally_):
                 lost, what.lost_lines = what.lost_lines, 0
                 self._emit([b"ftsdk: warning: %d lines are missing in %b above" % (lost, place.encode())])
 
@@ -211,7 +212,7 @@ class Stdout:
         """Write whole lines, or count them as lost."""
         if not self._piece:
             return
-        if self.lost_lines and not self.flush():
+        if (self.lost_lines or self._rest) and not self.flush():
             self.lost_lines += lines
             return
         written = self._push(block, STALL_S)
@@ -220,10 +221,15 @@ class Stdout:
             self._rest = block[written:end]
             self.lost_lines += block.count(b"\n", max(end, 0))
 
-    def flush(self) -> bool:
+    def flush(self, patience_s: float = 0.0) -> bool:
         """True if the reader reads again and the line that it stopped in is whole."""
-        self._rest = self._rest[self._push(self._rest, 0.0) :]
-        return not self._rest and bool(self._poll.poll(0))
+        self._rest = self._rest[self._push(self._rest, patience_s) :]
+        return not self._rest and bool(self._poll.poll(patience_s * 1000))
+
+    def settle(self) -> None:
+        """A last chance for a reader that has stalled."""
+        if self._piece and (self.lost_lines or self._rest):
+            self.flush(LAST_CHANCE_S)
 
     def _push(self, block: bytes, patience_s: float) -> int:
         """Write as much as the reader takes, waiting up to `patience_s` for each piece."""

@@ -19,6 +19,7 @@ CHUNK_BYTES = 1 << 20
 ROUND_MS = 1000
 LAST_OUTPUT_S = 2.0
 """How long output may still come after the whole family has been killed."""
+PEER_GRACE_S = 20.0
 TRAINER_SHARE, SUPERVISOR_SHARE = 0.8, 0.95
 """Parts of the grace after which the trainer is killed, and after which publishing is given up."""
 
@@ -37,8 +38,8 @@ class Trainer:
         timeout_s: float | None,
     ) -> None:
         self.stopped = ""
-        """`signal` or `timeout` once it was asked to stop."""
-        self.stop_at = 0.0
+        """`signal` or `timeout` once it was asked to stop, `peer` once it was given up."""
+        self._publish_until = self._kill_at = 0.0
         self._family, self._signals = family, signals
         self._run_folder, self._workers, self._grace_s = run_folder, workers, grace_s
         self._ends_at = time.monotonic() + timeout_s if timeout_s else None
@@ -69,7 +70,12 @@ class Trainer:
 
     def time_left_s(self) -> float:
         """Seconds left for publishing after a stop."""
-        return self.stop_at + self._grace_s * SUPERVISOR_SHARE - time.monotonic()
+        return self._publish_until - time.monotonic()
+
+    def give_up(self) -> None:
+        """Another node is gone: ours may notice by itself and leave in order, but not wait for it for ever."""
+        if not self.stopped:
+            self._stop("peer", time.monotonic(), PEER_GRACE_S)
 
     def _follow(self, pid: int, read: int, on_output: Callable[[bytes], None], on_round: Callable[[], None]) -> None:
         poll = select.poll()
@@ -97,14 +103,19 @@ class Trainer:
         now = time.monotonic()
         if not self.stopped:
             if self._signals.stopped_at is not None:
-                self.stopped, self.stop_at = "signal", self._signals.stopped_at
+                self._stop("signal", self._signals.stopped_at, self._grace_s)
             elif self._ends_at is not None and now >= self._ends_at:
-                self.stopped, self.stop_at = "timeout", now
+                self._stop("timeout", now, self._grace_s)
             if self.stopped:
                 self._ask(pid)
-        elif not self._killed and now >= self.stop_at + self._grace_s * TRAINER_SHARE:
+        elif not self._killed and now >= self._kill_at:
             self._killed = True
             self._family.kill(pid)
+
+    def _stop(self, why: str, at: float, grace_s: float) -> None:
+        self.stopped = why
+        self._kill_at = at + grace_s * TRAINER_SHARE
+        self._publish_until = at + grace_s * SUPERVISOR_SHARE
 
     def _ask(self, pid: int) -> None:
         """SIGTERM. Workers that registered get it themselves, and alone: torchrun would start its own shutdown, and a

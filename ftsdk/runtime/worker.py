@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from io import TextIOWrapper
 from types import FrameType
 
 from ftsdk.runtime import handover
@@ -38,6 +39,7 @@ def work(environ: Mapping[str, str]) -> int:
     An interruption exits 0: torchrun would end the other ranks over anything else, and the record says what happened.
     """
     job, rank = handover.read_job(environ), int(environ.get("RANK", "0"))
+    _write_line_by_line()
     wish = StopWish(job["run"], rank)
     handover.register(job["run"], rank)
     try:
@@ -50,6 +52,13 @@ def work(environ: Mapping[str, str]) -> int:
         return 1
     handover.record(job["run"], rank, handover.SUCCEEDED)
     return 0
+
+
+def _write_line_by_line() -> None:
+    """A line in one write: at once, and whole where several ranks write to one pipe (torchrun starts us unbuffered)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def _trainer(job: handover.TrainJob, wish: StopWish) -> None:

@@ -1,0 +1,202 @@
+"""Not a line lost, doubled or cut, whatever the trainer writes and whatever storage and readers do."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftsdk import contract
+from ftsdk.runtime import lines as lines_module
+from ftsdk.runtime.earlier import Earlier
+from ftsdk.runtime.io.mount import Mount
+from ftsdk.runtime.lines import Log
+from ftsdk.runtime.masking import Mask
+
+NULL = os.open(os.devnull, os.O_WRONLY)
+
+
+def log_in(folder, *, secrets=(), keep=lambda event: True, stdout=NULL, sequence=0, segment=0):
+    return Log(
+        Mount(folder),
+        attempt=1,
+        node=0,
+        sequence=sequence,
+        segment=segment,
+        mask=Mask(secrets),
+        on_event=keep,
+        stdout=stdout,
+    )
+
+
+def stored(folder):
+    files = sorted((folder / "logs").glob("*.log")) if (folder / "logs").is_dir() else []
+    return b"".join(file.read_bytes() for file in files).split(b"\n")[:-1]
+
+
+def texts(stamped):
+    return [line.partition(b"|")[2] for line in stamped]
+
+
+def sequences(stamped):
+    return [contract.parse_stamp(line.partition(b"|")[0].decode()).sequence for line in stamped]
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=st.lists(st.binary(max_size=40), max_size=30), newlines=st.lists(st.integers(0, 29), max_size=12))
+def test_what_goes_in_comes_out(tmp_path_factory, pieces, newlines):
+    folder = tmp_path_factory.mktemp("log")
+    for place in newlines:
+        pieces.insert(place, b"\r\n" if place % 3 else b"\n")
+    log = log_in(folder)
+    for piece in pieces:
+        log.feed(piece)
+    log.close()
+    written = b"".join(pieces)
+    expected = written.split(b"\n")
+    if not expected[-1]:
+        expected.pop()  # the last line had its newline
+    assert texts(stored(folder)) == expected
+    assert sequences(stored(folder)) == list(range(len(expected)))
+
+
+def test_a_line_of_many_megabytes_is_one_line(tmp_path):
+    log = log_in(tmp_path)
+    for _ in range(3):
+        log.feed(b"x" * (1 << 20))
+    log.feed(b"\nnext\n")
+    log.close()
+    assert [len(text) for text in texts(stored(tmp_path))] == [3 << 20, 4]
+
+
+def test_segments_rotate_and_go_on_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines_module, "SEGMENT_BYTES", 100)
+    log = log_in(tmp_path)
+    for number in range(50):
+        log.feed(b"line %d\n" % number)
+    log.close()
+    assert len(list((tmp_path / "logs").iterdir())) > 5
+    assert texts(stored(tmp_path)) == [b"line %d" % number for number in range(50)]
+
+
+def test_a_later_start_goes_on_behind_the_last_whole_line(tmp_path):
+    first = log_in(tmp_path)
+    first.feed(b"one\ntwo\n" + contract.event_line("metrics", step=7, loss=1.0).encode() + b"\n")
+    first.close()
+    segment = next((tmp_path / "logs").iterdir())
+    with segment.open("ab") as file:
+        file.write(b"1.0.3|torn by a power c")
+    earlier = Earlier(Mount(tmp_path), 1, 0)
+    assert (earlier.sequence, earlier.segment) == (3, 1)
+    assert earlier.is_replay({"event": "metrics", "step": 7})
+    assert not earlier.is_replay({"event": "metrics", "step": 8})
+    assert not earlier.is_replay({"event": "metrics", "step": 7, "eval_loss": 1.0})
+    assert Earlier(Mount(tmp_path), 2, 0).sequence == Earlier(Mount(tmp_path), 1, 1).sequence == 0
+
+
+def test_metrics_that_are_refused_leave_no_gap(tmp_path):
+    log = log_in(tmp_path, keep=lambda event: event["step"] > 1)
+    for step in (1, 2):
+        log.feed(contract.event_line("metrics", step=step).encode() + b"\n")
+    log.close()
+    assert [contract.parse_event(text.decode())["step"] for text in texts(stored(tmp_path))] == [2]
+    assert sequences(stored(tmp_path)) == [0]
+
+
+def test_an_event_behind_an_unfinished_line_gets_its_own(tmp_path):
+    seen = []
+    log = log_in(tmp_path, keep=lambda event: seen.append(event) or True)
+    log.feed(b"other rank: " + contract.event_line("checkpoint", step=3).encode() + b"\n")
+    log.feed(b'this is no event: ftsdk {"event" and so on\n')
+    log.close()
+    assert texts(stored(tmp_path))[0] == b"other rank: "
+    assert [event["step"] for event in seen] == [3]
+    assert texts(stored(tmp_path))[-1] == b'this is no event: ftsdk {"event" and so on'
+
+
+def test_secrets_are_masked_wherever_the_output_was_cut(tmp_path):
+    log = log_in(tmp_path, secrets=["hunter22", 'quo"ted\\1', "-----BEGIN\nsecond line\n", "abc"])
+    log.feed(b"token=hun")
+    log.feed(b"ter22 and second line, abc\n")
+    log.event("metrics", text='quo"ted\\1')
+    log.close()
+    assert texts(stored(tmp_path))[0] == b"token=*** and ***, abc"
+    assert b"quo" not in b"".join(stored(tmp_path))
+
+
+def test_a_full_disk_delays_lines_but_loses_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines_module, "RETRY_S", 0.0)
+    segment = tmp_path / contract.segment_key(1, 0, 0)
+    segment.parent.mkdir()
+    segment.symlink_to("/dev/full")  # every write to it fails with ENOSPC
+    log = log_in(tmp_path)
+    log.feed(b"one\ntwo\n")
+    log.tick()
+    segment.unlink()
+    log.feed(b"three\n")
+    log.close()
+    assert texts(stored(tmp_path)) == [b"one", b"two", b"three"]
+
+
+def test_lines_beyond_what_memory_may_hold_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines_module, "RETRY_S", 0.0)
+    monkeypatch.setattr(lines_module, "HELD_BYTES", 200)
+    segment = tmp_path / contract.segment_key(1, 0, 0)
+    segment.parent.mkdir()
+    segment.symlink_to("/dev/full")
+    log = log_in(tmp_path)
+    for number in range(100):
+        log.feed(b"line %d\n" % number)
+    segment.unlink()
+    log.feed(b"after\n")
+    log.close()
+    kept = texts(stored(tmp_path))
+    told = next(text for text in kept if b"lines are missing in the log segments" in text)
+    lines = [text for text in kept if text.startswith(b"line ")]
+    missing = int(told.split()[2])
+    assert lines == [b"line %d" % number for number in range(len(lines))]
+    assert missing and missing + len(kept) - 1 == 101
+    numbers = sequences(stored(tmp_path))
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 101
+
+
+def test_a_reader_that_stalls_loses_whole_lines_and_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines_module, "STALL_S", 0.05)
+    read, write = os.pipe()
+    log = log_in(tmp_path, stdout=write)
+    for number in range(3000):
+        log.feed(b"line %d %b\n" % (number, b"x" * 100))
+    taken: list[bytes] = []
+    reader = threading.Thread(target=lambda: taken.extend(iter(lambda: os.read(read, 65536), b"")))
+    reader.start()
+    monkeypatch.setattr(lines_module, "LAST_CHANCE_S", 30.0)
+    for number in range(3000, 3010):
+        log.feed(b"line %d\n" % number)
+    log.close()
+    os.close(write)
+    reader.join()
+    os.close(read)
+    seen = b"".join(taken).split(b"\n")
+    everything = stored(tmp_path)
+    assert seen.pop() == b""
+    assert set(seen) <= set(everything), "a line was cut"
+    assert len(texts(everything)) == 3011
+    told = next(text for text in texts(seen) if b"lines are missing in stdout" in text)
+    assert len(seen) + int(told.split()[2]) == len(everything)
+
+
+@pytest.mark.parametrize("how", ["closed", "gone"])
+def test_a_reader_that_has_gone_does_not_matter(tmp_path, how):
+    read, write = os.pipe()
+    os.close(read)
+    if how == "closed":
+        os.close(write)
+    log = log_in(tmp_path, stdout=write)
+    log.feed(b"one\ntwo\n")
+    log.close()
+    if how == "gone":
+        os.close(write)
+    assert texts(stored(tmp_path)) == [b"one", b"two"]

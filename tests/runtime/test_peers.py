@@ -1,0 +1,74 @@
+"""Nodes of one attempt go on together or not at all."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from ftsdk import contract
+from ftsdk.runtime.cluster import Cluster, read_cluster
+from ftsdk.runtime.io.mount import Mount
+from ftsdk.runtime.peers import Peers
+
+
+def start(folder, node, num_nodes=2):
+    return Peers(Mount(folder), 1, Cluster(num_nodes=num_nodes, node_rank=node))
+
+
+def end(folder, node, state, exit_code, ended_at=None):
+    record = {"state": state, "reason": "oom", "message": "m", "hint": "h", "exit_code": exit_code}
+    said = json.dumps({**record, "ended_at": ended_at or time.time()})
+    Mount(folder).put_bytes(contract.outcome_key(1, node), said.encode())
+
+
+def test_nodes_that_run_are_no_trouble(tmp_path):
+    first, second = start(tmp_path, 0), start(tmp_path, 1)
+    assert first.trouble() is None and second.trouble() is None
+
+
+def test_a_success_is_no_trouble(tmp_path):
+    first = start(tmp_path, 0)
+    end(tmp_path, 1, "SUCCEEDED", 0)
+    assert first.trouble() is None
+
+
+def test_a_failure_of_a_peer_is_ours_too(tmp_path):
+    first = start(tmp_path, 0)
+    end(tmp_path, 1, "FAILED", contract.EXIT_FAILED)
+    trouble = first.trouble()
+    assert (trouble.state, trouble.reason) == ("FAILED", "oom") and "Node 1" in trouble.message
+
+
+def test_a_peer_that_started_again_ends_us_and_both_meet(tmp_path):
+    first, second = start(tmp_path, 0), start(tmp_path, 1)
+    again = start(tmp_path, 1)
+    assert first.trouble().reason == "communication"
+    assert again.trouble() is None
+    joined = start(tmp_path, 0)
+    assert joined.trouble() is None and start(tmp_path, 1).trouble() is None
+    del second
+
+
+def test_both_starting_again_at_once_meet(tmp_path):
+    start(tmp_path, 0), start(tmp_path, 1)
+    first, second = start(tmp_path, 0), start(tmp_path, 1)
+    assert first.trouble() is None and second.trouble() is None
+
+
+def test_the_crash_that_made_us_start_again_is_over(tmp_path):
+    end(tmp_path, 1, "FAILED", contract.EXIT_CRASHED, ended_at=time.time() - 1)
+    assert start(tmp_path, 0).trouble() is None
+    end(tmp_path, 1, "FAILED", contract.EXIT_FAILED, ended_at=time.time() - 1)
+    assert start(tmp_path, 0).trouble() is not None
+
+
+@pytest.mark.parametrize("rank", ["2", "-1", "x"])
+def test_a_cluster_that_makes_no_sense_is_refused(rank):
+    with pytest.raises(ValueError, match=r"."):
+        read_cluster({contract.ENV_NUM_NODES: "2", contract.ENV_NODE_RANK: rank})
+
+
+def test_one_node_is_what_there_is_without_a_word():
+    assert read_cluster({}) == Cluster(1, 0, "127.0.0.1", 29500)

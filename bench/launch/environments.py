@@ -28,9 +28,7 @@ class Peer:
     """Its command line, if it has one."""
 
 
-OURS = Peer(
-    name="ftsdk", requirements=(), face="from ftsdk import Estimator", package="import ftsdk", command="ftsdk"
-)
+OURS = Peer(name="ftsdk", requirements=(), face="from ftsdk import Estimator", package="import ftsdk", command="ftsdk")
 PEERS = (
     Peer(name="submitit", requirements=("submitit",), face="import submitit"),
     Peer(name="torchx", requirements=("torchx",), face="from torchx.runner import get_runner", command="torchx"),
@@ -78,45 +76,46 @@ def ours() -> Environment:
     return _installed(OURS, (str(ROOT),))
 
 
+def here() -> Environment:
+    """ftsdk as this very interpreter has it."""
+    from ftsdk import __version__
+
+    return Environment(peer=OURS, python=Path(sys.executable), version=__version__, packages=0, size_mb=0.0)
+
+
 def of(peer: Peer) -> Environment:
     """The peer's environment; made if it is not there."""
     return _installed(peer, peer.requirements)
 
 
 def _installed(peer: Peer, requirements: tuple[str, ...]) -> Environment:
-    folder = CACHE / peer.name
-    done = folder / "complete"
-    if not done.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        _make(folder, requirements)
-        done.touch()
-    python = folder / "bin" / "python"
-    extra = _distributions(python).keys() - _distributions(_empty() / "bin" / "python").keys()
+    folder, empty = _made(peer.name, requirements), _made("empty", ())
+    versions = _distributions(folder)
     return Environment(
         peer=peer,
-        python=python,
-        version=_distributions(python)[peer.name],
-        packages=len(extra),
-        size_mb=(_disk_bytes(folder) - _disk_bytes(_empty())) / 1e6,
+        python=folder / "bin" / "python",
+        version=versions[peer.name],
+        packages=len(versions.keys() - _distributions(empty).keys()),
+        size_mb=(_disk_bytes(folder) - _disk_bytes(empty)) / 1e6,
     )
 
 
-def _empty() -> Path:
-    folder = CACHE / "empty"
-    if not folder.is_dir():
-        _make(folder, ())
+def _made(name: str, requirements: tuple[str, ...]) -> Path:
+    """The environment's folder; made unless it is there and complete."""
+    folder = CACHE / name
+    if not (folder / "complete").is_file():
+        print(f"bench: installing {', '.join(requirements) or 'nothing'} in {folder}", file=sys.stderr, flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        if requirements:
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements]
+            subprocess.run(pip, check=True, stdout=sys.stderr)
+        (folder / "complete").touch()
     return folder
 
 
-def _make(folder: Path, requirements: tuple[str, ...]) -> None:
-    _say(f"making {folder.relative_to(ROOT)} with {', '.join(requirements) or 'nothing'}")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    if requirements:
-        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *requirements]
-        subprocess.run(install, check=True, stdout=sys.stderr)
-
-
-def _distributions(python: Path) -> dict[str, str]:
+def _distributions(folder: Path) -> dict[str, str]:
+    python = folder / "bin" / "python"
     listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True)
     return {entry["name"].lower().replace("_", "-"): entry["version"] for entry in json.loads(listed.stdout)}
 
@@ -127,7 +126,3 @@ def _disk_bytes(folder: Path) -> int:
         for where, _, names in os.walk(folder)
         for name in names
     )
-
-
-def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)

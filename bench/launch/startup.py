@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from bench.launch.environments import OURS, Environment
+from bench.launch.programs import apart
 from bench.launch.timing import Measure, Timing, in_turn, load, process
 
 
-def measures(environments: Iterable[Environment], runs: int) -> list[Measure]:
+def measures(environments: Iterable[Environment], folder: Path, runs: int) -> list[Measure]:
     """Help and imports of every environment, our own beside what Python and click alone take."""
-    environments = list(environments)
+    environments, home = list(environments), apart(folder)
     own = next(e for e in environments if e.name == OURS.name)
     helps = {
-        "python -c pass": _code(own.python, "pass"),
-        "python -c 'import click'": _code(own.python, "import click"),
+        "python -c pass": _code(own.python, "pass", home),
+        "python -c 'import click'": _code(own.python, "import click", home),
     }
-    imports = {"python -c pass": _code(own.python, "pass")}
+    imports = {"python -c pass": _code(own.python, "pass", home)}
     for env in environments:
         if env.peer.command:
-            helps[f"{env.peer.command} --help"] = partial(process, [env.script(env.peer.command), "--help"])
+            helps[f"{env.peer.command} --help"] = partial(process, [env.script(env.peer.command), "--help"], home)
         for statement in filter(None, (env.peer.package, env.peer.face)):
-            imports[statement] = _code(env.python, statement)
+            imports[statement] = _code(env.python, statement, home)
     return [
         Measure(
             title="Help",
@@ -42,5 +43,5 @@ def measures(environments: Iterable[Environment], runs: int) -> list[Measure]:
     ]
 
 
-def _code(python: Path, statement: str) -> Callable[[], Timing]:
-    return partial(process, [python, "-c", statement])
+def _code(python: Path, statement: str, environment: Mapping[str, str]) -> Callable[[], Timing]:
+    return partial(process, [python, "-c", statement], environment)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import IO
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,15 @@ class Measure:
     """The machine's load average (one minute) when it was over."""
 
 
-def process(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Timing:
-    """Run a program to its end, its output thrown away. Raises CalledProcessError if it fails."""
+def process(
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+) -> Timing:
+    """Run a program to its end, its output thrown away unless it has a place. Raises CalledProcessError."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
-        argv, env=environment, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    subprocess.run(argv, env=environment, check=True, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
     wall_s = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Timing(wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
@@ -70,7 +74,7 @@ def process(argv: Sequence[str | Path], environment: Mapping[str, str] | None = 
 def in_turn(runs: int, programs: Mapping[str, Callable[[], Timing]]) -> tuple[Row, ...]:
     """Every program `runs` times, in turn, so that a busy moment of the machine meets all of them alike."""
     found: dict[str, list[Timing]] = {name: [] for name in programs}
-    for name, run in programs.items():
+    for run in programs.values():
         run()  # reads files into the page cache and lets Python keep its bytecode
     for _ in range(runs):
         for name, run in programs.items():

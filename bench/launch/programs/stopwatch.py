@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 SETTLE_S = 0.2
@@ -33,13 +33,17 @@ def answer(runs: list[Run], note: str = "") -> None:
     sys.stdout.write("\n" + json.dumps({"runs": runs, "note": note}) + "\n")
 
 
-def count(lines: object, newline: int) -> str:
-    """Go through lines and say what was there; `newline` is 1 where a line comes without its end."""
-    number = characters = 0
-    for line in lines:  # type: ignore[attr-defined]
-        number += 1
-        characters += len(line) + newline
-    return f"{number:,} lines, {characters / 1e6:.1f} MB, peak {peak_mb():.0f} MB"
+def counted(open_lines: Callable[[], Iterable[str]]) -> tuple[list[Run], str]:
+    """Open a log and go through it to its end: the time, and how many lines there were at what peak of memory."""
+    number = 0
+
+    def read() -> None:
+        nonlocal number
+        for _ in open_lines():
+            number += 1
+
+    run = timed(read)
+    return [run], f"{number:,} lines, peak {peak_mb():.0f} MB"
 
 
 def peak_mb() -> float:

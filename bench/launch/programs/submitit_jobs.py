@@ -1,41 +1,40 @@
-"""submitit's local executor. `submitit_jobs.py VERB FOLDER RUNS`."""
+"""submitit's local executor, which cannot follow a job that runs.
+
+`submitit_jobs.py nothing FOLDER RUNS`, `submitit_jobs.py print FOLDER LINES`.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
+import runpy
 import sys
 from pathlib import Path
 
 import submitit  # type: ignore[import-not-found]
-from stopwatch import answer, count, timed
+from stopwatch import answer, counted, timed
+
+HERE = Path(__file__).parent
 
 
-def main(verb: str, folder: str, runs: str) -> None:
+def main(verb: str, folder: str, number: str) -> None:
     """Do what the verb says and tell the benchmark."""
     executor = submitit.AutoExecutor(folder=f"{folder}/submitit", cluster="local")
     if verb == "nothing":
-        answer([timed(lambda: executor.submit(nothing).result()) for _ in range(int(runs))])
+        answer([timed(lambda: executor.submit(_run, "nothing.py", number).result()) for _ in range(int(number))])
         return
     jobs: list[submitit.Job[None]] = []
 
     def finished() -> None:
-        jobs.append(executor.submit(print_file, os.environ["BENCH_PRINT"]))
+        jobs.append(executor.submit(_run, "print_lines.py", number))
         jobs[0].result()
 
     answer([timed(finished)])
-    notes: list[str] = []
-    answer([timed(lambda: notes.append(count(jobs[0].stdout().splitlines(), newline=1)))], notes[0])
+    answer(*counted(lambda: jobs[0].stdout().splitlines()))
 
 
-def nothing() -> None:
-    """A job that does nothing."""
-
-
-def print_file(path: str) -> None:
-    """A job that prints a file."""
-    with Path(path).open("rb") as source:
-        shutil.copyfileobj(source, sys.stdout.buffer, 1 << 16)
+def _run(program: str, lines: str) -> None:
+    os.environ["BENCH_LINES"] = lines
+    runpy.run_path(str(HERE / program))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from ftsdk import contract
@@ -17,7 +18,7 @@ from ftsdk.contract import Outcome, Stamp
 from ftsdk.errors import SpecError
 from ftsdk.store import Store
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
 _SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
 
@@ -28,6 +29,10 @@ class LogLine(NamedTuple):
     text: str
     cursor: str
     """Opaque; given back as `after=` it resumes exactly behind this line."""
+
+
+_log_line = partial(tuple.__new__, LogLine)
+"""What LogLine._make does, without a Python call for each of a million lines."""
 
 
 def read_json(store: Store, key: str) -> Any | None:
@@ -62,19 +67,23 @@ def read_lines(store: Store, *, after: str | None, follow: bool, ended: Callable
     seen = parse_cursor(after)
     readers: dict[int, _NodeReader] = {}
     pause_s = POLL_MIN_S
+    last_rounds = not follow
     while True:
-        last_round = not follow or ended()  # asked before reading: what was written before the end is read
         quiet = True
         for node, segments in _segments(store).items():
             reader = readers.setdefault(node, _NodeReader(seen.get(node)))
             lines = reader.next_lines(store, segments)
             quiet = quiet and not lines
             yield from _with_cursors(lines, node, seen)
-        if quiet and last_round:
+        if not quiet:
+            pause_s = POLL_MIN_S
+        elif last_rounds:
             return
-        pause_s = min(pause_s * 1.5, POLL_MAX_S) if quiet else POLL_MIN_S
-        if quiet:
+        elif ended():  # what was written before the end is read in one more round
+            last_rounds = True
+        else:
             time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, POLL_MAX_S)
 
 
 def parse_cursor(cursor: str | None) -> dict[int, Stamp]:
@@ -101,7 +110,7 @@ def _with_cursors(lines: list[str], node: int, seen: dict[int, Stamp]) -> Iterat
     stamp = ""
     for line in lines:
         stamp, _, text = line.partition(contract.STAMP_END)
-        yield LogLine(text, stamp + others)
+        yield _log_line((text, stamp + others))
     if stamp:
         seen[node] = contract.parse_stamp(stamp)
 

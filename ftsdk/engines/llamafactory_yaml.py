@@ -71,7 +71,8 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if rest.get("run_name"):
         spec["name"] = rest["run_name"]
     rest["gradient_checkpointing"] = not rest.pop("disable_gradient_checkpointing", False)
-    notes = [f"{key} is ignored: {OWNED[key]}." for key in rest if key in OWNED and key not in SILENTLY_OURS]
+    asked = [key for key, value in rest.items() if key in OWNED and key not in SILENTLY_OURS and value is not False]
+    notes = [f"{key} is ignored: {OWNED[key]}." for key in asked]
     spec["hyperparameters"] = _hyperparameters(rest)
     return {key: value for key, value in spec.items() if value is not None}, notes
 

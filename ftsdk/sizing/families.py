@@ -41,6 +41,8 @@ class Family:
     """A sigmoid gate in front of the shared expert."""
     sinks: bool = False
     """One learned attention sink per head."""
+    softcap: bool = False
+    """Logits pass through a tanh, which keeps one more copy of them."""
     tied: bool = False
     """Embedding and output layer share their weights when the config does not say."""
     ffn_ratio: int = 0
@@ -76,7 +78,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "qwen3_vl": Family(qk_norm="head"),
     "qwen3_moe": Family(qk_norm="head"),
     "gemma": _GEMMA,
-    "gemma2": Family(norms=4, tied=True),
+    "gemma2": Family(norms=4, softcap=True, tied=True),
     "gemma3": Family(norms=4, qk_norm="head", tied=True),
     "gemma3_text": Family(norms=4, qk_norm="head", tied=True),
     "phi": Family(

@@ -16,7 +16,7 @@ from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
 
 DATA = Path(__file__).parent / "data"
 Row = Mapping[str, str]
-CARDS={"A100-80GB":78.7,"RTX3090":23.3,"RTX4090":23.2}
+CARDS = {"A100-80GB": 78.7, "RTX3090": 23.3, "RTX4090": 23.2}
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -86,7 +86,7 @@ def run_of_row(row: Row, framework: Framework | None = None) -> Run:
     adapted = _adapted(row, shape, f) if adapters else ()
     rank = int(row["lora_rank"] or f.rank)
     copies = shape.parameters.embeddings + shape.parameters.lm_head if row["method"] == "lora+emb" else 0
-    trained = sum(rank * (a.inputs + a.outputs) * a.count for a in adapted) + copies
+    trained = sum(rank * (a.inputs + a.outputs) * a.number for a in adapted) + copies
     return Run(
         shape=shape,
         trained=trained if adapters else shape.parameters.total,
@@ -99,11 +99,11 @@ def run_of_row(row: Row, framework: Framework | None = None) -> Run:
         kept_bytes=2 if "gptq" in (row["notes"] + row["precision"]).lower() else f.kept_bytes,
         layout=f.adapter_layout if adapters else f.full_layout,
         optimizer=row["optimizer"] if row["optimizer"] in OPTIMIZERS else f.optimizer,
-        optimizer_temporaries=2 if row["source_id"]=="qwen_readme" and "zero" not in row["parallelism"] else None,
+        optimizer_temporaries=2 if row["source_id"] == "qwen_readme" and "zero" not in row["parallelism"] else None,
         checkpointing=_checkpointing(row, f),
         flash=row["flash_attn"] not in ("no",),
         chunked_loss=f.chunked_loss,
-        logit_bytes=8 if "zero" in row["parallelism"] and row["source_id"]=="qwen_readme" else f.logit_bytes,
+        logit_bytes=8 if "zero" in row["parallelism"] and row["source_id"] == "qwen_readme" else f.logit_bytes,
         sharding=_sharding(row, ways),
     )
 
@@ -131,7 +131,14 @@ def _checkpointing(row: Row, f: Framework) -> bool:
 def _sharding(row: Row, ways: int) -> Sharding:
     kind = row["parallelism"].split("+")[0].split(" ")[0]
     offload = "offload" in row["parallelism"] or "CPU offload" in row["notes"]
-    names = {"fsdp_full_shard": "fsdp", "fsdp2": "fsdp", "fsdp": "fsdp", "ddp": "ddp", "zero2": "zero2", "zero3": "zero3"}
+    names = {
+        "fsdp_full_shard": "fsdp",
+        "fsdp2": "fsdp",
+        "fsdp": "fsdp",
+        "ddp": "ddp",
+        "zero2": "zero2",
+        "zero3": "zero3",
+    }
     return Sharding(
         kind=names.get(kind, "none"),  # type: ignore[arg-type]
         ways=ways,
@@ -150,7 +157,9 @@ def outcomes(path: Path = DATA / "memory_measured.csv", constants=CONSTANTS) -> 
         answer = memory(run, constants=constants)
         if f.fsdp_gradients_of_frozen and run.sharding.kind == "fsdp":
             extra = 2 * run.shape.parameters.total / run.sharding.ways
-            answer = answer._replace(terms=(*answer.terms, answer.terms[0]._replace(name="gradients of frozen weights", bytes=round(extra))))
+            answer = answer._replace(
+                terms=(*answer.terms, answer.terms[0]._replace(name="gradients of frozen weights", bytes=round(extra)))
+            )
         value = row["mem_gib_per_gpu"]
         yield Outcome(row, float(value) if value else None, answer)
 

@@ -66,7 +66,7 @@ def _input_bytes(run: Run) -> float:
         places = s.family.norms and (2 if s.family.norms > 1 else 1)
         readers = len(s.family.attention) - 1 + len(s.family.mlp) - 1
         return BF16 * ((readers if _fp32_stream(run) else places) * s.hidden_size + s.active_width)
-    inputs = sum(linear.inputs * linear.count for linear in run.adapted) / s.num_layers
+    inputs = sum(linear.inputs * linear.number for linear in run.adapted) / s.num_layers
     if run.trained_width == BF16:  # no cast, so modules that read the same tensor share it
         inputs = _shared_inputs(run)
     return (BF16 + run.dropout) * inputs
@@ -75,5 +75,7 @@ def _input_bytes(run: Run) -> float:
 def _shared_inputs(run: Run) -> float:
     s = run.shape
     widths = {linear.inputs for linear in run.adapted}
-    readers = sum(1 for linear in run.adapted if linear.inputs == s.hidden_size and linear.name != s.family.attention[-1])
+    readers = sum(
+        1 for linear in run.adapted if linear.inputs == s.hidden_size and linear.name != s.family.attention[-1]
+    )
     return s.hidden_size * min(readers, 2) + (s.intermediate_size if s.intermediate_size in widths else 0)

@@ -63,13 +63,14 @@ def card_of(name: str) -> Card:
     found = cards().get(name.strip().lower().replace("nvidia-", "").replace("_", "-").replace(" ", "-"))
     if found is None:
         known = sorted({card.name for card in cards().values()})
-        raise SpecError(f"resources.accelerator: {name!r} is not known; use one of {', '.join(known)}."
-                        f"{did_you_mean(name, known)}")
+        raise SpecError(
+            f"resources.accelerator: {name!r} is not known; use one of {', '.join(known)}.{did_you_mean(name, known)}"
+        )
     return found
 
 
 @cache
-def instances() -> tuple[Instance, ...]:
+def all_instances() -> tuple[Instance, ...]:
     """Every known machine type with accelerators."""
     return tuple(
         Instance(
@@ -87,4 +88,4 @@ def instances() -> tuple[Instance, ...]:
 @cache
 def instance_of(name: str) -> Instance | None:
     """The machine type of this name, or None."""
-    return next((instance for instance in instances() if instance.name == name), None)
+    return next((instance for instance in all_instances() if instance.name == name), None)

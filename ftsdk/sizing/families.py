@@ -49,25 +49,25 @@ class Family:
     """Feed-forward width over hidden size, for families whose config does not give it."""
 
 
-_PLAIN: Final = Family()
+LLAMA: Final = Family()
 _QWEN2: Final = Family(qkv_bias=True)
 _CHATGLM: Final = Family(attention=_CHATGLM_ATTENTION, mlp=_NEOX_MLP, qkv_bias=True)
 _GEMMA: Final = Family(tied=True)
 
 FAMILIES: Final[dict[str, Family]] = {
-    "llama": _PLAIN,
-    "mistral": _PLAIN,
-    "ministral": _PLAIN,
-    "mixtral": _PLAIN,
-    "yi": _PLAIN,
-    "granite": _PLAIN,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "ministral": LLAMA,
+    "mixtral": LLAMA,
+    "yi": LLAMA,
+    "granite": LLAMA,
     "smollm3": Family(tied=True),
     "minicpm": Family(tied=True),
-    "minicpm3": _PLAIN,
-    "deepseek_v2": _PLAIN,
+    "minicpm3": LLAMA,
+    "deepseek_v2": LLAMA,
     "deepseek_v3": Family(router_bias=True),
     "internlm2": Family(attention=("wqkv", "wo"), mlp=("w1", "w3", "w2")),
-    "internlm3": _PLAIN,
+    "internlm3": LLAMA,
     "baichuan": Family(attention=("W_pack", "o_proj")),
     "qwen": Family(attention=("c_attn", "c_proj"), mlp=("w2", "w1", "c_proj"), qkv_bias=True),
     "qwen2": _QWEN2,

@@ -90,7 +90,9 @@ def memory(run: Run, *, card_gib: float | None = None, constants: Constants = CO
     slack = constants.allocator_share * sum(term.bytes for term in held)
     terms = (
         *held,
-        Term("allocator", round(slack), f"{constants.allocator_share:.0%} of PyTorch's memory is held in unusable blocks"),
+        Term(
+            "allocator", round(slack), f"{constants.allocator_share:.0%} of PyTorch's memory is held in unusable blocks"
+        ),
         Term("context", round(fixed * GIB), "CUDA context, library workspaces, communication buffers"),
     )
     return Memory(tuple(term for term in terms if term.bytes), peak.name)
@@ -274,7 +276,8 @@ def _logits_why(run: Run, peak: _Moment) -> str:
         return ""
     if run.chunked_loss:
         return "loss in chunks: never all logits at once"
-    return f"{run.tokens} tokens x {run.shape.vocab_size} vocabulary x {peak.logits / run.tokens / run.shape.vocab_size:.3g} bytes"
+    each = peak.logits / run.tokens / run.shape.vocab_size
+    return f"{run.tokens} tokens x {run.shape.vocab_size} vocabulary x {each:.3g} bytes"
 
 
 def _temporary_why(run: Run, peak: _Moment) -> str:

@@ -23,7 +23,7 @@ class Sharding:
     offload_weights: bool = False
     """Weights live in main memory and are brought layer by layer."""
     bucket_elements: int = 500_000_000
-    """Elements of DeepSpeed's reduce bucket, which is allocated whole (its default; ZeRO-3 in transformers: hidden²)."""
+    """Elements of DeepSpeed's reduce bucket, which is allocated whole (its default; with ZeRO-3: hidden²)."""
     buckets: int = 1
     """2 where communication overlaps with the backward pass."""
 
@@ -96,6 +96,8 @@ class Run:
     """Layers through which gradients flow; None for all."""
     micro_batch: int = 1
     """Sequences per accelerator and micro-step (a preference pair counts twice)."""
+    sequences_per_row: int = 1
+    """2 for preference pairs."""
     seq_len: int = 2048
     """Tokens of the longest sequence."""
     weight_bits: int = 16

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from ftsdk.sizing.families import Family, family_of
+from ftsdk.sizing.families import LLAMA, Family, family_of
 
 TOKENS_PER_PARAMETER_GUESS: Final = 128
 """Hidden size over number of layers in published models of 1 to 100 billion parameters; only used for guesses."""
@@ -42,10 +43,10 @@ class Linear(NamedTuple):
     name: str
     inputs: int
     outputs: int
-    count: int
+    number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """Sizes of a decoder. Widths in elements; `tied` means that the output layer is the embedding."""
 
@@ -58,7 +59,7 @@ class ModelShape:
     intermediate_size: int
     vocab_size: int
     tied: bool = False
-    family: Family = Family()
+    family: Family = LLAMA
     num_experts: int = 0
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
@@ -103,14 +104,14 @@ class ModelShape:
             1, self.num_layers
         )
 
-    @property
+    @cached_property
     def active_linear(self) -> int:
         """Matrix parameters that one token passes through, the output layer included."""
         counts = self.parameters
         idle = 1 - self.experts_per_token / self.num_experts if self.num_experts else 0.0
         return round(counts.linear - counts.experts * idle) + self.vocab_size * self.hidden_size
 
-    @property
+    @cached_property
     def parameters(self) -> Parameters:
         """Exact counts by module."""
         sparse = self.num_layers - self.mlp_layers
@@ -126,9 +127,9 @@ class ModelShape:
             vision=self.vision_parameters,
         )
 
-    @property
+    @cached_property
     def linears(self) -> tuple[Linear, ...]:
-        """The linear layers that adapters can sit on; experts are left out, being no linear layers in transformers 5."""
+        """The linear layers that adapters can sit on; experts are none, being one tensor in transformers 5."""
         return (*_attention_linears(self), *_mlp_linears(self))
 
 
@@ -195,9 +196,7 @@ def _attention_linears(s: ModelShape) -> tuple[Linear, ...]:
     names = s.family.attention
     if len(names) == 2:
         return Linear(names[0], h, q + 2 * kv, n), Linear(names[1], q, h, n)
-    return tuple(
-        Linear(name, *sizes, n) for name, sizes in zip(names, ((h, q), (h, kv), (h, kv), (q, h)), strict=True)
-    )
+    return tuple(Linear(name, *sizes, n) for name, sizes in zip(names, ((h, q), (h, kv), (h, kv), (q, h)), strict=True))
 
 
 def _mlp_linears(s: ModelShape) -> tuple[Linear, ...]:
@@ -250,7 +249,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     model_type = str(text.get("model_type") or "unknown")
     known = family_of(model_type)
     sizes = {name: _first(text, keys) for name, keys in _KEYS.items()}
-    _complete(sizes, text, model_type, known or Family())
+    _complete(sizes, text, model_type, known or LLAMA)
     notes = [] if known else [f"unknown model type {model_type!r}: counted like Llama"]
     vision = int(config.get("vision_parameters") or 0)
     if not vision and ("vision_config" in config or "audio_config" in config):
@@ -258,8 +257,8 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
     return ModelShape(
         model_type=model_type,
-        tied=bool(tied) if tied is not None else (known or Family()).tied,
-        family=_flags(known or Family(), text),
+        tied=bool(tied) if tied is not None else (known or LLAMA).tied,
+        family=_flags(known or LLAMA, text),
         vision_parameters=vision,
         notes=tuple(notes),
         **sizes,

@@ -108,7 +108,9 @@ def speed(run: Run, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rat
     ops = operations(run)
     share = rates.fp8_share if fp8 else dict(rates.matrix_share)[card.generation]
     attention_share = dict(rates.attention_share).get(card.generation, 0.38)
-    matrix_s = run.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
+    matrix_s = (
+        run.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
+    )
     times: dict[Bound, float] = {
         "compute": matrix_s + _traffic_bytes(run, rates) / (card.bandwidth_gb_s * 1e9),
         "launches": _launch_s(run, rates),
@@ -142,13 +144,13 @@ def _traffic_bytes(run: Run, rates: Rates) -> float:
 def _adapter_bytes(run: Run) -> float:
     """Bytes per token that adapters move, forward and backward: inputs read and dropped out, outputs scaled and added,
     in skinny products that memory bounds."""
-    inputs = sum(linear.inputs * linear.count for linear in run.adapted)
-    outputs = sum(linear.outputs * linear.count for linear in run.adapted)
+    inputs = sum(linear.inputs * linear.number for linear in run.adapted)
+    outputs = sum(linear.outputs * linear.number for linear in run.adapted)
     return 3.0 * BF16 * (2 * inputs + 6 * outputs)
 
 
 def _launch_s(run: Run, rates: Rates) -> float:
-    """Seconds that Python needs for a micro-step's operations: forward, twice as many backward, once more recomputed."""
+    """Seconds that Python needs for a micro-step's operations: forward, backward (twice as many), recomputation."""
     s = run.shape
     per_layer = _OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(run.adapted)
     if run.weight_bits < 16:

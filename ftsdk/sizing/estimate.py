@@ -136,18 +136,18 @@ def estimate(
     run, notes = run_of_spec(spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens)
     tokens = _tokens(spec, num_rows, mean_tokens)
     needed = memory(run, card_gib=known_card.usable_gib if known_card else None)
-    fits = _fit(needed, known_card)
+    verdict = fit(needed, known_card)
     pace = None if known_card is None else _pace(spec, run, known_card, mean_tokens, spec.resources.num_nodes)
     hours = _hours(tokens, pace, run.sharding.ways)
     ask = _Ask(spec, shape, num_rows, mean_tokens, max_tokens, region, prices or packaged_prices(), mtbf_hours)
     offers = tuple(_offer(ask, found) for found in map(instance_of, instances) if found is not None)
-    helps = fits in ("no", "tight")
+    helps = verdict in ("no", "tight")
     return Estimate(
         parameters=shape.parameters.total,
         trained=run.trained,
         model_source=source,
         memory=needed,
-        fits=fits,
+        fits=verdict,
         card=known_card.name if known_card else None,
         usable_gib=known_card.usable_gib if known_card else None,
         advice=advice(run, known_card.usable_gib) if helps and known_card else None,
@@ -262,8 +262,8 @@ def _hours(tokens: Tokens | None, pace: Speed | None, ways: int) -> tuple[float 
     return middle, fast, slow
 
 
-def _fit(needed: Memory, card: Card | None) -> Fit:
-    """tight: only what the allocator may hold in vain does not fit."""
+def fit(needed: Memory, card: Card | None) -> Fit:
+    """yes; no; or tight, when all fits but what the allocator may hold in vain."""
     if card is None:
         return "unknown"
     if needed.total_gib <= card.usable_gib:
@@ -312,7 +312,7 @@ def _offer(ask: _Ask, found: Instance) -> Offer:
         instance=found.name,
         card=card.name,
         cards=found.cards,
-        fits=_fit(needed, card),
+        fits=fit(needed, card),
         needed_gib=needed.total_gib,
         usable_gib=card.usable_gib,
         hours=hours,

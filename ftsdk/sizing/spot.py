@@ -23,7 +23,7 @@ AVAILABLE_SHARE: Final = 0.5
 AVAILABLE_RANGE: Final = (0.17, 0.91)
 
 
-class Advice(NamedTuple):
+class AdvisorEntry(NamedTuple):
     """What the advisor says about a machine type, over its regions."""
 
     saving_low: float
@@ -51,14 +51,14 @@ class SpotPlan(NamedTuple):
 
 
 @cache
-def advisor(instance: str) -> Advice | None:
+def advisor(instance: str) -> AdvisorEntry | None:
     """Advisor data of a machine type (`p4d.24xlarge`, `ml.p4d.24xlarge`), or None."""
     name = instance.removeprefix("ml.")
     row = next((row for row in rows("spot_advisor.csv") if row["instance"] == name), None)
     if row is None:
         return None
     low, middle, high = (float(row[f"saving_{q}"]) / 100 for q in ("p10", "median", "p90"))
-    return Advice(low, middle, high, BUCKETS[round(float(row["interruption_bucket"]))], ADVISOR_SOURCE)
+    return AdvisorEntry(low, middle, high, BUCKETS[round(float(row["interruption_bucket"]))], ADVISOR_SOURCE)
 
 
 def young_s(save_s: float, mtbf_s: float) -> float:
@@ -88,7 +88,7 @@ def expected_interruptions(running_s: float, mtbf_s: float) -> float:
 def spot_plan(
     work_hours: float,
     *,
-    advice: Advice | None,
+    advice: AdvisorEntry | None,
     save_s: float = 30.0,
     restart_s: float = 300.0,
     every_minutes: float | None = None,

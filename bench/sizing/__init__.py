@@ -1,0 +1,1 @@
+"""How good the estimates are: `python -m bench.sizing`."""

@@ -1,0 +1,93 @@
+"""What the programs behind the published tables do differently from LLaMA-Factory, as facts about their code.
+
+Nothing here belongs to a single row, and the product knows none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ftsdk.sizing.run import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """Traits of a training program at the time of its table. The defaults are those of LLaMA-Factory and PEFT."""
+
+    why: str = ""
+    adapter_layout: Layout = "amp"
+    """amp: adapters in fp32 under autocast (PEFT from 0.12 on); bf16: in the precision of the model."""
+    full_layout: Layout = "bf16"
+    rank: int = 8
+    """Rank where a row does not say."""
+    targets: str = "all"
+    """Adapted layers where a row does not say."""
+    logit_bytes: float = 12.0
+    deepspeed_logit_bytes: float | None = None
+    """Where the model's own loss is not upcast under DeepSpeed."""
+    logit_generations: float = 1.0
+    """MEASURED, not counted: how many sets of logits the *reserved* counter holds because lengths vary."""
+    kept_bytes: int = 2
+    """4 where PEFT's prepare_model_for_kbit_training upcasts what bitsandbytes leaves in 16 bits."""
+    optimizer: str = "adamw_torch"
+    optimizer_temporaries: float | None = None
+    checkpointing: bool = True
+    """Where a row does not say."""
+    chunked_loss: bool = False
+    frozen_gradients: bool = False
+    """FSDP units that mix frozen and trained weights get gradients for both."""
+    untied: bool = False
+    """Loads a tied output layer as a second copy."""
+
+
+FRAMEWORKS: dict[str, Framework] = {
+    "qwen_readme": Framework(
+        why="2023: PEFT makes adapters in the model's bf16; AdamW of torch 2.0 makes two temporary copies; Qwen 1's own "
+        "loss is in 16 bits under DeepSpeed (2 bytes each for logits, shifted logits, log-softmax and gradient)",
+        adapter_layout="bf16",
+        rank=64,
+        deepspeed_logit_bytes=8.0,
+        optimizer_temporaries=2.0,
+    ),
+    "fsdp_qlora_2024_03": Framework(
+        why="its loop keeps the model's output, fp32 logits included, during the backward pass: 12 + 4 bytes",
+        adapter_layout="bf16",
+        rank=64,
+        targets="q_proj k_proj v_proj up_proj down_proj gate_proj",
+        logit_bytes=16.0,
+    ),
+    "ms_swift_2024_05": Framework(
+        why="k-bit preparation upcasts embeddings and output layer; batches of different lengths, and the reserved counter "
+        "holds almost three sets of logits (measured; one set when the card is full)",
+        targets="c_attn",
+        logit_generations=2.75,
+        kept_bytes=4,
+    ),
+    "litgpt_resource_tables": Framework(
+        why="bf16-true; loss over chunks that autograd all keeps (logits 2, log-softmax 2, gradient 2)",
+        adapter_layout="bf16",
+        targets="q_proj v_proj",
+        logit_bytes=6.0,
+        checkpointing=False,
+        frozen_gradients=True,
+        untied=True,
+    ),
+    "litgpt_config_hub": Framework(
+        why="as above; the recipes adapt every layer",
+        adapter_layout="bf16",
+        rank=16,
+        logit_bytes=6.0,
+        checkpointing=False,
+        untied=True,
+    ),
+    "torchtune_readme": Framework(
+        why="chunked loss that keeps fp32 log-softmax", adapter_layout="bf16", logit_bytes=8.0
+    ),
+    "torchtune_qlora_tutorial": Framework(adapter_layout="bf16", targets="q_proj v_proj"),
+    "axolotl_examples": Framework(why="cut cross-entropy", rank=32, chunked_loss=True),
+}
+
+
+def framework_of(source: str) -> Framework:
+    """Traits of a table's program; LLaMA-Factory's for a table that is not listed."""
+    return FRAMEWORKS.get(source, Framework())

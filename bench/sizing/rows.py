@@ -1,0 +1,141 @@
+"""Rows of the published tables as runs of the estimator."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from bench.sizing.frameworks import Framework, framework_of
+from ftsdk.sizing.run import OPTIMIZERS, Run, Sharded, Sharding
+from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_config, shape_of_count
+from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
+
+DATA: Final = Path(__file__).parent / "data"
+Row = Mapping[str, str]
+_SHARDED: Final[dict[str, Sharded]] = {
+    "fsdp_full_shard": "fsdp",
+    "full_shard": "fsdp",
+    "shard_grad_op": "zero2",
+    "fsdp2": "fsdp",
+    "fsdp": "fsdp",
+    "ddp": "ddp",
+    "zero2": "zero2",
+    "zero3": "zero3",
+}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file whose comment lines begin with `#`."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+@cache
+def _old_shapes() -> dict[str, ModelShape]:
+    return {row["name"]: shape_of_config(config_of_row(row)) for row in read(DATA / "models.csv")}
+
+
+def shape_of_row(row: Row) -> ModelShape:
+    """The model's shape: from the tables, else a Llama-like one of the stated size."""
+    name = plain_name(row["model"])
+    found = _old_shapes().get(name) or shape_of_model(name)
+    if found is None or found.notes:
+        return shape_of_count(float(row["params_b"]) * 1e9)
+    return found
+
+
+def memory_run(row: Row, f: Framework | None = None) -> Run:
+    """A row of memory_measured.csv as a run."""
+    f = f or framework_of(row["source_id"])
+    shape, ways = shape_of_row(row), int(row["n_gpus"] or 1)
+    if f.untied and shape.tied:
+        shape = replace(shape, tied=False)
+    if row["parallelism"].startswith("naive pipeline"):  # each card holds its layers
+        shape, ways = replace(shape, num_layers=-(-shape.num_layers // ways)), 1
+    gptq = "gptq" in (row["notes"] + row["precision"]).lower()
+    run = _trained(row, shape, f)
+    sharding = sharding_of(row, ways)
+    bytes_each = f.deepspeed_logit_bytes if f.deepspeed_logit_bytes and sharding.deepspeed else f.logit_bytes
+    return replace(
+        run,
+        micro_batch=int(row["micro_batch"] or 1),
+        seq_len=int(row["seq_len"] or 512),
+        weight_bits=int(row["base_bits"] or 16),
+        quantization="gptq" if gptq else "bnb",
+        kept_bytes=2 if gptq else f.kept_bytes,
+        layout=f.adapter_layout if run.adapted else f.full_layout,
+        optimizer=row["optimizer"] if row["optimizer"] in OPTIMIZERS else f.optimizer,
+        optimizer_temporaries=f.optimizer_temporaries,
+        checkpointing=checkpointing_of(row, f),
+        flash=row["flash_attn"] != "no",
+        chunked_loss=f.chunked_loss,
+        logit_bytes=bytes_each * f.logit_generations,
+        sharding=sharding,
+    )
+
+
+def speed_run(row: Row) -> Run:
+    """A row of throughput_measured.csv as a run."""
+    f = framework_of(row["source_id"])
+    run = _trained(row, shape_of_row(row), f)
+    return replace(
+        run,
+        micro_batch=int(row["micro_batch"] or 1),
+        seq_len=int(row["seq_len"]),
+        weight_bits=int(row["base_bits"] or 16),
+        quantization="gptq" if "gptq" in row["precision"].lower() else "bnb",
+        layout="bf16",
+        checkpointing=checkpointing_of(row, f) and row["grad_ckpt"] != "",
+        sharding=sharding_of(row, int(row["n_gpus"])),
+    )
+
+
+def _trained(row: Row, shape: ModelShape, f: Framework) -> Run:
+    """The run with nothing but what is trained."""
+    if row["method"] == "full":
+        return Run(shape=shape, trained=shape.parameters.total)
+    adapted = _adapted(row.get("lora_targets", ""), shape, f)
+    rank = int(row.get("lora_rank") or f.rank)
+    counts = shape.parameters
+    copies = counts.embeddings + counts.lm_head if row["method"] == "lora+emb" else 0
+    count = sum(rank * (linear.inputs + linear.outputs) * linear.number for linear in adapted)
+    return Run(shape=shape, trained=count + copies, adapted=adapted, trained_copies=copies)
+
+
+def _adapted(stated: str, shape: ModelShape, f: Framework) -> tuple[Linear, ...]:
+    targets = f.targets
+    if stated.lower().startswith("all") or "w1" in stated:
+        targets = "all"
+    elif stated == "q,v":
+        targets = "q_proj v_proj"
+    if targets == "all":
+        return shape.linears
+    chosen = tuple(linear for linear in shape.linears if linear.name in targets.split())
+    return chosen or shape.linears[:1]
+
+
+def checkpointing_of(row: Row, f: Framework) -> bool:
+    """Whether a row recomputes activations, as it says or as its program does."""
+    stated = row["grad_ckpt"]
+    if stated.startswith("FSDP policy"):
+        return True
+    return stated == "yes" if stated in ("yes", "no") else f.checkpointing
+
+
+def sharding_of(row: Row, ways: int) -> Sharding:
+    """How a row spreads its state. Tensor and pipeline parallel rows count as not sharded."""
+    words = row["parallelism"].lower()
+    kind = _SHARDED.get(words.split("+")[0].split(" ")[0], "none")
+    offload = "offload" in words or "CPU offload with" in row["notes"]
+    return Sharding(
+        kind=kind,
+        ways=ways,
+        offload_optimizer=offload,
+        offload_weights=offload,
+        bucket_elements=200_000_000,  # Qwen's own DeepSpeed configs
+        buckets=2,
+    )

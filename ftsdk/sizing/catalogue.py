@@ -1,0 +1,91 @@
+"""Accelerators and the machines that carry them, as dated data files. What a cell does not say is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.sizing.tables import number, rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """An accelerator. None means unknown."""
+
+    name: str
+    usable_gib: float
+    """Memory that a process can use, in GiB."""
+    tflops: float | None
+    """Dense 16-bit peak, in 10^12 operations a second."""
+    fp8_tflops: float | None
+    bf16: bool
+    bandwidth_gb_s: float | None
+    link_gb_s: float | None
+    """To other accelerators of the machine, each direction."""
+    generation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A machine type of a provider."""
+
+    provider: str
+    name: str
+    card: str
+    cards: int
+    vcpus: int
+    memory_gib: float
+
+
+@cache
+def cards() -> Mapping[str, Card]:
+    """Every known card by each of its names in lower case."""
+    found: dict[str, Card] = {}
+    for row in rows("cards.csv"):
+        card = Card(
+            name=row["name"],
+            usable_gib=float(row["usable_mib"]) / 1024,
+            tflops=number(row["tflops"]),
+            fp8_tflops=number(row["fp8_tflops"]),
+            bf16=row["bf16"] == "1",
+            bandwidth_gb_s=number(row["bandwidth_gb_s"]),
+            link_gb_s=number(row["link_gb_s"]),
+            generation=row["generation"],
+        )
+        found.update(dict.fromkeys((row["name"].lower(), *row["aliases"].split()), card))
+    return found
+
+
+def card_of(name: str) -> Card:
+    """The card of this name (`A100-80GB`, `h100`). Raises SpecError for a card that ftsdk does not know."""
+    found = cards().get(name.strip().lower().replace("nvidia-", "").replace("_", "-").replace(" ", "-"))
+    if found is None:
+        known = sorted({card.name for card in cards().values()})
+        raise SpecError(
+            f"resources.accelerator: {name!r} is not known; use one of {', '.join(known)}.{did_you_mean(name, known)}"
+        )
+    return found
+
+
+@cache
+def all_instances() -> tuple[Instance, ...]:
+    """Every known machine type with accelerators."""
+    return tuple(
+        Instance(
+            provider=row["provider"],
+            name=row["instance"],
+            card=row["card"],
+            cards=int(row["cards"]),
+            vcpus=int(row["vcpus"]),
+            memory_gib=float(row["memory_mib"]) / 1024,
+        )
+        for row in rows("instances.csv")
+    )
+
+
+@cache
+def instance_of(name: str) -> Instance | None:
+    """The machine type of this name, or None."""
+    return next((instance for instance in all_instances() if instance.name == name), None)

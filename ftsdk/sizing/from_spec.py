@@ -1,0 +1,184 @@
+"""A JobSpec as a run: what LLaMA-Factory (or TRL, for the GRPO family) does with it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ftsdk.sizing.run import DEFAULT_OPTIMIZER, Generation, Layout, Run, Sharded, Sharding
+from ftsdk.sizing.shapes import Linear, ModelShape
+from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
+
+PAIRED: Final = ("dpo", "ipo", "orpo", "simpo", "rm", "kto")
+"""Stages whose row is two sequences: chosen and rejected, or an answer and its mismatched twin."""
+REFERENCED: Final = ("dpo", "ipo", "kto")
+"""Stages that also run a frozen reference: the base under the adapters, or with other tunings a second model."""
+ONLINE: Final = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "rloo")
+"""Stages that sample answers while they train."""
+LOGIT_BYTES: Final = {"rm": 6.0, "orpo": 16.0, "simpo": 16.0, "dpo": 18.0, "ipo": 18.0, "kto": 18.0}
+"""Bytes per logit, counted on LLaMA-Factory's trainers. rm: logits are made (2) and upcast (4), and not used. Pairs:
+fp32 logits 4 and log-softmax 4 are kept while the reference makes its own 2 + 4 + 4; without a reference the backward
+pass has 4 times 4."""
+
+
+class Trained(NamedTuple):
+    """What a tuning trains."""
+
+    parameters: int
+    adapted: tuple[Linear, ...] = ()
+    copies: int = 0
+    """Parameters of whole modules that are copied and trained beside the adapters."""
+    layers: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def trained_of(spec: JobSpec, shape: ModelShape) -> Trained:
+    """Trainable parameters of the spec's tuning on this shape."""
+    tuning = spec.tuning
+    if isinstance(tuning, Full):
+        return Trained(shape.parameters.total - shape.parameters.vision)
+    if isinstance(tuning, Freeze):
+        return _freeze(tuning, shape)
+    adapted, notes = _adapted(tuning, shape)
+    each = [_adapter_size(tuning, linear) * linear.number for linear in adapted]
+    copies = _copies(spec.hyperparameters, shape)
+    return Trained(sum(each) + copies, adapted, copies, notes=notes)
+
+
+def _freeze(tuning: Freeze, shape: ModelShape) -> Trained:
+    layers = min(abs(tuning.trainable_layers), shape.num_layers)
+    counts = shape.parameters
+    body = counts.attention + counts.mlp + counts.experts + counts.routers
+    extra = _named_modules(",".join(tuning.extra_modules), shape)
+    return Trained(round(body * layers / shape.num_layers) + extra, layers=layers)
+
+
+def _adapted(tuning: Lora | Oft, shape: ModelShape) -> tuple[tuple[Linear, ...], tuple[str, ...]]:
+    if "all" in tuning.targets:
+        note = ("adapters sit on attention and shared layers, not on the experts",) if shape.num_experts else ()
+        return shape.linears, note
+    chosen = tuple(linear for linear in shape.linears if linear.name in tuning.targets)
+    missing = set(tuning.targets) - {linear.name for linear in chosen}
+    if not chosen:
+        return shape.linears, (f"tuning.targets {sorted(missing)} are unknown here: counted as all linear layers",)
+    return chosen, (f"tuning.targets {sorted(missing)} are unknown here and not counted",) if missing else ()
+
+
+def _adapter_size(tuning: Lora | Oft, linear: Linear) -> int:
+    if isinstance(tuning, Oft):  # a skew-symmetric block of each slice of the input
+        return linear.inputs // tuning.block_size * (tuning.block_size * (tuning.block_size - 1) // 2)
+    return tuning.rank * (linear.inputs + linear.outputs) + (linear.outputs if tuning.dora else 0)
+
+
+def _copies(hyperparameters: Hyperparameters, shape: ModelShape) -> int:
+    return _named_modules(str(hyperparameters.passed_through.get("additional_target") or ""), shape)
+
+
+def _named_modules(names: str, shape: ModelShape) -> int:
+    counts, found = shape.parameters, 0
+    if "embed" in names or "wte" in names:
+        found += counts.embeddings
+    if "lm_head" in names:
+        found += counts.lm_head
+    return found
+
+
+def run_of_spec(
+    spec: JobSpec, shape: ModelShape, *, bf16: bool = True, max_tokens: int | None = None
+) -> tuple[Run, tuple[str, ...]]:
+    """The run, and what had to be assumed. `max_tokens` is the longest row, where the data's statistics know it."""
+    hp, extra = spec.hyperparameters, spec.hyperparameters.passed_through
+    trained, stage = trained_of(spec, shape), spec.method.stage
+    packed = bool(hp.packing or hp.neat_packing)
+    seq_len = hp.cutoff_len if packed or max_tokens is None else min(hp.cutoff_len, max_tokens)
+    sharding = _sharding(spec, extra)
+    run = Run(
+        shape=shape,
+        trained=trained.parameters,
+        adapted=trained.adapted,
+        trained_copies=trained.copies,
+        trained_layers=trained.layers,
+        micro_batch=hp.per_device_train_batch_size * (2 if stage in PAIRED else 1),
+        sequences_per_row=2 if stage in PAIRED else 1,
+        seq_len=seq_len,
+        weight_bits=spec.tuning.bits if isinstance(spec.tuning, QLora) else 16,
+        quantization=_quantization(spec),
+        layout=_layout(hp, extra, bf16),
+        optimizer=hp.optim or DEFAULT_OPTIMIZER,
+        checkpointing=hp.gradient_checkpointing,
+        flash=extra.get("flash_attn") != "disabled",
+        mask_4d=bool(hp.neat_packing) and extra.get("flash_attn") != "fa2",
+        chunked_loss=bool(extra.get("enable_liger_kernel")) and stage in ("pt", "sft"),
+        logit_bytes=LOGIT_BYTES.get(stage, 12.0),
+        dropout=isinstance(spec.tuning, Lora) and spec.tuning.dropout > 0,
+        sharding=sharding,
+        frozen_copies=_frozen_copies(spec, shape),
+        generation=_generation(spec, extra) if stage in ONLINE else None,
+    )
+    return run, (*shape.notes, *trained.notes, *_stage_notes(spec))
+
+
+def _quantization(spec: JobSpec) -> Any:
+    return "bnb-double" if isinstance(spec.tuning, QLora) and spec.tuning.double_quantization else "bnb"
+
+
+def _layout(hp: Hyperparameters, extra: dict[str, Any], bf16: bool) -> Layout:
+    if extra.get("pure_bf16"):
+        return "bf16"
+    return "amp" if bf16 or hp.fp16 or hp.bf16 else "fp32"
+
+
+def _sharding(spec: JobSpec, extra: dict[str, Any]) -> Sharding:
+    ways = spec.resources.num_nodes * spec.resources.accelerators_per_node
+    kind: Sharded = "ddp" if ways > 1 else "none"
+    settings = extra.get("deepspeed")
+    offload = False
+    if settings:
+        stage, offload = _deepspeed(settings)
+        kind = ("zero1", "zero1", "zero2", "zero3")[stage]
+    elif extra.get("fsdp"):
+        kind, offload = "fsdp", "offload" in str(extra["fsdp"])
+    return Sharding(
+        kind=kind, ways=ways, offload_optimizer=offload, offload_weights=offload and kind in ("zero3", "fsdp")
+    )
+
+
+def _deepspeed(settings: Any) -> tuple[int, bool]:
+    """ZeRO stage and offload from a config (a dict) or from its file name (`ds_z3_offload_config.json`)."""
+    if isinstance(settings, dict):
+        zero = settings.get("zero_optimization", {})
+        device = (zero.get("offload_optimizer") or {}).get("device", "none")
+        return min(3, int(zero.get("stage", 0))), device != "none"
+    name = str(settings).lower()
+    stage = next((n for n in (3, 2, 1) if any(mark in name for mark in (f"z{n}", f"zero{n}", f"stage{n}"))), 0)
+    return stage, "offload" in name
+
+
+def _frozen_copies(spec: JobSpec, shape: ModelShape) -> tuple[tuple[str, int], ...]:
+    stage, total = spec.method.stage, shape.parameters.total
+    own_copy = not isinstance(spec.tuning, Lora | Oft)
+    copies: list[tuple[str, int]] = []
+    if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and spec.method.beta)):
+        copies.append(("reference model", total))
+    if stage == "ppo" and spec.method.reward_model:
+        copies.append(("reward model", total))
+    return tuple(copies)
+
+
+def _generation(spec: JobSpec, extra: dict[str, Any]) -> Generation:
+    hp = spec.hyperparameters
+    answers = int(extra.get("max_completion_length") or extra.get("max_new_tokens") or 256)
+    share = float(extra.get("vllm_gpu_memory_utilization") or 0.3) if extra.get("use_vllm") else 0.0
+    return Generation(
+        sequences=hp.per_device_train_batch_size * hp.gradient_accumulation_steps,
+        length=hp.cutoff_len + answers,
+        reserved_share=share,
+    )
+
+
+def _stage_notes(spec: JobSpec) -> tuple[str, ...]:
+    notes = []
+    if spec.method.stage == "ppo":
+        notes.append("the reward model is taken to be as large as the policy")
+    if spec.method.stage in ONLINE:
+        notes.append("time for sampling answers is not modelled")
+    return tuple(notes)

@@ -1,0 +1,61 @@
+"""What a machine costs. Only published prices: what is not in a table is unknown, and is shown as unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import NamedTuple
+
+from ftsdk.sizing.tables import number, rows
+
+
+class Price(NamedTuple):
+    """On-demand price of one machine."""
+
+    usd_per_hour: float
+    region: str
+    date: str
+    source: str
+
+
+Prices = Mapping[tuple[str, str], tuple[Price, ...]]
+"""(provider, machine type) -> prices by region."""
+
+
+def prices_of(table: Iterable[Mapping[str, str]]) -> Prices:
+    """Prices from rows with provider, instance, region, usd_per_hour, date and source (a user's price file, too)."""
+    found: dict[tuple[str, str], tuple[Price, ...]] = {}
+    for row in table:
+        value = number(row["usd_per_hour"])
+        if value is not None:
+            key = row["provider"], row["instance"]
+            found[key] = (*found.get(key, ()), Price(value, row["region"], row["date"], row["source"]))
+    return found
+
+
+@cache
+def packaged_prices() -> Prices:
+    """The prices that ftsdk ships."""
+    return prices_of(rows("prices.csv"))
+
+
+def price_of(provider: str, instance: str, region: str | None, prices: Prices) -> Price | None:
+    """Price in that region; without a region, the first region that the table knows. None is unknown."""
+    known = prices.get((provider, instance), ())
+    return next((price for price in known if region is None or price.region == region), None)
+
+
+def over_budget(
+    *, hours: float | None, cost_usd: float | None, max_hours: float | None, max_cost_usd: float | None
+) -> tuple[str, ...]:
+    """One sentence for each limit that is passed, or that cannot be checked because the figure is unknown."""
+    checks = (("hours", hours, max_hours, "h"), ("cost_usd", cost_usd, max_cost_usd, "USD"))
+    found = []
+    for name, value, limit, unit in checks:
+        if limit is None:
+            continue
+        if value is None:
+            found.append(f"max_{name} is {limit:g} {unit}, but the estimate does not know the {name}.")
+        elif value > limit:
+            found.append(f"The estimate is {value:.3g} {unit}, over max_{name} of {limit:g} {unit}.")
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""The packaged data files, each read once, and the table of model shapes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from ftsdk.sizing.shapes import ModelShape, count_in_name, shape_of_config, shape_of_count
+
+_SUFFIX: Final = re.compile(
+    r"[-_.](instruct|chat|base|it|pt|hf|sft|bf16|fp8|fp16|awq|gptq|gguf|bnb|unsloth|thinking|4bit|8bit|int[48]|2507|v1\.0)$"
+)
+
+
+@cache
+def rows(name: str) -> tuple[dict[str, str], ...]:
+    """Rows of one packaged CSV file; lines that begin with `#` say where they come from."""
+    text = files("ftsdk.sizing").joinpath("data", name).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return tuple(csv.DictReader(lines))
+
+
+def number(text: str | None) -> float | None:
+    """A number from a CSV cell; None when the cell is empty, which means unknown."""
+    return float(text) if text else None
+
+
+def config_of_row(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row of the model table as the config.json that it stands for."""
+    named = dict(pair.split("=", 1) for pair in row["other"].split(";") if pair)
+    cells = {k: v for k, v in {**row, **named}.items() if k not in _NO_CONFIG and v}
+    config: dict[str, Any] = {k: int(v) if v.isdigit() else v for k, v in cells.items()}
+    return {**config, "tie_word_embeddings": row["tie_word_embeddings"] == "1"}
+
+
+_NO_CONFIG: Final = ("name", "other", "hub", "published_parameters")
+
+
+@cache
+def shapes() -> Mapping[str, ModelShape]:
+    """Every bundled shape by its plain name, e.g. `qwen3-8b`."""
+    return {name: shape_of_config(config_of_row(row)) for row in rows("models.csv") for name in row["name"].split()}
+
+
+@cache
+def plain_name(model: str) -> str:
+    """`Qwen/Qwen2.5-7B-Instruct` -> `qwen2.5-7b`: the last part, in lower case, without what changes no shape."""
+    name = model.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].lower().replace(" ", "-")
+    while True:
+        shorter = _SUFFIX.sub("", name)
+        if shorter == name:
+            return name
+        name = shorter
+
+
+@cache
+def shape_of_model(model: str) -> ModelShape | None:
+    """Shape of a model that only has a name: from the bundled table, else from the size in its name, else None."""
+    bundled = shapes().get(plain_name(model))
+    if bundled is not None:
+        return bundled
+    count = count_in_name(model)
+    return shape_of_count(count) if count else None

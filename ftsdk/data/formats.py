@@ -7,6 +7,7 @@ what it is called in the file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -38,9 +39,10 @@ FORMATS: Mapping[str, FormatInfo] = MappingProxyType(
     {
         f.name: f
         for f in (
-            _format("alpaca", "prompt response", ("query", "history", *_COMMON), ("sft",), "instruction and answer"),
-            _format("sharegpt", "messages", _COMMON, ("sft",), "a chat of {from, value} turns"),
-            _format("openai", "messages", _COMMON, ("sft",), "a chat of {role, content} turns"),
+            _format("alpaca", "prompt response", ("query", "history", *_COMMON), ("sft", "ppo"),
+                    "instruction and answer"),
+            _format("sharegpt", "messages", _COMMON, ("sft", "ppo"), "a chat of {from, value} turns"),
+            _format("openai", "messages", _COMMON, ("sft", "ppo"), "a chat of {role, content} turns"),
             _format("preference", "chosen rejected", ("prompt", "query", "messages", "history", *_COMMON),
                     PAIR_METHODS, "a prompt with a better and a worse answer"),
             _format("kto", "kto_tag", ("prompt", "query", "response", "messages", "history", *_COMMON), ("kto",),
@@ -251,10 +253,16 @@ def _recognise(found: _Columns, method: str | None) -> tuple[str, str]:
 
 
 def _chat_format(found: _Columns, messages: str) -> tuple[str, str]:
-    keys = {key for turns in found.values(messages) for turn in _turns(turns) for key in turn}
-    if "role" in keys and "content" in keys:
-        return "openai", f"because '{messages}' holds role and content"
-    return "sharegpt", f"because '{messages}' holds {' and '.join(sorted(keys)[:4]) or 'lists'}"
+    keys = Counter(key for turns in found.values(messages) for turn in _turns(turns) for key in turn)
+    role, content = _most_used(_ROLE_KEYS, keys, "from"), _most_used(_CONTENT_KEYS, keys, "value")
+    name = "openai" if (role, content) == ("role", "content") else "sharegpt"
+    return name, f"because '{messages}' holds {role} and {content}"
+
+
+def _most_used(candidates: Sequence[str], counts: Mapping[str, int], default: str) -> str:
+    """The candidate seen most often: a few odd rows must not decide for a file."""
+    used = [name for name in candidates if counts.get(name)]
+    return max(used, key=lambda name: counts[name]) if used else default
 
 
 def _assign(name: str, found: _Columns) -> dict[str, str]:
@@ -313,19 +321,12 @@ def _tags(
     turns = _sample_turns(roles, rows)
     if not turns and "messages" not in roles:
         return dict(given)
-    keys = {key for turn in turns for key in turn}
-    openai = name == "openai" or ("role" in keys and "content" in keys)
-    tags = dict(OPENAI_TAGS if openai else SHAREGPT_TAGS)
-    tags["role_tag"] = given.get("role_tag") or _first_in(_ROLE_KEYS, keys, tags["role_tag"])
-    tags["content_tag"] = given.get("content_tag") or _first_in(_CONTENT_KEYS, keys, tags["content_tag"])
-    seen = {str(turn.get(tags["role_tag"])) for turn in turns}
-    for tag, spellings in _ROLE_NAMES.items():
-        tags[tag] = tags[tag] if tags[tag] in seen else _first_in(spellings, seen, tags[tag])
-    return {**tags, **given}
-
-
-def _first_in(candidates: Sequence[str], present: set[str], default: str) -> str:
-    return next((name for name in candidates if name in present), default)
+    keys = Counter(key for turn in turns for key in turn)
+    role = given.get("role_tag") or _most_used(_ROLE_KEYS, keys, "role" if name == "openai" else "from")
+    content = given.get("content_tag") or _most_used(_CONTENT_KEYS, keys, "content" if name == "openai" else "value")
+    tags = {**(OPENAI_TAGS if role == "role" else SHAREGPT_TAGS), "role_tag": role, "content_tag": content}
+    seen = Counter(str(turn.get(role)) for turn in turns)
+    return {**tags, **{tag: _most_used(names, seen, tags[tag]) for tag, names in _ROLE_NAMES.items()}, **given}
 
 
 def _convert_reason(

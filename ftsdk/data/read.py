@@ -106,14 +106,14 @@ def _parsed_rows(found: Source, some: Iterator[Batch]) -> Iterator[dict[str, Any
         for fault in batch.faults:
             where = f", {found.row_word} {fault.row}," if fault.row else ""
             raise DataError(f"{found.path}{where} {fault.message}; `ftsdk data check` lists every such row.")
-        for row, text in batch.parts():
+        for row, text in batch.rows():
             yield _object(found, row, text)
 
 
-def _object(found: Source, row: int, text: str) -> dict[str, Any]:
+def _object(found: Source, row: int, text: bytes) -> dict[str, Any]:
     where = f"{found.path}, {found.row_word} {row},"
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode())
     except json.JSONDecodeError as error:
         raise DataError(
             f"{where} is not valid JSON ({error.msg} at character {error.pos + 1}); mend or delete it, "

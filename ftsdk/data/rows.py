@@ -1,7 +1,7 @@
 """The rows of a file as JSON text, in bounded batches, with every unreadable row named.
 
-All kinds of files become the same thing: a batch of texts, one JSON value a row, joined by a separator that
-cannot occur inside valid JSON. So there is one set of checks, and a columnar engine can take a batch as one string.
+All kinds of files become the same thing: batches of texts, one JSON value a row. So there is one set of checks, and
+a columnar engine can take a batch as one buffer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from ftsdk.errors import DataError
 
 BATCH_BYTES = 16 << 20
 LINE_BYTES_MAX = 256 << 20
-RECORD_SEPARATOR = "\x1e"  # a control character: JSON must escape it, so it never stands raw in a valid row
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -34,18 +33,20 @@ class RowFault:
 
 @dataclass(slots=True)
 class Batch:
-    """Consecutive rows: row `first_row + i` is the i-th part of `text`; a faulty or blank row is an empty part."""
+    """Consecutive rows: row `first_row + i` is `texts[i]`; a faulty row is an empty text."""
 
     first_row: int
-    text: str
-    separator: str
+    texts: list[bytes]
+    """JSON of one row each, valid UTF-8 (apart from that, nothing is checked yet)."""
+    data: bytes
+    """The texts joined by line feeds, for the engine."""
     faults: list[RowFault] = field(default_factory=list)
 
-    def parts(self) -> Iterator[tuple[int, str]]:
+    def rows(self) -> Iterator[tuple[int, bytes]]:
         """(row number, JSON text) of every row that is neither blank nor faulty."""
-        for offset, part in enumerate(self.text.split(self.separator)):
-            if part and not part.isspace():
-                yield self.first_row + offset, part
+        for row, text in enumerate(self.texts, self.first_row):
+            if text and not text.isspace():
+                yield row, text
 
 
 def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
@@ -67,13 +68,15 @@ def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     with source.open() as stream:
         row = 1
         for block in _blocks_of_lines(stream, source, batch_bytes):
-            data = block.removeprefix(b"\xef\xbb\xbf") if row == 1 else block
-            if row == 1 and data.startswith(_UTF16_MARKS):
-                yield Batch(1, "", "\n", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
-                return
-            text, faults = _decoded(data, row)
-            yield Batch(row, text, "\n", faults)
-            row += block.count(b"\n")
+            data = block.removesuffix(b"\n")
+            if row == 1:
+                data = data.removeprefix(b"\xef\xbb\xbf")
+                if data.startswith(_UTF16_MARKS):
+                    yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
+                    return
+            lines, faults = _checked_lines(data, row)
+            yield Batch(row, lines, b"\n".join(lines) if faults else data, faults)
+            row += len(lines)
 
 
 def _blocks_of_lines(stream: BinaryIO, source: Source, batch_bytes: int) -> Iterator[bytes]:
@@ -92,21 +95,19 @@ def _blocks_of_lines(stream: BinaryIO, source: Source, batch_bytes: int) -> Iter
         yield rest
 
 
-def _decoded(data: bytes, first_row: int) -> tuple[str, list[RowFault]]:
-    """Text of a block; a line that is not UTF-8 becomes empty and is named with the byte at fault."""
-    try:
-        return data.decode("utf-8"), []
-    except UnicodeDecodeError:
-        pass
+def _checked_lines(data: bytes, first_row: int) -> tuple[list[bytes], list[RowFault]]:
+    """Lines of a block; one that is not UTF-8 becomes empty and is named with the byte at fault."""
+    lines = data.split(b"\n")
+    if data.isascii() or _decodes(data, "utf-8"):
+        return lines, []
     faults: list[RowFault] = []
-    lines: list[str] = []
-    for offset, line in enumerate(data.split(b"\n")):
+    for offset, line in enumerate(lines):
         try:
-            lines.append(line.decode("utf-8"))
+            line.decode("utf-8")
         except UnicodeDecodeError as error:
-            lines.append("")
+            lines[offset] = b""
             faults.append(RowFault(first_row + offset, "encoding", encoding_message(line, error.start)))
-    return "\n".join(lines), faults
+    return lines, faults
 
 
 def encoding_message(line: bytes, position: int) -> str:
@@ -117,9 +118,9 @@ def encoding_message(line: bytes, position: int) -> str:
     return f"is not UTF-8: byte 0x{line[position]:02x} at position {position + 1}{looks}; save the file as UTF-8"
 
 
-def _decodes(line: bytes, name: str) -> bool:
+def _decodes(data: bytes, name: str) -> bool:
     try:
-        text = line.decode(name)
+        text = data.decode(name)
     except UnicodeDecodeError:
         return False
     return name != "gb18030" or sum("\u4e00" <= c <= "\u9fff" for c in text) >= 2
@@ -127,9 +128,12 @@ def _decodes(line: bytes, name: str) -> bool:
 
 def _text_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     for batch in _line_batches(source, batch_bytes):
-        lines = (line.rstrip("\r") for line in batch.text.split("\n"))
-        batch.text = "\n".join(json.dumps({"text": line}, ensure_ascii=False) if line.strip() else "" for line in lines)
-        yield batch
+        texts = [_text_row(line) if line.strip() else b"" for line in batch.texts]
+        yield Batch(batch.first_row, texts, b"\n".join(texts), batch.faults)
+
+
+def _text_row(line: bytes) -> bytes:
+    return json.dumps({"text": line.decode().rstrip("\r")}, ensure_ascii=False).encode()
 
 
 class _Packer:
@@ -138,23 +142,23 @@ class _Packer:
     def __init__(self) -> None:
         self.size = 0
         self._first_row = 1
-        self._parts: list[str] = []
+        self._parts: list[bytes] = []
         self._faults: list[RowFault] = []
 
     def add(self, row: str | BadRow) -> None:
         """Take the next row or the fault in its place."""
         if isinstance(row, str):
-            self._parts.append(row)
+            self._parts.append(row.encode())
             self.size += len(row)
             return
         here = self._first_row + len(self._parts)
         self._faults.append(RowFault(None if row.whole_file else here, row.code, row.message))
         if not row.whole_file:
-            self._parts.append("")
+            self._parts.append(b"")
 
     def flush(self) -> Batch:
         """What has been collected."""
-        batch = Batch(self._first_row, RECORD_SEPARATOR.join(self._parts), RECORD_SEPARATOR, self._faults)
+        batch = Batch(self._first_row, self._parts, b"\n".join(self._parts), self._faults)
         self._first_row += len(self._parts)
         self._parts, self._faults, self.size = [], [], 0
         return batch
@@ -173,11 +177,11 @@ def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     with source.open() as stream:
         head = stream.read(4)
         if head.startswith(_UTF16_MARKS):
-            yield Batch(1, "", RECORD_SEPARATOR, [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
+            yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
             return
         if head.startswith(b"\xef\xbb\xbf"):
             why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
-            yield Batch(1, "", RECORD_SEPARATOR, [RowFault(None, "byte_order_mark", why)])
+            yield Batch(1, [], b"", [RowFault(None, "byte_order_mark", why)])
     with source.open() as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         yield from _packed(array_elements(text, batch_bytes), batch_bytes)

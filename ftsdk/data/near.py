@@ -1,0 +1,95 @@
+"""Near-duplicates: MinHash over words in the engine finds candidates, Jaccard over word triples decides.
+
+The sketch (Broder 1997, "On the resemblance and containment of documents"): each word of the first 800 characters of
+each text, lower case, is hashed to 64 bits (DuckDB's `hash`); in scripts without spaces a word is two characters.
+About 32 of the hashes are kept (the smallest part of the range, by the number of words), and the minimum under each
+of 12 permutations (XOR with a constant) is noted. Rows that share three minima in one of four bands are compared:
+eight or more equal minima of twelve make a candidate. A candidate is read again and is a near-duplicate if at least
+0.8 of all word triples (case and punctuation ignored) are common to both. Rows of fewer than eight words are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from ftsdk.data.language import SCRIPTS, SPACELESS
+
+SIMILAR = 0.8
+WORDS_MIN = 8
+KEPT_WORDS = 32
+MINIMA = 12
+AGREEING_MIN = 8
+BANDS = 4
+PAIRS_MAX = 50_000
+_SPACELESS_NUMBERS = ", ".join(str(n) for n, (name, _) in enumerate(SCRIPTS, 1) if name in SPACELESS)
+_PERMUTATIONS = tuple(int.from_bytes(blake2b(bytes([n]), digest_size=8).digest()) for n in range(MINIMA))
+_SPLIT = r"string_split(replace(lower(text), '\n', ' '), ' ')"  # a line break is still escaped here
+_WORD = re.compile(r"\w+")
+_SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+
+
+def with_sketch(rows: str) -> str:
+    """A query that adds `minima` (12 × 32 bits, or null) to one that has `text` and `script`."""
+    spaceless = f"script in ({_SPACELESS_NUMBERS})"
+    words = f"case when {spaceless} then string_split(text, '') else {_SPLIT} end"
+    pairs = f"case when {spaceless} then list_transform(list_zip(h, h[2:]), lambda p: xor(p[1], p[2] >> 1)) else h end"
+    minima = ", ".join(
+        f"(list_min(list_transform(h, lambda x: xor(x, {c}::ubigint))) & 4294967295)::uinteger" for c in _PERMUTATIONS
+    )
+    top = f"{2**64 - 1} // greatest(len(h), {KEPT_WORDS}) * {KEPT_WORDS}"
+    # What a lambda takes from outside is copied for each element, so the bound `top` is made one query earlier.
+    return f"""
+        with hashed as (select *, list_transform({words}, lambda w: hash(w)) as h from ({rows})),
+        paired as (select * replace ({pairs} as h) from hashed),
+        bounded as (select *, len(h) as n, {top} as top from paired),
+        kept as (select * replace (list_filter(h, lambda x: x <= top) as h) from bounded)
+        select * exclude (h, n, top, text), case when n >= {WORDS_MIN} then [{minima}] end as minima from kept"""
+
+
+def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
+    """(file, row, earlier file, earlier row) of rows of one side whose sketches agree; at most PAIRS_MAX."""
+    width = MINIMA // BANDS
+    bands = ", ".join(f"hash({n}, minima[{n * width + 1}:{(n + 1) * width}])" for n in range(BANDS))
+    found = connection.execute(f"""
+        with sketched as (
+            select file, row, minima from rows where minima is not null and key is not null
+            qualify row_number() over (partition by key order by file, row) = 1
+        ), banded as (select file, row, minima, unnest([{bands}]) as band from sketched),
+        pairs as (
+            select file, row, minima, unnest([
+                first_value({{'file': file, 'row': row, 'minima': minima}}) over same,
+                lag({{'file': file, 'row': row, 'minima': minima}}) over same]) as other
+            from banded window same as (partition by band order by file, row)
+        )
+        select distinct file, row, other.file, other.row from pairs
+        where other is not null and (other.file, other.row) < (file, row)
+            and len(list_filter(list_zip(minima, other.minima), lambda p: p[1] = p[2])) >= {AGREEING_MIN}
+        order by all limit {PAIRS_MAX}""").fetchall()
+    return [(int(a), int(b), int(c), int(d)) for a, b, c, d in found]
+
+
+def triples(text: str) -> frozenset[tuple[str, ...]]:
+    """All runs of three words (characters in scripts without spaces), case and punctuation ignored."""
+    words = _WORD.findall(_SPACELESS.sub(r" \g<0> ", text.lower()))
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})
+
+
+def similarity(one: str, other: str) -> float:
+    """Jaccard: common triples over all triples of two texts."""
+    a, b = triples(one), triples(other)
+    return len(a & b) / len(a | b)
+
+
+def similar_pairs(
+    pairs: list[tuple[int, int, int, int]], texts: Mapping[tuple[int, int], str]
+) -> dict[tuple[int, int], tuple[int, int, float]]:
+    """(file, row) -> the earlier row that it is almost the same as, and how much."""
+    best: dict[tuple[int, int], tuple[int, int, float]] = {}
+    for file, row, earlier_file, earlier_row in pairs:
+        share = similarity(texts[file, row], texts[earlier_file, earlier_row])
+        if share >= SIMILAR and share > best.get((file, row), (0, 0, 0.0))[2]:
+            best[file, row] = (earlier_file, earlier_row, share)
+    return best

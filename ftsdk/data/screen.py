@@ -1,0 +1,229 @@
+r"""SQL that lets the engine pass rows that are surely right, so that Python looks at the others only.
+
+A screen may send a right row to the exact rules (that costs time); it may never pass a wrong one. Where DuckDB's
+JSON reader is more lenient than the trainer's (a comma before a closing bracket, NaN and Infinity, a name given
+twice), the screen looks for it on its own. The tests hold every screen against the rules.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from ftsdk.data.language import SCRIPTS
+from ftsdk.data.rules import Rules
+from ftsdk.data.signals import SUSPICIOUS
+
+_SPACES = "' ' || chr(9) || chr(10) || chr(13)"
+FIELD = "chr(31)"
+TURN = "chr(30)"
+_BLANK = r"""'^"(?:[\s\p{Z}\x{85}\x{200b}-\x{200d}\x{2060}\x{feff}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})*"$'"""
+_NO_NUMBER = r"-?(?i:nan|inf(?:inity)?)\s*[,\]}]"
+_LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_NUMBER}")
+_TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
+_MEDIA = ("images", "videos", "audios")
+
+
+def screen(rules: Rules, *, prompts: bool) -> str:
+    """A query over `feed` (row, line) that says of each row of one file
+
+    - ok: the rules find nothing in it;
+    - key, prompt_key: 128 bits of all that it teaches, and of what it asks (if `prompts`);
+    - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
+    - hot: it may hold a secret or personal data;
+    - script: the script its answer begins in (see `language.SCRIPTS`), 0 for ASCII;
+    - text: the beginnings of its texts.
+    """
+    roles = {role: f"v[{index}]" for index, role in enumerate(rules.columns, 1)}
+    paths = ", ".join(f"'{_path(name)}'" for name in rules.columns.values())
+    messages = _turns_sql(rules)
+    texts = [roles[role] for role in _TEXT_ROLES if role in roles]
+    values = {**roles, "turns": "m"} if messages else roles
+    beginnings = ", ".join(f"left({text}, 800)" for text in texts) or "''"
+    return f"""
+        with told as (
+            select row, line, json_valid(line) and starts_with(ltrim(line, {_SPACES}), '{{') as valid from feed
+        ),
+        guarded as (select row, valid, line as raw, case when valid then line end as line from told),
+        picked as (select *, json_keys(line) as names, json_extract(line, [{paths}]::varchar[])::varchar[] as v
+            from guarded),
+        parsed as (select *, {messages or "null"} as m from picked)
+        select row, valid,
+            coalesce(valid and {_strict(rules)} and {_clean(rules, values)}, false) as ok,
+            case when valid then {_key(rules, values)} end as key,
+            case when valid then {_prompt_key(rules, values) if prompts else "null"} end as prompt_key,
+            coalesce(len(m), 1) + {len(texts)} as turns,
+            {_sum([f"strlen({t})" for t in texts])} as text_bytes,
+            {_sum([_token_estimate(t) for t in texts])} as tokens,
+            regexp_matches(raw, '{_quoted(SUSPICIOUS)}') as hot,
+            {_script(_answer(values))} as script,
+            concat_ws(' ', {beginnings}) as text
+        from parsed"""
+
+
+def _path(name: str) -> str:
+    """A JSON path to a column, inside a SQL string."""
+    inner = name.replace("\\", "\\\\").replace('"', '\\"')
+    return _quoted(f'$."{inner}"')
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _sum(parts: Sequence[str]) -> str:
+    return " + ".join(f"coalesce({part}, 0)" for part in parts) or "0"
+
+
+def _turns_sql(rules: Rules) -> str:
+    """Messages as a list of structs, in whichever column they stand."""
+    if "messages" not in rules.columns:
+        return ""
+    index = list(rules.columns).index("messages") + 1
+    shape = json.dumps([dict.fromkeys(("tool_calls", rules.chat.role_key, rules.chat.content_key), "JSON")])
+    return f"case when json_type(v[{index}]) = 'ARRAY' then from_json(v[{index}], '{_quoted(shape)}') end"
+
+
+def _strict(rules: Rules) -> str:
+    """What the trainer's reader refuses and DuckDB's does not."""
+    tests = [f"not regexp_matches(line, '{_quoted(pattern)}')" for pattern in _LENIENT]
+    tests.append(_no_doubles("names", rules.usual_names))
+    if "messages" in rules.columns:
+        keys = f"json_keys(line, '{_path(rules.columns['messages'])}[*]')"
+        usual = (rules.chat.role_key, rules.chat.content_key)
+        tests.append(f"len(list_filter({keys}, lambda k: not {_no_doubles('k', usual)})) = 0")
+    return " and ".join(tests)
+
+
+def _no_doubles(names: str, usual: Sequence[str]) -> str:
+    """No name stands twice; the usual list of names is only compared, which is faster."""
+    known = ", ".join(f"'{_quoted(name)}'" for name in usual)
+    return f"case when {names} = [{known}]::varchar[] then true else len({names}) = len(list_distinct({names})) end"
+
+
+def _filled(value: str) -> str:
+    return f"starts_with({value}, '\"') and not regexp_matches({value}, {_BLANK})"
+
+
+def _text_or_none(value: str) -> str:
+    return f"coalesce({value} = 'null' or starts_with({value}, '\"'), true)"
+
+
+def _none(value: str) -> str:
+    return f"""coalesce({value} in ('null', '""', '[]'), true)"""
+
+
+def _clean(rules: Rules, values: Mapping[str, str]) -> str:
+    """True only for rows in which the rules find nothing."""
+    tests = [_none(values[role]) for role in ("tools", "history", *_MEDIA) if role in values]
+    tests += [_text_or_none(values[role]) for role in ("query", "system") if role in values]
+    if "turns" in values:
+        tests.append(_chat_clean(rules, values["turns"]))
+    elif "prompt" in values:
+        tests.append(_filled(values["prompt"]))  # a prompt that is a list of messages goes to the rules
+    tests += [_filled(values[role]) for role in ("response",) if role in values]
+    if rules.format == "preference":
+        tests.append(_pair_clean(rules, values["chosen"], values["rejected"]))
+    if rules.format == "kto":
+        label = values["kto_tag"]
+        tests.append(f"{label} in ('true', 'false')" if rules.label_shape == "true or false" else "false")
+    if "answer" in values:
+        tests.append(f"{values['answer']} <> 'null'")
+    if rules.prompt_shape != "text":
+        tests.append("false")
+    return " and ".join(f"({test})" for test in tests) or "false"
+
+
+def _chat_clean(rules: Rules, turns: str) -> str:
+    """Roles in order, contents filled, no tool calls."""
+    role, content = (_member("x", key) for key in (rules.chat.role_key, rules.chat.content_key))
+    names = {kind: re.escape(json.dumps(name, ensure_ascii=False)) for name, kind in rules.chat.kinds.items()}
+    system, user, assistant = names["system"], names["user"], names["assistant"]
+    body = f"(?:{user},{assistant},)+" if rules.format not in ("preference", "prompts") else (
+        f"{user},(?:{assistant},{user},)*"
+    )  # fmt: skip
+    roles = f"concat(array_to_string(list_transform({turns}, lambda x: coalesce({role}, '?')), ','), ',')"
+    quoted_system = _quoted(json.dumps(_name_of(rules, "system"), ensure_ascii=False))
+    bad = (
+        f"""x is null or {content} is null or not starts_with({content}, '"') """
+        f"or ({role} <> '{quoted_system}' and regexp_matches({content}, {_BLANK})) "
+        f"or coalesce({_member('x', 'tool_calls')} not in ('null', '[]'), false)"
+    )
+    return (
+        f"regexp_full_match({roles}, '{_quoted(f'(?:{system},)?{body}')}') "
+        f"and len(list_filter({turns}, lambda x: {bad})) = 0"
+    )
+
+
+def _name_of(rules: Rules, kind: str) -> str:
+    return next(name for name, of in rules.chat.kinds.items() if of == kind)
+
+
+def _member(struct: str, name: str) -> str:
+    return f"{struct}['{_quoted(name)}']::varchar"
+
+
+def _pair_clean(rules: Rules, chosen: str, rejected: str) -> str:
+    if rules.answer_shape != "text":
+        return "false"
+    spaces = r"""'(?:[\s\p{Z}\x{85}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})'"""
+    squeezed = (f"regexp_replace({side}, {spaces}, '', 'g')" for side in (chosen, rejected))
+    return f"{_filled(chosen)} and {_filled(rejected)} and {' <> '.join(squeezed)}"
+
+
+def _turns_text(rules: Rules, turns: str) -> str:
+    parts = ", ".join(
+        f"coalesce({_member('x', k)}, '')" for k in (rules.chat.role_key, rules.chat.content_key, "tool_calls")
+    )
+    return f"array_to_string(list_transform({turns}, lambda x: concat_ws({FIELD}, {parts})), {TURN})"
+
+
+def _parts(rules: Rules, values: Mapping[str, str], roles: Sequence[str]) -> str:
+    """The values of some roles as one text; an empty text, an empty list, null and nothing are the same."""
+    texts = []
+    for role in roles:
+        if role == "messages" and "turns" in values:
+            texts.append(f"coalesce({_turns_text(rules, values['turns'])}, '')")
+        elif role in values:
+            texts.append(
+                f"""case when coalesce({values[role]} in ('null', '""', '[]'), true) then '' else {values[role]} end"""
+            )
+    return f"concat_ws({FIELD}, {', '.join(texts) or 'line'})"
+
+
+def _key(rules: Rules, values: Mapping[str, str]) -> str:
+    """128 bits of all that a row teaches."""
+    return f"md5_number({_parts(rules, values, sorted(rules.columns))})"
+
+
+_PROMPT_ROLES = ("history", "images", "audios", "videos", "prompt", "query", "system", "tools")
+
+
+def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
+    """128 bits of what a row asks; for labelled answers of the question and the answer."""
+    if rules.format == "kto":
+        return f"md5_number({_parts(rules, values, sorted(set(rules.columns) - {'kto_tag'}))})"
+    if "turns" not in values:
+        return f"md5_number({_parts(rules, values, _PROMPT_ROLES)})"
+    keep = "m" if rules.format in ("preference", "prompts") else "m[:-2]"
+    return f"md5_number({_parts(rules, {**values, 'turns': keep}, ('messages', *_PROMPT_ROLES))})"
+
+
+def _answer(values: Mapping[str, str]) -> str:
+    """What the model learns to say, as JSON text."""
+    role = next((r for r in ("response", "chosen", "messages", "prompt") if r in values), None)
+    return values[role] if role else "line"
+
+
+def _script(text: str) -> str:
+    """0 where few characters are beyond ASCII, else the number of the script that a text begins in."""
+    head = f"left({text}, 400)"
+    tests = " ".join(f"when regexp_matches({head}, '{pattern}') then {n}" for n, (_, pattern) in enumerate(SCRIPTS, 1))
+    return f"case when strlen({head}) < 1.3 * length({head}) then 0 {tests} else 0 end"
+
+
+def _token_estimate(text: str) -> str:
+    """Tokens without a tokenizer: see `tokens.estimate`."""
+    wide = f"((strlen({text}) - length({text})) / 2)"
+    return f"((length({text}) - {wide}) / 4.0 + {wide} * 0.75)"

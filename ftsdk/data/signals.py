@@ -1,0 +1,129 @@
+"""Secrets and personal data in texts, by their shape. Findings are masked: a report is not a place to leak to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+# What a row must contain (RE2, on the raw JSON line) to be looked at closely. Wide on purpose; one scan of each row.
+SUSPICIOUS = (
+    r"@[0-9A-Za-z-]+\.|sk-|hf_|gh[pousr]_|github_pat_|xox[abprs]-|AIza|LTAI|AKIA|ASIA|eyJ|PRIVATE KEY|k_live_"
+    r"|(?i:key|secret|token|passw[a-z]*|pwd)[\"\\' ]*[:=]|://[^/\s:@]+:[^/\s:@]+@"
+    r"|\d[\d ().-]{7,}[\dX]|[A-Z]{2}\d{2} ?[A-Z0-9]{4}"
+)
+
+
+_Test = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    code: str
+    name: str
+    pattern: re.Pattern[str]
+    holds: _Test
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+def _luhn(text: str) -> bool:
+    """ISO/IEC 7812-1, annex B."""
+    digits = [int(c) for c in text if c.isdigit()]
+    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
+        return False
+    doubled = [d * 2 - 9 if d > 4 else d * 2 for d in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _chinese_id(text: str) -> bool:
+    """GB 11643-1999: ISO 7064 MOD 11-2 over 17 digits."""
+    total = sum(int(c) * pow(2, 17 - i, 11) for i, c in enumerate(text[:17]))
+    return "10X98765432"[total % 11] == text[17].upper()
+
+
+def _iban(text: str) -> bool:
+    """ISO 13616: the rearranged number is 1 modulo 97."""
+    plain = text.replace(" ", "")
+    moved = plain[4:] + plain[:4]
+    return 15 <= len(plain) <= 34 and int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
+
+
+def _us_ssn(text: str) -> bool:
+    """Never issued: area 000, 666 and 900 up, group 00, serial 0000 (SSA)."""
+    area, group, serial = text.split("-")
+    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+
+
+_STAND_INS = re.compile(r"(?i)your|xxx|example|placeholder|changeme|\*\*\*|<|\$\{|\{\{|\.\.\.|os\.environ|getenv")
+
+
+def _looks_random(text: str) -> bool:
+    """Letters and digits mixed, and not an obvious stand-in."""
+    value = text.partition("=")[2] or text.partition(":")[2]
+    value = value.strip(" \"'\\")
+    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return mixed and len(set(value)) >= 6 and not _STAND_INS.search(value)
+
+
+def _enough_digits(text: str) -> bool:
+    return 8 <= sum(c.isdigit() for c in text) <= 15
+
+
+_NAMED_SECRET = (
+    r"(?i)\b(?:[a-z]+[_-])*(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|token|passw(?:or)?d|pwd)"
+    r"[\"']?\s*[:=]\s*[\"']?[^\s\"',;)]{8,}"
+)
+_PHONE = r"(?<![\w.+-])"
+_SECRETS: tuple[tuple[str, str, _Test], ...] = (
+    ("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", _always),
+    ("an API key", r"\bsk-[A-Za-z0-9_-]{20,}", _always),
+    ("a Hugging Face token", r"\bhf_[A-Za-z0-9]{30,}\b", _always),
+    ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})\b", _always),
+    ("a Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{10,}", _always),
+    ("a Google API key", r"\bAIza[0-9A-Za-z_-]{35}", _always),
+    ("an Alibaba Cloud access key", r"\bLTAI[A-Za-z0-9]{12,24}\b", _always),
+    ("a Stripe key", r"\b[sr]k_live_[0-9A-Za-z]{20,}\b", _always),
+    ("a JSON web token", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}", _always),
+    ("a private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----", _always),
+    ("a password in a URL", r"\b[a-z][a-z0-9+]*://[^/\s:@]+:[^/\s:@]{3,}@", _always),
+    ("a key or password", _NAMED_SECRET, _looks_random),
+)
+_PERSONAL: tuple[tuple[str, str, _Test], ...] = (
+    ("an e-mail address", r"\b[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", _always),
+    ("a Chinese identity number", r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?!\d)", _chinese_id),
+    ("a card number", r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-])", _luhn),
+    ("a US social security number", r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])", _us_ssn),
+    ("a bank account number (IBAN)", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", _iban),
+    ("a phone number", _PHONE + r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,12}(?![\w-])", _enough_digits),
+    ("a phone number", _PHONE + r"(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _always),
+    ("a phone number", _PHONE + r"1[3-9]\d{9}(?![\w-])", _always),
+)
+_SHAPES = tuple(
+    _Shape(code, name, re.compile(pattern), holds)
+    for code, shapes in (("secret", _SECRETS), ("personal_data", _PERSONAL))
+    for name, pattern, holds in shapes
+)
+
+
+def signals(text: str) -> Iterator[tuple[str, str]]:
+    """(code, message) for each kind of secret or personal data in a text, with the match masked."""
+    said: set[str] = set()
+    taken: list[tuple[int, int]] = []
+    for shape in _SHAPES:
+        for match in shape.pattern.finditer(text):
+            overlaps = any(match.start() < end and start < match.end() for start, end in taken)
+            if overlaps or not shape.holds(match.group()):
+                continue
+            taken.append(match.span())
+            if shape.name not in said:
+                said.add(shape.name)
+                yield shape.code, f"contains what looks like {shape.name}: {masked(match.group())}"
+
+
+def masked(text: str) -> str:
+    """Enough to find it again, too little to use it."""
+    shown = 2 if len(text) < 16 else 4
+    return f"{text[:shown]}…{text[-2:] if len(text) > 8 else ''} ({len(text)} characters)"

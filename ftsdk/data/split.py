@@ -1,0 +1,111 @@
+"""Holding rows out for evaluation, without the same prompt on both sides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data.convert import new_file, open_files
+from ftsdk.data.fix import one_line
+from ftsdk.data.rows import batches
+from ftsdk.data.rules import Rules, parse
+from ftsdk.data.scan import ScannedFile
+from ftsdk.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """What a split wrote."""
+
+    train: str
+    eval: str
+    num_train: int
+    num_eval: int
+
+
+def split(
+    paths: Iterable[str | Path],
+    folder: str | Path,
+    *,
+    fraction: float | None = None,
+    num_eval: int | None = None,
+    seed: int = 42,
+    method: str | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Split:
+    """Write `train.jsonl` and `eval.jsonl` into a folder: a share (0 to 1) or a number of rows is held out.
+
+    Rows with the same prompt go to the same side, so a repeated row cannot leak; the number held out can be smaller
+    than asked by the size of the last such group. Which rows they are follows from their prompts and the seed alone,
+    not from their order.
+
+    Raises DataError if not exactly one of `fraction` and `num_eval` is given or it leaves one side empty, for rows
+    that are not JSON objects, and if an output exists.
+    """
+    files = open_files(paths, method, format, columns, tags)
+    marks = [mark for file in files for mark in _marks(file, seed)]
+    held_out = _chosen(marks, fraction, num_eval)
+    target = Path(folder)
+    counts = [0, 0]
+    with new_file(target / "train.jsonl") as train, new_file(target / "eval.jsonl") as evaluation:
+        sides = (train, evaluation)
+        places = iter(marks)
+        for file in files:
+            for batch in batches(file.source):
+                for _, text in batch.rows():
+                    side = next(places) in held_out
+                    counts[side] += 1
+                    sides[side].write(one_line(text) + b"\n")
+    return Split(
+        train=str(target / "train.jsonl"), eval=str(target / "eval.jsonl"), num_train=counts[0], num_eval=counts[1]
+    )
+
+
+def _chosen(marks: list[bytes], fraction: float | None, num_eval: int | None) -> set[bytes]:
+    """The marks of the rows that are held out: the smallest ones, which are as good as random."""
+    if (fraction is None) == (num_eval is None):
+        raise DataError("Give either a fraction or a number of rows to hold out.")
+    wanted = num_eval if num_eval is not None else round((fraction or 0) * len(marks))
+    if not 0 < wanted < len(marks):
+        raise DataError(f"Holding out {wanted} of {len(marks)} rows leaves one side empty; choose another share.")
+    ordered = sorted(marks)
+    end = wanted
+    while end > 0 and ordered[end] == ordered[end - 1]:
+        end -= 1
+    if not end:
+        raise DataError("All rows that could be held out have the same prompt; choose a larger share.")
+    return set(ordered[:end])
+
+
+def _marks(file: ScannedFile, seed: int) -> list[bytes]:
+    """A keyed hash of each row's prompt."""
+    key = str(seed).encode()
+    marks = []
+    for batch in batches(file.source):
+        for row, text in batch.rows():
+            value, _ = parse(text.decode())
+            if value is None:
+                raise DataError(
+                    f"{file.name}, {file.source.row_word} {row} is not a JSON object; clean the data first with "
+                    "`ftsdk data check --fix`."
+                )
+            marks.append(blake2b(_prompt(value, file.rules).encode(), digest_size=8, key=key).digest())
+    return marks
+
+
+def _prompt(row: Mapping[str, Any], rules: Rules) -> str:
+    """What a row asks, as one text; of a chat all but the last message."""
+    columns = rules.columns
+    asked = [row.get(columns[role]) for role in ("system", "history", "prompt", "query") if role in columns]
+    messages = row.get(columns.get("messages", ""))
+    if isinstance(messages, list):
+        asked.append(messages if rules.format in ("preference", "prompts") else messages[:-1])
+    if not any(asked):
+        asked = [row.get(columns[role]) for role in ("chosen", "response") if role in columns] or [dict(row)]
+    return json.dumps(asked, ensure_ascii=True, sort_keys=True)

@@ -11,8 +11,10 @@ from typing import Any
 from ftsdk import contract
 from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, WandbRun
 from ftsdk.engines import Layout, Rendered, render
+from ftsdk.errors import SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
+from ftsdk.sizing import estimate
 from ftsdk.spec import JobSpec, Tracking
 
 DEFAULT_CHECKPOINT_MINUTES = 15.0
@@ -27,6 +29,8 @@ class Draft:
     digest: str
     rendered: Rendered
     document: JobDocument
+    estimate: dict[str, Any]
+    """Memory, time and price as far as they are known (see `ftsdk.sizing`)."""
 
 
 def digest_of(spec: JobSpec, facts: Facts) -> str:
@@ -69,7 +73,18 @@ def draft(
         grace_s=grace_s,
         timeout_s=spec.timeout_hours * 3600 if spec.timeout_hours else None,
     )
-    return Draft(name=name, digest=digest, rendered=rendered, document=document)
+    return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
+
+
+def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
+    """What the job will take on the spec's accelerator, or on this machine's GPU; unknowns are named."""
+    rows = [source.num_rows for source in facts.train]
+    known_rows = sum(count for count in rows if count) if None not in rows else None
+    card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
+    try:
+        return estimate(spec, config=facts.model.config, num_rows=known_rows, card=card).to_json()
+    except SpecError as problem:  # a card that the tables do not have may still be one that the backend has
+        return {"unknown": [str(problem)]}
 
 
 def plan_from(
@@ -87,6 +102,7 @@ def plan_from(
         spec=spec.model_dump(mode="json"),
         options=options,
         secrets=spec.secrets,
+        estimate=made.estimate,
         warnings=made.rendered.warnings,
     )
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ftsdk.cli.completion import complete_backend, complete_spec
+from ftsdk.cli.estimates import estimate_text
 from ftsdk.cli.output import emit, json_option, say, size
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -105,5 +106,5 @@ def _plan_text(made: Any) -> str:
     if made.secrets:
         parts.append(f"secrets (names only): {', '.join(made.secrets)}")
     if made.estimate:
-        parts.append(block("estimate", made.estimate))
+        parts.append(estimate_text(made.estimate))
     return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in made.warnings)])

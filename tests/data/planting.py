@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-WORDS = ["amber", "basin", "cedar", "delta", "ember", "fjord", "glade", "harbor", "island", "jungle", "kettle", "lantern", "meadow", "nectar", "orchard", "pepper", "quartz", "river", "saddle", "timber", "umbra", "valley", "willow", "xylem", "yarrow", "zephyr", "anchor", "bridge", "candle", "dragon", "engine", "forest", "garden", "hollow", "iron", "jasper", "kernel", "ladder", "marble", "needle", "oyster", "pillar", "quiver", "rocket", "shadow", "tunnel", "urchin", "velvet", "walnut", "yellow", "zigzag"]
+WORDS = (
+    "amber basin cedar delta ember fjord glade harbor island jungle kettle lantern meadow nectar orchard pepper quartz "
+    "river saddle timber umbra valley willow xylem yarrow zephyr anchor bridge candle dragon engine forest garden hollow "
+    "iron jasper kernel ladder marble needle oyster pillar quiver rocket shadow tunnel urchin velvet walnut yellow zigzag"
+).split()
 
 
 @dataclass

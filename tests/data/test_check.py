@@ -9,8 +9,9 @@ import pytest
 
 from ftsdk.data.check import check
 from ftsdk.data.report import CODES
+from ftsdk.errors import DataError
 from tests.data import planting
-from tests.data.planting import CLEAN, clean_rows, dumped, field_faults, planted
+from tests.data.planting import CLEAN, clean_rows, dumped, field_faults, planted, sentence
 
 EXACT = {code for code, (_, exact, _) in CODES.items() if exact}
 

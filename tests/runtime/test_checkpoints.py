@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ftsdk import contract
 from ftsdk.runtime.checkpoints import DamagedError, Identity, committed, publish, restore, retain
+
 from ftsdk.runtime.io.mount import Mount
 from tests.runtime.harness import Supervised, script
 

@@ -15,6 +15,7 @@ from ftsdk.errors import SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.sizing import estimate
+from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.spec import JobSpec, Tracking
 
 DEFAULT_CHECKPOINT_MINUTES = 15.0
@@ -80,7 +81,8 @@ def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """What the job will take on the spec's accelerator, or on this machine's GPU; unknowns are named."""
     rows = [source.num_rows for source in facts.train]
     known_rows = sum(count for count in rows if count) if None not in rows else None
-    card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
+    here = next(iter(facts.machine.accelerators), None)
+    card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
     try:
         return estimate(spec, config=facts.model.config, num_rows=known_rows, card=card).to_json()
     except SpecError as problem:  # a card that the tables do not have may still be one that the backend has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -67,6 +68,13 @@ def card_of(name: str) -> Card:
             f"resources.accelerator: {name!r} is not known; use one of {', '.join(known)}.{did_you_mean(name, known)}"
         )
     return found
+
+
+def card_named_by_driver(name: str) -> str | None:
+    """The card behind a name that nvidia-smi gives, such as `NVIDIA A100-SXM4-80GB`; None if no card fits it."""
+    text = name.upper().replace("RTX ", "RTX")
+    known = sorted({card.name for card in cards().values()}, key=len, reverse=True)  # A100-80GB before A10
+    return next((card for card in known if all(re.search(rf"\b{part}\b", text) for part in card.split("-"))), None)
 
 
 @cache

@@ -55,10 +55,9 @@ def driver_problem(needed: int, driver: tuple[int, int] | None) -> str:
 def main() -> None:
     """Replace this process by the supervisor, or say why that is not possible."""
     runtime = Path(os.environ.get("FTSDK_RUNTIME", "/ftsdk/runtime.pyz"))
-    needed = torch_cuda()
     problem = runtime_problem(runtime)
-    if needed and Path("/dev/nvidiactl").exists():
-        problem = problem or driver_problem(needed, driver_cuda())
+    if not problem and Path("/dev/nvidiactl").exists() and (needed := torch_cuda()):
+        problem = driver_problem(needed, driver_cuda())
     if problem:
         print(f"ftsdk: {problem}", file=sys.stderr)
         sys.exit(EXIT_CONTRACT)

@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo lint engines test test-all bench locks
+MAKEFLAGS += --jobs=2  # a base image is made while pip downloads
+
+.PHONY: setup demo lint daemon engines test test-all bench locks
 
 setup: $(READY)
 
@@ -28,8 +30,11 @@ lint: setup
 	$(BIN)/lint-imports
 
 # What cannot be brought up here is named in the tests' summary (see tests/conftest.py).
-engines: setup
-	@tests/setup/docker.sh && $(BIN)/python tests/setup/image.py || true
+daemon:
+	@tests/setup/docker.sh || true
+
+engines: daemon setup
+	@$(BIN)/python tests/setup/image.py || true
 
 test: lint engines
 	$(BIN)/pytest -m 'not long'

@@ -30,27 +30,34 @@ def torch_cuda() -> int:
     return int(found[1]) if found else 0
 
 
-def driver_problem(needed: int) -> str:
-    """Why the machine's GPU cannot run this torch, or an empty string; training would fall back to the CPU silently."""
-    if not needed or not Path("/dev/nvidiactl").exists():
-        return ""
+def driver_cuda() -> tuple[int, int] | None:
+    """CUDA version that the driver can run; None if its library is not in the container."""
     version = ctypes.c_int(0)
     try:
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
     except OSError:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
+
+
+def driver_problem(needed: int, driver: tuple[int, int] | None) -> str:
+    """Why a machine with a GPU cannot run this torch, or an empty string; torch would take the CPU without a word."""
+    if driver is None:
         return "there is a GPU but no driver library in the container; start it with the NVIDIA container runtime."
-    if version.value // 1000 >= needed:
+    if driver[0] >= needed:
         return ""
     return (
-        f"the machine's NVIDIA driver runs CUDA {version.value // 1000}.{version.value % 1000 // 10}, this image needs "
-        f"CUDA {needed} (driver {DRIVERS.get(needed, 'newer')} or newer); use the image built with TORCH=cuda12."
+        f"the machine's NVIDIA driver runs CUDA {driver[0]}.{driver[1]} and this image needs CUDA {needed} "
+        f"(driver {DRIVERS.get(needed, 'newer')} or newer); update the driver or use the image built with TORCH=cuda12."
     )
 
 
 def main() -> None:
     """Replace this process by the supervisor, or say why that is not possible."""
     runtime = Path(os.environ.get("FTSDK_RUNTIME", "/ftsdk/runtime.pyz"))
-    problem = runtime_problem(runtime) or driver_problem(torch_cuda())
+    problem = runtime_problem(runtime)
+    if not problem and Path("/dev/nvidiactl").exists() and (needed := torch_cuda()):
+        problem = driver_problem(needed, driver_cuda())
     if problem:
         print(f"ftsdk: {problem}", file=sys.stderr)
         sys.exit(EXIT_CONTRACT)

@@ -110,8 +110,13 @@ def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
     A failure is no error: the build itself then asks PyTorch's index.
     """
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", CPU_WHEEL]
-    target = ["--python-version=3.11", f"--platform=manylinux_2_28_{machine}", f"--dest={wheels}"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries=1", "--no-deps", CPU_WHEEL]
+    target = [
+        "--only-binary=:all:",
+        "--python-version=3.11",
+        f"--platform=manylinux_2_28_{machine}",
+        f"--dest={wheels}",
+    ]
     on_line(f"fetching {CPU_WHEEL}")
     for index in ([], [f"--index-url={CPU_INDEX}"]):
         if subprocess.run(command + target + index, capture_output=True, check=False).returncode == 0:

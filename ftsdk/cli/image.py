@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from ftsdk.cli.output import emit, json_option, say, size
+
+if TYPE_CHECKING:
+    from ftsdk.image import Torch
 
 
 @click.group()
@@ -15,11 +18,13 @@ def image() -> None:
 
 
 @image.command()
-@click.option("--torch", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Build of torch.")
+@click.option(
+    "--torch", type=click.Choice(["cuda", "cuda12", "cpu"]), default="cuda", show_default=True, help="Build of torch."
+)
 @click.option("--tag", help="Name of the image; the docker backend's own default if left out.")
 @click.option("--base-image", help="A Debian image with Python 3.11 to build on.")
 @json_option
-def build(torch: Literal["cuda", "cpu"], tag: str | None, base_image: str | None, as_json: bool) -> None:
+def build(torch: Torch, tag: str | None, base_image: str | None, as_json: bool) -> None:
     """Build the training image with Docker."""
     from ftsdk import image
 
@@ -30,12 +35,14 @@ def build(torch: Literal["cuda", "cpu"], tag: str | None, base_image: str | None
 
 @image.command()
 @click.argument("reference")
-@click.option("--torch", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Build of torch.")
+@click.option(
+    "--torch", type=click.Choice(["cuda", "cuda12", "cpu"]), default="cuda", show_default=True, help="Build of torch."
+)
 @click.option("--tag", help="Name of the local image; the docker backend's own default if left out.")
 @json_option
-def push(reference: str, torch: Literal["cuda", "cpu"], tag: str | None, as_json: bool) -> None:
+def push(reference: str, torch: Torch, tag: str | None, as_json: bool) -> None:
     """Push the image to a registry under REFERENCE, e.g. registry.example.com/team/ftsdk:1."""
     from ftsdk import image
 
-    image.push(tag or image.default_tag(torch), reference)
+    image.push(tag or image.default_tag(torch), reference, on_line=say)
     emit({"reference": reference}, as_json, lambda: reference)

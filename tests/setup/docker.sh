@@ -17,7 +17,6 @@ fail() { say "$*"; exit 1; }
 answers() { docker info >/dev/null 2>&1; }
 
 install_packages() {
-  [ "$(id -u)" = 0 ] || fail "no daemon answers; start Docker, or run this as root so that it can install $*."
   command -v apt-get >/dev/null || fail "no daemon answers and there is no apt-get here; install and start Docker."
   say "installing $*"
   apt-get update -qq
@@ -27,18 +26,23 @@ install_packages() {
 }
 
 start_daemon() {
-  [ -x /usr/sbin/dockerd ] || [ -x /usr/bin/dockerd ] || install_packages docker.io iptables ca-certificates
+  [ "$(id -u)" = 0 ] || fail "no daemon answers; start Docker, or run this as root so that it can."
+  command -v dockerd >/dev/null || install_packages docker.io iptables ca-certificates
   if [ -d /run/systemd/system ]; then
     systemctl start docker
-  else
-    # A second daemon in one network namespace would take docker0 and its firewall rules from the first.
-    ! pgrep -x dockerd >/dev/null || fail "a dockerd runs but does not answer; see $DAEMON_LOG."
-    rm -f /var/run/docker.pid
-    setsid nohup dockerd --log-level warn >>"$DAEMON_LOG" 2>&1 </dev/null &
+    return
   fi
-  for _ in $(seq 300); do ! answers || return 0; sleep 0.1; done
-  tail -n 5 "$DAEMON_LOG" >&2 || true
-  fail "the daemon did not answer within 30 seconds."
+  # A second daemon in one network namespace would take docker0 and its firewall rules from the first.
+  ! grep -qsx dockerd /proc/[0-9]*/comm || fail "a dockerd runs but does not answer; see $DAEMON_LOG."
+  rm -f /var/run/docker.pid
+  setsid nohup dockerd --log-level warn >>"$DAEMON_LOG" 2>&1 </dev/null &
+  for _ in $(seq 300); do
+    ! answers || return 0
+    kill -0 "$!" 2>/dev/null || break
+    sleep 0.1
+  done
+  tail -n 3 "$DAEMON_LOG" >&2
+  fail "the daemon does not start on this machine; the lines above are from $DAEMON_LOG."
 }
 
 debian_root() {

@@ -63,10 +63,11 @@ def terminal_chart(
 
     Raises FtsdkError if there is no loss among the metrics.
     """
-    from plotext import figure
+    from plotext import figure, terminal
 
     train, held_out = curves(metrics)
     width, height = max(width, 30), max(height, 8)
+    terminal.limit(False, False)  # the caller knows how much space there is
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, height - 1)

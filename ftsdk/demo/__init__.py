@@ -159,14 +159,20 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
     from ftsdk.backends.local import trainer_python
 
     argv = [trainer_python(), "-P", str(Path(__file__).with_name(script)), *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise NotInstalledError(
-            f"The demo's {script} failed in {argv[0]} ({why}): `ftsdk doctor` shows what is missing, `make setup` "
-            "installs it."
-        )
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    except OSError as problem:
+        raise _no_trainer(script, argv[0], str(problem.strerror)) from problem
+    except subprocess.CalledProcessError as problem:
+        why = (problem.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise _no_trainer(script, argv[0], why) from problem
     return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
+    return NotInstalledError(
+        f"The demo's {script} failed in {python} ({why}): `ftsdk doctor` shows what is missing, `make setup` installs it."
+    )
 
 
 def _series(metrics: list[dict[str, Any]], name: str) -> list[float]:

@@ -98,10 +98,13 @@ def make_rows() -> list[Row]:
     """
     private = _paths_of_this_machine()
     chosen: dict[str, Row] = {}
+    names: set[str] = set()
     for name, kind, docstring in sorted(_documented(), key=lambda found: (found[0].count("."), len(found[0]), found)):
         answer = clean_answer(docstring)
-        if len(answer) >= ANSWER_MIN_CHARS and not _tells_of_this_machine(docstring, private):
-            chosen.setdefault(answer, Row(name, question(name, kind), answer))
+        known = name in names or answer in chosen
+        if len(answer) >= ANSWER_MIN_CHARS and not known and not _tells_of_this_machine(docstring, private):
+            names.add(name)
+            chosen[answer] = Row(name, question(name, kind), answer)
     return sorted(chosen.values())
 
 
@@ -139,12 +142,12 @@ def _cut(text: str) -> str:
 
 def _documented() -> Iterator[tuple[str, str, str]]:
     """(qualified name, kind, docstring) of what the modules hold, private names left out."""
-    for name, module in _modules():
+    for name, module in list(_modules()):  # all first: a submodule may take the place of a function (curses.has_key)
         if module.__doc__:
             yield name, "module", module.__doc__
         for attribute in _public_names(module):
             thing = getattr(module, attribute, None)
-            if inspect.isclass(thing) or inspect.isroutine(thing):
+            if _is_standard(thing):
                 yield from _documented_thing(attribute if name == "builtins" else f"{name}.{attribute}", thing)
 
 
@@ -169,12 +172,18 @@ def _public_names(module: ModuleType) -> list[str]:
     """What the module exports: its `__all__`, or what it defines itself or takes from its C half."""
     if hasattr(module, "__all__"):
         return sorted(set(module.__all__))
-    return sorted(name for name, thing in vars(module).items() if name[0] != "_" and _belongs(thing, module))
+    homes = (None, module.__name__, f"_{module.__name__}", "builtins")
+    return sorted(name for name, thing in vars(module).items() if name[0] != "_" and _home(thing) in homes)
 
 
-def _belongs(thing: Any, module: ModuleType) -> bool:
-    home = getattr(thing, "__module__", None)
-    return home in (None, module.__name__, f"_{module.__name__}", "builtins")
+def _home(thing: Any) -> Any:
+    return getattr(thing, "__module__", None)
+
+
+def _is_standard(thing: Any) -> bool:
+    """A function or class of the standard library itself, not what somebody put in its place."""
+    home = str(_home(thing) or "builtins").partition(".")[0]
+    return (inspect.isclass(thing) or inspect.isroutine(thing)) and home in sys.stdlib_module_names
 
 
 def _modules() -> Iterator[tuple[str, ModuleType]]:

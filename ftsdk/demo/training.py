@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from ftsdk.demo.rows import DemoData
 DEFAULT_STEPS = 600
 CURVE_POINTS = 60
 EVALUATIONS = 4
+MAX_THREADS = 8
+"""With matrices this small, more threads only wait for each other."""
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Linux: `QUOTA PERIOD` in microseconds, or `max PERIOD` (kernel documentation, cgroup v2)."""
 
 
 def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None) -> dict[str, Any]:
@@ -24,6 +29,7 @@ def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None
         "model": str(model_dir),
         "method": "sft",
         "tuning": "full",
+        "env": {"OMP_NUM_THREADS": str(min(usable_cores(), MAX_THREADS))},
         "dataset": {"train": [str(data.train)], "eval": [str(data.eval)], "format": "alpaca"},
         "hyperparameters": {
             "max_steps": steps,
@@ -45,3 +51,12 @@ def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None
             "eval_on_start": True,
         },
     }
+
+
+def usable_cores() -> int:
+    """Cores that this process may use. PyTorch counts a container's whole machine, whatever its quota is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not CPU_QUOTA.exists():
+        return cores
+    quota, period = CPU_QUOTA.read_text(encoding="ascii").split()
+    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))

@@ -42,7 +42,7 @@ class Framework:
 
 FRAMEWORKS: dict[str, Framework] = {
     "qwen_readme": Framework(
-        why="2023: PEFT makes adapters in the model's bf16; AdamW of torch 2.0 makes two temporary copies; Qwen 1's own "
+        why="2023: PEFT makes adapters in the model's bf16; torch 2.0's AdamW makes two temporary copies; Qwen 1's own "
         "loss is in 16 bits under DeepSpeed (2 bytes each for logits, shifted logits, log-softmax and gradient)",
         adapter_layout="bf16",
         rank=64,
@@ -57,7 +57,7 @@ FRAMEWORKS: dict[str, Framework] = {
         logit_bytes=16.0,
     ),
     "ms_swift_2024_05": Framework(
-        why="k-bit preparation upcasts embeddings and output layer; batches of different lengths, and the reserved counter "
+        why="k-bit preparation upcasts embeddings and output layer; batches differ in length, and the reserved counter "
         "holds almost three sets of logits (measured; one set when the card is full)",
         targets="c_attn",
         logit_generations=2.75,

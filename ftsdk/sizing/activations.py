@@ -35,10 +35,10 @@ def checkpoint_bytes(run: Run) -> float:
 def backward_bytes(run: Run) -> float:
     """Bytes per token of the gradients that live inside one layer while it runs backwards.
 
-    The MLP is the widest place: two gradients of its width in bf16; an adapter in fp32 adds two in fp32.
+    The MLP is the widest place: three gradients of its width in bf16, and one in fp32 from an adapter in fp32.
     """
     adapter = run.adapted and run.trained_width == FP32
-    return run.shape.active_width * (2 * BF16 + (FP32 if adapter else 0))
+    return run.shape.active_width * (3 * BF16 + (FP32 if adapter else 0))
 
 
 def head_bytes(run: Run) -> float:

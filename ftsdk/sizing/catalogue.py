@@ -94,6 +94,12 @@ def all_instances() -> tuple[Instance, ...]:
 
 
 @cache
+def instances_of(provider: str) -> tuple[Instance, ...]:
+    """The machine types of a provider: `sagemaker`, `aws` or `alibaba`."""
+    return tuple(instance for instance in all_instances() if instance.provider == provider)
+
+
+@cache
 def instance_of(name: str) -> Instance | None:
     """The machine type of this name, or None."""
     return next((instance for instance in all_instances() if instance.name == name), None)

@@ -11,13 +11,13 @@ from math import ceil
 from typing import Any, Final, Literal
 
 from ftsdk.sizing.advice import Advice, advice, next_cards
-from ftsdk.sizing.catalogue import Card, Instance, all_instances, card_of, instance_of
+from ftsdk.sizing.catalogue import Card, Instance, card_of, instance_of
 from ftsdk.sizing.from_spec import ONLINE, run_of_spec
 from ftsdk.sizing.memory import Memory, memory
 from ftsdk.sizing.price import Price, Prices, packaged_prices, price_of
 from ftsdk.sizing.run import Run
 from ftsdk.sizing.shapes import ModelShape, shape_of_config
-from ftsdk.sizing.spot import SpotPlan, advisor, spot_plan
+from ftsdk.sizing.spot import AdvisorEntry, SpotPlan, advisor, quoted, spot_plan
 from ftsdk.sizing.tables import shape_of_model
 from ftsdk.sizing.throughput import Speed, speed
 from ftsdk.spec import JobSpec
@@ -167,7 +167,7 @@ def estimate(
 def compare(
     spec: JobSpec,
     *,
-    provider: str,
+    machines: Iterable[Instance],
     config: Mapping[str, Any] | None = None,
     num_rows: int | None = None,
     mean_tokens: float | None = None,
@@ -175,17 +175,18 @@ def compare(
     prices: Prices | None = None,
     mtbf_hours: float | None = None,
 ) -> dict[str, Offer]:
-    """The `cheapest`, the `fastest` and the `best value` (lowest cost times hours) offer of a provider that fits.
+    """The `cheapest`, the `fastest` and the `best value` (lowest cost times hours) offer among machine types.
 
-    Every machine type is tried as it is, one node, all its accelerators. A word is left out where nothing qualifies;
-    an offer without a price can only be the fastest. Takes milliseconds per provider, so it is no part of planning.
+    `machines` come from `catalogue.instances_of` or from a SkyPilot catalogue. Each is tried as one node with all its
+    accelerators, and left out if the job does not fit. A word is missing where nothing qualifies; an offer without a
+    price can only be the fastest. Takes about half a millisecond per machine type, so it is no part of planning.
     """
     shape, _ = _shape(spec, config)
     if shape is None:
         return {}
     ask = _Ask(spec, shape, num_rows, mean_tokens, None, region, prices or packaged_prices(), mtbf_hours)
     one_node = replace(ask, spec=_sized(spec, cards=None, nodes=1))
-    offers = [_offer(one_node, found) for found in all_instances() if found.provider == provider]
+    offers = [_offer(one_node, found) for found in machines]
     fitting = [offer for offer in offers if offer.fits in ("yes", "tight")]
     priced = [offer for offer in fitting if offer.cost_usd is not None]
     timed = [offer for offer in fitting if offer.hours is not None]
@@ -306,7 +307,7 @@ def _offer(ask: _Ask, found: Instance) -> Offer:
     price = price_of(found.provider, found.name, ask.region, ask.prices)
     hourly = None if price is None else price.usd_per_hour * nodes
     cost = None if hourly is None or hours is None else hourly * hours
-    spot = None if hours is None else _spot(ask, found, hours)
+    spot = None if hours is None else _spot(ask, found, hours, price)
     return Offer(
         provider=found.provider,
         instance=found.name,
@@ -326,9 +327,13 @@ def _offer(ask: _Ask, found: Instance) -> Offer:
     )
 
 
-def _spot(ask: _Ask, found: Instance, hours: float) -> SpotPlan | None:
+def _spot(ask: _Ask, found: Instance, hours: float, price: Price | None) -> SpotPlan | None:
+    if price is not None and price.spot_usd_per_hour is not None:
+        entry: AdvisorEntry | None = quoted(price.usd_per_hour, price.spot_usd_per_hour, price.source)
+    else:
+        entry = advisor(found.name)
     every = ask.spec.checkpoint.every_minutes
-    return spot_plan(hours, advice=advisor(found.name), every_minutes=every, mtbf_hours=ask.mtbf_hours)
+    return spot_plan(hours, advice=entry, every_minutes=every, mtbf_hours=ask.mtbf_hours)
 
 
 def _unknown(

@@ -98,6 +98,11 @@ def memory(run: Run, *, card_gib: float | None = None, constants: Constants = CO
     return Memory(tuple(term for term in terms if term.bytes), peak.name)
 
 
+def step_peak_bytes(run: Run) -> float:
+    """What a micro-step needs beyond weights, gradients and optimizer, the allocator's losses left out."""
+    return max(moment.bytes for moment in _moments(run)[:-1])
+
+
 # --- the lasting state ------------------------------------------------------------------------------
 def _state_terms(run: Run) -> tuple[Term, ...]:
     """Weights, gradients, optimizer and further models: there at every moment."""

@@ -16,6 +16,8 @@ class Price(NamedTuple):
     region: str
     date: str
     source: str
+    spot_usd_per_hour: float | None = None
+    """Price on interruptible capacity, where the table knows it."""
 
 
 Prices = Mapping[tuple[str, str], tuple[Price, ...]]
@@ -29,7 +31,8 @@ def prices_of(table: Iterable[Mapping[str, str]]) -> Prices:
         value = number(row["usd_per_hour"])
         if value is not None:
             key = row["provider"], row["instance"]
-            found[key] = (*found.get(key, ()), Price(value, row["region"], row["date"], row["source"]))
+            spot = number(row.get("spot_usd_per_hour"))
+            found[key] = (*found.get(key, ()), Price(value, row["region"], row["date"], row["source"], spot))
     return found
 
 

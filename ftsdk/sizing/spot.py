@@ -61,6 +61,12 @@ def advisor(instance: str) -> AdvisorEntry | None:
     return AdvisorEntry(low, middle, high, BUCKETS[round(float(row["interruption_bucket"]))], ADVISOR_SOURCE)
 
 
+def quoted(usd_per_hour: float, spot_usd_per_hour: float, source: str) -> AdvisorEntry:
+    """The saving of a quoted spot price; how often it is interrupted is not known."""
+    saving = 1 - spot_usd_per_hour / usd_per_hour
+    return AdvisorEntry(saving, saving, saving, "unknown", source)
+
+
 def young_s(save_s: float, mtbf_s: float) -> float:
     """Best time between checkpoints, first order: sqrt(2 · save · MTBF) (Young, 1974)."""
     return sqrt(2 * save_s * mtbf_s)

@@ -1,0 +1,109 @@
+"""Fresh prices: the only module here that goes to the network or to a user's files. Nothing calls it by itself.
+
+AWS publishes its price list without credentials; SkyPilot keeps a catalogue on the user's machine; for Alibaba Cloud
+there is no public list, so its prices come from the user's own file.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from ftsdk.errors import DataError, UnavailableError
+from ftsdk.sizing.catalogue import Instance, cards
+from ftsdk.sizing.price import Prices, prices_of
+
+AWS_PRICE_LIST: Final = "https://pricing.us-east-1.amazonaws.com"
+COLUMNS: Final = ("provider", "instance", "region", "usd_per_hour", "date", "source", "spot_usd_per_hour")
+_REQUIRED: Final = COLUMNS[:6]
+
+
+def sagemaker_prices(region: str, *, base_url: str = AWS_PRICE_LIST, timeout_s: float = 120.0) -> list[dict[str, str]]:
+    """On-demand training prices of a region, from AWS's public price list (tens of megabytes).
+
+    Raises UnavailableError when the list cannot be had.
+    """
+    url = f"{base_url}/offers/v1.0/aws/AmazonSageMaker/current/{region}/index.json"
+    try:
+        with urlopen(url, timeout=timeout_s) as answer:
+            offer = json.load(answer)
+    except (URLError, TimeoutError, ValueError) as error:
+        raise UnavailableError(f"The AWS price list of {region} cannot be read ({error}): try again later.") from error
+    return list(_training_rows(offer, region))
+
+
+def _training_rows(offer: Mapping[str, Any], region: str) -> Iterator[dict[str, str]]:
+    date = str(offer.get("publicationDate", ""))[:10]
+    for sku, product in offer["products"].items():
+        _, separator, instance = product["attributes"].get("usagetype", "").partition("Train:")
+        if not separator or not instance.startswith("ml."):
+            continue
+        for term in offer["terms"]["OnDemand"].get(sku, {}).values():
+            for dimension in term["priceDimensions"].values():
+                usd = dimension["pricePerUnit"].get("USD", "")
+                if usd and float(usd) > 0:
+                    source = "AWS Price List API (AmazonSageMaker, Training)"
+                    yield dict(zip(COLUMNS, ("sagemaker", instance, region, usd, date, source, ""), strict=True))
+
+
+def skypilot_catalogue(folder: Path) -> tuple[tuple[Instance, ...], Prices]:
+    """Machines and prices from SkyPilot's own catalogue (`~/.sky/catalogs/v8`), for the clouds that are there.
+
+    Cards that ftsdk does not know are left out. Prices are dated by the file's name only, so `date` is `cached`.
+    """
+    machines: dict[str, Instance] = {}
+    table = []
+    for path in sorted(folder.glob("*/vms.csv")):
+        for row in _csv(path):
+            card = cards().get(row["AcceleratorName"].lower())
+            if card is None or not row["AcceleratorCount"]:
+                continue
+            name = row["InstanceType"]
+            machines[name] = Instance(
+                provider=path.parent.name,
+                name=name,
+                card=card.name,
+                cards=int(float(row["AcceleratorCount"])),
+                vcpus=int(float(row["vCPUs"] or 0)),
+                memory_gib=float(row["MemoryGiB"] or 0),
+            )
+            cells = (path.parent.name, name, row["Region"], row["Price"], "cached", "SkyPilot's catalogue")
+            table.append(dict(zip(COLUMNS, (*cells, row.get("SpotPrice", "")), strict=True)))
+    return tuple(machines.values()), prices_of(table)
+
+
+def price_file(path: Path) -> Prices:
+    """A user's own prices: a CSV file with provider, instance, region, usd_per_hour, date and source.
+
+    Raises DataError for a file that lacks a column or holds a price that is no number.
+    """
+    table = list(_csv(path))
+    missing = [name for name in _REQUIRED if table and name not in table[0]]
+    if missing:
+        raise DataError(
+            f"{path}: the columns {', '.join(missing)} are missing; a price file has {', '.join(_REQUIRED)}."
+        )
+    for number, row in enumerate(table, start=2):
+        try:
+            float(row["usd_per_hour"] or 0)
+        except ValueError:
+            raise DataError(f"{path}, row {number}: usd_per_hour {row['usd_per_hour']!r} is not a number.") from None
+    return prices_of(table)
+
+
+def save(table: Iterable[Mapping[str, str]], path: Path) -> None:
+    """Write price rows where `price_file` reads them."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def _csv(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(line for line in file if not line.startswith("#"))

@@ -141,7 +141,8 @@ class Docker:
         """Every docker job of this home that was started."""
         self._sweep(str(home_dir()))
         for job in folders.each(self.name):
-            if job.attempt:
+            if attempt := job.attempt:
+                self._put_away.add((job.plan.name, attempt))  # the sweep saw to it
                 yield self.describe(job.plan.name)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:

@@ -12,7 +12,6 @@ import pytest
 from ftsdk.testing.purity import LookedOutsideError, sealed
 
 LOOKS = {
-    "a file": lambda: Path(__file__).open(),
     "a descriptor": lambda: os.open(__file__, os.O_RDONLY),
     "a path's content": lambda: Path(__file__).read_text(),
     "whether a path is there": lambda: Path(__file__).exists(),

@@ -102,7 +102,7 @@ class BackendConformance:
         (tmp_path / "model" / "config.json").write_text('{"model_type": "qwen2"}')
         rows = [{"instruction": f"What is {i}?", "input": "", "output": f"It is {i}."} for i in range(5)]
         (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        fields = {"name": _label(), "model": "model", "dataset": "train.jsonl"}
+        fields = {"name": new_label(), "model": "model", "dataset": "train.jsonl"}
         return parse(fields, where="conformance")
 
     @pytest.fixture
@@ -218,7 +218,7 @@ class BackendConformance:
         assert list(backend.list()) == []
         job = self.start(plan, backend, HELLO)
         job.wait(PATIENCE_S)
-        other = backend.plan(parse({**spec.model_dump(), "name": _label()}, where="conformance"), facts)
+        other = backend.plan(parse({**spec.model_dump(), "name": new_label()}, where="conformance"), facts)
         self.start(other, backend, LONG)
         assert [(info.name, info.state.terminal) for info in backend.list()] == [(other.name, False), (plan.name, True)]
 
@@ -295,7 +295,12 @@ class BackendConformance:
 
     @pytest.mark.trainer
     def test_real_training(self, backend: Backend, trained: Mapping[str, Any]) -> None:
-        fields = {"name": _label(), "hyperparameters": dict(TWELVE_STEPS), "env": {"OMP_NUM_THREADS": "1"}, **trained}
+        fields = {
+            "name": new_label(),
+            "hyperparameters": dict(TWELVE_STEPS),
+            "env": {"OMP_NUM_THREADS": "1"},
+            **trained,
+        }
         spec = parse(fields, where="conformance")
         plan = backend.plan(spec, inspect(spec))
         job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
@@ -362,7 +367,8 @@ def in_durable_folder(plan: Plan, source: str) -> Plan:
     return replace(plan, document={**plan.document, "trainer": f"{plan.document['durable']}/trainer.py"})
 
 
-def _label() -> str:
+def new_label() -> str:
+    """A label that no job had before."""
     return f"c-{uuid.uuid4().hex[:10]}"
 
 

@@ -124,14 +124,7 @@ class Docker:
     def describe(self, job_id: str) -> JobInfo:
         """State from the nodes' outcome records; from Docker where a container left none or is started again."""
         job = folders.find(self.name, job_id)
-        look = cache(lambda: self._look(job))
-        info = folders.info(job, died=lambda: _end(look().verdict))
-        if info.exit_code is None or info.exit_code in nodes.RESTARTED:
-            info = _joined(info, look().verdict)
-            if info.state.terminal:
-                cleaning.bury(self.options.program, job, look().silent)
-        if info.reason == "preempted":
-            info = replace(info, reason="stopped")  # nothing preempts a container: somebody stopped it
+        info = self._info(job)
         if info.state.terminal and (info.name, info.attempt) not in self._put_away:
             self._put_away.add((info.name, info.attempt))
             cleaning.remove(self.options.program, job)
@@ -142,7 +135,7 @@ class Docker:
         self._sweep(str(home_dir()))
         for job in folders.each(self.name):
             if job.attempt:
-                yield self.describe(job.plan.name)
+                yield self._info(job)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts, from the segments in the durable folder; last words of one that wrote none."""
@@ -175,6 +168,17 @@ class Docker:
 
         return self.options.image or default_tag("cuda" if accelerators else "cpu")
 
+    def _info(self, job: FolderJob) -> JobInfo:
+        look = cache(lambda: self._look(job))
+        info = folders.info(job, died=lambda: _end(look().verdict))
+        if info.exit_code is None or info.exit_code in nodes.RESTARTED:
+            info = _joined(info, look().verdict)
+            if info.state.terminal:
+                cleaning.bury(self.options.program, job, look().silent)
+        if info.reason == "preempted":
+            info = replace(info, reason="stopped")  # nothing preempts a container: somebody stopped it
+        return info
+
     def _stop(self, job: FolderJob) -> None:
         command.send_off([self.options.program, "stop", *nodes.names(job)])
 
@@ -182,11 +186,15 @@ class Docker:
         cleaning.sweep(self.options.program, home, wanted=self._wanted)
 
     def _wanted(self, name: str, attempt: int) -> bool:
+        """Whether an attempt's containers still have something to do."""
         try:
             job = folders.find(self.name, name)
-            return attempt == job.attempt and not self.describe(name).state.terminal
         except JobNotFoundError:
             return False
+        if attempt == job.attempt and not self._info(job).state.terminal:
+            return True
+        cleaning.remove_secrets(job.plan.for_attempt(attempt).request)
+        return False
 
     def _look(self, job: FolderJob) -> Look:
         """Ask Docker, unless the job ran a moment ago."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -57,7 +58,8 @@ def remove(program: str, job: FolderJob) -> None:
     remove_secrets(plan.request)
     containers = plan.request["containers"]
     if len(containers) == 1:
-        command.send_off([program, *REMOVE, *containers])
+        with contextlib.suppress(BackendError):  # without the program there is no container either
+            command.send_off([program, *REMOVE, *containers])
     elif all(nodes.record(job, node) for node in range(len(containers))):
         _try(program, *REMOVE, *containers)
         _try(program, "network", "rm", plan.request["network"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -83,7 +84,10 @@ class Attempt:
             ending = Ending(*trouble)
         else:
             ending = self._prepare_and_train(environ)
-        return self._record(ending)
+        exit_code = self._record(ending)
+        if ending.state == "SUCCEEDED":
+            self._clear_scratch()
+        return exit_code
 
     def _prepare_and_train(self, environ: Mapping[str, str]) -> Ending:
         self._log.event(contract.EVENT_PHASE, phase="preparing")
@@ -100,11 +104,10 @@ class Attempt:
     # --- before ---------------------------------------------------------------------------------------------
     def _make_scratch(self) -> Path | None:
         """A clean scratch folder with the newest valid checkpoint in it; returns where that lies, if there is one."""
-        for folder in (self._output, self._run_folder):
-            delete_tree(folder)
-            folder.mkdir(parents=True)
+        self._clear_scratch()
         data = self._scratch / "data"
-        data.mkdir(exist_ok=True)
+        for folder in (self._output, self._run_folder, data):
+            folder.mkdir(parents=True)
         info = json.dumps(self._start.document["dataset_info"])
         (data / "dataset_info.json").write_text(info, encoding="utf-8")
         os.chdir(self._scratch)  # what a trainer writes to its working folder belongs here
@@ -114,6 +117,12 @@ class Attempt:
                 self._saved_step = self._step = commit.step
                 return target
         return None
+
+    def _clear_scratch(self) -> None:
+        """Only what is ours: the folder itself may be anybody's."""
+        for name in ("output", "run", "data", "datasets"):
+            with contextlib.suppress(OSError):
+                delete_tree(self._scratch / name)
 
     def _restored(self, commit: Commit, target: Path) -> bool:
         try:
@@ -227,8 +236,8 @@ class Attempt:
         self._round()
         began = time.monotonic()
         while self._publisher and not self._publisher.idle:
-            waited = time.monotonic() - began
-            if trainer.time_left_s() <= 0 if trainer.stopped else waited > PUBLISHED_WITHIN_S:
+            waited, left = time.monotonic() - began, trainer.time_left_s()
+            if waited > PUBLISHED_WITHIN_S or (left is not None and left <= 0):
                 break
             if not trainer.stopped and waited > OTHERS_WITHIN_S:
                 self._publisher.give_up()

@@ -12,6 +12,7 @@ from ftsdk.runtime.start import Start
 
 ARCHIVE = str(Path(sys.argv[0]).absolute())
 """The zipapp that this supervisor was started from."""
+WANDB_KEY = "WANDB_API_KEY"
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """Progress comes as metrics events; bars made of carriage returns only fill logs."""
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -56,6 +57,8 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
         **start.secrets,
         handover.ENV_TRAIN: str(train_file),
     }
+    if not made.get(WANDB_KEY):
+        made.pop(WANDB_KEY, None)  # an empty one makes W&B fail, offline too
     return made | _wandb(start, made, durable)
 
 
@@ -64,7 +67,7 @@ def _wandb(start: Start, environ: Mapping[str, str], durable: Path) -> dict[str,
     run = start.document["wandb"]
     if run is None:
         return {"WANDB_MODE": "disabled"}
-    auto = "online" if environ.get("WANDB_API_KEY") else "offline"  # W&B itself knows no "auto"
+    auto = "online" if WANDB_KEY in environ else "offline"  # W&B itself knows no "auto"
     (durable / "wandb").mkdir(parents=True, exist_ok=True)
     return {
         "WANDB_PROJECT": run["project"],

@@ -10,7 +10,7 @@ from ftsdk import contract
 from ftsdk.runtime.handover import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
 from ftsdk.runtime.peers import Trouble
 
-AGAIN = "Starting again goes on from there."
+AGAIN, ANEW = "Starting again goes on from there.", "Starting again begins anew."
 CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable"})
 """Failures that may not repeat: a platform may start the attempt again."""
 
@@ -68,15 +68,16 @@ def unfinished(facts: Facts) -> Ending:
     )
     failed = any(said["state"] == FAILED for said in facts.records)
     saved = "Nothing was saved yet" if facts.saved_step is None else f"The state of step {facts.saved_step} is saved"
+    again = ANEW if facts.saved_step is None else AGAIN
     if facts.cancelled:
         return Ending("CANCELLED", "cancelled", f"Cancelled as asked. {saved}.")
     if facts.trouble:
         return Ending(*facts.trouble)
     if facts.stopped == "timeout":
-        hint = "Raise timeout_hours and submit again: it goes on from there."
+        hint = f"Raise timeout_hours. {again}"
         return Ending("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)
     if facts.stopped or (asked and not failed):
-        return Ending("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", AGAIN)
+        return Ending("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", again)
     return _failure(facts, exit_code)
 
 

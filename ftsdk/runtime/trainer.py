@@ -39,7 +39,8 @@ class Trainer:
     ) -> None:
         self.stopped = ""
         """`signal` or `timeout` once it was asked to stop, `peer` once it was given up."""
-        self._publish_until = self._kill_at = 0.0
+        self._kill_at = 0.0
+        self._publish_until: float | None = None
         self._family, self._signals = family, signals
         self._run_folder, self._workers, self._grace_s = run_folder, workers, grace_s
         self._ends_at = time.monotonic() + timeout_s if timeout_s else None
@@ -68,9 +69,11 @@ class Trainer:
             os.close(read)
         return self._family.ended[pid]
 
-    def time_left_s(self) -> float:
-        """Seconds left for publishing after a stop."""
-        return self._publish_until - time.monotonic()
+    def time_left_s(self) -> float | None:
+        """Seconds left for publishing, None if nobody is in a hurry. A signal may also come after the trainer's end."""
+        if self._publish_until is None and self._signals.stopped_at is not None:
+            self._publish_until = self._signals.stopped_at + self._grace_s * SUPERVISOR_SHARE
+        return None if self._publish_until is None else self._publish_until - time.monotonic()
 
     def give_up(self) -> None:
         """Another node is gone: ours may notice by itself and leave in order, but not wait for it for ever."""

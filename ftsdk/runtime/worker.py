@@ -22,11 +22,15 @@ class StopWish:
     def __init__(self, run: str, rank: int) -> None:
         self.made = False
         self.training = False
-        self._run, self._rank = run, rank
+        self._run, self._rank, self._process = run, rank, os.getpid()
         signal.signal(signal.SIGTERM, self._receive)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us as the supervisor's SIGTERM
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork of ours, a pool's worker say: SIGTERM is no wish there
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         self.made = True
         if not self.training:
             handover.record(self._run, self._rank, handover.INTERRUPTED)

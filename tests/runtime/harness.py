@@ -69,7 +69,8 @@ class Supervised:
         """Until the log has this text."""
         deadline = time.monotonic() + PATIENCE_S
         while text not in "\n".join(self.lines()):
-            assert time.monotonic() < deadline and self.process.poll() is None, f"{text!r} never came: {self.lines()}"
+            assert time.monotonic() < deadline, f"{text!r} did not come: {self.lines()[-5:]}"
+            assert self.process.poll() is None, f"ended before {text!r} came: {self.lines()[-5:]}"
             time.sleep(0.02)
 
     def terminate(self) -> int:
@@ -112,7 +113,7 @@ def script(root: Path, text: str) -> Path:
     return path
 
 
-PREAMBLE = '''
+PREAMBLE = """
 import json, os, pathlib, signal, sys, time
 job = json.loads(pathlib.Path(os.environ["FTSDK_TRAIN"]).read_text())
 output = pathlib.Path(job["output"])
@@ -125,7 +126,7 @@ def save(step):
 
 def metrics(step, **fields):
     print("ftsdk " + json.dumps({"event": "metrics", "step": step, "total_steps": 10, **fields}), flush=True)
-'''
+"""
 
 
 def living(mark: str) -> list[int]:

@@ -15,13 +15,19 @@ CASES = [
     ("disk_full", ["builtins.OSError: [Errno 28] No space left on device: 'x'"]),
     ("host_oom", ["builtins.RuntimeError: [enforce fail at alloc.cpp] DefaultCPUAllocator: can't allocate memory"]),
     ("host_oom", ["builtins.MemoryError: "]),
-    ("auth", ["builtins.OSError: Failed to load tokenizer.", "huggingface_hub.errors.GatedRepoError: 403 Client Error"]),
+    (
+        "auth",
+        ["builtins.OSError: Failed to load tokenizer.", "huggingface_hub.errors.GatedRepoError: 403 Client Error"],
+    ),
     ("auth", ["huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Unauthorized for url"]),
     ("bad_config", ["huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error"]),
     ("hub_unreachable", ["builtins.OSError: Failed to load tokenizer.", "httpx.ConnectError: [Errno -2] no name"]),
     ("bad_config", ["builtins.RuntimeError: operator torchvision::nms does not exist"]),
     ("bad_config", ["builtins.ValueError: Some keys are not used by the HfArgumentParser: ['lr']"]),
-    ("bad_data", ["datasets.exceptions.DatasetGenerationError: An error", "pyarrow.lib.ArrowInvalid: JSON parse error: x"]),
+    (
+        "bad_data",
+        ["datasets.exceptions.DatasetGenerationError: An error", "pyarrow.lib.ArrowInvalid: JSON parse error: x"],
+    ),
     ("bad_data", ["datasets.exceptions.DatasetGenerationError: An error occurred"]),
     ("bad_data", ["builtins.RuntimeError: Cannot find valid samples, check `data/README.md` for the data format."]),
     ("communication", ["torch.distributed.DistBackendError: NCCL error in: ..."]),
@@ -38,13 +44,19 @@ def test_a_cause_has_its_reason(reason, causes):
 
 
 def test_the_first_cause_is_the_one_that_is_told():
-    verdict = classify(Evidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"]))
+    verdict = classify(
+        Evidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"])
+    )
     assert verdict.message == "The data cannot be read or used: ArrowInvalid: JSON parse error: 7"
 
 
 @pytest.mark.parametrize(
     ("place", "reason"),
-    [("llamafactory/data/converter.py", "bad_data"), ("llamafactory/hparams/parser.py", "bad_config"), ("else", "error")],
+    [
+        ("llamafactory/data/converter.py", "bad_data"),
+        ("llamafactory/hparams/parser.py", "bad_config"),
+        ("else", "error"),
+    ],
 )
 def test_an_exception_without_a_sign_is_known_by_its_place(place, reason):
     evidence = Evidence(causes=["builtins.KeyError: 'instruction'"], trace=f'File "/x/{place}", line 3, in f')

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -132,9 +133,14 @@ def test_a_signal_before_the_trainer_is_ready_interrupts(tmp_path):
 
 FAMILY = """
 import subprocess
-child = 'import subprocess, sys, time; subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", sys.argv[1]]); time.sleep(600)'
+child = '''
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", sys.argv[1]])
+time.sleep(600)
+'''
 subprocess.Popen([sys.executable, "-c", child, MARK])
 subprocess.Popen([sys.executable, "-c", child, MARK], start_new_session=True)
+time.sleep(0.3)
 print("family is complete", flush=True)
 """
 
@@ -241,7 +247,9 @@ def test_secrets_reach_the_trainer_and_nothing_else(tmp_path):
     folder.mkdir()
     secrets = folder / "secrets.json"
     secrets.write_text(json.dumps({"HF_TOKEN": "hf_secret_value"}))
-    trainer = script(tmp_path, "print('token', os.environ['HF_TOKEN']); sys.exit('failed with ' + os.environ['HF_TOKEN'])")
+    trainer = script(
+        tmp_path, "print('token', os.environ['HF_TOKEN']); sys.exit('failed with ' + os.environ['HF_TOKEN'])"
+    )
     run = Supervised(tmp_path, trainer, environ={contract.ENV_SECRETS_FILE: str(secrets)})
     assert run.wait() == contract.EXIT_FAILED
     assert not folder.exists()
@@ -253,7 +261,8 @@ def test_secrets_reach_the_trainer_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("now", "said"), [(None, "cannot be read"), ("longer than it was", "bytes now"), ("otherx", "its content is another")]
+    ("now", "said"),
+    [(None, "cannot be read"), ("longer than it was", "bytes now"), ("otherx", "its content is another")],
 )
 def test_inputs_that_changed_since_the_plan_are_refused(tmp_path, now, said):
     data = tmp_path / "train.json"
@@ -311,3 +320,24 @@ def test_a_stalled_reader_of_stdout_does_not_stop_the_trainer(tmp_path):
     run.wait()
     assert [line for line in run.output() if line.startswith("line ")] == [f"line {n}" for n in range(20000)]
     assert any("lines are missing in stdout" in line for line in run.lines())
+
+
+POOL = """
+import os, signal, sys, time
+from ftsdk.runtime.worker import StopWish
+run, wish = sys.argv[1], None
+wish = StopWish(run, 0)
+wish.training = True
+child = os.fork()
+if not child:
+    time.sleep(600)
+time.sleep(0.2)
+os.kill(child, signal.SIGTERM)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), wish.made, os.listdir(run))
+"""
+
+
+def test_a_fork_of_the_trainer_dies_of_the_signal(tmp_path):
+    said = subprocess.run([sys.executable, "-c", POOL, str(tmp_path)], capture_output=True, check=True, text=True)
+    assert said.stdout.strip() == "-15 False []"

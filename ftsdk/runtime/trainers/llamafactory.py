@@ -16,7 +16,6 @@ def train(job: TrainJob, wish: StopWish) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         # one process on a machine with several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    import torch
     from llamafactory.train.tuner import run_exp
 
     from ftsdk.runtime.trainers.callbacks import build_callbacks
@@ -24,7 +23,7 @@ def train(job: TrainJob, wish: StopWish) -> None:
     _let_torch_load_on_numbered_cpus()
     exit_code = contract.EXIT_FAILED
     try:
-        run_exp(configured(job, cuda=torch.cuda.is_available()), callbacks=build_callbacks(job, wish))
+        run_exp(configured(job), callbacks=build_callbacks(job, wish))
         exit_code = contract.EXIT_SUCCEEDED
     except InterruptedTraining:
         exit_code = contract.EXIT_INTERRUPTED
@@ -33,7 +32,7 @@ def train(job: TrainJob, wish: StopWish) -> None:
         _finish_wandb(exit_code)
 
 
-def configured(job: TrainJob, *, cuda: bool) -> dict[str, Any]:
+def configured(job: TrainJob) -> dict[str, Any]:
     """The trainer's configuration with what the supervisor owns."""
     config = dict(job["document"]["config"])
     packed = config.get("packing") or config.get("neat_packing") or config.get("stage") == "pt"
@@ -41,8 +40,6 @@ def configured(job: TrainJob, *, cuda: bool) -> dict[str, Any]:
     config.setdefault("logging_nan_inf_filter", False)  # it replaces a NaN loss by an average, which hides it
     if not config.get("load_best_model_at_end"):
         config["save_strategy"] = "no"  # our cadence saves; load_best_model_at_end needs the trainer's own
-    if not cuda:
-        config.setdefault("use_cpu", True)
     return {
         **config,
         "output_dir": job["output"],

@@ -177,6 +177,7 @@ class Attempt:
             cancelled=bool(trainer.stopped) and self._is_cancelled(),
             saved_step=self._saved_step,
         )
+        delete_tree(self._run_folder)  # what workers say about their end is not masked
         return self._publish_model() if finished(facts) else unfinished(facts)
 
     def _write_job(self, resume: Path | None) -> Path:
@@ -198,11 +199,12 @@ class Attempt:
 
     def _keep(self, event: dict[str, Any]) -> bool:
         """Act on an event in the output; False for metrics that the log already has from before a restart."""
+        step = step_of(event)
         if event["event"] == contract.EVENT_METRICS:
-            self._step = max(self._step or 0, step_of(event))
+            self._step = max(self._step or 0, step)
             return not self._earlier.is_replay(event)
         if event["event"] == contract.EVENT_CHECKPOINT:
-            step = step_of(event)
+            self._step = max(self._step or 0, step)
             folder = self._output / f"checkpoint-{step}"  # never a path that the output itself names
             if step and folder.is_dir():
                 self._offer(step, folder, str(event.get("best", "")))
@@ -256,9 +258,10 @@ class Attempt:
 
     def _is_cancelled(self) -> bool:
         try:
-            return bool(self._durable.read(contract.cancel_key(self._start.attempt)) or True)
+            self._durable.read(contract.cancel_key(self._start.attempt))
         except FileNotFoundError:
             return False
+        return True
 
     def _record(self, ending: Ending) -> int:
         outcome = Outcome(

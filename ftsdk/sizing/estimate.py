@@ -100,7 +100,7 @@ class Estimate:
             value = getattr(self, name)
             data[name] = None if value is None else value._asdict()
         data["offers"] = [_offer_json(offer) for offer in self.offers]
-        return data
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
 
 def _offer_json(offer: Offer) -> dict[str, Any]:

@@ -184,6 +184,7 @@ def test_the_next_call_cleans_up_after_a_client_that_died(make, start, backend):
     )
     assert [info.state for info in backend.list()] == [JobState.SUCCEEDED]
     assert not left(plan)
+    assert backend.describe(plan.name).state is JobState.SUCCEEDED
 
 
 def test_a_container_whose_job_was_deleted_is_stopped_and_removed(make, start, backend, own_home):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ftsdk import contract, fingerprints
 from ftsdk.errors import DataError, SpecError, did_you_mean
@@ -120,6 +119,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
 # --- the model -------------------------------------------------------------------------------------------
 def _model(address: str, root: Path) -> ModelFacts:
     if address.startswith("file://"):
+        from urllib.request import url2pathname  # brings an HTTP client and e-mail along
+
         address = url2pathname(urlsplit(address).path)
     if "://" in address:
         return ModelFacts(address=address, kind="remote", base=address, files=(), config=None)

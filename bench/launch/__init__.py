@@ -10,8 +10,8 @@ from bench.launch import docker, environments, install, jobs, logs, report, star
 from bench.launch.environments import Environment
 from bench.launch.timing import Measure
 
-MANY, SEVERAL, FEW = 11, 7, 3
-"""Runs of what takes milliseconds, tenths of a second, seconds."""
+SEVERAL, FEW = 7, 3
+"""Runs of what takes tenths of a second, and of what takes seconds."""
 LINES, QUICK_LINES = 1_000_000, 2_000
 
 
@@ -29,9 +29,9 @@ def run(*, quick: bool, results: Path = report.RESULTS) -> None:
 
 
 def _measures(envs: dict[str, Environment], folder: Path, quick: bool) -> Iterator[Measure]:
-    many, several, few = (1, 1, 1) if quick else (MANY, SEVERAL, FEW)
+    several, few = (1, 1) if quick else (SEVERAL, FEW)
     lines = QUICK_LINES if quick else LINES
-    yield from startup.measures(envs.values(), folder, many)
+    yield from startup.measures(envs.values(), folder, several)
     if not quick:
         yield install.measure(envs.values())
     yield jobs.plans(envs, folder, few)

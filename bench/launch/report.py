@@ -56,7 +56,7 @@ def markdown(measures: Iterable[Measure], versions: Mapping[str, str], where: Ma
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
-        "Times are medians; processor seconds are the steadier figure on a busy machine.",
+        "Wall and CPU are medians, best is the quickest run's wall. On a busy machine the latter two are the steadier.",
     ]
     return "\n".join([*head, *(line for measure in measures for line in ("", *table(measure))), ""])
 
@@ -66,7 +66,9 @@ def table(measure: Measure) -> list[str]:
     target = f" Target: {measure.target}." if measure.target else ""
     timed = measure.unit == "s"
     columns = (
-        "| | wall s | CPU s | runs | |\n|---|---|---|---|---|" if timed else f"| | {measure.unit} | |\n|---|---|---|"
+        "| | wall s | best s | CPU s | runs | |\n|---|---|---|---|---|---|"
+        if timed
+        else f"| | {measure.unit} | |\n|---|---|---|"
     )
     return [
         f"## {measure.title}",
@@ -79,11 +81,12 @@ def table(measure: Measure) -> list[str]:
 
 
 def _timed(row: Row) -> str:
-    return f"| {row.who} | {seconds(row.wall_s)} | {seconds(row.cpu_s)} | {len(row.runs)} | {row.note} |"
+    times = " | ".join(seconds(value) for value in (row.wall_s, row.best_s, row.cpu_s))
+    return f"| {row.who} | {times} | {len(row.runs)} | {row.note} |"
 
 
 def seconds(value: float) -> str:
-    """With three significant figures or more, never as a power of ten."""
+    """Milliseconds' digits, or microseconds' for what takes less than ten milliseconds."""
     return f"{value:.3f}" if value >= 0.01 else f"{value:.6f}"
 
 
@@ -92,6 +95,7 @@ def _as_data(measure: Measure) -> dict[str, Any]:
         {
             "who": row.who,
             "wall_s": row.wall_s if row.runs else None,
+            "best_s": row.best_s if row.runs else None,
             "cpu_s": row.cpu_s if row.runs else None,
             "value": row.value,
             "runs": [[run.wall_s, run.cpu_s] for run in row.runs],

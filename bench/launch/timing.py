@@ -37,6 +37,11 @@ class Row:
         return median(run.wall_s for run in self.runs)
 
     @property
+    def best_s(self) -> float:
+        """Wall seconds of the quickest run: what a busy machine still lets one see of a quiet one."""
+        return min(run.wall_s for run in self.runs)
+
+    @property
     def cpu_s(self) -> float:
         """Median over the runs."""
         return median(run.cpu_s for run in self.runs)

@@ -57,7 +57,7 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, known)}.")
     for flag in ("do_predict", "predict_with_generate", "export_dir"):
         if given.get(flag) and not given.get("do_train"):
-            raise UnsupportedError(f"{flag}: ftsdk trains; run evaluation, prediction and export with llamafactory-cli.")
+            raise UnsupportedError(f"{flag}: ftsdk trains; evaluate, predict and export with llamafactory-cli.")
     rest = dict(given)
     spec: dict[str, Any] = {
         "model": _model(rest),

@@ -1,7 +1,7 @@
 """Writes the pages in docs/reference/ out of the code that they describe.
 
-    python -m docs.generate            write them
-    python -m docs.generate --check    say which are stale; exit code 1 if any is
+python -m docs.generate            write them
+python -m docs.generate --check    say which are stale; exit code 1 if any is
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
 )
 
 
-# --- the spec ---------------------------------------------------------------------------------------------------
+# --- the spec -----------------------------------------------------------------------------------------------
 def spec_page() -> str:
     """Every field of a spec: type, default, meaning."""
     blocks = ["# Every field of a spec", MADE, SPEC_INTRO.rstrip()]
@@ -80,8 +80,9 @@ def spec_page() -> str:
         if model is Hyperparameters:
             count = len(known_arguments())
             blocks.append(
-                f"Beside these, any of LLaMA-Factory's {count} arguments may stand here under its own name, but those that "
-                f"[ftsdk owns](../llamafactory.md#what-is-replaced-and-why). A misspelt name is refused with a suggestion."
+                f"Beside these, any of LLaMA-Factory's {count} arguments may stand here under its own name, but not "
+                "[those that ftsdk owns](../llamafactory.md#what-is-replaced-and-why). A misspelt name is refused with "
+                "a suggestion."
             )
     return page(blocks)
 
@@ -156,7 +157,7 @@ def default_words(field: FieldInfo) -> str:
     return NOTHING if value in (None, "", {}) else f"`{value}`"
 
 
-# --- the command line ----------------------------------------------------------------------------------------------
+# --- the command line ---------------------------------------------------------------------------------------
 CLI_INTRO = """\
 Data goes to stdout, words go to stderr, so output can be piped. SPEC is a YAML of ftsdk, a recipe's name, or any
 LLaMA-Factory YAML. JOB is a URI such as `local://NAME`, or a name that `ftsdk jobs` shows. The exit code tells
@@ -210,7 +211,7 @@ def help_blocks(text: str) -> Iterator[str]:
         yield f"```text\n{inspect.cleandoc(paragraph[2:])}\n```" if kept else one_line(paragraph)
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 ERRORS_INTRO = """\
 Every mistake ends in one sentence on stderr and the exit code of its class; in Python the class is raised
 (`from ftsdk.errors import SpecError`; catch `ftsdk.FtsdkError` for all of them)."""
@@ -237,11 +238,11 @@ def _error_rows(kind: type[errors.FtsdkError], depth: int) -> Iterator[tuple[str
         yield from _error_rows(below, depth + 1)
 
 
-# --- backends -----------------------------------------------------------------------------------------------------------
+# --- backends -----------------------------------------------------------------------------------------------
 BACKENDS_INTRO = """\
-What a backend cannot do is refused at `ftsdk plan`, with what to do instead. An option is given as `-o key=value`; what is
-not given is taken from the environment variable, then from the backend's table in the nearest `ftsdk.toml`, then from the
-one in `FTSDK_HOME`."""
+What a backend cannot do is refused at `ftsdk plan`, with what to do instead. An option is given as `-o key=value`;
+what is not given is taken from the environment variable, then from the backend's table in the nearest `ftsdk.toml`,
+then from the one in `FTSDK_HOME`."""
 
 
 def backends_page() -> str:
@@ -249,14 +250,24 @@ def backends_page() -> str:
     kinds = {name: backends.backend_class(name) for name in backends.BUILT_IN}
     meanings = attribute_docstrings(Capabilities)
     able = [
-        (name.replace("_", " "), *("yes" if getattr(kind.capabilities, name) else NOTHING for kind in kinds.values()), text)
+        (
+            name.replace("_", " "),
+            *("yes" if getattr(kind.capabilities, name) else NOTHING for kind in kinds.values()),
+            text,
+        )
         for name, text in meanings.items()
     ]
     blocks = ["# Backends: abilities and options", MADE, BACKENDS_INTRO, "## What each can do"]
     blocks.append(table(("", *kinds, "meaning"), able))
     for name, kind in kinds.items():
         rows = [
-            (f"`{key}`", type_words(field), default_words(field), f"`{variable(name, key)}`", one_line(field.description))
+            (
+                f"`{key}`",
+                type_words(field),
+                default_words(field),
+                f"`{variable(name, key)}`",
+                one_line(field.description),
+            )
             for key, field in kind.options_model.model_fields.items()
         ]
         options = table(("option", "type", "default", "environment", "meaning"), rows)
@@ -276,7 +287,7 @@ def attribute_docstrings(kind: type) -> dict[str, str]:
     return found
 
 
-# --- markdown -----------------------------------------------------------------------------------------------------------
+# --- markdown -----------------------------------------------------------------------------------------------
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; a bar inside a cell is escaped."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
@@ -317,7 +328,9 @@ def stale() -> list[str]:
 
 def main() -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m docs.generate", description="Write docs/reference/ out of the code.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.generate", description="Write docs/reference/ out of the code."
+    )
     parser.add_argument("--check", action="store_true", help="only say which pages are stale")
     if parser.parse_args().check:
         found = stale()

@@ -10,6 +10,8 @@ from functools import cache
 
 import pytest
 
+from tests import tiny
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory, monkeypatch):
@@ -27,6 +29,12 @@ def spec_folder(tmp_path):
     rows = [{"instruction": f"What is {i}?", "input": "", "output": f"It is {i}."} for i in range(5)]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A tiny model in `model/` and rows in `train.json`, made once by the trainer's Python."""
+    return tiny.make(tmp_path_factory.mktemp("tiny"))
 
 
 @cache

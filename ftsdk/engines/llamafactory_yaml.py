@@ -25,7 +25,7 @@ UNSET_MEANS: Mapping[str, Any] = {
 """transformers' defaults where ours differ: an unchanged file keeps its meaning."""
 
 PREFERENCE_STAGES = {"sigmoid": "dpo", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
-SILENTLY_OURS = frozenset({"do_train", "dataset_dir", "plot_loss", "save_strategy", "val_size", "run_name"})
+SILENTLY_OURS = frozenset({"do_train", "dataset_dir", "plot_loss", "val_size", "run_name"})
 LORA = {
     "lora_rank": "rank",
     "lora_alpha": "alpha",
@@ -55,9 +55,9 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     for key in given:
         if key not in known:
             raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, known)}.")
-    for flag in ("do_predict", "predict_with_generate"):
+    for flag in ("do_predict", "predict_with_generate", "export_dir"):
         if given.get(flag) and not given.get("do_train"):
-            raise UnsupportedError(f"{flag}: ftsdk trains; run evaluation and prediction with llamafactory-cli.")
+            raise UnsupportedError(f"{flag}: ftsdk trains; evaluate, predict and export with llamafactory-cli.")
     rest = dict(given)
     spec: dict[str, Any] = {
         "model": _model(rest),
@@ -139,6 +139,8 @@ def _tracking(rest: dict[str, Any]) -> dict[str, Any] | None:
 
 def _checkpoint(rest: dict[str, Any]) -> dict[str, Any] | None:
     steps, keep = rest.pop("save_steps", None), rest.pop("save_total_limit", None)
+    if rest.get("save_strategy") == "steps":
+        del rest["save_strategy"]
     every = {"every_steps": int(steps)} if steps and steps >= 1 else {}
     return {**every, **({"keep": max(2, int(keep))} if keep else {})}
 

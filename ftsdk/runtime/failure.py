@@ -189,7 +189,8 @@ def _sentence(what: str, cause: str) -> str:
     """`what: Class: message` in one line, the class without its module."""
     text = " ".join(re.sub(r"^[\w.]+\.(?=\w+: )", "", cause).split()).rstrip(": ")
     short = text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
-    return f"{what}: {short}" if short else f"{what}."
+    stop = "" if short.endswith((".", "!", "?", "…")) else "."  # a hint follows
+    return f"{what}: {short}{stop}" if short else f"{what}."
 
 
 def _signal_in(tail: Sequence[str]) -> int:

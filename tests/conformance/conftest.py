@@ -1,15 +1,12 @@
-"""What really trains: a tiny model and a few rows, made once by the trainer's Python."""
+"""What really trains: a tiny model and a few rows."""
 
 import pytest
 
-from tests import tiny
-
 
 @pytest.fixture(scope="session")
-def tiny_fields(tmp_path_factory):
-    folder = tiny.make(tmp_path_factory.mktemp("tiny"))
+def tiny_fields(tiny_folder):
     return {
-        "model": str(folder / "model"),
-        "dataset": str(folder / "train.json"),
+        "model": str(tiny_folder / "model"),
+        "dataset": str(tiny_folder / "train.json"),
         "tuning": {"type": "lora", "rank": 4},
     }

@@ -115,3 +115,20 @@ def test_a_llamafactory_yaml_is_read():
 def test_an_unknown_llamafactory_key_gets_a_suggestion():
     with pytest.raises(SpecError, match="did you mean 'learning_rate'"):
         read({**LF, "lerning_rate": 1e-4})
+
+
+@pytest.mark.parametrize(
+    ("given", "noted"),
+    [
+        ({"save_strategy": "epoch"}, {"save_strategy"}),
+        ({"save_strategy": "steps", "save_only_model": False, "overwrite_output_dir": False}, set()),
+    ],
+)
+def test_a_note_is_about_what_changes(given, noted):
+    kept = {key: value for key, value in LF.items() if key not in ("output_dir", "overwrite_output_dir")}
+    assert {note.partition(" ")[0] for note in read({**kept, **given})[1]} == noted
+
+
+def test_a_file_that_exports_is_not_taken_for_a_training():
+    with pytest.raises(UnsupportedError, match="export_dir"):
+        read({"model_name_or_path": "x/y", "export_dir": "out"})

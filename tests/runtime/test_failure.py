@@ -47,7 +47,7 @@ def test_the_first_cause_is_the_one_that_is_told():
     verdict = classify(
         Evidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"])
     )
-    assert verdict.message == "The data cannot be read or used: ArrowInvalid: JSON parse error: 7"
+    assert verdict.message == "The data cannot be read or used: ArrowInvalid: JSON parse error: 7."
 
 
 @pytest.mark.parametrize(

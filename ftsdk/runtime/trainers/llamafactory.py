@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 from ftsdk import contract
@@ -14,8 +15,7 @@ from ftsdk.runtime.worker import InterruptedTraining, StopWish
 def train(job: TrainJob, wish: StopWish) -> None:
     """Train as the job document says."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        # one process on a machine with several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        see_one_card(os.environ)
     from llamafactory.train.tuner import run_exp
 
     from ftsdk.runtime.trainers.callbacks import build_callbacks
@@ -30,6 +30,11 @@ def train(job: TrainJob, wish: StopWish) -> None:
         raise
     finally:
         _finish_wandb(exit_code)
+
+
+def see_one_card(environ: MutableMapping[str, str]) -> None:
+    """One process and several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses."""
+    environ["CUDA_VISIBLE_DEVICES"] = environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def configured(job: TrainJob) -> dict[str, Any]:

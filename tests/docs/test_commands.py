@@ -1,0 +1,167 @@
+"""Every command in README.md and docs/ is run. How a page is run:
+
+- Its blocks marked `bash` are run line by line, in their order, in a folder of the page's own with what its reader has:
+  job.yaml (a spec), train.jsonl and eval.jsonl, model/, the examples of this project, and of LLaMA-Factory
+  examples/train_lora/qwen3_lora_sft.yaml with its data/. Home (and so ~/.ftsdk) is the page's own too.
+- `local://NAME-0a1b2c3d` (or docker://) stands for the job that the page's last `ftsdk submit` printed.
+- A line ends with exit code 0, or with what its comment `# exit code N` says.
+- The commands in PARSED_ONLY are not run, for the reason given there; that they exist is checked.
+- A page that says docker runs on Docker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftsdk.image import default_tag
+from tests import tiny
+from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.docs.test_snippets import unknown
+
+PARSED_ONLY = {
+    "make": "CI runs `make test` itself; the others are its parts or take minutes",
+    "ftsdk demo": "has its own test",
+    "ftsdk image": "builds or pushes gigabytes; has its own test",
+    "pip install": "needs a package index",
+    "wandb": "needs an account",
+    "tensorboard": "is a server that does not end",
+}
+JOB = re.compile(r"\b(?:local|docker)://[a-z0-9-]+-[0-9a-f]{8}\b")
+EXIT_CODE = re.compile(r"# exit code (\d+)")
+
+SPEC = """\
+name: support-bot
+model: ./model
+method: sft
+tuning: {type: lora, rank: 4}
+dataset: {train: train.jsonl, eval: eval.jsonl}
+hyperparameters: {max_steps: 4, cutoff_len: 64, logging_steps: 1, gradient_accumulation_steps: 1}
+"""
+LLAMAFACTORY = """\
+model_name_or_path: MODEL
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 8
+lora_target: all
+dataset: identity
+cutoff_len: 64
+max_samples: 16
+preprocessing_num_workers: 1
+output_dir: saves/qwen3/lora/sft
+overwrite_output_dir: true
+plot_loss: true
+report_to: none
+logging_steps: 1
+save_steps: 500
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 1.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+"""
+
+
+def lines(block: Block) -> list[str]:
+    """The commands of a block; a backslash joins lines."""
+    joined = block.text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in joined if line.strip() and not line.strip().startswith("#")]
+
+
+def reason_not_to_run(line: str) -> str | None:
+    return next((why for start, why in PARSED_ONLY.items() if line == start or line.startswith(f"{start} ")), None)
+
+
+def found() -> list[object]:
+    """A parameter for every page with commands; its marks say what they need."""
+    parameters = []
+    for page in pages():
+        commands = [line for block in blocks(page, "bash") for line in lines(block)]
+        run = [line for line in commands if not reason_not_to_run(line)]
+        marks = [pytest.mark.docker] if any("docker" in line for line in run) else []
+        marks += [pytest.mark.trainer] if any("ftsdk submit" in line for line in run) else []
+        if commands:
+            parameters.append(pytest.param(page, marks=marks, id=page.relative_to(ROOT).as_posix()))
+    return parameters
+
+
+@pytest.fixture
+def reader(tmp_path, tiny_folder):
+    """A folder with what a page's reader has."""
+    folder = tmp_path / "folder"
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "model").symlink_to(tiny_folder / "model")
+    rows = json.loads((tiny_folder / "train.json").read_text())
+    for name, part in (("train.jsonl", rows[16:]), ("eval.jsonl", rows[:16])):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    (folder / "job.yaml").write_text(SPEC)
+    (folder / "data").mkdir()
+    shutil.copy(tiny_folder / "train.json", folder / "data" / "identity.json")
+    (folder / "data" / "dataset_info.json").write_text('{"identity": {"file_name": "identity.json"}}')
+    (folder / "examples" / "train_lora").mkdir()
+    theirs = folder / "examples" / "train_lora" / "qwen3_lora_sft.yaml"
+    theirs.write_text(LLAMAFACTORY.replace("MODEL", str(tiny_folder / "model")))
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A home of the page's own, and `ftsdk` and `python` as a reader has them."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ftsdk").write_text(f"#!{sys.executable}\nfrom ftsdk.cli import main\nmain()\n")
+    (programs / "ftsdk").chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    (tmp_path / "home").mkdir()
+    return {
+        **{name: value for name, value in os.environ.items() if name != "FTSDK_HOME"},
+        "HOME": str(tmp_path / "home"),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "FTSDK_LOCAL_PYTHON": tiny.TRAINER_PYTHON,
+        "FTSDK_DOCKER_IMAGE": default_tag("cpu"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.mark.parametrize("page", found())
+def test_commands(page, reader, environment):
+    job = ""
+    for block in blocks(page, "bash"):
+        for line in lines(block):
+            where = f"{block}: {line}"
+            if reason_not_to_run(line):
+                check(line, where)
+                continue
+            assert job or not JOB.search(line), f"{where}\nno `ftsdk submit` came before"
+            said = run(JOB.sub(job, line), reader, environment, where)
+            if "ftsdk submit" in line:
+                job = said.splitlines()[0]
+
+
+def run(line: str, folder: Path, environment: dict[str, str], where: str) -> str:
+    """Run a line; returns its stdout."""
+    argv = ["bash", "-c", line]
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    wanted = EXIT_CODE.search(line)
+    assert done.returncode == (int(wanted[1]) if wanted else 0), f"{where}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def check(line: str, where: str) -> None:
+    """That what is not run exists: our command with its options, a target of the Makefile, else a valid line."""
+    if line.startswith("ftsdk "):
+        assert unknown(line) is None, where
+    elif line.startswith("make "):
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        assert line.split("#")[0].split()[1] in targets, where
+    else:
+        assert subprocess.run(["bash", "-n", "-c", line], check=False).returncode == 0, where

@@ -1,0 +1,108 @@
+"""Every program and spec in examples/, run as a person runs it, with a tiny model."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftsdk.image import default_tag
+from tests import tiny
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = ("--set", "cutoff_len=64", "--set", "max_steps=4", "--set", "tuning.rank=4")
+URI = re.compile(r"(?:local|docker)://[a-z0-9-]+-[0-9a-f]{8}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder):
+    return str(tiny_folder / "model")
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    """Run a command; returns what it wrote to stdout."""
+    environment = {
+        **os.environ,
+        "FTSDK_HOME": str(home),
+        "FTSDK_LOCAL_PYTHON": tiny.TRAINER_PYTHON,
+        "FTSDK_DOCKER_IMAGE": default_tag("cpu"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def run_command(*command):
+        done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run_command
+
+
+@pytest.fixture(scope="module")
+def quickstart(run, model):
+    """What quickstart.py said."""
+    return run(sys.executable, EXAMPLES / "quickstart.py", "--model", model, "--steps", "4", "--cutoff-len", "64")
+
+
+def ftsdk(*arguments):
+    return sys.executable, "-c", "from ftsdk.cli import main; main()", *arguments
+
+
+def test_every_example_is_tested():
+    told = Path(__file__).read_text("utf-8")
+    assert all(path.name in told for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yaml"))
+
+
+@pytest.mark.trainer
+def test_quickstart_trains_and_shows_every_step(quickstart, home):
+    assert re.findall(r"step (\d)/4: loss \d", quickstart) == ["1", "2", "3", "4"]
+    name = URI.findall(quickstart)[-1].rpartition("/")[2]
+    assert (home / "jobs" / name / "model" / "adapter_config.json").is_file()
+
+
+@pytest.mark.trainer
+def test_attach_and_plot_draws_a_job_of_another_process(quickstart, run, tmp_path):
+    uri = URI.findall(quickstart)[-1]
+    said = run(sys.executable, EXAMPLES / "attach_and_plot.py", uri, "--wait", "--png", tmp_path / "loss.png")
+    assert f"{uri}: SUCCEEDED, attempt 1" in said
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.trainer
+def test_interrupt_and_resume_misses_no_step(run, model):
+    program = EXAMPLES / "interrupt_and_resume.py"
+    size = ("--steps", "200", "--stop-after", "3", "--cutoff-len", "64")
+    said = run(sys.executable, program, "--model", model, *size)
+    assert "Attempt 1: CANCELLED. Cancelled as asked. The state of step" in said
+    assert "Attempt 2: SUCCEEDED." in said
+    assert "Logged steps: 1 to 200, missing: none" in said
+
+
+@pytest.mark.trainer
+def test_chain_sft_dpo_starts_the_second_from_the_first(run, model):
+    program = EXAMPLES / "chain_sft_dpo.py"
+    said = run(sys.executable, program, "--model", model, "--steps", "4", "--cutoff-len", "64")
+    sft, dpo = URI.findall(said)
+    assert sft.rpartition("/")[2] in said.rpartition("an adapter on ")[2]
+    assert dpo.startswith("local://chain-dpo-")
+
+
+@pytest.mark.trainer
+def test_quickstart_yaml_trains(run, model):
+    said = run(*ftsdk("submit", EXAMPLES / "quickstart.yaml", "--set", f"model={model}", *SMALL, "--follow"))
+    assert said.startswith("local://quickstart-")
+
+
+@pytest.mark.docker
+@pytest.mark.trainer
+def test_docker_sft_yaml_trains_in_a_container(run, model):
+    changes = (*SMALL, "--set", f"model={model}")
+    said = run(*ftsdk("submit", EXAMPLES / "docker_sft.yaml", "--backend", "docker", *changes, "--follow"))
+    assert said.startswith("docker://docker-sft-")

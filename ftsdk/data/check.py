@@ -84,8 +84,8 @@ def run(
         _duplicates(connection, names, collector)
         if prompts:
             _leakage(connection, names, collector)
-        _labels(connection, files, collector)
-        _near_duplicates(connection, files, collector)
+        conflicts = _labels(connection, files, collector)
+        _near_duplicates(connection, files, conflicts, collector)
         _extreme_lengths(connection, names, collector)
         languages = _languages(connection, scan, names, collector)
     _totals(files, sizes, method, collector)
@@ -174,28 +174,31 @@ def _leakage(connection: Any, names: list[str], collector: Collector) -> None:
         collector.drop("leakage", names[file], row)
 
 
-def _labels(connection: Any, files: list[ScannedFile], collector: Collector) -> None:
-    """Labelled answers that are marked both ways."""
-    labelled = [file.index for file in files if file.detected.format == "kto"]
-    if not labelled:
-        return
+def _labels(connection: Any, files: list[ScannedFile], collector: Collector) -> set[tuple[int, int]]:
+    """Labelled answers that are marked both ways (given as file and row), and labels that are all the same."""
     names = [file.name for file in files]
-    found = connection.execute(
-        """
+    found = connection.execute("""
         select file, row, other.file, other.row from (
-            select file, row, key, first_value({'file': file, 'row': row, 'key': key}) over same as other
-            from rows where file in (select unnest(?)) and not held_out
+            select file, row, label, first_value({'file': file, 'row': row, 'label': label}) over same as other
+            from rows where label is not null and not held_out
             window same as (partition by prompt_key order by file, row)
-        ) where other.key <> key order by file, row""",
-        [labelled],
-    )
-    for file, row, other_file, other_row in _each(found):
+        ) where other.label <> label order by file, row""").fetchall()
+    for file, row, other_file, other_row in found:
         where = _place(names, file, other_file, other_row)
         collector.add("label_conflict", names[file], row, f"has the prompt and answer of {where} with the other label")
+    labels = connection.execute(
+        "select list(distinct label) from rows where label is not null and not held_out"
+    ).fetchone()
+    if labels and labels[0] and len(labels[0]) == 1:
+        train = next(file.name for file in files if not file.held_out)
+        collector.add("one_label", train, None, f"has only answers marked {str(labels[0][0]).lower()}")
+    return {(file, row) for file, row, _, _ in found}
 
 
-def _near_duplicates(connection: Any, files: list[ScannedFile], collector: Collector) -> None:
-    pairs = near.candidates(connection)
+def _near_duplicates(
+    connection: Any, files: list[ScannedFile], known: set[tuple[int, int]], collector: Collector
+) -> None:
+    pairs = [pair for pair in near.candidates(connection) if pair[:2] not in known]
     if not pairs:
         return
     wanted: defaultdict[int, set[int]] = defaultdict(set)

@@ -14,7 +14,7 @@ from typing import Any
 from ftsdk.data.chat import Chat, Fault, Turn, is_blank, kind_name, order_faults
 from ftsdk.data.formats import SHAREGPT_TAGS, Detected, is_label
 
-_PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
+PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
 
 
 class Rules:
@@ -153,7 +153,7 @@ class Rules:
             yield "bad_tools", f"'{name}' is not a list of tools"
 
     def _media(self, row: Mapping[str, Any]) -> Iterator[Fault]:
-        for role, placeholder in _PLACEHOLDERS.items():
+        for role, placeholder in PLACEHOLDERS.items():
             if role not in self.columns:
                 continue
             name = self.columns[role]

@@ -36,9 +36,9 @@ LANGUAGE_ROWS = 20_000
 _TABLE = """
     create table rows (
         file integer, held_out boolean, row bigint, key uhugeint, prompt_key uhugeint,
-        tokens double, script tinyint, minima uinteger[]
+        label boolean, tokens double, script tinyint, minima uinteger[]
     )"""
-_INSERT = "insert into rows select ?, ?, row, key, prompt_key, tokens, script, minima from batch where valid"
+_INSERT = "insert into rows select ?, ?, row, key, prompt_key, label, tokens, script, minima from batch where valid"
 
 
 @dataclass(frozen=True, slots=True)

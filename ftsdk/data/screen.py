@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ftsdk.data.language import SCRIPTS
-from ftsdk.data.rules import Rules
+from ftsdk.data.rules import PLACEHOLDERS, Rules
 from ftsdk.data.signals import SUSPICIOUS
 
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
@@ -22,7 +22,6 @@ _BLANK = r"""'^"(?:[\s\p{Z}\x{85}\x{200b}-\x{200d}\x{2060}\x{feff}]|\\[nrtbf]|\\
 _NO_NUMBER = r"-?(?i:nan|inf(?:inity)?)\s*[,\]}]"
 _LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_NUMBER}")
 _TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
-_MEDIA = ("images", "videos", "audios")
 
 
 def screen(rules: Rules, *, prompts: bool) -> str:
@@ -32,6 +31,7 @@ def screen(rules: Rules, *, prompts: bool) -> str:
     - key, prompt_key: 128 bits of all that it teaches, and of what it asks (if `prompts`);
     - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
     - hot: it may hold a secret or personal data;
+    - label: the good or bad of a labelled answer;
     - script: the script its answer begins in (see `language.SCRIPTS`), 0 for ASCII;
     - text: the beginnings of its texts.
     """
@@ -57,6 +57,7 @@ def screen(rules: Rules, *, prompts: bool) -> str:
             {_sum([f"strlen({t})" for t in texts])} as text_bytes,
             {_sum([_token_estimate(t) for t in texts])} as tokens,
             regexp_matches(raw, '{_quoted(SUSPICIOUS)}') as hot,
+            {_label(values)} as label,
             {_script(_answer(values))} as script,
             concat_ws(' ', {beginnings}) as text
         from parsed"""
@@ -116,7 +117,8 @@ def _none(value: str) -> str:
 
 def _clean(rules: Rules, values: Mapping[str, str]) -> str:
     """True only for rows in which the rules find nothing."""
-    tests = [_none(values[role]) for role in ("tools", "history", *_MEDIA) if role in values]
+    tests = [_none(values[role]) for role in ("tools", "history", *PLACEHOLDERS) if role in values]
+    tests += [f"not contains(line, '{mark}')" for role, mark in PLACEHOLDERS.items() if role in values]
     tests += [_text_or_none(values[role]) for role in ("query", "system") if role in values]
     if "turns" in values:
         tests.append(_chat_clean(rules, values["turns"]))
@@ -208,6 +210,13 @@ def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
         return f"md5_number({_parts(rules, values, _PROMPT_ROLES)})"
     keep = "m" if rules.format in ("preference", "prompts") else "m[:-2]"
     return f"md5_number({_parts(rules, {**values, 'turns': keep}, ('messages', *_PROMPT_ROLES))})"
+
+
+def _label(values: Mapping[str, str]) -> str:
+    if "kto_tag" not in values:
+        return "null::boolean"
+    said = f"lower(trim({values['kto_tag']}, '\"'))"
+    return f"case when {said} in ('true', '1') then true when {said} in ('false', '0') then false end"
 
 
 def _answer(values: Mapping[str, str]) -> str:

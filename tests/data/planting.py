@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-WORDS = (
-    "amber basin cedar delta ember fjord glade harbor island jungle kettle lantern meadow nectar orchard pepper quartz "
-    "river saddle timber umbra valley willow xylem yarrow zephyr anchor bridge candle dragon engine forest garden hollow "
-    "iron jasper kernel ladder marble needle oyster pillar quiver rocket shadow tunnel urchin velvet walnut yellow zigzag"
-).split()
+VOCABULARY = """
+    amber basin cedar delta ember fjord glade harbor island jungle kettle lantern meadow nectar orchard pepper quartz
+    river saddle timber umbra valley willow xylem yarrow zephyr anchor bridge candle dragon engine forest garden hollow
+    iron jasper kernel ladder marble needle oyster pillar quiver rocket shadow tunnel urchin velvet walnut yellow zigzag
+"""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Planted:
 
 
 def sentence(rng: random.Random, least: int = 12, most: int = 30) -> str:
-    return " ".join(rng.choice(WORDS) for _ in range(rng.randint(least, most))).capitalize() + "."
+    return " ".join(rng.choice(VOCABULARY.split()) for _ in range(rng.randint(least, most))).capitalize() + "."
 
 
 def turns(rng: random.Random, names: tuple[str, str, str, str], pairs: int, *, open_ended: bool = False) -> list[Row]:
@@ -74,10 +74,12 @@ def sharegpt_tools(rng: random.Random) -> Row:
 
 
 CLEAN: dict[str, tuple[str, Callable[[random.Random], Row]]] = {
-    "alpaca": ("sft", lambda r: {"instruction": sentence(r), "input": r.choice(["", sentence(r)]), "output": sentence(r)}),
+    "alpaca": ("sft", lambda r: {
+        "instruction": sentence(r), "input": r.choice(["", sentence(r)]), "output": sentence(r)}),
     "question": ("sft", lambda r: {"question": sentence(r), "answer": sentence(r)}),
     "history": ("sft", lambda r: {
-        "instruction": sentence(r), "output": sentence(r), "history": [[sentence(r), sentence(r)]], "system": sentence(r)}),
+        "instruction": sentence(r), "output": sentence(r), "system": sentence(r),
+        "history": [[sentence(r), sentence(r)]]}),
     "sharegpt": ("sft", lambda r: {"conversations": turns(r, SHAREGPT, r.randint(1, 3))}),
     "sharegpt_tools": ("sft", sharegpt_tools),
     "openai": ("sft", lambda r: {
@@ -128,7 +130,7 @@ TEXT_FAULTS: dict[str, tuple[str, Fault]] = {
     "no_quotes": ("bad_json", lambda r, row: dumped(row).replace(b'"', b"'")),
     "nan": ("bad_json", lambda r, row: dumped(row)[:-1] + b', "score": NaN}'),
     "infinity": ("bad_json", lambda r, row: dumped(row)[:-1] + b', "score": [1, -Infinity]}'),
-    "tab": ("bad_json", lambda r, row: dumped(row).replace(b" ", b"\t", 400).replace(b":\t", b": ").replace(b",\t", b", ")),
+    "control": ("bad_json", lambda r, row: dumped(row)[:-1] + b', "x": "a	b"}'),
     "nul": ("bad_json", lambda r, row: dumped(row)[:-2] + b"\0" + dumped(row)[-2:]),
     "surrogate": ("bad_json", lambda r, row: dumped(row)[:-1] + b', "x": "\\ud83d"}'),
     "two_objects": ("bad_json", lambda r, row: dumped(row) * 2),
@@ -142,6 +144,7 @@ TEXT_FAULTS: dict[str, tuple[str, Fault]] = {
     "twice": ("duplicate_key", lambda r, row: dumped(row)[:-1] + b', "zz": 1, "zz": 2}'),
 }  # fmt: skip
 
+BLANKS = [" ", "\n\t", "\u3000", "\u200b", "\x1f"]
 REQUIRED = {
     "alpaca": ("instruction", "output"), "question": ("question", "answer"), "history": ("instruction", "output"),
     "sharegpt": (), "sharegpt_tools": (), "openai": (), "openai_tools": (), "pair": ("prompt", "chosen", "rejected"),
@@ -163,7 +166,7 @@ def field_faults(shape: str) -> dict[str, tuple[str, Fault]]:
             f"no {name}": ("missing_field", lambda r, row, n=name: without(row, n)),
             f"null {name}": ("missing_field", lambda r, row, n=name: changed(row, n, None)),
             f"empty {name}": ("empty_field", lambda r, row, n=name: changed(row, n, "")),
-            f"blank {name}": ("empty_field", lambda r, row, n=name: changed(row, n, r.choice([" ", "\n\t", "\u3000", "\u200b", "\x1f"]))),
+            f"blank {name}": ("empty_field", lambda r, row, n=name: changed(row, n, r.choice(BLANKS))),
             f"number {name}": ("wrong_type", lambda r, row, n=name: changed(row, n, r.choice([7, 0, 1.5, True]))),
             f"list {name}": ("wrong_type", lambda r, row, n=name: changed(row, n, [row[n]])),
             f"object {name}": ("wrong_type", lambda r, row, n=name: changed(row, n, {"a": row[n]})),
@@ -213,15 +216,18 @@ def _chat_faults(name: str, names: tuple[str, str, str, str], shape: str) -> dic
         "text messages": ("wrong_type", lambda r, row: changed(row, name, "hello")),
         "text message": ("wrong_type", edit(lambda r, m: m.insert(0, "hello"))),
         "null message": ("wrong_type", edit(lambda r, m: m.append(None))),
-        "unknown role": ("unknown_role", edit(lambda r, m: first_user(m).update({role: r.choice(["bot", "User", "developer"])}))),
+        "unknown role": ("unknown_role", edit(
+            lambda r, m: first_user(m).update({role: r.choice(["bot", "User", "developer"])}))),
         "number role": ("wrong_type", edit(lambda r, m: first_user(m).update({role: 1}))),
         "no role": ("missing_field", edit(lambda r, m: first_user(m).pop(role) and None)),
         "no content": ("missing_field", edit(lambda r, m: first_user(m).pop(content) and None)),
         "number content": ("wrong_type", edit(lambda r, m: first_user(m).update({content: 3}))),
         "parts": ("wrong_type", edit(lambda r, m: first_user(m).update({content: [{"type": "text", "text": "x"}]}))),
         "empty content": ("empty_field", edit(lambda r, m: first_user(m).update({content: " "}))),
-        "twice the same role": ("role_order", edit(lambda r, m: m.insert(m.index(first_user(m)), {role: user, content: "x"}))),
-        "answer first": ("role_order", edit(lambda r, m: m.insert(m.index(first_user(m)), {role: assistant, content: "x"}))),
+        "twice the same role": ("role_order", edit(
+            lambda r, m: m.insert(m.index(first_user(m)), {role: user, content: "x"}))),
+        "answer first": ("role_order", edit(
+            lambda r, m: m.insert(m.index(first_user(m)), {role: assistant, content: "x"}))),
         "system late": ("role_order", edit(lambda r, m: m.insert(len(m) - 1, {role: "system", content: "x"}))),
         "ends wrong": ("role_order", edit(lambda r, m: m.append(
             {role: user if shape != "pair_chat" else assistant, content: "x"}))),
@@ -229,6 +235,9 @@ def _chat_faults(name: str, names: tuple[str, str, str, str], shape: str) -> dic
         "twice in message": ("duplicate_key", lambda r, row: dumped(row).replace(
             f'"{role}": "{user}"'.encode(), f'"{role}": "{user}", "{role}": "{user}"'.encode(), 1)),
     }  # fmt: skip
+    if role == "role":
+        calls = [{"function": {"name": "f", "arguments": "{"}}]
+        faults["bad calls"] = ("bad_tools", edit(lambda r, m: _last_answer(m).update(tool_calls=calls)))
     if shape == "openai_tools":
         faults |= {
             "bad arguments": ("bad_tools", edit(lambda r, m: m[2]["tool_calls"][0]["function"].update(arguments="{"))),
@@ -248,6 +257,10 @@ def _chat_faults(name: str, names: tuple[str, str, str, str], shape: str) -> dic
             "list tools": ("wrong_type", lambda r, row: changed(row, "tools", [{"name": "look_up"}])),
         }
     return faults
+
+
+def _last_answer(messages: list[Row]) -> Row:
+    return [message for message in messages if message["role"] == "assistant"][-1]
 
 
 def clean_rows(shape: str, count: int, seed: int) -> list[Row]:

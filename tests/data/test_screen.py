@@ -1,0 +1,124 @@
+"""The engine's screen never passes a row in which the rules find something."""
+
+import json
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftsdk.data import scan
+from ftsdk.data.check import opened, sample
+from ftsdk.data.report import Collector
+from ftsdk.data.rows import Batch
+from ftsdk.data.screen import screen
+from ftsdk.data.sources import source
+from tests.data import planting
+from tests.data.planting import CLEAN, clean_rows, dumped
+
+TEXTS = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(["", " ", "\n", "\u3000", "\u200b", "\x85", "\x1c", "null", "true", "NaN", ",}", ", ]", ":nan,"]),
+    st.sampled_from(['"', "\\"]),
+    st.sampled_from(["user", "assistant", "human", "gpt", "system", "tool", "function_call", "<image>"]),
+)  # fmt: skip
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.floats(), TEXTS)
+KEYS = st.sampled_from(["role", "content", "from", "value", "tool_calls", "a"])
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=5
+)
+
+INSERTS = st.sampled_from([
+    "", ",", ", ", "}", "]", '"', "\\", "NaN", "-Infinity", "\t", "\\u0000", "\\ud800", " ", "1", "null",
+    '"a": 1,', '"a": 1, "a": 1,',
+    ', "a": nan', '"tool_calls": [1],', '"role": "user",', '"from": "human",', '"prompt": "x",', '"output": "x",',
+])  # fmt: skip
+
+
+def places(value, path=()):
+    """Every place in a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, new):
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+@st.composite
+def damaged(draw, shape):
+    """A row of a shape with something else somewhere in it, or with letters changed in its text."""
+    row = CLEAN[shape][1](random.Random(draw(st.integers(0, 50))))
+    for _ in range(draw(st.integers(0, 2))):
+        row = replaced(row, draw(st.sampled_from(list(places(row)))), draw(VALUES))
+    text = json.dumps(row, ensure_ascii=draw(st.booleans()))
+    if draw(st.booleans()):
+        joints = [place for place, letter in enumerate(text) if letter in '{}[],:"'] or [0]
+        place = draw(st.sampled_from(joints)) + draw(st.integers(0, 1))
+        text = text[:place] + draw(INSERTS) + text[place + draw(st.integers(0, 1)) :]
+    return text.encode("utf-8", "replace")
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with scan.engine() as engine:
+        yield engine
+
+
+def rules_of(shape, folder):
+    path = folder / f"{shape}.jsonl"
+    path.write_bytes(b"\n".join(dumped(row) for row in clean_rows(shape, 30, 0)))
+    found = source(path)
+    return opened(0, found, False, CLEAN[shape][0], Collector(), format=None, columns=None, tags=None).rules
+
+
+def passed(connection, rules, texts):
+    data = b"\n".join(texts)
+    connection.register("feed", scan._feed(Batch(1, texts, data)))
+    found = connection.execute(
+        f"select row, ok, valid, key from ({screen(rules, prompts=True)}) order by row"
+    ).fetchall()
+    connection.unregister("feed")
+    return found
+
+
+@pytest.mark.parametrize("shape", CLEAN)
+def test_screen_against_rules(connection, tmp_path_factory, shape):
+    rules = rules_of(shape, tmp_path_factory.mktemp(shape))
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(damaged(shape), min_size=20, max_size=40))
+    def compare(texts):
+        texts = [text.replace(b"\n", b" ") for text in texts]
+        for (_, ok, valid, key), text in zip(passed(connection, rules, texts), texts, strict=True):
+            faults = rules.faults(text.decode()) if text.strip() else [("blank_line", "")]
+            assert not (ok and faults), (text, faults)
+            if not faults:
+                assert valid
+                assert key is not None
+
+    compare()
+
+
+TO_THE_RULES = ("history", "sharegpt_tools", "openai_tools", "pair_chat", "pair_lists")
+
+
+@pytest.mark.parametrize("shape", [name for name in CLEAN if name not in TO_THE_RULES])
+def test_screen_passes_clean_rows_without_python(connection, tmp_path, shape):
+    rules = rules_of(shape, tmp_path)
+    texts = [dumped(row) for row in clean_rows(shape, 60, 3)]
+    assert all(ok for _, ok, _, _ in passed(connection, rules, texts))
+
+
+def test_sample_leaves_out_what_is_broken(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(planting.planted("alpaca", 1, count=50).content)
+    rows = sample(source(path))
+    assert all(isinstance(row, dict) for row in rows)
+    assert len(rows) > 30

@@ -1,4 +1,4 @@
-"""What a real training step allocates, tensor by tensor, on a CPU: the check of the formulas on the trainer's own stack.
+"""What a real training step allocates, tensor by tensor, on a CPU: the formulas beside the trainer's own stack.
 
 Needs torch, transformers and PEFT. Models are small, but their code is the code that trains the large ones, and
 bytes per token do not depend on the device. A dispatch mode sees every tensor that is made and sees it go.

@@ -171,7 +171,7 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
 
 def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
     return NotInstalledError(
-        f"The demo's {script} failed in {python} ({why}): `ftsdk doctor` shows what is missing, `make setup` installs it."
+        f"The demo's {script} failed in {python} ({why}): `ftsdk doctor` shows what is missing."
     )
 
 

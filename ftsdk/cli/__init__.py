@@ -5,6 +5,7 @@ Commands are imported when they are run, so that `ftsdk --help` costs little mor
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -96,9 +97,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain at exit otherwise
         sys.exit(0)
     except OSError as problem:
-        _fail(f"{problem.strerror or problem}{f': {problem.filename}' if problem.filename else ''}.", 1)
+        _fail(_about_file(problem), 1)
     except Exception:
         _fail(_report_bug(), EXIT_BUG)
+
+
+def _about_file(problem: OSError) -> str:
+    """What the system said, about which file, and for a full disk what to do."""
+    where = f" ({problem.filename})" if problem.filename else ""
+    advice = ": free some space, or set FTSDK_HOME to another disk" if problem.errno == errno.ENOSPC else ""
+    return f"{problem.strerror or problem}{where}{advice}."
 
 
 def _fail(sentence: str, code: int) -> None:

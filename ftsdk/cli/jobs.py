@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -151,8 +150,10 @@ def model(job: str, folder: Path | None, as_json: bool) -> None:
     """Show or download the model that a job made."""
     found = _attach(job).model()
     if folder:
-        with click.progressbar(length=found.bytes, label="Downloading", file=sys.stderr) as bar:
-            found.download(folder, on_bytes=bar.update)
+        from ftsdk.progress import byte_bar
+
+        with byte_bar("Downloading", found.bytes) as advance:
+            found.download(folder, on_bytes=advance)
     data = {
         "uri": found.uri,
         "job": found.job_uri,

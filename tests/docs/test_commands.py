@@ -3,7 +3,7 @@
 - Its blocks marked `bash` are run line by line, in their order, in a folder of the page's own with what its reader has:
   job.yaml (a spec), train.jsonl and eval.jsonl, model/, the examples of this project, and of LLaMA-Factory
   examples/train_lora/qwen3_lora_sft.yaml with its data/. Home (and so ~/.ftsdk) is the page's own too.
-- `local://NAME-0a1b2c3d` (or docker://) stands for the job that the page's last `ftsdk submit` printed.
+- `local://NAME` or `docker://some-name-0a1b2c3d` stands for the job that the page's last `ftsdk submit` printed.
 - A line ends with exit code 0, or with what its comment `# exit code N` says.
 - The commands in PARSED_ONLY are not run, for the reason given there; that they exist is checked.
 - A page that says docker runs on Docker.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -27,14 +28,16 @@ from tests.docs.pages import ROOT, Block, blocks, pages
 from tests.docs.test_snippets import unknown
 
 PARSED_ONLY = {
-    "make": "CI runs `make test` itself; the others are its parts or take minutes",
-    "ftsdk demo": "has its own test",
-    "ftsdk image": "builds or pushes gigabytes; has its own test",
-    "pip install": "needs a package index",
-    "wandb": "needs an account",
-    "tensorboard": "is a server that does not end",
+    r"^make\b": "CI runs `make test` itself; the others are its parts or take minutes",
+    r"^ftsdk demo\b": "has its own test",
+    r"^ftsdk image\b": "builds or pushes gigabytes; has its own test",
+    r"^pip install\b": "needs a package index",
+    r"^docker pull\b": "needs a registry",
+    r"\bimage=": "needs an image that is not ours",
+    r"^wandb\b": "needs an account",
+    r"^tensorboard\b": "is a server that does not end",
 }
-JOB = re.compile(r"\b(?:local|docker)://[a-z0-9-]+-[0-9a-f]{8}\b")
+JOB = re.compile(r"\b(?:local|docker)://(?:NAME|[a-z0-9-]+-[0-9a-f]{8})\b")
 EXIT_CODE = re.compile(r"# exit code (\d+)")
 
 SPEC = """\
@@ -43,7 +46,7 @@ model: ./model
 method: sft
 tuning: {type: lora, rank: 4}
 dataset: {train: train.jsonl, eval: eval.jsonl}
-hyperparameters: {max_steps: 4, cutoff_len: 64, logging_steps: 1, gradient_accumulation_steps: 1}
+hyperparameters: {max_steps: 4, cutoff_len: 64, logging_steps: 1, gradient_accumulation_steps: 1, seed: SEED}
 """
 LLAMAFACTORY = """\
 model_name_or_path: MODEL
@@ -78,7 +81,7 @@ def lines(block: Block) -> list[str]:
 
 
 def reason_not_to_run(line: str) -> str | None:
-    return next((why for start, why in PARSED_ONLY.items() if line == start or line.startswith(f"{start} ")), None)
+    return next((why for pattern, why in PARSED_ONLY.items() if re.search(pattern, line)), None)
 
 
 def found() -> list[object]:
@@ -103,7 +106,7 @@ def reader(tmp_path, tiny_folder):
     rows = json.loads((tiny_folder / "train.json").read_text())
     for name, part in (("train.jsonl", rows[16:]), ("eval.jsonl", rows[:16])):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
-    (folder / "job.yaml").write_text(SPEC)
+    (folder / "job.yaml").write_text(SPEC.replace("SEED", str(secrets.randbits(31))))  # a job of this run's own
     (folder / "data").mkdir()
     shutil.copy(tiny_folder / "train.json", folder / "data" / "identity.json")
     (folder / "data" / "dataset_info.json").write_text('{"identity": {"file_name": "identity.json"}}')
@@ -134,17 +137,25 @@ def environment(tmp_path):
 
 @pytest.mark.parametrize("page", found())
 def test_commands(page, reader, environment):
-    job = ""
-    for block in blocks(page, "bash"):
-        for line in lines(block):
-            where = f"{block}: {line}"
-            if reason_not_to_run(line):
-                check(line, where)
-                continue
-            assert job or not JOB.search(line), f"{where}\nno `ftsdk submit` came before"
-            said = run(JOB.sub(job, line), reader, environment, where)
-            if "ftsdk submit" in line:
-                job = said.splitlines()[0]
+    jobs = []
+    try:
+        for block in blocks(page, "bash"):
+            for line in lines(block):
+                run_or_check(line, f"{block}: {line}", reader, environment, jobs)
+    finally:
+        for job in jobs:  # what still runs, ends; and its container, if it has one, is removed
+            stop = f"ftsdk cancel {job}; ftsdk wait {job}"
+            subprocess.run(["bash", "-c", stop], env=environment, capture_output=True, check=False)
+
+
+def run_or_check(line: str, where: str, folder: Path, environment: dict[str, str], jobs: list[str]) -> None:
+    if reason_not_to_run(line):
+        check(line, where)
+        return
+    assert jobs or not JOB.search(line.partition(" #")[0]), f"{where}\nno `ftsdk submit` came before"
+    said = run(JOB.sub(lambda match: jobs[-1] if jobs else match[0], line), folder, environment, where)
+    if "ftsdk submit" in line:
+        jobs.append(said.splitlines()[0])
 
 
 def run(line: str, folder: Path, environment: dict[str, str], where: str) -> str:

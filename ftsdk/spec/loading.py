@@ -12,6 +12,9 @@ from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec
 from ftsdk.spec.tuning import TUNINGS
 
+EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
+"""Lists that people write as a bare text; what they wrote may be a secret, so it is not repeated."""
+
 
 def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
     """A spec from mappings, parts or short forms. Raises SpecError; `where` names the file in its message."""
@@ -51,6 +54,8 @@ def _sentence(error: dict[str, Any]) -> str:
             given = error["input"].get("type") if isinstance(error["input"], dict) else error["input"]
             close = did_you_mean(str(given), TUNINGS)
             return f"{field}: {given!r} is no tuning{close}; choose one of {', '.join(TUNINGS)}"
+        case "tuple_type":
+            return f"{field}: write a list, such as {EXAMPLES.get(field, '[a, b]')}"
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"

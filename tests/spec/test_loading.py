@@ -82,3 +82,10 @@ def test_no_broken_spec_raises_anything_but_our_sentence(changes):
     except FtsdkError as problem:
         assert "\n" not in str(problem).replace("\\n", "")
         assert len(str(problem)) < 4000
+
+
+@pytest.mark.parametrize("given", ["hf_value", {"HF_TOKEN": "hf_value"}])
+def test_a_secret_written_into_the_spec_is_not_repeated(given):
+    with pytest.raises(SpecError, match=r"secrets: write a list, such as \[HF_TOKEN\]") as problem:
+        parse({"model": "x/y", "dataset": "d", "secrets": given}, where="t")
+    assert "hf_value" not in str(problem.value)

@@ -26,7 +26,7 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy containers tests/setup
+	$(BIN)/mypy containers tests/setup docs examples
 	$(BIN)/lint-imports
 
 # What cannot be brought up here is named in the tests' summary (see tests/conftest.py).

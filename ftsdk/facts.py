@@ -229,7 +229,7 @@ def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
 
 
 def _file_source(path: Path, spec: JobSpec) -> SourceFacts:
-    from ftsdk.data.formats import dataset_info_entry
+    from ftsdk.data.formats import FORMATS, dataset_info_entry
     from ftsdk.data.read import describe_file
 
     data = spec.dataset
@@ -237,6 +237,8 @@ def _file_source(path: Path, spec: JobSpec) -> SourceFacts:
     found = summary.detected
     if summary.convert_first:
         raise DataError(f"{path}: {summary.convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
+    if spec.method.stage not in FORMATS[found.format].methods:
+        raise DataError(_misfit(path, found.format, spec.method.stage))
     return SourceFacts(
         name=path.name.partition(".")[0],
         address=str(path),
@@ -245,6 +247,14 @@ def _file_source(path: Path, spec: JobSpec) -> SourceFacts:
         format=found.format,
         num_rows=summary.num_rows,
     )
+
+
+def _misfit(path: Path, found: str, stage: str) -> str:
+    from ftsdk.data.formats import FORMATS
+
+    fitting = " or ".join(name for name, info in FORMATS.items() if stage in info.methods)
+    meant = f"its rows are '{found}' ({FORMATS[found].meaning})"
+    return f"{path}: method {stage} cannot train on it, {meant}; give '{fitting}' rows, or another method."
 
 
 def _registered_source(name: str, entry: dict[str, Any]) -> SourceFacts:

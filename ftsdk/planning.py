@@ -34,11 +34,21 @@ class Draft:
     """Memory, time and price as far as they are known (see `ftsdk.sizing`)."""
 
 
+NOT_IN_THE_MODEL: Any = {
+    "timeout_hours": True,
+    "checkpoint": True,
+    "tracking": True,
+    "secrets": True,
+    "resources": {"spot", "disk_gb", "memory_gb"},
+}
+"""Fields that change how a job runs and not what it makes: with another time limit it goes on from its checkpoint."""
+
+
 def digest_of(spec: JobSpec, facts: Facts) -> str:
-    """SHA-256 over the spec and the content of its local input files; paths do not count, content does."""
+    """SHA-256 over what the model depends on: the spec and the content of its local input files, not their paths."""
     paths = {file.path: file.sha256 for file in facts.files}
     relative = {path: PurePath(path).name for path in paths}
-    written = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    written = json.dumps(spec.model_dump(mode="json", exclude=NOT_IN_THE_MODEL), sort_keys=True)
     contents = sorted((relative[path], digest) for path, digest in paths.items())
     return hashlib.sha256(json.dumps([written, contents, facts.nonce]).encode()).hexdigest()
 

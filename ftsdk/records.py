@@ -18,6 +18,7 @@ from ftsdk.contract import Outcome, Stamp
 from ftsdk.errors import SpecError
 from ftsdk.store import Store
 
+_LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
 _SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
@@ -93,6 +94,11 @@ def parse_cursor(cursor: str | None) -> dict[int, Stamp]:
     except ValueError:
         raise SpecError(f"Cursor {cursor!r} is not one of ours: give one that `ftsdk logs --json` printed.") from None
     return {stamp.node: stamp for stamp in stamps}
+
+
+def end_of_attempt(attempt: int, num_nodes: int) -> str:
+    """The cursor behind all lines of an attempt, so that what follows is the next one's."""
+    return ",".join(str(Stamp(attempt, node, _LAST_SEQUENCE)) for node in range(num_nodes))
 
 
 def _segments(store: Store) -> dict[int, list[str]]:

@@ -47,6 +47,19 @@ def test_the_digest_follows_the_content_and_not_the_place(spec_folder, tmp_path_
     assert digest_of(*look(spec_folder, hyperparameters={"seed": 1})) != digest
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timeout_hours": 2.0},
+        {"checkpoint": {"every_steps": 5}},
+        {"resources": {"memory_gb": 8.0, "spot": True}},
+        {"tracking": {"wandb": "p"}, "secrets": ["WANDB_API_KEY"]},
+    ],
+)
+def test_what_does_not_change_the_model_does_not_change_the_job(spec_folder, change):
+    assert digest_of(*look(spec_folder, **change)) == digest_of(*look(spec_folder))
+
+
 def test_again_is_another_job(spec_folder):
     spec, facts = look(spec_folder)
     assert digest_of(spec, inspect(spec, folder=spec_folder, again=True)) != digest_of(spec, facts)
@@ -64,6 +77,8 @@ def test_again_is_another_job(spec_folder):
         ({"dataset": "empty.jsonl"}, DataError, "empty.jsonl"),
         ({"dataset": "broken.jsonl"}, DataError, "3"),
         ({"dataset": "packed.jsonl.gz"}, DataError, "convert"),
+        ({"method": "dpo"}, DataError, "'preference' rows"),
+        ({"method": "kto"}, DataError, "'kto' rows"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(spec_folder, fields, kind, says):

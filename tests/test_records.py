@@ -85,6 +85,14 @@ def test_following_sees_lines_as_they_are_written_and_stops_at_the_end(tmp_path)
     assert got == [f"line {i}" for i in range(2000)]
 
 
+def test_the_end_of_an_attempt_is_a_cursor(tmp_path):
+    store = FolderStore(tmp_path)
+    for attempt in (1, 2):
+        for node in (0, 1):
+            write_segment(store, attempt, node, 0, [(i, f"a{attempt} n{node}") for i in range(3)])
+    assert sorted(texts(store, after=records.end_of_attempt(1, 2))) == ["a2 n0"] * 3 + ["a2 n1"] * 3
+
+
 def test_a_foreign_cursor_is_refused(tmp_path):
     with pytest.raises(SpecError, match="Cursor"):
         texts(FolderStore(tmp_path), after="yesterday")

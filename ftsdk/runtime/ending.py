@@ -74,7 +74,7 @@ def unfinished(facts: Facts) -> Ending:
     if facts.trouble:
         return Ending(*facts.trouble)
     if facts.stopped == "timeout":
-        hint = "Submit the same again: it goes on from there, for as long again."  # another limit is another job
+        hint = f"Raise timeout_hours. {again}"
         return Ending("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)
     if facts.stopped or (asked and not failed):
         return Ending("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", again)

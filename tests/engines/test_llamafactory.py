@@ -35,8 +35,10 @@ def test_paths_are_those_inside(rendered):
 @pytest.mark.parametrize(
     ("stage", "expected"), [("orpo", ("dpo", "orpo")), ("ipo", ("dpo", "ipo")), ("rm", ("rm", None))]
 )
-def test_methods_map_to_stage_and_loss(rendered, stage, expected):
-    config = rendered(method=stage).config
+def test_methods_map_to_stage_and_loss(rendered, spec_folder, stage, expected):
+    pairs = '{"prompt": "Name a colour.", "chosen": "Blue.", "rejected": "Seven."}\n'
+    (spec_folder / "pairs.jsonl").write_text(pairs * 3)
+    config = rendered(method=stage, dataset="pairs.jsonl").config
     assert (config["stage"], config.get("pref_loss")) == expected
 
 

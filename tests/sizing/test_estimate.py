@@ -145,7 +145,7 @@ def test_sharding_is_read_from_the_trainer_s_own_settings(setting, kind):
 
 
 def test_an_unknown_card_is_refused_with_the_nearest_name():
-    with pytest.raises(SpecError, match="Did you mean 'L40S'"):
+    with pytest.raises(SpecError, match="did you mean 'L40S'"):
         estimate(job(resources={"accelerator": "L40SX"}))
 
 

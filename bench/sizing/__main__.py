@@ -31,19 +31,19 @@ def _memory_report(path: Path) -> Iterable[str]:
     yield "### Memory"
     yield ""
     yield from _head("grade A rows", "underestimated by > 10 %")
-    yield _memory_line("**all, as shipped**", exact)
-    yield _memory_line("without offload, allocated or reserved counter", [r for r in exact if _plain(r.row)])
+    yield from _memory_line("**all, as shipped**", exact)
+    yield from _memory_line("without offload, allocated or reserved counter", [r for r in exact if _plain(r.row)])
     blind = leave_one_out(path)
-    yield _memory_line("**all, each source left out**", blind)
+    yield from _memory_line("**all, each source left out**", blind)
     for name, rows in groups(blind, lambda row: row["source_id"]).items():
-        yield _memory_line(f"left out: {name}", rows)
+        yield from _memory_line(f"left out: {name}", rows)
     for name, rows in groups(exact, _kind).items():
-        yield _memory_line(name, rows)
+        yield from _memory_line(name, rows)
     yield ""
     yield from _head("grades B, C and D (something about the run is inferred)", "underestimated by > 10 %")
     rest = [row for row in all_grades if row.row["quality"] != "A" and row.measured_gib and row.row["micro_batch"]]
     for name, rows in groups(rest, lambda row: f"{row['quality']}: {_kind(row)}").items():
-        yield _memory_line(name, rows)
+        yield from _memory_line(name, rows)
     yield ""
     yield from _fit_lines(all_grades)
 
@@ -63,12 +63,12 @@ def _speed_report(path: Path) -> Iterable[str]:
     yield "### Speed"
     yield ""
     yield from _head("grade A rows", "inside the stated range")
-    yield _speed_line("**all, as shipped**", rows)
-    yield _speed_line("**all, each source left out**", blind)
+    yield from _speed_line("**all, as shipped**", rows)
+    yield from _speed_line("**all, each source left out**", blind)
     for name, some in groups(blind, lambda row: row["source_id"]).items():
-        yield _speed_line(f"left out: {name}", some)
+        yield from _speed_line(f"left out: {name}", some)
     for name, some in groups(rows, _speed_kind).items():
-        yield _speed_line(name, some)
+        yield from _speed_line(name, some)
 
 
 def _head(what: str, last: str) -> Iterable[str]:
@@ -76,14 +76,17 @@ def _head(what: str, last: str) -> Iterable[str]:
     yield "|---|---:|---:|---:|---:|---:|"
 
 
-def _memory_line(name: str, rows: list[MemoryRow]) -> str:
-    s = summary(rows)
-    return f"| {name} | {s.rows} | {s.median:.1%} | {s.p90:.1%} | {s.bias:+.1%} | {s.under:.1%} |"
+def _memory_line(name: str, rows: list[MemoryRow]) -> Iterable[str]:
+    measured = [row for row in rows if row.measured_gib]
+    if measured:
+        s = summary(measured)
+        yield f"| {name} | {s.rows} | {s.median:.1%} | {s.p90:.1%} | {s.bias:+.1%} | {s.under:.1%} |"
 
 
-def _speed_line(name: str, rows: list[SpeedRow]) -> str:
-    s, covered = summary(rows), sum(row.covered for row in rows) / len(rows)
-    return f"| {name} | {s.rows} | {s.median:.1%} | {s.p90:.1%} | {s.bias:+.1%} | {covered:.0%} |"
+def _speed_line(name: str, rows: list[SpeedRow]) -> Iterable[str]:
+    if rows:
+        s, covered = summary(rows), sum(row.covered for row in rows) / len(rows)
+        yield f"| {name} | {s.rows} | {s.median:.1%} | {s.p90:.1%} | {s.bias:+.1%} | {covered:.0%} |"
 
 
 def _plain(row: Row) -> bool:

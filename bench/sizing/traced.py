@@ -34,7 +34,7 @@ SIZES: Final[dict[str, Any]] = {
 RANK: Final = 8
 
 
-class Peak(TorchDispatchMode):
+class Peak(TorchDispatchMode):  # type: ignore[misc]
     """Bytes of live tensors, and their highest sum, from here on; tensors that exist already are not counted."""
 
     def __init__(self, existing: list[torch.Tensor]) -> None:
@@ -150,7 +150,8 @@ def _step_peak(model: Any, case: Case) -> int:
         loss = output["loss"]
         del output
         loss.backward()
-    return peak.peak
+    highest: int = peak.peak
+    return highest
 
 
 def cases() -> list[Case]:

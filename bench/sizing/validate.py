@@ -176,7 +176,11 @@ def leave_one_out(path: Path = DATA / "memory_measured.csv") -> list[MemoryRow]:
 
 def _chosen_share(by_share: dict[float, list[MemoryRow]]) -> float:
     """The smallest share at which at most 5 % of the rows are underestimated by more than 10 %."""
-    safe = [share for share, rows in by_share.items() if rows and summary(rows).under <= 0.05]
+    safe = [
+        share
+        for share, rows in by_share.items()
+        if any(row.measured_gib for row in rows) and summary(rows).under <= 0.05
+    ]
     return min(safe, default=SHARES[-1])
 
 

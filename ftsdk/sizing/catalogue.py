@@ -64,9 +64,8 @@ def card_of(name: str) -> Card:
     found = cards().get(name.strip().lower().replace("nvidia-", "").replace("_", "-").replace(" ", "-"))
     if found is None:
         known = sorted({card.name for card in cards().values()})
-        raise SpecError(
-            f"resources.accelerator: {name!r} is not known; use one of {', '.join(known)}.{did_you_mean(name, known)}"
-        )
+        hint = did_you_mean(name, known)
+        raise SpecError(f"resources.accelerator: {name!r} is not known{hint}; use one of {', '.join(known)}.")
     return found
 
 

@@ -152,8 +152,8 @@ def _latent_attention(s: ModelShape) -> int:
 
 
 def _mlp(s: ModelShape, width: int) -> int:
-    matrices = 3 if s.family.gated else 2
-    return matrices * s.hidden_size * width + (width + s.hidden_size) * s.family.mlp_bias
+    inner = 2 if s.family.gated else 1
+    return (inner + 1) * s.hidden_size * width + (inner * width + s.hidden_size) * s.family.mlp_bias
 
 
 def _shared(s: ModelShape) -> int:

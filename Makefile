@@ -17,7 +17,7 @@ $(READY): pyproject.toml containers/install.py $(wildcard containers/locks/lf*.t
 	  { rm -rf .venv; echo "Python's venv module is missing; run: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python containers/install.py lf
-	$(BIN)/python -m pip install --quiet --constraint containers/locks/lf.txt --editable '.[plot,wandb]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint containers/locks/lf.txt --editable '.[plot,wandb,excel]' --group dev
 	@touch $@
 
 demo: setup

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ftsdk.job import Job
     from ftsdk.progress import JobProgress
 
-QUESTION = "What does json.dumps do?"
+QUESTION = "What does str.isupper do?"
+"""So small a model learns within minutes how such answers begin, not what every function does."""
 Y_LABEL = "loss (nats per token)"
 
 
@@ -171,7 +172,7 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
 
 def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
     return NotInstalledError(
-        f"The demo's {script} failed in {python} ({why}): `ftsdk doctor` shows what is missing."
+        f"The demo's {script} failed in {python} ({why}): run `make setup`; `ftsdk doctor` shows what is missing."
     )
 
 

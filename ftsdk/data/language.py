@@ -33,20 +33,26 @@ _RANGES = (
     ("ru", 0x400, 0x52F), ("ar", 0x600, 0x6FF), ("hi", 0x900, 0x97F), ("th", 0xE00, 0xE7F),
     ("he", 0x590, 0x5FF), ("el", 0x370, 0x3FF),
 )  # fmt: skip
-# Function words: the commonest that are not common in the other languages of the table.
+# Function words; one that several languages share counts for each of them, so the others decide.
 _COMMON_WORDS = {
-    "en": "the of and to in is that it for was with as are this be you have not which they from or an but what",
-    "de": "der die das und ist nicht ein eine zu den mit auf für sich des dem von wird sind auch werden oder als bei",
-    "fr": "le les des est et une dans que qui pour pas sur du avec ce il sont au par plus vous nous être cette ont",
-    "es": "el los las que es en y por con para una del se su al lo más como pero sus está este son hay muy",
-    "pt": "o os as que é em e um uma não do da para com por dos das se mais como mas ao você são também foi",
-    "it": "il di che è la un una per non sono con del della si le come più ma gli anche nel alla questo dei ha",
-    "nl": "de het een van en is dat niet op te zijn voor met die er aan ook als bij maar wordt deze kan door naar",
+    "en": "the of and to in is that it for was with as are this be you have not which they from or an but what can",
+    "de": "der die das und ist nicht ein eine zu den mit auf für sich des dem von wird sind auch werden oder als bei "
+    "wenn aber du sie bitte kann noch diese einen im am hat war nach aus über",
+    "fr": "le la les des est et une un dans que qui pour pas sur du avec ce il sont au par plus vous nous être cette "
+    "ont a si tu elle te quand mais avant se ou en peut de l d",
+    "es": "el la los las que es en y por con para una un del se su al lo más como pero sus está este son hay muy de si "
+    "ella cuando antes otra puede o no a",
+    "pt": "o a os as que é em e um uma não do da para com por dos das se mais como mas ao você são também foi "
+    "de na no ela quando antes pode",
+    "it": "il di che è la un una per non sono con del della si le come più ma gli anche nel alla questo dei ha e i "
+    "lei quando prima può li",
+    "nl": "de het een van en is dat niet op te zijn voor met die er aan ook als bij maar wordt deze kan door naar in "
+    "je wanneer ze of",
     "pl": "i w na się nie że jest to z do jak ale po co tak za od są przez przy dla tego być może który",
     "tr": "ve bir bu için ile de da olarak çok daha olan gibi ne var kadar sonra ise değil her olduğu veya en",
     "vi": "của và là có được các cho không những một trong với này người khi đã để từ như cũng",
     "id": "yang dan di untuk dengan ini itu dari pada adalah dalam tidak akan ke juga atau karena dapat oleh ada",
-    "sv": "och att det som en är på av för med till den har inte om ett de kan eller från men vi så ska",
+    "sv": "och att det som en är på av för med till den har inte om ett de kan eller från men vi så ska i",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
 _LANGUAGES_OF: dict[str, tuple[str, ...]] = {
@@ -78,5 +84,5 @@ def _by_words(text: str) -> str:
     if not hits:
         return ""
     (best, count), (_, second) = (*hits.most_common(2), ("", 0))[:2]
-    sure = count >= 3 and count >= 0.12 * len(words) and count >= 1.4 * second
+    sure = count >= 3 and count >= 0.12 * len(words) and count >= 1.25 * second
     return best if sure else ""

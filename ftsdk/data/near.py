@@ -1,11 +1,12 @@
 """Near-duplicates: MinHash over words in the engine finds candidates, Jaccard over word triples decides.
 
-The sketch (Broder 1997, "On the resemblance and containment of documents"): each word of the first 800 characters of
-each text, lower case, is hashed to 64 bits (DuckDB's `hash`); in scripts without spaces a word is two characters.
-About 32 of the hashes are kept (the smallest part of the range, by the number of words), and the minimum under each
-of 12 permutations (XOR with a constant) is noted. Rows that share three minima in one of four bands are compared:
-eight or more equal minima of twelve make a candidate. A candidate is read again and is a near-duplicate if at least
-0.8 of all word triples (case and punctuation ignored) are common to both. Rows of fewer than eight words are left out.
+The sketch (Broder 1997, "On the resemblance and containment of documents"): the words of the first 800 characters of
+each text, lower case, are hashed to 64 bits (DuckDB's `hash`), and each with the next word once more; in scripts
+without spaces a word is one character. About 32 of these pairs are kept (those whose first word hashes low, the lower
+the more words there are), and the minimum under each of 12 permutations (XOR with a constant) is noted. Rows that
+share three minima in one of four bands are compared: eight or more equal minima of twelve make a candidate. A
+candidate is read again and is a near-duplicate if at least 0.8 of all word triples (case and punctuation ignored) are
+common to both. Rows of fewer than eight words are left out.
 """
 
 from __future__ import annotations
@@ -26,27 +27,26 @@ BANDS = 4
 PAIRS_MAX = 50_000
 _SPACELESS_NUMBERS = ", ".join(str(n) for n, (name, _) in enumerate(SCRIPTS, 1) if name in SPACELESS)
 _PERMUTATIONS = tuple(int.from_bytes(blake2b(bytes([n]), digest_size=8).digest()) for n in range(MINIMA))
-_SPLIT = r"string_split(replace(lower(text), '\n', ' '), ' ')"  # a line break is still escaped here
+_ONE_LINE = r"replace(lower(text), '\n', ' ')"  # a line break is still escaped here
+_SPLIT = f"string_split(replace(replace({_ONE_LINE}, '  ', ' '), '  ', ' '), ' ')"
 _WORD = re.compile(r"\w+")
 _SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
 def with_sketch(rows: str) -> str:
     """A query that adds `minima` (12 × 32 bits, or null) to one that has `text` and `script`."""
-    spaceless = f"script in ({_SPACELESS_NUMBERS})"
-    words = f"case when {spaceless} then string_split(text, '') else {_SPLIT} end"
-    pairs = f"case when {spaceless} then list_transform(list_zip(h, h[2:]), lambda p: xor(p[1], p[2] >> 1)) else h end"
+    words = f"case when script in ({_SPACELESS_NUMBERS}) then string_split(text, '') else {_SPLIT} end"
+    top = f"{2**64 - 1} // greatest(len(h), {KEPT_WORDS}) * {KEPT_WORDS}"
     minima = ", ".join(
         f"(list_min(list_transform(h, lambda x: xor(x, {c}::ubigint))) & 4294967295)::uinteger" for c in _PERMUTATIONS
     )
-    top = f"{2**64 - 1} // greatest(len(h), {KEPT_WORDS}) * {KEPT_WORDS}"
     # What a lambda takes from outside is copied for each element, so the bound `top` is made one query earlier.
     return f"""
         with hashed as (select *, list_transform({words}, lambda w: hash(w)) as h from ({rows})),
-        paired as (select * replace ({pairs} as h) from hashed),
-        bounded as (select *, len(h) as n, {top} as top from paired),
-        kept as (select * replace (list_filter(h, lambda x: x <= top) as h) from bounded)
-        select * exclude (h, n, top, text), case when n >= {WORDS_MIN} then [{minima}] end as minima from kept"""
+        bounded as (select *, len(h) as n, {top} as top from hashed),
+        kept as (select * replace (list_filter(list_zip(h, h[2:]), lambda p: p[1] <= top) as h) from bounded),
+        pairs as (select * replace (list_transform(h, lambda p: hash(p)) as h) from kept)
+        select * exclude (h, n, top, text), case when n >= {WORDS_MIN} then [{minima}] end as minima from pairs"""
 
 
 def candidates(connection: Any) -> list[tuple[int, int, int, int]]:

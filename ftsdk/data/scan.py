@@ -6,6 +6,7 @@ memory is short: so duplicates and leakage are found over any number of rows.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from array import array
@@ -23,7 +24,7 @@ from ftsdk.data.language import language
 from ftsdk.data.near import with_sketch
 from ftsdk.data.report import CODES, Collector
 from ftsdk.data.rows import Batch, batches
-from ftsdk.data.rules import Rules, parse
+from ftsdk.data.rules import Rules
 from ftsdk.data.screen import screen
 from ftsdk.data.signals import signals
 from ftsdk.data.sources import Source
@@ -31,7 +32,7 @@ from ftsdk.data.texts import answer_text, token_counts
 from ftsdk.data.tokens import TOKENS_PER_TURN, TokenCounter
 
 MEMORY_LIMIT = "1GB"
-LANGUAGE_ROWS = 20_000
+LANGUAGE_ROWS = 10_000
 """Rows of each file whose language is told by their words; later ones only by their script."""
 _TABLE = """
     create table rows (
@@ -72,7 +73,14 @@ class Scan:
     """Scans files into the table `rows` of one engine, and findings into a collector."""
 
     def __init__(
-        self, connection: Any, collector: Collector, counter: TokenCounter, *, cutoff_len: int | None, prompts: bool
+        self,
+        connection: Any,
+        collector: Collector,
+        counter: TokenCounter,
+        *,
+        cutoff_len: int | None,
+        prompts: bool,
+        heuristics: bool,
     ) -> None:
         self.languages: dict[tuple[int, int], str] = {}
         """(file, row) -> language of the first rows of each file, where it could be told."""
@@ -81,12 +89,16 @@ class Scan:
         self._counter = counter
         self._cutoff_len = cutoff_len
         self._prompts = prompts
+        self._heuristics = heuristics
+        self._language_rows = LANGUAGE_ROWS if heuristics else 0
         self._local = threading.local()
         self._workers = max(1, min(4, os.cpu_count() or 1))
 
     def file(self, file: ScannedFile) -> int:
         """Scan one file; gives the number of its rows that are not blank."""
-        query = f"create or replace temp table batch as {with_sketch(screen(file.rules, prompts=self._prompts))}"
+        looks = screen(file.rules, prompts=self._prompts, heuristics=self._heuristics)
+        sketched = with_sketch(looks) if self._heuristics else f"select * exclude text, null as minima from ({looks})"
+        query = f"create or replace temp table batch as {sketched}"
         waiting: deque[Future[_Outcome]] = deque()
         num_rows = 0
         with ThreadPoolExecutor(self._workers) as pool:
@@ -132,7 +144,7 @@ class Scan:
             "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
             "text_bytes + ? * turns as bound, case when ? then bound else estimate end > ? as long from batch) "
             "where not ok or hot or long or row <= ? order by row",
-            [TOKENS_PER_TURN, TOKENS_PER_TURN, self._counter.exact, self._cutoff_len or 2**62, LANGUAGE_ROWS],
+            [TOKENS_PER_TURN, TOKENS_PER_TURN, self._counter.exact, self._cutoff_len or 2**62, self._language_rows],
         ).fetchall()
         long_rows: list[tuple[int, Mapping[str, Any]]] = []
         bad: list[int] = []
@@ -143,14 +155,16 @@ class Scan:
             text = batch.texts[number - batch.first_row].decode()
             if not ok and self._judge(file, number, text, outcome):
                 bad.append(number)
-            row = parse(text)[0] if hot or long or number <= LANGUAGE_ROWS else None
+            if not (hot or long or number <= self._language_rows):
+                continue
+            row = _loaded(text)
             if row is None:
                 continue
             if hot:
                 _signal(number, row, outcome)
             if long:
                 long_rows.append((number, row))
-            if number <= LANGUAGE_ROWS:
+            if number <= self._language_rows:
                 outcome.languages.append((number, language(answer_text(row, file.rules))))
         self._measure(file, long_rows, outcome)
         if bad:
@@ -175,6 +189,15 @@ class Scan:
         for (number, _), count in zip(rows, counts, strict=True):
             if count > self._cutoff_len:
                 outcome.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
+
+
+def _loaded(text: str) -> dict[str, Any] | None:
+    """A row that need not be right; None if it cannot even be read."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _signal(number: int, row: Mapping[str, Any], outcome: _Outcome) -> None:

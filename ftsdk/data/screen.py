@@ -24,31 +24,30 @@ _LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_
 _TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
 
 
-def screen(rules: Rules, *, prompts: bool) -> str:
+def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
     """A query over `feed` (row, line) that says of each row of one file
 
     - ok: the rules find nothing in it;
-    - key, prompt_key: 128 bits of all that it teaches, and of what it asks (if `prompts`);
+    - key, prompt_key: a digest of all that it teaches, and of what it asks (if `prompts`);
     - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
-    - hot: it may hold a secret or personal data;
+    - hot: it may hold a secret or personal data (if `heuristics`);
     - label: the good or bad of a labelled answer;
     - script: the script its answer begins in (see `language.SCRIPTS`), 0 for ASCII;
     - text: the beginnings of its texts.
     """
     roles = {role: f"v[{index}]" for index, role in enumerate(rules.columns, 1)}
-    paths = ", ".join(f"'{_path(name)}'" for name in rules.columns.values())
+    paths = ", ".join(f"'{_path(name)}'" for name in rules.columns.values()) or "'$'"
     messages = _turns_sql(rules)
     texts = [roles[role] for role in _TEXT_ROLES if role in roles]
     values = {**roles, "turns": "m"} if messages else roles
     beginnings = ", ".join(f"left({text}, 800)" for text in texts) or "''"
     return f"""
-        with told as (
-            select row, line, json_valid(line) and starts_with(ltrim(line, {_SPACES}), '{{') as valid from feed
+        with picked as (
+            select row, line as raw, try(json_extract(line, [{paths}]::varchar[])::varchar[]) as v from feed
         ),
-        guarded as (select row, valid, line as raw, case when valid then line end as line from told),
-        picked as (select *, json_keys(line) as names, json_extract(line, [{paths}]::varchar[])::varchar[] as v
-            from guarded),
-        parsed as (select *, {messages or "null"} as m from picked)
+        told as (select *, v is not null and starts_with(ltrim(raw, {_SPACES}), '{{') as valid from picked),
+        guarded as (select *, case when valid then raw end as line, json_keys(line) as names from told),
+        parsed as (select *, {messages or "null"} as m from guarded)
         select row, valid,
             coalesce(valid and {_strict(rules)} and {_clean(rules, values)}, false) as ok,
             case when valid then {_key(rules, values)} end as key,
@@ -56,7 +55,7 @@ def screen(rules: Rules, *, prompts: bool) -> str:
             coalesce(len(m), 1) + {len(texts)} as turns,
             {_sum([f"strlen({t})" for t in texts])} as text_bytes,
             {_sum([_token_estimate(t) for t in texts])} as tokens,
-            regexp_matches(raw, '{_quoted(SUSPICIOUS)}') as hot,
+            {f"regexp_matches(raw, '{_quoted(SUSPICIOUS)}')" if heuristics else "false"} as hot,
             {_label(values)} as label,
             {_script(_answer(values))} as script,
             concat_ws(' ', {beginnings}) as text
@@ -117,7 +116,9 @@ def _none(value: str) -> str:
 
 def _clean(rules: Rules, values: Mapping[str, str]) -> str:
     """True only for rows in which the rules find nothing."""
-    tests = [_none(values[role]) for role in ("tools", "history", *PLACEHOLDERS) if role in values]
+    tests = [_none(values["tools"])] if "tools" in values else []
+    lists = [values[role] for role in ("history", *PLACEHOLDERS) if role in values]
+    tests += [f"coalesce({value} in ('null', '[]'), true)" for value in lists]
     tests += [f"not contains(line, '{mark}')" for role, mark in PLACEHOLDERS.items() if role in values]
     tests += [_text_or_none(values[role]) for role in ("query", "system") if role in values]
     if "turns" in values:
@@ -195,21 +196,26 @@ def _parts(rules: Rules, values: Mapping[str, str], roles: Sequence[str]) -> str
 
 
 def _key(rules: Rules, values: Mapping[str, str]) -> str:
-    """128 bits of all that a row teaches."""
-    return f"md5_number({_parts(rules, values, sorted(rules.columns))})"
+    """A digest of all that a row teaches."""
+    return _digest(_parts(rules, values, sorted(rules.columns)))
 
 
 _PROMPT_ROLES = ("history", "images", "audios", "videos", "prompt", "query", "system", "tools")
 
 
 def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
-    """128 bits of what a row asks; for labelled answers of the question and the answer."""
+    """A digest of what a row asks; for labelled answers of the question and the answer."""
     if rules.format == "kto":
-        return f"md5_number({_parts(rules, values, sorted(set(rules.columns) - {'kto_tag'}))})"
+        return _digest(_parts(rules, values, sorted(set(rules.columns) - {"kto_tag"})))
     if "turns" not in values:
-        return f"md5_number({_parts(rules, values, _PROMPT_ROLES)})"
+        return _digest(_parts(rules, values, _PROMPT_ROLES))
     keep = "m" if rules.format in ("preference", "prompts") else "m[:-2]"
-    return f"md5_number({_parts(rules, {**values, 'turns': keep}, ('messages', *_PROMPT_ROLES))})"
+    return _digest(_parts(rules, {**values, "turns": keep}, ("messages", *_PROMPT_ROLES)))
+
+
+def _digest(text: str) -> str:
+    """DuckDB's 64-bit hash and the length: over 1,000,000 rows a false match has a chance below 1 in 10,000,000."""
+    return f"(hash({text})::uhugeint << 32) + strlen({text})"
 
 
 def _label(values: Mapping[str, str]) -> str:

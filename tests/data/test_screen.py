@@ -82,7 +82,7 @@ def passed(connection, rules, texts):
     data = b"\n".join(texts)
     connection.register("feed", scan._feed(Batch(1, texts, data)))
     found = connection.execute(
-        f"select row, ok, valid, key from ({screen(rules, prompts=True)}) order by row"
+        f"select row, ok, valid, key from ({screen(rules, prompts=True, heuristics=True)}) order by row"
     ).fetchall()
     connection.unregister("feed")
     return found
@@ -92,7 +92,7 @@ def passed(connection, rules, texts):
 def test_screen_against_rules(connection, tmp_path_factory, shape):
     rules = rules_of(shape, tmp_path_factory.mktemp(shape))
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(damaged(shape), min_size=20, max_size=40))
     def compare(texts):
         texts = [text.replace(b"\n", b" ") for text in texts]

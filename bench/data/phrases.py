@@ -1,0 +1,76 @@
+"""A few plain sentences in several languages, written for this benchmark, to build answers from."""
+
+PHRASES = {
+    "en": [
+        "The river rises every spring when the snow on the mountains melts.",
+        "You can open the window, but please close it before you leave.",
+        "She wrote down the numbers and compared them with the old list.",
+        "A small team can finish this work in about three weeks.",
+        "Most of the houses in the village were built of grey stone.",
+        "If the test fails, look at the log and try the command again.",
+        "The museum is open from ten to six and costs nothing on Sundays.",
+        "They planted apple trees along the road that leads to the school.",
+    ],
+    "de": [
+        "Der Fluss steigt jedes Jahr im Frühling, wenn der Schnee auf den Bergen schmilzt.",
+        "Du kannst das Fenster öffnen, aber schließe es bitte, bevor du gehst.",
+        "Sie schrieb die Zahlen auf und verglich sie mit der alten Liste.",
+        "Ein kleines Team kann diese Arbeit in etwa drei Wochen beenden.",
+        "Die meisten Häuser im Dorf sind aus grauem Stein gebaut.",
+        "Wenn der Test nicht gelingt, sieh in das Protokoll und versuche den Befehl noch einmal.",
+    ],
+    "fr": [
+        "La rivière monte chaque printemps quand la neige fond sur les montagnes.",
+        "Tu peux ouvrir la fenêtre, mais ferme-la avant de partir, s'il te plaît.",
+        "Elle a noté les nombres et les a comparés avec la vieille liste.",
+        "Une petite équipe peut finir ce travail en trois semaines environ.",
+        "La plupart des maisons du village sont construites en pierre grise.",
+        "Si le test échoue, regarde le journal et essaie la commande une fois de plus.",
+    ],
+    "es": [
+        "El río sube cada primavera cuando la nieve de las montañas se derrite.",
+        "Puedes abrir la ventana, pero ciérrala antes de salir, por favor.",
+        "Ella anotó los números y los comparó con la lista antigua.",
+        "Un equipo pequeño puede terminar este trabajo en unas tres semanas.",
+        "La mayoría de las casas del pueblo son de piedra gris.",
+        "Si la prueba falla, mira el registro y prueba la orden otra vez.",
+    ],
+    "pt": [
+        "O rio sobe todas as primaveras quando a neve das montanhas derrete.",
+        "Você pode abrir a janela, mas feche-a antes de sair, por favor.",
+        "Ela anotou os números e os comparou com a lista antiga.",
+        "Uma equipe pequena pode terminar este trabalho em cerca de três semanas.",
+        "A maioria das casas da aldeia foi construída com pedra cinzenta.",
+    ],
+    "it": [
+        "Il fiume sale ogni primavera quando la neve delle montagne si scioglie.",
+        "Puoi aprire la finestra, ma chiudila prima di uscire, per favore.",
+        "Lei ha scritto i numeri e li ha confrontati con la vecchia lista.",
+        "Una piccola squadra può finire questo lavoro in circa tre settimane.",
+        "La maggior parte delle case del paese è di pietra grigia.",
+    ],
+    "zh": [
+        "每年春天山上的雪融化时，河水都会上涨。",
+        "你可以打开窗户，但离开之前请把它关上。",
+        "她把这些数字记下来，并和旧的名单比较。",
+        "一个小团队大约三周就能完成这项工作。",
+        "村里的大多数房子都是用灰色的石头建造的。",
+    ],
+    "ja": [
+        "山の雪がとける春になると、川の水が増えます。",
+        "窓を開けてもいいですが、出かける前に閉めてください。",
+        "彼女は数字を書き留めて、古い表と比べました。",
+        "小さなチームなら、この仕事を三週間ほどで終えられます。",
+    ],
+    "ru": [
+        "Каждую весну, когда тает снег в горах, река поднимается.",
+        "Ты можешь открыть окно, но закрой его, пожалуйста, перед уходом.",
+        "Она записала числа и сравнила их со старым списком.",
+        "Небольшая группа может закончить эту работу примерно за три недели.",
+    ],
+    "ko": [
+        "해마다 봄이 되어 산의 눈이 녹으면 강물이 불어납니다.",
+        "창문을 열어도 되지만 나가기 전에 닫아 주세요.",
+        "그녀는 숫자를 적어 두고 오래된 목록과 비교했습니다.",
+    ],
+}

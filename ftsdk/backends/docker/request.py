@@ -113,8 +113,15 @@ def _run(asked: Asked, name: str, node: int, network: str | None) -> list[str]:
         *(("--network", network, "--network-alias", f"node{node}") if network else ()),
         *(word for key, value in _environment(asked, node).items() for word in ("--env", f"{key}={value}")),
         *(word for mount in _mounts(asked, name) for word in ("--mount", mount)),
-        *("--entrypoint", "python", asked.image, RUNTIME, "supervise"),
+        *_image_and_command(asked),
     ]
+
+
+def _image_and_command(asked: Asked) -> tuple[str, ...]:
+    """Our image's own entrypoint checks the driver and starts the runtime; another image needs only a `python`."""
+    if asked.options.image is None:
+        return (asked.image,)
+    return ("--entrypoint", "python", asked.image, RUNTIME, "supervise")
 
 
 def _labels(asked: Asked, node: int | None = None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
-from ftsdk.errors import AuthError
+from ftsdk.errors import AuthError, UnsupportedError
 from ftsdk.facts import Facts, inspect
 from ftsdk.job import Job, submit
 from ftsdk.plan import Plan
@@ -55,20 +55,43 @@ class Estimator:
         return self.backend.plan(self.spec, facts or self.inspect())
 
     def fit(
-        self, *, wait: bool = True, again: bool = False, on_attach: Callable[[JobInfo], None] = lambda info: None
+        self,
+        *,
+        wait: bool = True,
+        again: bool = False,
+        size_check: bool = True,
+        on_attach: Callable[[JobInfo], None] = lambda info: None,
     ) -> Job:
         """Run the training; the same spec and data attach to the job that is there.
 
         Args:
             wait: wait for the end and raise JobFailedError if there is no model; False returns at once.
             again: start one more job although an equal one lives or has succeeded.
+            size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory.
             on_attach: called with the state of an equal job that was there already.
         """
         plan = self.plan(self.inspect(again=again))
+        if size_check:
+            refuse_what_cannot_fit(plan)
         job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
         if wait:
             job.result()
         return job
+
+
+def refuse_what_cannot_fit(plan: Plan) -> None:
+    """Better now than after twenty paid minutes. Raises UnsupportedError with the smallest change that helps."""
+    estimate = plan.estimate
+    if estimate.get("fits") != "no":
+        return
+    advice = estimate["advice"]
+    helps = [", ".join(advice["changes"])] if advice else []
+    helps += [f"a larger accelerator ({' or '.join(estimate['next_cards'])})"] if estimate["next_cards"] else []
+    raise UnsupportedError(
+        f"It cannot fit: about {estimate['memory']['total_gib']:.1f} GiB are needed on each accelerator and "
+        f"{estimate['card']} has {estimate['usable_gib']:.1f}; what helps: {'; or '.join(helps) or 'more accelerators'} "
+        f"(`ftsdk plan` shows every term, --no-size-check submits all the same)."
+    )
 
 
 def _with_model_of_job(spec: JobSpec) -> JobSpec:

@@ -46,10 +46,11 @@ def plan(
 @spec_options
 @click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
 @click.option("--again", is_flag=True, help="Start one more job although an equal one lives or has succeeded.")
+@click.option("--no-size-check", is_flag=True, help="Submit although the estimate says that it cannot fit.")
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
-    follow: bool, again: bool, as_json: bool,
+    follow: bool, again: bool, no_size_check: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
@@ -59,6 +60,7 @@ def submit(
     job = estimator.fit(
         wait=False,
         again=again,
+        size_check=not no_size_check,
         on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)

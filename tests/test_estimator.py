@@ -1,0 +1,53 @@
+"""Estimator: a training that cannot fit is refused before anything starts."""
+
+from dataclasses import replace
+
+import pytest
+
+from ftsdk import Estimator
+from ftsdk.errors import AuthError, SpecError, UnsupportedError
+from ftsdk.estimator import read_secrets, refuse_what_cannot_fit
+from ftsdk.sizing import estimate
+from ftsdk.spec.loading import parse
+
+
+def planned(spec_folder, **fields):
+    return Estimator(model="./model", dataset="train.jsonl", folder=spec_folder, **fields).plan()
+
+
+def sized(spec_folder, tuning, card):
+    spec = parse(
+        {"model": "Qwen/Qwen3-8B", "dataset": "d", "tuning": tuning, "resources": {"accelerator": card}}, where="t"
+    )
+    return replace(planned(spec_folder), estimate=estimate(spec).to_json())
+
+
+def test_what_cannot_fit_is_refused_with_what_helps(spec_folder):
+    with pytest.raises(UnsupportedError) as caught:
+        refuse_what_cannot_fit(sized(spec_folder, "full", "L4"))
+    assert "L4 has 22.4" in str(caught.value)
+    assert "tuning: lora" in str(caught.value)
+
+
+def test_what_fits_or_is_unknown_is_not_refused(spec_folder):
+    refuse_what_cannot_fit(sized(spec_folder, "lora", "A100-80GB"))
+    refuse_what_cannot_fit(planned(spec_folder))
+
+
+def test_a_missing_secret_is_named_and_nothing_starts(spec_folder, own_home, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(AuthError, match="HF_TOKEN"):
+        Estimator(model="./model", dataset="train.jsonl", folder=spec_folder, secrets=["HF_TOKEN"]).fit()
+    assert not (own_home / "jobs").exists()
+
+
+def test_secrets_come_from_the_environment_and_stay_out_of_the_plan(spec_folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    plan = planned(spec_folder, secrets=["HF_TOKEN"])
+    assert read_secrets(plan) == {"HF_TOKEN": "hf_very_secret"}
+    assert "hf_very_secret" not in repr(plan)
+
+
+def test_a_wrong_field_is_one_sentence():
+    with pytest.raises(SpecError, match="did you mean 'dataset'"):
+        Estimator(model="a/b", dataset="x", datset="y")

@@ -21,12 +21,13 @@ parameters = model.make_model(folder, rows)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 adapter = get_peft_model(answer.load(folder), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
 adapter.save_pretrained(folder + "-adapter")
+tokenizer.save_pretrained(folder + "-adapter")
 question = [{"role": "user", "content": "Hi"}]
 print(json.dumps({
     "parameters": parameters,
     "same_tokenizer": model.make_tokenizer(model.Path(rows)).get_vocab() == tokenizer.get_vocab(),
     "chat": tokenizer.apply_chat_template(question, add_generation_prompt=True, tokenize=False),
-    "round_trip": tokenizer.decode(tokenizer("Größe ≥ 日本\\\\n\\\\tx").input_ids),
+    "round_trip": tokenizer.decode(tokenizer("Größe ≥ 日本\\n\\tx").input_ids),
     "answers": [answer.answer(at, "What is an apple?") for at in (folder, folder + "-adapter")],
     "adapter": type(answer.load(folder + "-adapter")).__name__,
 }))

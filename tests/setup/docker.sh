@@ -7,8 +7,6 @@ set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 BASE_IMAGE=ftsdk-base:py3.11
 UPSTREAM=python:3.11-slim
-MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-SECURITY_MIRROR=${DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 DAEMON_LOG=/var/log/dockerd.log
 CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 
@@ -51,8 +49,7 @@ debian_root() {
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --customize-hook="python3 '$HERE/trust_host.py' \"\$1\"" \
     --customize-hook='chroot "$1" update-ca-certificates >/dev/null 2>&1' \
-    --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log' bookworm - \
-    "deb $MIRROR bookworm main" "deb $MIRROR bookworm-updates main" "deb $SECURITY_MIRROR bookworm-security main"
+    --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log' bookworm -
 }
 
 make_base_image() {

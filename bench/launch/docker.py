@@ -23,6 +23,18 @@ def image() -> str | None:
 
 
 @contextmanager
+def without_entrypoint(image: str) -> Iterator[str]:
+    """The same image without its entrypoint, which TorchX cannot override."""
+    tag = "ftsdk-bench:plain"
+    build = ["docker", "build", "--quiet", "--pull=false", "--tag", tag, "-"]
+    subprocess.run(build, input=f"FROM {image}\nENTRYPOINT []\n".encode(), check=True, capture_output=True)
+    try:
+        yield tag
+    finally:
+        subprocess.run(["docker", "image", "rm", tag], check=True, capture_output=True)
+
+
+@contextmanager
 def cleared(label: str) -> Iterator[None]:
     """Containers with this label that come into being meanwhile are removed."""
     before = _containers(label)

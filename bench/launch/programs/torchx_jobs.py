@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stopwatch import answer, counted, timed
 from torchx.runner import Runner, get_runner  # type: ignore[import-not-found]
-from torchx.specs import AppDef, Role  # type: ignore[import-not-found]
+from torchx.specs import AppDef, AppState, Role  # type: ignore[import-not-found]
 
 HERE = Path(__file__).parent
 
@@ -31,7 +31,12 @@ def _nothing(runner: Runner, folder: str, runs: str, wait_s: str, image: str = "
     def start() -> str:
         return _container(runner, image) if image else _process(runner, folder, "nothing.py")
 
-    answer([timed(lambda: runner.wait(start(), **wait)) for _ in range(int(runs))])
+    def finished() -> None:
+        status = runner.wait(start(), **wait)
+        if status is None or status.state is not AppState.SUCCEEDED:
+            raise SystemExit(f"The job ended as {status}")
+
+    answer([timed(finished) for _ in range(int(runs))])
 
 
 def _print(runner: Runner, folder: str, lines: str) -> None:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("specs:init", "Write a recipe to a file, to edit."),
     "plan": ("run:plan", "Show exactly what a submit would do; creates nothing."),
     "submit": ("run:submit", "Start a training and print its job URI."),
+    "data": ("data:data", "Check, measure, convert and split training data."),
     "jobs": ("jobs:jobs", "List the jobs that this machine started."),
     "status": ("jobs:status", "Show how a job is doing."),
     "logs": ("jobs:logs", "Print a job's output."),

@@ -46,7 +46,7 @@ def convert(
     a row that the new format cannot hold, and for an output that exists.
     """
     if to not in FORMATS:
-        raise DataError(f"Unknown format '{to}'; known: {', '.join(FORMATS)}.{did_you_mean(to, FORMATS)}")
+        raise DataError(f"Unknown format '{to}'{did_you_mean(to, FORMATS)}; known: {', '.join(FORMATS)}.")
     files = open_files(paths, method, format, columns, tags)
     as_chat = any(_is_chat(file.rules) for file in files)
     num_rows = left_out = 0

@@ -54,6 +54,7 @@ def fix(
     tags: Mapping[str, str] | None = None,
     cutoff_len: int | None = None,
     tokenizer: str | Path | None = None,
+    heuristics: bool = True,
 ) -> Fixed:
     """Check data and write clean copies (JSON Lines) and `dropped.jsonl` into a folder; the data itself is not touched.
 
@@ -64,7 +65,7 @@ def fix(
     """
     report, files, collector = run(
         paths, eval_paths=eval_paths, method=method, format=format, columns=columns, tags=tags, cutoff_len=cutoff_len,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer, heuristics=heuristics,
     )  # fmt: skip
     messages = _messages(report)
     target = Path(folder)

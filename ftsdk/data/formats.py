@@ -90,6 +90,17 @@ OPENAI_TAGS: Mapping[str, str] = MappingProxyType(
         "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system",
     }
 )  # fmt: skip
+_USUAL_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
+        "sharegpt": {"messages": "conversations"},
+        "openai": {"messages": "messages"},
+        "preference": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+        "kto": {"prompt": "prompt", "response": "completion", "kto_tag": "label"},
+        "text": {"prompt": "text"},
+        "prompts": {"prompt": "prompt"},
+    }
+)
 _ROLE_KEYS = ("role", "from", "speaker")
 _CONTENT_KEYS = ("content", "value", "text")
 _ROLE_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -140,7 +151,7 @@ def detect(
     name, why = (format, "as the spec says") if format else _recognise(found, method)
     if name not in FORMATS:
         hint = did_you_mean(name, FORMATS)
-        raise DataError(f"Unknown format '{name}' for {where}; known: {', '.join(FORMATS)}.{hint}")
+        raise DataError(f"Unknown format '{name}'{hint} for {where}; known: {', '.join(FORMATS)}.")
     roles = _assign(name, found)
     _require(name, roles, found)
     tags = _tags(name, roles, rows, given_tags or {})
@@ -161,9 +172,10 @@ def dataset_info_entry(
 
     Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
     converter adds "detailed thinking off" to the system prompt of every row without tools (`data/converter.py`).
-    A file with `Detected.convert_first` set must be converted before this entry fits it.
+    A file with `Detected.convert_first` set must be converted before this entry fits it. Without columns (a data set on
+    a hub, which cannot be looked at) those that the format usually has are named.
     """
-    known = {role: name for role, name in columns.items() if role != "answer"}
+    known = {role: name for role, name in (columns or _USUAL_COLUMNS[format]).items() if role != "answer"}
     entry: dict[str, Any] = {"file_name": file_name}
     if "messages" in known:
         entry["formatting"] = "sharegpt"
@@ -188,7 +200,7 @@ class _Columns:
             if name not in self.names:
                 have = ", ".join(self.names) or "none"
                 hint = did_you_mean(name, self.names)
-                raise DataError(f"Column '{name}' (role {role}) is not in {where}; it has {have}.{hint}")
+                raise DataError(f"There is no column '{name}'{hint} for the role {role} in {where}; it has {have}.")
 
     def find(self, role: str, *, but: Sequence[str] = ()) -> str | None:
         """The column for a role: what the user said, else the first known spelling that is not in `but`."""

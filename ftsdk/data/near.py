@@ -1,12 +1,13 @@
 """Near-duplicates: MinHash over words in the engine finds candidates, Jaccard over word triples decides.
 
-The sketch (Broder 1997, "On the resemblance and containment of documents"): the words of the first 800 characters of
-each text, lower case, are hashed to 64 bits (DuckDB's `hash`), and each with the next word once more; in scripts
-without spaces a word is one character. About 32 of these pairs are kept (those whose first word hashes low, the lower
-the more words there are), and the minimum under each of 12 permutations (XOR with a constant) is noted. Rows that
-share three minima in one of four bands are compared: eight or more equal minima of twelve make a candidate. A
-candidate is read again and is a near-duplicate if at least 0.8 of all word triples (case and punctuation ignored) are
-common to both. Rows of fewer than eight words are left out.
+The sketch (Broder 1997, "On the resemblance and containment of documents"): the words of the first 400 characters of
+each text (of a chat the first and the last 400, without its system prompt), in lower case, are hashed to 64 bits
+(DuckDB's `hash`), and each with the next word once more; in scripts without spaces a word is one character. About 32
+of these pairs are kept (those whose first word hashes low, the lower the more words there are), and the minimum under
+each of 12 permutations (XOR with a constant) is noted. Rows that share three minima in one of four bands are compared:
+eight or more equal minima of twelve make a candidate. Candidates, at most 50,000 and the most equal first, are read
+again; a row is a near-duplicate if at least 0.8 of all word triples (case and punctuation ignored) are common to both.
+Rows of fewer than eight words are left out.
 """
 
 from __future__ import annotations
@@ -63,11 +64,13 @@ def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
                 first_value({{'file': file, 'row': row, 'minima': minima}}) over same,
                 lag({{'file': file, 'row': row, 'minima': minima}}) over same]) as other
             from banded window same as (partition by band order by file, row)
+        ), agreeing as (
+            select distinct file, row, other.file as other_file, other.row as other_row,
+                len(list_filter(list_zip(minima, other.minima), lambda p: p[1] = p[2])) as agreed
+            from pairs where other is not null and (other.file, other.row) < (file, row)
         )
-        select distinct file, row, other.file, other.row from pairs
-        where other is not null and (other.file, other.row) < (file, row)
-            and len(list_filter(list_zip(minima, other.minima), lambda p: p[1] = p[2])) >= {AGREEING_MIN}
-        order by all limit {PAIRS_MAX}""").fetchall()
+        select file, row, other_file, other_row from agreeing where agreed >= {AGREEING_MIN}
+        order by agreed desc, file, row, other_file, other_row limit {PAIRS_MAX}""").fetchall()
     return [(int(a), int(b), int(c), int(d)) for a, b, c, d in found]
 
 

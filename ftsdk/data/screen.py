@@ -16,6 +16,8 @@ from ftsdk.data.rules import PLACEHOLDERS, Rules
 from ftsdk.data.signals import SUSPICIOUS
 
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
+HEAD = 400
+"""Characters of each text that are compared."""
 FIELD = "chr(31)"
 TURN = "chr(30)"
 _BLANK = r"""'^"(?:[\s\p{Z}\x{85}\x{200b}-\x{200d}\x{2060}\x{feff}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})*"$'"""
@@ -33,14 +35,13 @@ def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
     - hot: it may hold a secret or personal data (if `heuristics`);
     - label: the good or bad of a labelled answer;
     - script: the script its answer begins in (see `language.SCRIPTS`), 0 for ASCII;
-    - text: the beginnings of its texts.
+    - text: some of what it says, for comparing it with others.
     """
     roles = {role: f"v[{index}]" for index, role in enumerate(rules.columns, 1)}
     paths = ", ".join(f"'{_path(name)}'" for name in rules.columns.values()) or "'$'"
     messages = _turns_sql(rules)
     texts = [roles[role] for role in _TEXT_ROLES if role in roles]
     values = {**roles, "turns": "m"} if messages else roles
-    beginnings = ", ".join(f"left({text}, 800)" for text in texts) or "''"
     return f"""
         with picked as (
             select row, line as raw, try(json_extract(line, [{paths}]::varchar[])::varchar[]) as v from feed
@@ -57,8 +58,8 @@ def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
             {_sum([_token_estimate(t) for t in texts])} as tokens,
             {f"regexp_matches(raw, '{_quoted(SUSPICIOUS)}')" if heuristics else "false"} as hot,
             {_label(values)} as label,
-            {_script(_answer(values))} as script,
-            concat_ws(' ', {beginnings}) as text
+            {_script(_answer(rules, values))} as script,
+            {_compared(rules, values)} as text
         from parsed"""
 
 
@@ -225,10 +226,24 @@ def _label(values: Mapping[str, str]) -> str:
     return f"case when {said} in ('true', '1') then true when {said} in ('false', '0') then false end"
 
 
-def _answer(values: Mapping[str, str]) -> str:
-    """What the model learns to say, as JSON text."""
-    role = next((r for r in ("response", "chosen", "messages", "prompt") if r in values), None)
+def _answer(rules: Rules, values: Mapping[str, str]) -> str:
+    """What the model learns to say, as JSON text; of a chat its last message."""
+    role = next((r for r in ("response", "chosen", "turns", "prompt") if r in values), None)
+    if role == "turns":
+        return _member("m[-1]", rules.chat.content_key)
     return values[role] if role else "line"
+
+
+def _compared(rules: Rules, values: Mapping[str, str]) -> str:
+    """The beginnings of its texts, of a chat also the end; no system prompt, which many rows share."""
+    parts = [f"left({values[r]}, {HEAD})" for r in ("prompt", "query", "response", "chosen", "rejected") if r in values]
+    if "turns" in values:
+        role, content = (_member("x", key) for key in (rules.chat.role_key, rules.chat.content_key))
+        system = _quoted(json.dumps(_name_of(rules, "system"), ensure_ascii=False))
+        said = f"list_transform(list_filter(m, lambda x: {role} <> '{system}'), lambda x: {content})"
+        whole = f"array_to_string({said}, ' ')"
+        parts += [f"left({whole}, {HEAD})", f"right(substr({whole}, {HEAD + 1}), {HEAD})"]
+    return f"concat_ws(' ', {', '.join(parts)})" if parts else "''"
 
 
 def _script(text: str) -> str:

@@ -63,7 +63,7 @@ def test_what_the_user_said_wins():
 
 
 def test_a_named_column_must_exist():
-    with pytest.raises(DataError, match="Did you mean 'question'"):
+    with pytest.raises(DataError, match="did you mean 'question'"):
         detect(["question"], [{"question": "a"}], given_columns={"prompt": "qestion"})
 
 
@@ -103,6 +103,13 @@ def test_entry_of_pairs_is_ranking():
     entry = dataset_info_entry(found.format, found.columns, found.tags, "a.jsonl")
     assert entry == {"file_name": "a.jsonl", "ranking": True,
                      "columns": {"chosen": "chosen", "rejected": "rejected", "prompt": "prompt"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_entries_of_data_that_cannot_be_seen_have_the_usual_columns(name):
+    entry = dataset_info_entry(name, {}, {}, "f")
+    assert set(FORMATS[name].required) <= set(entry["columns"])
+    assert ("formatting" in entry) == (name in ("sharegpt", "openai"))
 
 
 def test_entry_of_prompts_leaves_the_answer_to_the_rewards():

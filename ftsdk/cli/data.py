@@ -1,0 +1,268 @@
+"""`ftsdk data check|convert|stats|split`: training data, before a GPU is paid for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ftsdk.cli.output import emit, json_option, say, table
+from ftsdk.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from ftsdk.data.report import Finding, Report
+    from ftsdk.data.stats import Stats
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+SPEC_SUFFIXES = (".yaml", ".yml")
+
+
+@click.group()
+def data() -> None:
+    """Check, measure, convert and split training data.
+
+    PATHS are files (JSON, JSON Lines, CSV, TSV, Parquet, Arrow, Excel, text; also .gz and .zst), folders and patterns.
+    Nothing is ever changed in place.
+    """
+
+
+def shape_options(command: Command) -> Command:
+    """What the rows are, where it cannot be seen from their columns."""
+    for option in (
+        click.option(
+            "--tag", "tags", multiple=True, metavar="TAG=NAME", help="Name inside messages, e.g. user_tag=me."
+        ),
+        click.option(
+            "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Column of a role, e.g. prompt=ask."
+        ),
+        click.option("--format", help="alpaca, sharegpt, openai, preference, kto, text or prompts; else found out."),
+        click.option("--method", help="Training method; it can decide what the rows mean (default: sft)."),
+    ):
+        command = option(command)
+    return command
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise SpecError(f"{option} {text}: write it as name=value.")
+        pairs[name] = value
+    return pairs
+
+
+def _shape(given: dict[str, Any]) -> dict[str, Any]:
+    """The shape options as keyword arguments of ftsdk.data's functions."""
+    return {
+        "method": given["method"],
+        "format": given["format"],
+        "columns": _pairs(given["columns"], "--column"),
+        "tags": _pairs(given["tags"], "--tag"),
+    }
+
+
+def _wanted(paths: tuple[str, ...], eval_paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `check`: from the options, or from a spec given as the only path."""
+    wanted = {
+        "paths": paths, "eval_paths": eval_paths, "cutoff_len": given["cutoff_len"], "tokenizer": given["tokenizer"],
+        **_shape(given),
+    }  # fmt: skip
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() in SPEC_SUFFIXES:
+        told = {key: value for key, value in wanted.items() if value and key != "paths"}
+        wanted = {**wanted, **_from_spec(paths[0]), **told}
+    return {**wanted, "method": wanted["method"] or "sft"}
+
+
+def _from_spec(reference: str) -> dict[str, Any]:
+    from ftsdk import specfile
+
+    loaded = specfile.load(reference)
+    dataset = loaded.spec.dataset
+    remote = [address for address in (*dataset.train, *dataset.eval) if "://" in address]
+    if remote:
+        raise SpecError(f"{remote[0]} is not on this machine; download it and check the files.")
+    return {
+        "paths": [loaded.folder / path for path in dataset.train],
+        "eval_paths": [loaded.folder / path for path in dataset.eval],
+        "method": loaded.spec.method.stage,
+        "format": dataset.format,
+        "columns": dataset.columns,
+        "tags": dataset.tags,
+        "cutoff_len": loaded.spec.hyperparameters.cutoff_len,
+        "tokenizer": loaded.spec.model,
+    }
+
+
+@data.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--eval", "eval_paths", multiple=True, help="Held-out data: looked at too, and for leakage.")
+@shape_options
+@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; longer ones are reported.")
+@click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache, to count tokens exactly.")
+@click.option("--fix", "fix_folder", type=click.Path(path_type=Path), help="Write clean copies into this folder.")
+@click.option("--heuristics/--no-heuristics", default=True, show_default=True,
+              help="Also look for near-duplicates, secrets, personal data and odd languages.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Warnings make the exit code 3 too.")
+@click.option("--limit", default=20, show_default=True, help="Findings of each kind to show; --json has all.")
+@json_option
+def check(
+    paths: tuple[str, ...],
+    eval_paths: tuple[str, ...],
+    fix_folder: Path | None,
+    heuristics: bool,
+    strict: bool,
+    limit: int,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Find everything that is wrong with training data, with row numbers. PATHS may also be one spec (YAML).
+
+    Exit code 0 if it can be trained on, 3 if not. With --fix, rows with errors, repeated rows and training rows that
+    are also held out are left out of the copies, and dropped.jsonl says which and why.
+    """
+    from ftsdk.data.check import check as check_data
+    from ftsdk.data.fix import fix
+
+    wanted = _wanted(paths, eval_paths, given) | {"heuristics": heuristics}
+    if fix_folder:
+        fixed = fix(wanted.pop("paths"), fix_folder, **wanted)
+        report = fixed.report
+        emit(fixed.to_dict(), as_json, lambda: _report_text(report, limit))
+        for file in fixed.files:
+            say(f"Written: {file.output} ({file.num_kept:,} rows, {file.num_dropped:,} left out of {file.source})")
+        say(f"Why: {fixed.dropped}")
+    else:
+        report = check_data(wanted.pop("paths"), **wanted)
+        emit(report.to_dict(), as_json, lambda: _report_text(report, limit))
+    _say_verdict(report)
+    if report.verdict == "fail" or (strict and report.verdict == "warn"):
+        click.get_current_context().exit(DataError.exit_code)
+
+
+def _report_text(report: Report, limit: int) -> str:
+    """A table of the findings, at most `limit` of each kind, and what was left out of it."""
+    if not report.findings:
+        return ""
+    shown: Counter[str] = Counter()
+    rows = []
+    for finding in report.findings:
+        shown[finding.code] += 1
+        if shown[finding.code] <= limit:
+            rows.append(_finding_row(finding))
+    hidden = [f"{count - limit:,} more {code}" for code, count in report.counts.items() if count > limit]
+    text = table(("FILE", "ROW", "", "CODE", "WHAT"), rows)
+    return f"{text}\n… and {', '.join(hidden)} (--limit, --json)" if hidden else text
+
+
+def _finding_row(finding: Finding) -> tuple[object, ...]:
+    place = "-" if finding.row is None else finding.row
+    return Path(finding.file).name or "-", place, finding.severity, finding.code, finding.message
+
+
+def _say_verdict(report: Report) -> None:
+    for file in report.files:
+        say(f"{file.why} ({file.num_rows:,} rows; row numbers are {file.row_word}s)")
+    if report.languages:
+        said = ", ".join(f"{name} {share:.0%}" for name, share in report.languages.items() if share >= 0.005)
+        say(f"Languages of the answers: {said}")
+    counted = ", ".join(f"{count:,} {code}" for code, count in sorted(report.counts.items())) or "nothing found"
+    say(f"{report.verdict.upper()} for {report.method}, {report.num_rows:,} training rows: {counted}")
+
+
+@data.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File to write (JSON Lines).")
+@click.option("--to", help="New format; left out: the same, as the trainer can load it.")
+@shape_options
+@json_option
+def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, **given: Any) -> None:
+    """Write data in another format, or one file in a form that the trainer can load."""
+    from ftsdk.data import convert as converting
+
+    if to:
+        made = converting.convert(paths, output, to=to, **_shape(given))
+    elif len(paths) == 1:
+        made = converting.convert_for_trainer(paths[0], output, **_shape(given))
+    else:
+        raise SpecError("Say the new format with --to, or give one file.")
+    emit(asdict(made), as_json, lambda: made.output)
+    say(f"{made.num_rows:,} rows as {made.format}" + (f", {made.left_out:,} left out" if made.left_out else ""))
+
+
+@data.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache; else an estimate.")
+@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; left out: the suggestion.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Rows per device and micro-step, padded together.")  # fmt: skip
+@click.option("--steps-batch-size", type=click.IntRange(min=1), help="Rows per optimizer step over all devices.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Draw the histogram into this file.")
+@shape_options
+@json_option
+def stats(
+    paths: tuple[str, ...],
+    tokenizer: str | None,
+    cutoff_len: int | None,
+    batch_size: int,
+    steps_batch_size: int | None,
+    png: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show token lengths, a fitting cutoff_len, padding and packing, and steps per epoch."""
+    from ftsdk.data import histogram
+    from ftsdk.data.stats import stats as measure
+
+    found = measure(
+        paths, tokenizer=tokenizer, cutoff_len=cutoff_len, batch_size=batch_size, steps_batch_size=steps_batch_size,
+        **_shape(given),
+    )  # fmt: skip
+    if png:
+        say(f"Drawn: {histogram.save_png(found, png)}")
+    emit(found.to_dict(), as_json, lambda: f"{histogram.terminal_histogram(found)}\n\n{_stats_text(found)}")
+
+
+def _stats_text(found: Stats) -> str:
+    spread = "  ".join(f"{percent}%: {tokens:,}" for percent, tokens in found.percentiles.items())
+    measured = "" if found.num_measured == found.num_rows else f" ({found.num_measured:,} measured)"
+    rows = (
+        ("rows", f"{found.num_rows:,}{measured}"),
+        ("tokens", f"{found.how_counted}; mean {found.mean_tokens:,.0f}"),
+        ("percentiles", spread),
+        ("cutoff_len", f"{found.cutoff_len:,}: cuts {found.share_cut:.1%} of the rows; "
+                       f"suggested {found.suggested_cutoff_len:,}"),
+        ("padding", f"{found.padding_waste:.1%} of the computed tokens; {found.packing_waste:.1%} with packing"),
+        ("epoch", f"{found.epoch_tokens:,} tokens, {found.epoch_steps:,} steps; "
+                  f"{found.packed_epoch_steps:,} steps with packing"),
+    )  # fmt: skip
+    return table(("", ""), rows).lstrip("\n")
+
+
+@data.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--output", "-o", "folder", required=True, type=click.Path(file_okay=False), help="Folder to write into.")
+@click.option("--fraction", type=float, help="Share of the rows to hold out, between 0 and 1.")
+@click.option("--rows", "num_eval", type=click.IntRange(min=1), help="Number of rows to hold out.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Another seed, another choice.")
+@shape_options
+@json_option
+def split(
+    paths: tuple[str, ...],
+    folder: str,
+    fraction: float | None,
+    num_eval: int | None,
+    seed: int,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Hold rows out for evaluation (train.jsonl and eval.jsonl), no prompt on both sides."""
+    from ftsdk.data.split import split as split_data
+
+    made = split_data(paths, folder, fraction=fraction, num_eval=num_eval, seed=seed, **_shape(given))
+    emit(asdict(made), as_json, lambda: f"{made.train}\n{made.eval}")
+    say(f"{made.num_train:,} rows to train on, {made.num_eval:,} held out")

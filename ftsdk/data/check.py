@@ -147,13 +147,20 @@ def _place(names: list[str], here: int, file: int, row: int) -> str:
 
 
 def _duplicates(connection: Any, names: list[str], collector: Collector) -> None:
-    """Rows with all that is learned equal; the first of them is not a finding. Train and held-out apart."""
-    found = connection.execute("""
-        select file, row, first.file, first.row from (
-            select file, row, first_value({'file': file, 'row': row}) over same as first,
-                row_number() over same as number
-            from rows window same as (partition by held_out, key order by file, row)
-        ) where number > 1 order by file, row""")
+    """Rows with all that is learned equal; the first of them is not a finding. Train and held-out apart.
+
+    Leaves the table `repeats` of all rows that stand somewhere before, on either side.
+    """
+    connection.execute("""
+        create temp table repeats as
+        with crowded as (select key from rows group by key having count(*) > 1)
+        select file, row,
+            first_value({'file': file, 'row': row}) over side as first, row_number() over side as number
+        from rows semi join crowded using (key) window side as (partition by held_out, key order by file, row)
+        qualify row_number() over (partition by key order by file, row) > 1""")
+    found = connection.execute(
+        "select file, row, first.file, first.row from repeats where number > 1 order by file, row"
+    )
     for file, row, first_file, first_row in _each(found):
         collector.add("duplicate", names[file], row, f"says the same as {_place(names, file, first_file, first_row)}")
 

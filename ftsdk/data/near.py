@@ -1,7 +1,7 @@
 """Near-duplicates: MinHash over words in the engine finds candidates, Jaccard over word triples decides.
 
-The sketch (Broder 1997, "On the resemblance and containment of documents"): the words of the first 400 characters of
-each text (of a chat the first and the last 400, without its system prompt), in lower case, are hashed to 64 bits
+The sketch (Broder 1997, "On the resemblance and containment of documents"): the words of the first 300 characters of
+each text (of a chat the first and the last 300, without its system prompt), in lower case, are hashed to 64 bits
 (DuckDB's `hash`), and each with the next word once more; in scripts without spaces a word is one character. About 32
 of these pairs are kept (those whose first word hashes low, the lower the more words there are), and the minimum under
 each of 12 permutations (XOR with a constant) is noted. Rows that share three minima in one of four bands are compared:
@@ -51,19 +51,20 @@ def with_sketch(rows: str) -> str:
 
 
 def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
-    """(file, row, earlier file, earlier row) of rows of one side whose sketches agree; at most PAIRS_MAX."""
+    """(file, row, earlier file, earlier row) of rows whose sketches agree, at most PAIRS_MAX; exact repeats aside."""
     width = MINIMA // BANDS
     bands = ", ".join(f"hash({n}, minima[{n * width + 1}:{(n + 1) * width}])" for n in range(BANDS))
     found = connection.execute(f"""
         with sketched as (
-            select file, row, minima from rows where minima is not null and key is not null
-            qualify row_number() over (partition by key order by file, row) = 1
-        ), banded as (select file, row, minima, unnest([{bands}]) as band from sketched),
+            select file, row, minima from rows anti join repeats using (file, row) where minima is not null
+        ), banded as (select file, row, unnest([{bands}]) as band from sketched),
+        crowded as (select band from banded group by band having count(*) > 1),
         pairs as (
             select file, row, minima, unnest([
                 first_value({{'file': file, 'row': row, 'minima': minima}}) over same,
                 lag({{'file': file, 'row': row, 'minima': minima}}) over same]) as other
-            from banded window same as (partition by band order by file, row)
+            from banded semi join crowded using (band) join sketched using (file, row)
+            window same as (partition by band order by file, row)
         ), agreeing as (
             select distinct file, row, other.file as other_file, other.row as other_row,
                 len(list_filter(list_zip(minima, other.minima), lambda p: p[1] = p[2])) as agreed

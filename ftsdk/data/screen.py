@@ -16,7 +16,7 @@ from ftsdk.data.rules import PLACEHOLDERS, Rules
 from ftsdk.data.signals import SUSPICIOUS
 
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
-HEAD = 400
+HEAD = 300
 """Characters of each text that are compared."""
 FIELD = "chr(31)"
 TURN = "chr(30)"

@@ -129,7 +129,7 @@ def _read_wandb(file):
 
 
 def test_two_processes_stop_at_the_same_step_and_go_on(tmp_path, tiny_folder):
-    often = {"every_minutes": 0.002, "every_steps": None, "keep": 2}
+    often = {"every_minutes": 1e-5, "every_steps": None, "keep": 2}
     first = train(tmp_path, tiny_folder, nproc_per_node=2, checkpoint=often)
     first.wait_for('"step": 6,')
     assert first.terminate() == contract.EXIT_INTERRUPTED, first.lines()[-5:]

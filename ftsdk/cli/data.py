@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,8 +15,10 @@ from ftsdk.cli.output import emit, json_option, say, table
 from ftsdk.errors import DataError, SpecError
 
 if TYPE_CHECKING:
+    from ftsdk.data.registered import DataFile
     from ftsdk.data.report import Finding, Report
     from ftsdk.data.stats import Stats
+    from ftsdk.specfile import Loaded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SPEC_SUFFIXES = (".yaml", ".yml")
@@ -83,12 +86,9 @@ def _from_spec(reference: str) -> dict[str, Any]:
 
     loaded = specfile.load(reference)
     dataset = loaded.spec.dataset
-    remote = [address for address in (*dataset.train, *dataset.eval) if "://" in address]
-    if remote:
-        raise SpecError(f"{remote[0]} is not on this machine; download it and check the files.")
     return {
-        "paths": [loaded.folder / path for path in dataset.train],
-        "eval_paths": [loaded.folder / path for path in dataset.eval],
+        "paths": [_place(address, loaded) for address in dataset.train],
+        "eval_paths": [_place(address, loaded) for address in dataset.eval],
         "method": loaded.spec.method.stage,
         "format": dataset.format,
         "columns": dataset.columns,
@@ -96,6 +96,22 @@ def _from_spec(reference: str) -> dict[str, Any]:
         "cutoff_len": loaded.spec.hyperparameters.cutoff_len,
         "tokenizer": loaded.spec.model,
     }
+
+
+def _place(address: str, loaded: Loaded) -> Path | DataFile:
+    """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
+    from ftsdk.data.registered import from_entry
+
+    if "://" in address:
+        raise SpecError(f"{address} is not on this machine; download it and check the files.")
+    directory = loaded.spec.dataset.directory
+    register = loaded.folder / directory / "dataset_info.json" if directory is not None else None
+    entry = json.loads(register.read_text("utf-8")).get(address) if register and register.is_file() else None
+    if register is None or entry is None:
+        return loaded.folder / address
+    if "file_name" not in entry:
+        raise SpecError(f"{address} is a data set on a hub, not on this machine; download it and check the files.")
+    return from_entry(entry, register.parent / entry["file_name"])
 
 
 @data.command()

@@ -11,6 +11,7 @@ from typing import Any
 from ftsdk.data import near
 from ftsdk.data.formats import FORMATS, Detected, detect
 from ftsdk.data.language import NAMES, SCRIPTS
+from ftsdk.data.registered import DataFile, shaped
 from ftsdk.data.report import Collector, FileReport, Report
 from ftsdk.data.rows import batches
 from ftsdk.data.rules import Rules, parse
@@ -33,9 +34,9 @@ MAIN_LANGUAGE = 0.5
 
 
 def check(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     *,
-    eval_paths: Iterable[str | Path] = (),
+    eval_paths: Iterable[str | Path | DataFile] = (),
     method: str,
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -46,10 +47,11 @@ def check(
 ) -> Report:
     """Check files, folders and patterns of training (and held-out) data for one method.
 
-    `cutoff_len` (tokens) and `tokenizer` (a folder, a tokenizer.json or a hub id in the local cache) are for rows that
-    would be cut. Without `heuristics`, near-duplicates, secrets, personal data and languages are not looked for, which
-    is several times as fast. The verdict is `fail` with any error, `warn` with any warning, else `pass`. Memory stays
-    under 2 GB whatever the size of the data.
+    `format`, `columns` and `tags` hold for all paths; a path given as a DataFile has its own (`from_entry` reads them
+    from dataset_info.json). `cutoff_len` (tokens) and `tokenizer` (a folder, a tokenizer.json or a hub id in the local
+    cache) are for rows that would be cut. Without `heuristics`, near-duplicates, secrets, personal data and languages
+    are not looked for, which is several times as fast. The verdict is `fail` with any error, `warn` with any warning,
+    else `pass`. Memory stays under 2 GB whatever the size of the data.
 
     Raises DataError only for what cannot be looked at: a path that is not there, an empty file, an unknown kind.
     """
@@ -60,9 +62,9 @@ def check(
 
 
 def run(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     *,
-    eval_paths: Iterable[str | Path] = (),
+    eval_paths: Iterable[str | Path | DataFile] = (),
     method: str,
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -74,11 +76,14 @@ def run(
     """`check`, with what `fix` needs besides the report."""
     collector = Collector()
     counter = token_counter(tokenizer)
-    sources = [(found, False) for found in expand(paths)] + [(found, True) for found in expand(eval_paths)]
-    files = [
-        opened(index, found, held_out, method, collector, format=format, columns=columns, tags=tags)
-        for index, (found, held_out) in enumerate(sources)
+    sides = ((paths, False), (eval_paths, True))
+    sources = [
+        (found, shape, held_out)
+        for side, held_out in sides
+        for shape in shaped(side, format, columns, tags)
+        for found in expand([shape.path])
     ]
+    files = [opened(index, *source, method, collector) for index, source in enumerate(sources)]
     with engine() as connection:
         prompts = method == "kto" or any(file.held_out for file in files)
         scan = Scan(
@@ -101,34 +106,31 @@ def run(
 
 
 def opened(
-    index: int,
-    found: Source,
-    held_out: bool,
-    method: str | None,
-    collector: Collector,
-    *,
-    format: str | None,
-    columns: Mapping[str, str] | None,
-    tags: Mapping[str, str] | None,
+    index: int, found: Source, shape: DataFile, held_out: bool, method: str | None, collector: Collector
 ) -> ScannedFile:
     """A file with its format and rules, from its first rows. What cannot be told is a finding, and only the JSON of
     its rows will be looked at."""
     rows = sample(found)
-    names = tuple(dict.fromkeys(name for row in rows for name in row))
-    try:
-        detected = detect(
-            names, rows, method=method, format=format, given_columns=columns, given_tags=tags, where=found.path.name
-        )
-    except DataError as error:
-        detected = Detected(format="", columns={}, why=str(error))
-        if rows:
-            collector.add("wrong_format", str(found.path), None, str(error))
+    detected = _detected(found, shape, rows, method)
+    if not detected.format and rows:
+        collector.add("wrong_format", str(found.path), None, detected.why)
     fits = FORMATS[detected.format].methods if detected.format else ()
     if fits and method and method not in fits:
         what = f"is {detected.format} ({FORMATS[detected.format].meaning}), which {method} cannot train on; "
         can = ", ".join(name for name, info in FORMATS.items() if method in info.methods)
         collector.add("wrong_format", str(found.path), None, f"{what}{method} takes {can}")
     return ScannedFile(index, found, detected, Rules(detected, rows, found.path.parent), held_out)
+
+
+def _detected(found: Source, shape: DataFile, rows: list[dict[str, Any]], method: str | None) -> Detected:
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    try:
+        return detect(
+            names, rows, method=method, format=shape.format, given_columns=shape.columns, given_tags=shape.tags,
+            where=found.path.name,
+        )  # fmt: skip
+    except DataError as error:
+        return Detected(format="", columns={}, why=str(error))
 
 
 def sample(found: Source) -> list[dict[str, Any]]:

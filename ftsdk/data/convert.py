@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from ftsdk.data.check import opened
 from ftsdk.data.example import read_example, write_example
 from ftsdk.data.formats import FORMATS
+from ftsdk.data.registered import DataFile, shaped
 from ftsdk.data.report import CODES, Collector
 from ftsdk.data.rows import batches
 from ftsdk.data.rules import Rules, parse
@@ -31,7 +32,7 @@ class Converted:
 
 
 def convert(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     output: str | Path,
     *,
     to: str,
@@ -61,7 +62,7 @@ def convert(
 
 
 def convert_for_trainer(
-    path: str | Path,
+    path: str | Path | DataFile,
     output: str | Path,
     *,
     method: str | None = None,
@@ -89,7 +90,7 @@ def new_file(path: str | Path) -> BinaryIO:
 
 
 def open_files(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     method: str | None,
     format: str | None,
     columns: Mapping[str, str] | None,
@@ -97,8 +98,9 @@ def open_files(
 ) -> list[ScannedFile]:
     collector = Collector()
     files = []
-    for index, found in enumerate(expand(paths)):
-        file = opened(index, found, False, method, collector, format=format, columns=columns, tags=tags)
+    shapes = [(found, shape) for shape in shaped(paths, format, columns, tags) for found in expand([shape.path])]
+    for index, (found, shape) in enumerate(shapes):
+        file = opened(index, found, shape, False, method, collector)
         if not file.detected.format:
             raise DataError(file.detected.why or f"{file.name} has no rows that can be read.")
         files.append(file)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ftsdk.data.check import run
 from ftsdk.data.convert import new_file
+from ftsdk.data.registered import DataFile
 from ftsdk.data.report import Collector, Report
 from ftsdk.data.rows import batches
 from ftsdk.data.scan import ScannedFile
@@ -44,10 +45,10 @@ class Fixed:
 
 
 def fix(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     folder: str | Path,
     *,
-    eval_paths: Iterable[str | Path] = (),
+    eval_paths: Iterable[str | Path | DataFile] = (),
     method: str,
     format: str | None = None,
     columns: Mapping[str, str] | None = None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from ftsdk.data.convert import new_file, open_files
 from ftsdk.data.fix import one_line
+from ftsdk.data.registered import DataFile
 from ftsdk.data.rows import batches
 from ftsdk.data.rules import Rules, parse
 from ftsdk.data.scan import ScannedFile
@@ -28,7 +29,7 @@ class Split:
 
 
 def split(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     folder: str | Path,
     *,
     fraction: float | None = None,

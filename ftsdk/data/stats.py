@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.data.convert import open_files
+from ftsdk.data.registered import DataFile
 from ftsdk.data.rows import batches
 from ftsdk.data.rules import Rules, parse
 from ftsdk.data.texts import token_counts
@@ -66,7 +67,7 @@ class Stats:
 
 
 def stats(
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | DataFile],
     *,
     method: str | None = None,
     format: str | None = None,

@@ -84,6 +84,21 @@ def test_a_spec_says_what_to_check(good, tmp_path):
     assert "dpo takes preference" in done.stdout
 
 
+def test_a_llama_factory_yaml_says_it_too(good, tmp_path):
+    (tmp_path / "data").mkdir()
+    rows = [{"q": row["instruction"], "a": row["output"]} for row in ROWS]
+    rows[4]["a"] = ""
+    (tmp_path / "data" / "mine.json").write_text(json.dumps(rows))
+    entry = {"file_name": "mine.json", "columns": {"prompt": "q", "response": "a"}}
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+    (tmp_path / "lf.yaml").write_text(
+        "model_name_or_path: nobody/nothing\nstage: sft\ndo_train: true\nfinetuning_type: lora\ndataset: mine\n"
+        "template: qwen\noutput_dir: out\n"
+    )
+    report = json.loads(ftsdk("check", "lf.yaml", "--json", cwd=tmp_path).stdout)
+    assert [(f["row"], f["code"]) for f in report["findings"] if f["severity"] == "error"] == [(5, "empty_field")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

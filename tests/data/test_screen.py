@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ftsdk.data import scan
 from ftsdk.data.check import opened, sample
+from ftsdk.data.registered import DataFile
 from ftsdk.data.report import Collector
 from ftsdk.data.rows import Batch
 from ftsdk.data.screen import screen
@@ -75,7 +76,7 @@ def rules_of(shape, folder):
     path = folder / f"{shape}.jsonl"
     path.write_bytes(b"\n".join(dumped(row) for row in clean_rows(shape, 30, 0)))
     found = source(path)
-    return opened(0, found, False, CLEAN[shape][0], Collector(), format=None, columns=None, tags=None).rules
+    return opened(0, found, DataFile(path=path), False, CLEAN[shape][0], Collector()).rules
 
 
 def passed(connection, rules, texts):

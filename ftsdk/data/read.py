@@ -15,7 +15,7 @@ from typing import Any
 
 from ftsdk.data.formats import Detected, detect
 from ftsdk.data.rows import Batch, batches
-from ftsdk.data.sources import Source, source
+from ftsdk.data.sources import Source, readable, source
 from ftsdk.errors import DataError
 
 SMALL_BYTES = 8 << 20
@@ -140,7 +140,7 @@ def _count(found: Source) -> int | None:
 def _count_lines(found: Source) -> int:
     """Lines that are not blank; a blank line is taken to be empty or a lone carriage return."""
     lines, last = 0, b"\n"
-    with found.open() as stream:
+    with readable(found.path), found.open() as stream:
         while block := stream.read(4 << 20):
             joined = last + block
             blank = joined.count(b"\n\n") + joined.count(b"\n\r\n")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from ftsdk.data.json_array import BadRow, array_elements, not_utf8
-from ftsdk.data.sources import Source
+from ftsdk.data.sources import Source, readable
 from ftsdk.errors import DataError
 
 BATCH_BYTES = 16 << 20
@@ -58,10 +58,8 @@ def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch
         "jsonl": _line_batches, "text": _text_batches, "json": _array_batches, "csv": _csv_batches,
         "tsv": _csv_batches, "excel": _excel_batches, "parquet": _column_batches, "arrow": _column_batches,
     }  # fmt: skip
-    try:
+    with readable(source.path):
         yield from readers[source.kind](source, batch_bytes)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{source.path} cannot be read: {error}; check access and that the file is whole.") from error
 
 
 def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
@@ -269,7 +267,7 @@ def _excel_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
 def _column_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     import duckdb
 
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"memory_limit": "512MB"}) as connection:
         try:
             if source.kind == "parquet":
                 found = connection.execute("select to_json(t)::varchar from read_parquet(?) t", [str(source.path)])

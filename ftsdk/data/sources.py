@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +47,19 @@ class Source:
         if self.compression == "zstd":
             return cast("BinaryIO", _open_zstd(self.path))
         return self.path.open("rb")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what goes wrong while a file is read or unpacked into a DataError."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}; check access and that the file is whole.") from error
+    except Exception as error:
+        if type(error).__name__ != "ZstdError":  # the class has two homes
+            raise
+        raise DataError(f"{path} cannot be unpacked: {error}; pack it again.") from error
 
 
 def _open_zstd(path: Path) -> object:
@@ -111,8 +126,8 @@ def _json_kind(found: Source) -> str:
 
     The content decides, not the name: LLaMA-Factory gives both endings to the same loader.
     """
-    with found.open() as stream:
-        head = _peek(stream, found.path)
+    with readable(found.path), found.open() as stream:
+        head = stream.read(65536)
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if text.startswith("["):
         return "json"
@@ -120,12 +135,3 @@ def _json_kind(found: Source) -> str:
     if found.kind == "json" and first_line.startswith("{") and not first_line.endswith("}") and "\n" in text:
         return "json"  # an object that goes on over several lines
     return "jsonl"
-
-
-def _peek(stream: BinaryIO, path: Path) -> bytes:
-    try:
-        return stream.read(65536)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}; check that the file is whole.") from error
-    except Exception as error:  # zstd's own error class has two homes
-        raise DataError(f"{path} cannot be decompressed: {error}; pack it again.") from error

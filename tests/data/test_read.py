@@ -101,7 +101,11 @@ def test_large_file_is_counted_not_parsed(tmp_path):
         ("a.parquet", "PAR1 nonsense", "not a readable Parquet file"),
         ("a.arrow", b"ARROW1\0\0nonsense", "not a readable Arrow file"),
         ("a.jsonl.gz", b"nonsense", "cannot be read"),
-        ("a.jsonl.zst", b"nonsense", "cannot be decompressed"),
+        ("a.jsonl.zst", b"nonsense", "cannot be unpacked"),
+        ("a.jsonl.gz", gzip.compress(LINES.encode())[:400], "cannot be read"),
+        ("a.jsonl.gz", gzip.compress(LINES.encode())[:200] + b"x" * 99, "cannot be read"),
+        ("a.jsonl.zst", zstd_packed(LINES.encode() * 50)[:300], "cannot be"),
+        ("a.jsonl", bytes(range(256)) * 8, "line 2, is not UTF-8"),
     ],
 )
 def test_says_what_is_wrong_in_one_sentence(tmp_path, name, content, words):

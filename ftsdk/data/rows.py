@@ -267,7 +267,7 @@ def _excel_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
 def _column_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     import duckdb
 
-    with duckdb.connect(config={"memory_limit": "512MB"}) as connection:
+    with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
         try:
             if source.kind == "parquet":
                 found = connection.execute("select to_json(t)::varchar from read_parquet(?) t", [str(source.path)])

@@ -48,7 +48,7 @@ def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
         ),
         told as (select *, v is not null and starts_with(ltrim(raw, {_SPACES}), '{{') as valid from picked),
         guarded as (select *, case when valid then raw end as line, json_keys(line) as names from told),
-        parsed as (select *, {messages or "null"} as m from guarded)
+        parsed as (select *, {messages or "null::varchar[]"} as m from guarded)
         select row, valid,
             coalesce(valid and {_strict(rules)} and {_clean(rules, values)}, false) as ok,
             case when valid then {_key(rules, values)} end as key,

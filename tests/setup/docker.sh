@@ -58,7 +58,7 @@ make_base_image() {
     say "$BASE_IMAGE is $UPSTREAM"
     return
   fi
-  say "no registry answers; making $BASE_IMAGE from $MIRROR (about a minute)"
+  say "no registry answers; making $BASE_IMAGE from Debian (about a minute)"
   command -v mmdebstrap >/dev/null || install_packages mmdebstrap debian-archive-keyring ca-certificates
   local id
   id=$(debian_root | docker import -c 'ENV LANG=C.UTF-8' -c 'CMD ["python3"]' \

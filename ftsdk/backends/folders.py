@@ -17,9 +17,11 @@ from pathlib import Path
 from ftsdk import contract, records
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.contract import Outcome
-from ftsdk.errors import BackendError, JobNotFoundError
+from ftsdk.errors import BackendError, JobNotFoundError, UnsupportedError
+from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
+from ftsdk.spec import JobSpec
 from ftsdk.store import FolderStore
 
 PLAN_FILE = "plan.json"
@@ -47,6 +49,15 @@ class FolderJob:
 def durable_folder(home: str, name: str, output: str | None, folder: str) -> Path:
     """Where a job keeps its results: below `output` (read against `folder`), else below ftsdk's home. Pure."""
     return Path(folder, output, name) if output else jobs_dir(home) / name
+
+
+def require_accelerator(spec: JobSpec, facts: Facts) -> None:
+    """Refuse a spec that names an accelerator on a machine without one. Raises UnsupportedError."""
+    if spec.resources.accelerator and not facts.machine.accelerators:
+        raise UnsupportedError(
+            f"resources.accelerator {spec.resources.accelerator}: this machine has no NVIDIA GPU; leave it out to "
+            f"train on the CPU, or choose another backend (`ftsdk backends`)."
+        )
 
 
 def create(plan: Plan) -> FolderJob:

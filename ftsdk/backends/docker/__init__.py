@@ -234,11 +234,7 @@ def _joined(info: JobInfo, verdict: Verdict) -> JobInfo:
 def _check_accelerators(spec: JobSpec, facts: Facts) -> None:
     """Refuse more GPUs than the machine has. Raises UnsupportedError."""
     there, resources = facts.machine.accelerators, spec.resources
-    if resources.accelerator and not there:
-        raise UnsupportedError(
-            f"resources.accelerator {resources.accelerator}: this machine has no NVIDIA GPU; leave it out to train on "
-            f"the CPU, or choose another backend (`ftsdk backends`)."
-        )
+    folders.require_accelerator(spec, facts)
     wanted = resources.num_nodes * resources.accelerators_per_node
     if there and wanted > len(there):
         raise UnsupportedError(

@@ -53,7 +53,7 @@ class Local:
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """The command line, environment and folder of the process."""
         require(self.name, self.capabilities, spec)
-        _check_accelerator(spec, facts)
+        folders.require_accelerator(spec, facts)
         digest = planning.digest_of(spec, facts)
         name = planning.job_name(spec, digest)
         folder = folders.durable_folder(facts.home, name, spec.output, facts.folder)
@@ -133,15 +133,6 @@ def trainer_python() -> str:
     from ftsdk.backends import options
 
     return options.resolve("local", LocalOptions, {}).python or sys.executable
-
-
-def _check_accelerator(spec: JobSpec, facts: Facts) -> None:
-    wanted = spec.resources.accelerator
-    if wanted and not facts.machine.accelerators:
-        raise UnsupportedError(
-            f"resources.accelerator {wanted}: this machine has no NVIDIA GPU; leave it out to train on the CPU, "
-            f"or choose another backend (`ftsdk backends`)."
-        )
 
 
 def _check_trainer(plan: Plan) -> None:

@@ -42,9 +42,11 @@ def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
     """Read a SPEC and apply `key=value` changes. Raises SpecError in one sentence for anything wrong."""
     path = Path(reference).expanduser()
     if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
-        path = recipes.path_of(reference)
+        path, folder = recipes.path_of(reference), Path()  # a recipe's files are the caller's
+    else:
+        folder = path.parent
     data = read_yaml(path)
-    return from_data(data, where=str(path), folder=path.parent, changes=changes)
+    return from_data(data, where=str(path), folder=folder, changes=changes)
 
 
 def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:

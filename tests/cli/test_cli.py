@@ -154,3 +154,10 @@ def test_the_schema_is_one_and_every_recipe_fits_it():
         jsonschema.validate(specfile.read_yaml(recipe.path), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"model": "a/b", "dataset": "x", "modle": 1}, schema)
+
+
+def test_a_recipes_files_are_read_from_where_the_user_is(spec_folder):
+    done = ftsdk("plan", "qwen2.5-0.5b-instruct-sft", "--json", cwd=spec_folder)
+    assert done.returncode == 0, done.stderr
+    info = json.loads(done.stdout)["document"]["dataset_info"]
+    assert info["train"]["file_name"] == str(spec_folder / "train.jsonl")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
-from ftsdk.errors import AuthError, UnsupportedError
+from ftsdk.errors import AuthError, DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
 from ftsdk.job import Job, submit
 from ftsdk.plan import Plan
@@ -60,6 +60,7 @@ class Estimator:
         wait: bool = True,
         again: bool = False,
         size_check: bool = True,
+        data_check: bool = True,
         on_attach: Callable[[JobInfo], None] = lambda info: None,
     ) -> Job:
         """Run the training; the same spec and data attach to the job that is there.
@@ -68,11 +69,15 @@ class Estimator:
             wait: wait for the end and raise JobFailedError if there is no model; False returns at once.
             again: start one more job although an equal one lives or has succeeded.
             size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory.
+            data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
             on_attach: called with the state of an equal job that was there already.
         """
-        plan = self.plan(self.inspect(again=again))
+        facts = self.inspect(again=again)
+        plan = self.plan(facts)
         if size_check:
             refuse_what_cannot_fit(plan)
+        if data_check:
+            refuse_bad_data(self.spec, facts)
         job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
         if wait:
             job.result()
@@ -92,6 +97,25 @@ def refuse_what_cannot_fit(plan: Plan) -> None:
         f"It cannot fit: about {estimate['memory']['total_gib']:.1f} GiB are needed on each accelerator and "
         f"{estimate['card']} has {estimate['usable_gib']:.1f}; what helps: {remedy} "
         f"(`ftsdk plan` shows every term, --no-size-check submits all the same)."
+    )
+
+
+def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
+    """Better now than on a paid GPU. Raises DataError with the first errors; data elsewhere cannot be looked at."""
+    from ftsdk.data.known import checked
+    from ftsdk.data.report import CODES
+    from ftsdk.facts import known_files
+
+    train, held_out = known_files(facts.train), known_files(facts.eval)
+    if not train:
+        return
+    found = checked(train, held_out, method=spec.method.stage)
+    if found.verdict != "fail":
+        return
+    total = sum(count for code, count in found.counts.items() if CODES[code][0] == "error")
+    raise DataError(
+        f"The data has {total} error{'s' if total > 1 else ''}: {'; '.join(found.first)}. `ftsdk data check` lists "
+        f"all, with --fix it writes a clean copy; --no-data-check submits all the same."
     )
 
 

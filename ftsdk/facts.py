@@ -6,9 +6,9 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk import contract, fingerprints
@@ -16,7 +16,12 @@ from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
 from ftsdk.runtime_archive import RuntimeArchive
+from ftsdk.sizing.price import Prices
+from ftsdk.sizing.price_file import own_prices
 from ftsdk.spec import Dataset, JobSpec
+
+if TYPE_CHECKING:
+    from ftsdk.data.known import KnownFile, Lengths
 
 HUB_SCHEMES = {"hf": "hf_hub_url", "ms": "ms_hub_url", "modelscope": "ms_hub_url"}
 
@@ -77,6 +82,10 @@ class Facts:
     machine: MachineFacts
     unknown: tuple[str, ...]
     """What could not be found out, a sentence each."""
+    lengths: Lengths | None = None
+    """How long the training rows are; None where they are not on this machine."""
+    prices: Prices = field(default_factory=dict)
+    """The user's own price file; empty without one."""
     nonce: str = ""
     """Random when one more job of the same spec and data is wanted, else empty."""
 
@@ -112,6 +121,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         runtime=runtime_archive.build(home / "cache"),
         machine=machine(),
         unknown=tuple(unknown),
+        lengths=_lengths(spec, model, train),
+        prices=own_prices(home),
         nonce=secrets.token_hex(8) if again else "",
     )
 
@@ -281,6 +292,32 @@ def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> Sourc
     entry[HUB_SCHEMES[scheme]] = entry.pop("file_name")
     name = rest.replace("/", "_")
     return SourceFacts(name=name, address=address, file=None, entry=entry, format=declared, num_rows=None)
+
+
+def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
+    """The sources that lie on this machine, as the data room takes them."""
+    from ftsdk.data.known import KnownFile
+    from ftsdk.data.registered import from_entry
+
+    return tuple(
+        KnownFile(from_entry(source.entry, source.file.path), source.file.sha256) for source in sources if source.file
+    )
+
+
+def _lengths(spec: JobSpec, model: ModelFacts, train: tuple[SourceFacts, ...]) -> Lengths | None:
+    from ftsdk.data import known
+
+    files = known_files(train)
+    if not files or len(files) < len(train):
+        return None
+    hp = spec.hyperparameters
+    return known.lengths(
+        files,
+        method=spec.method.stage,
+        tokenizer=None if model.kind == "remote" else model.base,
+        cutoff_len=hp.cutoff_len,
+        batch_size=hp.per_device_train_batch_size,
+    )
 
 
 # --- this machine --------------------------------------------------------------------------------------------

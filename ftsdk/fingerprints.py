@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from ftsdk import cache
 from ftsdk.errors import SpecError
-from ftsdk.home import home_dir
 
 _REMEMBER_FROM_BYTES = 1 << 20
 """Smaller files are hashed anew: that is quicker than asking the cache."""
@@ -46,21 +45,10 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@cache
-def _database(folder: Path) -> sqlite3.Connection:
-    folder.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(folder / "fingerprints.db", timeout=10, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER, sha256 TEXT)"
-    )
-    return connection
-
-
 def _recall(path: Path, size: int, mtime_ns: int) -> str | None:
     with contextlib.suppress(sqlite3.Error, OSError):  # a cache may fail; the hash is computed then
         query = "SELECT sha256 FROM file WHERE path = ? AND bytes = ? AND mtime_ns = ?"
-        row = _database(home_dir() / "cache").execute(query, (str(path), size, mtime_ns)).fetchone()
+        row = cache.database().execute(query, (str(path), size, mtime_ns)).fetchone()
         return str(row[0]) if row else None
     return None
 
@@ -68,4 +56,4 @@ def _recall(path: Path, size: int, mtime_ns: int) -> str | None:
 def _remember(path: Path, size: int, mtime_ns: int, digest: str) -> None:
     with contextlib.suppress(sqlite3.Error, OSError):
         statement = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)"
-        _database(home_dir() / "cache").execute(statement, (str(path), size, mtime_ns, digest))
+        cache.database().execute(statement, (str(path), size, mtime_ns, digest))

@@ -16,6 +16,7 @@ from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.sizing import estimate
 from ftsdk.sizing.catalogue import card_named_by_driver
+from ftsdk.sizing.price import known_prices
 from ftsdk.spec import JobSpec, Tracking
 
 DEFAULT_CHECKPOINT_MINUTES = 15.0
@@ -87,14 +88,34 @@ def draft(
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
 
 
+@dataclass(frozen=True, slots=True)
+class DataStatistics:
+    """What an estimate wants to know of the training data; None is unknown."""
+
+    rows: int | None
+    mean_tokens: float | None
+    max_tokens: int | None
+
+
+def data_statistics(facts: Facts) -> DataStatistics:
+    """Rows and lengths of all training sources together."""
+    rows = [source.num_rows for source in facts.train]
+    known = sum(count for count in rows if count) if None not in rows else None
+    if facts.lengths is None:
+        return DataStatistics(known, None, None)
+    return DataStatistics(facts.lengths.num_rows, facts.lengths.mean_tokens, facts.lengths.max_tokens)
+
+
 def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """What the job will take on the spec's accelerator, or on this machine's GPU; unknowns are named."""
-    rows = [source.num_rows for source in facts.train]
-    known_rows = sum(count for count in rows if count) if None not in rows else None
+    data = data_statistics(facts)
     here = next(iter(facts.machine.accelerators), None)
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
     try:
-        return estimate(spec, config=facts.model.config, num_rows=known_rows, card=card).to_json()
+        return estimate(
+            spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
+            max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
+        ).to_json()  # fmt: skip
     except SpecError as problem:  # a card that the tables do not have may still be one that the backend has
         return {"unknown": [str(problem)]}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ftsdk import Estimator
-from ftsdk.errors import AuthError, SpecError, UnsupportedError
+from ftsdk.errors import AuthError, DataError, SpecError, UnsupportedError
 from ftsdk.estimator import read_secrets, refuse_what_cannot_fit
 from ftsdk.sizing import estimate
 from ftsdk.spec.loading import parse
@@ -51,3 +51,18 @@ def test_secrets_come_from_the_environment_and_stay_out_of_the_plan(spec_folder,
 def test_a_wrong_field_is_one_sentence():
     with pytest.raises(SpecError, match="did you mean 'dataset'"):
         Estimator(model="a/b", dataset="x", datset="y")
+
+
+def test_data_with_errors_is_refused_before_anything_starts(spec_folder, own_home):
+    with (spec_folder / "train.jsonl").open("a") as file:
+        file.write('{"instruction": "What is left?", "input": ""}\n')
+    estimator = Estimator(model="./model", dataset="train.jsonl", folder=spec_folder)
+    with pytest.raises(DataError, match=r"train\.jsonl, line 6.*--no-data-check"):
+        estimator.fit()
+    assert not (own_home / "jobs").exists()
+
+
+def test_lengths_of_the_data_make_the_time_known(spec_folder):
+    estimator = Estimator(model="Qwen/Qwen3-8B", dataset="train.jsonl", folder=spec_folder)
+    assert estimator.inspect().lengths.num_rows == 5
+    assert estimator.plan().estimate["tokens"]["rows"] == 5

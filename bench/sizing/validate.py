@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, TypeVar
 from bench.sizing.frameworks import framework_of
 from bench.sizing.rows import DATA, Row, memory_run, read, speed_run
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.estimate import Fit, fit
 from ftsdk.sizing.memory import CONSTANTS, Constants, Memory, memory
+from ftsdk.sizing.offers import Fit, fit
 from ftsdk.sizing.throughput import RATES, Rates, Speed, speed
 
 SHARES: Final = tuple(n / 100 for n in range(4, 31, 2))

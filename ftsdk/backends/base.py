@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
     from ftsdk.records import LogLine
+    from ftsdk.sizing.market import Market
     from ftsdk.spec import JobSpec
     from ftsdk.store import Store
 
@@ -125,6 +126,14 @@ class Diagnoses(Protocol):
 
     def doctor(self) -> Iterator[Check]:
         """What the backend needs and whether it is there; raises nothing."""
+
+
+@runtime_checkable
+class OffersMachines(Protocol):
+    """Backends that know what they could rent, for `ftsdk plan --compare`."""
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """Machine types and prices. Pure; raises UnsupportedError if the backend cannot run the spec at all."""
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftsdk import contract, records
-from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
 from ftsdk.contract import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
+from ftsdk.sizing.market import Market, own_machine
 from ftsdk.spec import JobSpec
 from ftsdk.store import FolderStore
 
@@ -58,6 +59,12 @@ def require_accelerator(spec: JobSpec, facts: Facts) -> None:
             f"resources.accelerator {spec.resources.accelerator}: this machine has no NVIDIA GPU; leave it out to "
             f"train on the CPU, or choose another backend (`ftsdk backends`)."
         )
+
+
+def market_here(name: str, capabilities: Capabilities, spec: JobSpec, facts: Facts) -> Market:
+    """This machine's accelerators. Raises UnsupportedError for what the backend cannot do."""
+    require(name, capabilities, spec)
+    return own_machine(facts.machine.accelerators)
 
 
 def create(plan: Plan) -> FolderJob:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
     "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),
     "image": ("image:image", "Build or push the training image."),
+    "prices": ("prices:prices", "Show and refresh the prices that estimates use."),
     "completion": ("completion:completion", "Print the shell completion script."),
 }
 EXIT_BUG = 70

@@ -33,12 +33,20 @@ def spec_options(command: Command) -> Command:
 
 @click.command()
 @spec_options
+@click.option("--compare", is_flag=True, help="Show time and cost on the machines of every backend instead.")
 @json_option
 def plan(
-    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, as_json: bool
-) -> None:
+    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, compare: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Show exactly what `submit` would do with SPEC; creates nothing."""
-    made = _estimator(spec, backend, changes, options, spot).plan()
+    estimator = _estimator(spec, backend, changes, options, spot)
+    if compare:
+        from ftsdk.cli import comparing
+
+        comparing.compare(estimator.spec, estimator.inspect(), as_json)
+        return
+    made = estimator.plan()
     emit(made.to_json(), as_json, lambda: _plan_text(made))
 
 
@@ -46,11 +54,12 @@ def plan(
 @spec_options
 @click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
 @click.option("--again", is_flag=True, help="Start one more job although an equal one lives or has succeeded.")
+@click.option("--no-data-check", is_flag=True, help="Submit although the data has errors.")
 @click.option("--no-size-check", is_flag=True, help="Submit although the estimate says that it cannot fit.")
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
-    follow: bool, again: bool, no_size_check: bool, as_json: bool,
+    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
@@ -61,6 +70,7 @@ def submit(
         wait=False,
         again=again,
         size_check=not no_size_check,
+        data_check=not no_data_check,
         on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)

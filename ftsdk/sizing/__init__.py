@@ -4,8 +4,10 @@
 only module that goes to the network.
 """
 
-from ftsdk.sizing.estimate import Estimate, Offer, Tokens, compare, estimate
+from ftsdk.sizing.duration import Tokens
+from ftsdk.sizing.estimate import Estimate, estimate
 from ftsdk.sizing.memory import Memory, Term, memory
+from ftsdk.sizing.offers import Offer, best, offers
 from ftsdk.sizing.price import over_budget
 from ftsdk.sizing.progress import Remaining, remaining
 from ftsdk.sizing.shapes import ModelShape, Parameters, shape_of_config
@@ -23,10 +25,11 @@ __all__ = [
     "Speed",
     "Term",
     "Tokens",
-    "compare",
+    "best",
     "decide",
     "estimate",
     "memory",
+    "offers",
     "over_budget",
     "remaining",
     "shape_of_config",

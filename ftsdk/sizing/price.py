@@ -42,6 +42,12 @@ def packaged_prices() -> Prices:
     return prices_of(rows("prices.csv"))
 
 
+def known_prices(own: Prices) -> Prices:
+    """The packaged prices with a user's own before them."""
+    packaged = packaged_prices()
+    return {**packaged, **{key: (*prices, *packaged.get(key, ())) for key, prices in own.items()}}
+
+
 def price_of(provider: str, instance: str, region: str | None, prices: Prices) -> Price | None:
     """Price in that region; without a region, the first region that the table knows. None is unknown."""
     known = prices.get((provider, instance), ())

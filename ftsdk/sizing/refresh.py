@@ -1,4 +1,4 @@
-"""Fresh prices: the only module here that goes to the network or to a user's files. Nothing calls it by itself.
+"""Fresh prices: the only module here that goes to the network. Nothing calls it but `ftsdk prices refresh`.
 
 AWS publishes its price list without credentials; SkyPilot keeps a catalogue on the user's machine; for Alibaba Cloud
 there is no public list, so its prices come from the user's own file.
@@ -6,21 +6,19 @@ there is no public list, so its prices come from the user's own file.
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from ftsdk.errors import DataError, UnavailableError
+from ftsdk.errors import UnavailableError
 from ftsdk.sizing.catalogue import Instance, cards
 from ftsdk.sizing.price import Prices, prices_of
+from ftsdk.sizing.price_file import COLUMNS, read_csv
 
 AWS_PRICE_LIST: Final = "https://pricing.us-east-1.amazonaws.com"
-COLUMNS: Final = ("provider", "instance", "region", "usd_per_hour", "date", "source", "spot_usd_per_hour")
-_REQUIRED: Final = COLUMNS[:6]
 
 
 def sagemaker_prices(region: str, *, base_url: str = AWS_PRICE_LIST, timeout_s: float = 120.0) -> list[dict[str, str]]:
@@ -59,7 +57,7 @@ def skypilot_catalogue(folder: Path) -> tuple[tuple[Instance, ...], Prices]:
     machines: dict[str, Instance] = {}
     table = []
     for path in sorted(folder.glob("*/vms.csv")):
-        for row in _csv(path):
+        for row in read_csv(path):
             card = cards().get(row["AcceleratorName"].lower())
             if card is None or not row["AcceleratorCount"]:
                 continue
@@ -75,35 +73,3 @@ def skypilot_catalogue(folder: Path) -> tuple[tuple[Instance, ...], Prices]:
             cells = (path.parent.name, name, row["Region"], row["Price"], "cached", "SkyPilot's catalogue")
             table.append(dict(zip(COLUMNS, (*cells, row.get("SpotPrice", "")), strict=True)))
     return tuple(machines.values()), prices_of(table)
-
-
-def price_file(path: Path) -> Prices:
-    """A user's own prices: a CSV file with provider, instance, region, usd_per_hour, date and source.
-
-    Raises DataError for a file that lacks a column or holds a price that is no number.
-    """
-    table = list(_csv(path))
-    missing = [name for name in _REQUIRED if table and name not in table[0]]
-    if missing:
-        raise DataError(
-            f"{path}: the columns {', '.join(missing)} are missing; a price file has {', '.join(_REQUIRED)}."
-        )
-    for number, row in enumerate(table, start=2):
-        try:
-            float(row["usd_per_hour"] or 0)
-        except ValueError:
-            raise DataError(f"{path}, row {number}: usd_per_hour {row['usd_per_hour']!r} is not a number.") from None
-    return prices_of(table)
-
-
-def save(table: Iterable[Mapping[str, str]], path: Path) -> None:
-    """Write price rows where `price_file` reads them."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-
-
-def _csv(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(line for line in file if not line.startswith("#"))

@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from ftsdk.errors import SpecError
-from ftsdk.sizing import compare, estimate
+from ftsdk.sizing import best, estimate, offers
 from ftsdk.sizing.catalogue import instances_of
 from ftsdk.sizing.price import prices_of
+from ftsdk.sizing.shapes import shape_of_config
 from ftsdk.spec import JobSpec
 
 QWEN = {
@@ -25,6 +26,7 @@ QWEN = {
     "vocab_size": 151936,
     "tie_word_embeddings": False,
 }
+SHAPE = shape_of_config(QWEN)
 STATISTICS = {"num_rows": 10_000, "mean_tokens": 500.0}
 
 
@@ -149,16 +151,16 @@ def test_an_unknown_card_is_refused_with_the_nearest_name():
         estimate(job(resources={"accelerator": "L40SX"}))
 
 
-def test_compare_picks_among_what_fits():
-    picks = compare(job(), machines=instances_of("sagemaker"), config=QWEN, **STATISTICS)
+def test_the_best_are_picked_among_what_fits():
+    picks = best(offers(job(), SHAPE, instances_of("sagemaker"), **STATISTICS))
     assert picks["cheapest"].cost_usd <= picks["best value"].cost_usd
     assert picks["fastest"].hours <= picks["best value"].hours
     assert all(offer.fits in ("yes", "tight") for offer in picks.values())
     assert picks["cheapest"].spot_cost_usd < picks["cheapest"].cost_usd
 
 
-def test_compare_without_prices_knows_only_the_fastest():
-    picks = compare(job(), machines=instances_of("alibaba"), config=QWEN, **STATISTICS)
+def test_without_prices_comparing_knows_only_the_fastest():
+    picks = best(offers(job(), SHAPE, instances_of("alibaba"), **STATISTICS))
     assert set(picks) == {"fastest"}
     assert picks["fastest"].cost_usd is None
 
@@ -166,7 +168,7 @@ def test_compare_without_prices_knows_only_the_fastest():
 def test_a_user_s_prices_make_an_offer_of_what_was_unknown():
     row = {"provider": "alibaba", "instance": "ecs.gn7e-c16g1.4xlarge", "region": "cn-hangzhou", "date": "2026-11-01"}
     prices = prices_of([{**row, "usd_per_hour": "5.0", "source": "our contract", "spot_usd_per_hour": "1.5"}])
-    picks = compare(job(), machines=instances_of("alibaba"), config=QWEN, prices=prices, **STATISTICS)
+    picks = best(offers(job(), SHAPE, instances_of("alibaba"), prices=prices, **STATISTICS))
     assert picks["cheapest"].instance == "ecs.gn7e-c16g1.4xlarge"
     assert picks["cheapest"].price.source == "our contract"
     assert picks["cheapest"].spot_cost_usd < 0.5 * picks["cheapest"].cost_usd

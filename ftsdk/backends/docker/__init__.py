@@ -32,6 +32,7 @@ from ftsdk.facts import Facts
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
+from ftsdk.sizing.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.store import Store
 
@@ -100,6 +101,10 @@ class Docker:
         )
         options = self.options.model_dump(mode="json")
         return planning.plan_from(made, spec, backend=self.name, request=requests.request(asked), options=options)
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """This machine's accelerators; nothing to pay."""
+        return folders.market_here(self.name, self.capabilities, spec, facts)
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Run the plan's commands. Raises BackendError, and leaves nothing running, if Docker refuses one."""

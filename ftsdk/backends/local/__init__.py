@@ -23,6 +23,7 @@ from ftsdk.errors import NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
+from ftsdk.sizing.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.store import FolderStore, Store
 
@@ -77,6 +78,10 @@ class Local:
         }
         options = self.options.model_dump(mode="json")
         return planning.plan_from(made, spec, backend=self.name, request=request, options=options)
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """This machine's accelerators; nothing to pay."""
+        return folders.market_here(self.name, self.capabilities, spec, facts)
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""

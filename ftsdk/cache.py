@@ -1,0 +1,45 @@
+"""What was looked at once, by content: a small SQLite file in ftsdk's home. A cache may fail; then one looks again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ftsdk.home import home_dir
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, bytes INTEGER, mtime_ns INTEGER, sha256 TEXT)",
+    "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, value TEXT)",
+)
+
+
+def known(key: str, look: Callable[[], Any]) -> Any:
+    """The JSON value kept under a key, or what `look` finds, kept from now on."""
+    with contextlib.suppress(sqlite3.Error, OSError, ValueError):
+        row = database().execute("SELECT value FROM known WHERE key = ?", (key,)).fetchone()
+        if row:
+            return json.loads(row[0])
+    value = look()
+    with contextlib.suppress(sqlite3.Error, OSError):
+        database().execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (key, json.dumps(value)))
+    return value
+
+
+def database() -> sqlite3.Connection:
+    """The cache of this home. Raises sqlite3.Error or OSError if it cannot be opened."""
+    return _open(home_dir() / "cache")
+
+
+@cache
+def _open(folder: Path) -> sqlite3.Connection:
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(folder / "fingerprints.db", timeout=10, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    for table in TABLES:
+        connection.execute(table)
+    return connection

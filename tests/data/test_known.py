@@ -1,0 +1,61 @@
+"""Lengths and checks by content: looked at once, and again when anything changes."""
+
+from __future__ import annotations
+
+import json
+
+from ftsdk import cache
+from ftsdk.data import known
+from ftsdk.data.known import KnownFile, checked, lengths
+from ftsdk.data.registered import DataFile
+from ftsdk.fingerprints import of
+
+
+def file_of(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return KnownFile(DataFile(path=path), of(path).sha256)
+
+
+ROWS = [{"instruction": f"Say {n}", "output": "word " * n} for n in range(1, 101)]
+
+
+def measure(file, **changes):
+    return lengths([file], **{"method": "sft", "tokenizer": None, "cutoff_len": 64, "batch_size": 1, **changes})
+
+
+def test_lengths_of_all_rows(tmp_path):
+    found = measure(file_of(tmp_path / "a.jsonl", ROWS))
+    assert found.num_rows == 100
+    assert 0 < found.rows_cut < 100
+    assert found.max_tokens > found.mean_tokens
+    assert "estimated" in found.how_counted
+
+
+def test_the_same_content_is_read_once_and_another_question_is_asked_anew(tmp_path):
+    file = file_of(tmp_path / "a.jsonl", ROWS)
+    first = measure(file)
+    (tmp_path / "a.jsonl").unlink()
+    assert measure(file) == first
+    assert measure(file, cutoff_len=128) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+    blocked = tmp_path / "home"
+    blocked.write_text("a file where the folder should be")
+    monkeypatch.setenv("FTSDK_HOME", str(blocked))
+    assert cache.known("key", lambda: 7) == 7
+
+
+def test_a_check_in_short_names_rows(tmp_path):
+    rows = [*ROWS[:3], {"instruction": "no answer"}, *ROWS[3:]]
+    found = checked([file_of(tmp_path / "a.jsonl", rows)], [], method="sft")
+    assert found.verdict == "fail"
+    assert found.counts["missing_field"] == 1
+    assert "a.jsonl, line 4" in found.first[0]
+    assert len(found.first) <= known.FIRST
+
+
+def test_leakage_is_looked_for_between_the_sides(tmp_path):
+    train, held_out = file_of(tmp_path / "a.jsonl", ROWS), file_of(tmp_path / "b.jsonl", ROWS[:5])
+    assert checked([train], [held_out], method="sft").counts["leakage"] == 5
+    assert "leakage" not in checked([train, held_out], [], method="sft").counts

@@ -17,15 +17,30 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import click
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from ftsdk import backends, cli, errors
 from ftsdk.backends.base import Capabilities
 from ftsdk.backends.options import variable
 from ftsdk.engines.arguments import known_arguments
-from ftsdk.spec import Dataset, Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Resources, Tracking
-from ftsdk.spec.parts import Checkpoint, Wandb
+from ftsdk.spec import (
+    Budget,
+    Checkpoint,
+    Dataset,
+    Freeze,
+    Full,
+    Hyperparameters,
+    JobSpec,
+    Lora,
+    Method,
+    Oft,
+    QLora,
+    Resources,
+    Retry,
+    Tracking,
+    Wandb,
+)
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `python -m docs.generate`; change the docstrings in the code, not this page. -->"
@@ -44,6 +59,8 @@ dataset: {train: [a.jsonl, b.jsonl], eval: held-out.jsonl}   # or just: a.jsonl
 hyperparameters: {learning_rate: 1e-4, num_train_epochs: 3, dataloader_num_workers: 2}
 resources: {accelerators_per_node: 2}
 checkpoint: {every_minutes: 10}
+retry: {retries: 5, on: infra}        # or just: 5
+budget: {max_cost_usd: 80, finish_by: 2026-12-01T09:00:00+08:00}
 tracking: {wandb: support-bot, tensorboard: true}
 secrets: [HF_TOKEN]
 env: {TOKENIZERS_PARALLELISM: "false"}
@@ -62,6 +79,8 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
     ("hyperparameters", Hyperparameters, ""),
     ("resources", Resources, ""),
     ("checkpoint", Checkpoint, ""),
+    ("retry", Retry, ""),
+    ("budget", Budget, ""),
     ("tracking", Tracking, ""),
     ("tracking.wandb", Wandb, ""),
 )
@@ -109,7 +128,7 @@ def type_words(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    plain = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    plain = {str: "text", int: "whole number", float: "number", bool: "true or false", AwareDatetime: "time"}
     if annotation in plain:
         return plain[annotation]
     origin, inner = get_origin(annotation), get_args(annotation)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ftsdk.job import Job as Job
     from ftsdk.model import Model as Model
     from ftsdk.plan import Plan as Plan
+    from ftsdk.spec import Budget as Budget
     from ftsdk.spec import Checkpoint as Checkpoint
     from ftsdk.spec import Dataset as Dataset
     from ftsdk.spec import Freeze as Freeze
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from ftsdk.spec import Oft as Oft
     from ftsdk.spec import QLora as QLora
     from ftsdk.spec import Resources as Resources
+    from ftsdk.spec import Retry as Retry
     from ftsdk.spec import Tracking as Tracking
     from ftsdk.spec import Wandb as Wandb
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "spec",
     "Checkpoint": "spec",
     "Dataset": "spec",
     "Estimator": "estimator",
@@ -55,6 +58,7 @@ _HOMES = {
     "Plan": "plan",
     "QLora": "spec",
     "Resources": "spec",
+    "Retry": "spec",
     "Tracking": "spec",
     "Wandb": "spec",
 }

@@ -7,6 +7,7 @@ Everything here is versioned by `VERSION`: a supervisor refuses a job document o
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict
 
 VERSION: Final = 1
@@ -56,6 +57,11 @@ def supervisor_log_key(attempt: int) -> str:
 def outcome_key(attempt: int, node: int) -> str:
     """Key of the record in which a node's supervisor says how its attempt ended."""
     return f"{ATTEMPTS_DIR}/a{attempt}/outcome-n{node}.json"
+
+
+def clock_key(attempt: int, node: int) -> str:
+    """Key of the record (`Clock`) of how long, and in how many starts, a node's supervisor has run in this attempt."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/clock-n{node}.json"
 
 
 def start_key(attempt: int, node: int) -> str:
@@ -197,10 +203,21 @@ REASONS: Final = (
     "quota",
     "capacity",
     "timeout",
+    "budget",
     "error",
 )
 REPEATING_REASONS: Final = frozenset({"oom", "nan_loss", "bad_data", "bad_config", "auth", "disk_full"})
 """Starting again without a change would end the same way."""
+PREEMPTIONS: Final = frozenset({"preempted"})
+INFRA_REASONS: Final = PREEMPTIONS | {"killed", "lost", "communication", "hub_unreachable", "capacity"}
+RETRIED: Final = MappingProxyType(
+    {
+        "preemption": PREEMPTIONS,
+        "infra": INFRA_REASONS,
+        "any": INFRA_REASONS | {"crashed", "host_oom", "error"},
+    }
+)
+"""`retry.on` -> the reasons after which an attempt is followed by another."""
 
 
 # --- the job document --------------------------------------------------------------------------------
@@ -264,6 +281,46 @@ class JobDocument(TypedDict):
     """Seconds the platform leaves between SIGTERM and SIGKILL."""
     timeout_s: float | None
     """Stop, with a checkpoint, this many seconds after the attempt's start."""
+    budget_s: float | None
+    """The same with the reason `budget`: what this attempt may use of the job's budget, set at its submit."""
+    restarts: int
+    """How often the supervisor itself starts the trainer again within this attempt, from the last COMMIT."""
+    restart_on: list[str]
+    """Reasons after which it does so."""
+    notes: list[str]
+    """Sentences for the log's beginning: what a retry has changed."""
+
+
+class Claim(TypedDict):
+    """Who started an attempt and why: `claim_key`, put if absent before anything is started."""
+
+    time: float
+    """Seconds since the epoch."""
+    by: str
+    """Whoever claimed it, in a token of its own."""
+    retry: int
+    """0 if a person submitted, else the how-manieth retry since."""
+    why: str
+    """A retry's reason in a sentence, or empty."""
+    spot: bool
+    usd_per_hour: float | None
+    """Of all machines together; None is unknown."""
+    changed: dict[str, Any]
+    """Arguments of the trainer's configuration that differ from what was planned."""
+    before: dict[str, Any]
+    """How the attempt before this one ended, as the launcher saw it; `state`, `reason`, `message`, `ended_at`."""
+
+
+class Clock(TypedDict):
+    """How long a node's supervisor has run: `clock_key`. Limits in time hold over all starts of an attempt."""
+
+    starts: int
+    """How often a supervisor was started, or started its trainer again."""
+    ran_s: float
+    """Seconds that the starts before this one ran."""
+    started_at: float
+    alive_at: float
+    """Seconds since the epoch; the second one is renewed every minute."""
 
 
 class Outcome(TypedDict):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ftsdk import contract
+from ftsdk.contract import Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,13 @@ class Plan:
     copies: tuple[Copy, ...] = ()
     estimate: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    usd_per_hour: float | None = None
+    """What all machines of the job cost together in an hour; None is unknown."""
     attempt: int = 1
+    retry: int = 0
+    """0 for what a person submits, else the how-manieth retry since."""
+    note: dict[str, Any] = field(default_factory=dict)
+    """A retry's `by`, `why`, `changed` and `before` for its claim (see `contract.Claim`)."""
 
     @property
     def native_name(self) -> str:
@@ -68,6 +77,22 @@ class Plan:
         """The same plan for another attempt; the native name is the only thing that differs."""
         old, new = self.native_name, contract.native_name(self.name, attempt)
         return replace(self, request=_renamed(self.request, old, new), attempt=attempt)
+
+    def claim(self) -> bytes:
+        """What whoever submits puts, if absent, at `contract.claim_key(attempt)` of the durable folder."""
+        import socket
+
+        claim = Claim(
+            time=time.time(),
+            by=self.note.get("by") or f"{socket.gethostname()}:{os.getpid()}",
+            retry=self.retry,
+            why=self.note.get("why", ""),
+            spot=bool(self.spec["resources"]["spot"]),
+            usd_per_hour=self.usd_per_hour,
+            changed=self.note.get("changed", {}),
+            before=self.note.get("before", {}),
+        )
+        return json.dumps(claim).encode()
 
     def to_json(self) -> dict[str, Any]:
         """JSON data; `from_json` is its inverse."""

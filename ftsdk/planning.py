@@ -17,7 +17,7 @@ from ftsdk.plan import Plan
 from ftsdk.sizing import estimate
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price import known_prices
-from ftsdk.spec import JobSpec, Tracking
+from ftsdk.spec import Budget, JobSpec, Tracking
 
 DEFAULT_CHECKPOINT_MINUTES = 15.0
 DIGEST_IN_NAME = 8
@@ -38,6 +38,8 @@ class Draft:
 NOT_IN_THE_MODEL: Any = {
     "timeout_hours": True,
     "checkpoint": True,
+    "retry": True,
+    "budget": True,
     "tracking": True,
     "secrets": True,
     "resources": {"spot", "disk_gb", "memory_gb"},
@@ -60,9 +62,20 @@ def job_name(spec: JobSpec, digest: str) -> str:
 
 
 def draft(
-    spec: JobSpec, facts: Facts, *, digest: str, backend: str, layout: Layout, nproc_per_node: int, grace_s: float
+    spec: JobSpec,
+    facts: Facts,
+    *,
+    digest: str,
+    backend: str,
+    layout: Layout,
+    nproc_per_node: int,
+    grace_s: float,
+    restarts: bool = False,
 ) -> Draft:
-    """Render the trainer's configuration and the job document for a layout."""
+    """Render the trainer's configuration and the job document for a layout.
+
+    `restarts`: the supervisor starts a crashed trainer again itself, since the platform does nothing of that kind.
+    """
     rendered = render(spec, facts, layout)
     name = job_name(spec, digest)
     document = JobDocument(
@@ -84,6 +97,10 @@ def draft(
         env=dict(spec.env),
         grace_s=grace_s,
         timeout_s=spec.timeout_hours * 3600 if spec.timeout_hours else None,
+        budget_s=None,
+        restarts=spec.retry.retries if restarts else 0,
+        restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
+        notes=[],
     )
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
 
@@ -121,23 +138,54 @@ def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
 
 
 def plan_from(
-    made: Draft, spec: JobSpec, *, backend: str, scope: str = "", request: dict[str, Any], options: dict[str, Any]
+    made: Draft,
+    spec: JobSpec,
+    *,
+    backend: str,
+    scope: str = "",
+    request: dict[str, Any],
+    options: dict[str, Any],
+    machine_usd_per_hour: float | None = None,
 ) -> Plan:
-    """Put a draft and a backend's request together."""
+    """Put a draft and a backend's request together.
+
+    `machine_usd_per_hour` is what the backend's tables say of one machine on the capacity that the request asks for;
+    the option `price_usd_per_hour` counts more. Raises SpecError for a limit in US dollars without a price.
+    """
+    given = options.get("price_usd_per_hour")
+    machine = machine_usd_per_hour if given is None else given
+    usd_per_hour = None if machine is None else machine * spec.resources.num_nodes
+    if spec.budget.max_cost_usd is not None and usd_per_hour is None:
+        raise SpecError(
+            f"budget.max_cost_usd needs a price, and none is known for these machines: give what one costs in an hour "
+            f"(-o price_usd_per_hour=…, FTSDK_{backend.upper()}_PRICE_USD_PER_HOUR, or [{backend}] in ftsdk.toml), or "
+            f"limit the hours with budget.max_hours."
+        )
     return Plan(
         backend=backend,
         uri=f"{backend}://{scope + '/' if scope else ''}{made.name}",
         name=made.name,
         digest=made.digest,
         request=request,
-        document=dict(made.document),
+        document={**made.document, "budget_s": budget_s(spec.budget, usd_per_hour)},
         trainer_config=made.rendered.config,
         spec=spec.model_dump(mode="json"),
         options=options,
         secrets=spec.secrets,
         estimate=made.estimate,
         warnings=made.rendered.warnings,
+        usd_per_hour=usd_per_hour,
     )
+
+
+def budget_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, cost_usd: float = 0.0) -> float | None:
+    """Seconds that the next attempt may run, after `hours` and `cost_usd` are used; None without a limit, never < 0."""
+    left = []
+    if budget.max_hours is not None:
+        left.append(budget.max_hours - hours)
+    if budget.max_cost_usd is not None and usd_per_hour:
+        left.append((budget.max_cost_usd - cost_usd) / usd_per_hour)
+    return 3600 * max(0.0, min(left)) if left else None
 
 
 def _cadence(spec: JobSpec) -> CheckpointPolicy:

@@ -74,6 +74,8 @@ class Capabilities:
     """`output` may be (or must be) an address such as s3://."""
     image: bool = False
     """The job runs in a container image."""
+    recovers: bool = False
+    """What is lost by crash or preemption is started again without anybody watching, as the same attempt."""
 
 
 class Backend(Protocol):
@@ -90,6 +92,8 @@ class Backend(Protocol):
         """Start the plan's attempt; return the native id. The only call that creates anything.
 
         An attempt that was already claimed by somebody else is not started twice: its native id is returned.
+        The claim is `plan.claim()`, put if absent at `contract.claim_key(plan.attempt)` of the durable folder. What
+        the job runs with is `plan.document` as it is now: a retry may have changed it since `plan`.
         """
 
     def describe(self, job_id: str) -> JobInfo:
@@ -134,6 +138,14 @@ class OffersMachines(Protocol):
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """Machine types and prices. Pure; raises UnsupportedError if the backend cannot run the spec at all."""
+
+
+@runtime_checkable
+class LeavesSpot(Protocol):
+    """Backends with the capability `spot`: a retry may go on on capacity that is not taken back."""
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same plan without spot: `request` and `usd_per_hour` change, name and digest stay. Pure."""
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:

@@ -84,8 +84,7 @@ def create(plan: Plan) -> FolderJob:
 
 def claim(job: FolderJob, attempt: int) -> bool:
     """Whether this call may start the attempt; only one caller ever gets True."""
-    record = json.dumps({"time": time.time(), "process": os.getpid()}).encode()
-    return job.store.put_if_absent(contract.claim_key(attempt), record)
+    return job.store.put_if_absent(contract.claim_key(attempt), job.plan.for_attempt(attempt).claim())
 
 
 def release(job: FolderJob, attempt: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.home import home_dir
@@ -18,6 +18,9 @@ class Options(BaseModel):
     """Base of every backend's options: frozen, no unknown keys; text from -o and the environment is converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    price_usd_per_hour: float | None = Field(default=None, ge=0)
+    """What one machine costs in an hour, in US dollars, where ftsdk's tables do not know it or yours is another."""
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -14,6 +14,7 @@ from ftsdk import contract
 from ftsdk.contract import Outcome
 from ftsdk.runtime import command, handover, memory
 from ftsdk.runtime.checkpoints import Commit, DamagedError, Identity, committed, restore
+from ftsdk.runtime.clock import RunningTime
 from ftsdk.runtime.earlier import Earlier, step_of
 from ftsdk.runtime.ending import Ending, Facts, finished, unfinished
 from ftsdk.runtime.family import Family, Guard
@@ -44,7 +45,7 @@ class Attempt:
         document, cluster = start.document, start.cluster
         self._start, self._durable, self._signals = start, durable, signals
         self._family, self._guard = family, guard
-        self._started_at = time.time()
+        self._clock = RunningTime(durable, start.attempt, cluster.node_rank)
         self._mask = Mask(start.secrets.values())
         self._earlier = Earlier(durable, start.attempt, cluster.node_rank)
         self._scratch = Path(document["scratch"])
@@ -77,6 +78,8 @@ class Attempt:
         """Go through the attempt and record how it ended; returns the exit code."""
         for warning in self._start.warnings:
             self._warn(warning)
+        for note in self._start.document["notes"]:
+            self._log.say(f"ftsdk: {note}")
         trouble = self._peers.trouble()
         if is_published(self._durable, self._identity.digest):
             ending = Ending("SUCCEEDED", message="The model was already published.")
@@ -146,6 +149,7 @@ class Attempt:
     def _train(self, environ: Mapping[str, str], resume: Path | None) -> Ending:
         document = self._start.document
         oom_kills = memory.oom_kills()
+        limits = {"timeout": document["timeout_s"], "budget": document["budget_s"]}
         own_file = document["trainer"].endswith(".py")
         workers = 0 if own_file else document["nproc_per_node"]
         self._trainer = trainer = Trainer(
@@ -154,7 +158,7 @@ class Attempt:
             self._run_folder,
             workers=workers,
             grace_s=document["grace_s"],
-            timeout_s=document["timeout_s"],
+            limits_s={name: self._clock.left_s(limit) for name, limit in limits.items()},
         )
         self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._saved_step)
         status = trainer.run(
@@ -220,6 +224,7 @@ class Attempt:
 
     def _round(self) -> None:
         self._log.tick()
+        self._clock.tick()
         if self._trainer and not self._trouble and (trouble := self._peers.trouble()):
             self._warn(trouble.message)
             self._trouble = trouble
@@ -271,9 +276,10 @@ class Attempt:
             hint=ending.hint,
             exit_code=ending.exit_code,
             step=self._step,
-            started_at=self._started_at,
+            started_at=self._clock.started_at,
             ended_at=time.time(),
         )
+        self._clock.tick(finally_=True)
         self._log.event(contract.EVENT_OUTCOME, **outcome)
         self._log.close()
         key = contract.outcome_key(self._start.attempt, self._identity.node)

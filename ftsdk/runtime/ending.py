@@ -44,7 +44,7 @@ class Facts(NamedTuple):
     tail: Sequence[str]
     oom_kills: int
     stopped: str
-    """Why the supervisor stopped it: `signal`, `timeout`, `peer`, or empty."""
+    """Why the supervisor stopped it: `signal`, `timeout`, `budget`, `peer`, or empty."""
     trouble: Trouble | None
     """What another node's trouble is, if that is why it stopped."""
     cancelled: bool
@@ -76,6 +76,9 @@ def unfinished(facts: Facts) -> Ending:
     if facts.stopped == "timeout":
         hint = f"Raise timeout_hours. {again}"
         return Ending("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)
+    if facts.stopped == "budget":
+        hint = f"Raise budget.max_hours or budget.max_cost_usd and submit again. {again}"
+        return Ending("FAILED", "budget", f"The job's budget is used up. {saved}.", hint)
     if facts.stopped or (asked and not failed):
         return Ending("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", again)
     return _failure(facts, exit_code)

@@ -35,15 +35,16 @@ class Trainer:
         *,
         workers: int,
         grace_s: float,
-        timeout_s: float | None,
+        limits_s: Mapping[str, float | None],
     ) -> None:
         self.stopped = ""
-        """`signal` or `timeout` once it was asked to stop, `peer` once it was given up."""
+        """`signal` or a limit's name once it was asked to stop, `peer` once it was given up."""
         self._kill_at = 0.0
         self._publish_until: float | None = None
         self._family, self._signals = family, signals
         self._run_folder, self._workers, self._grace_s = run_folder, workers, grace_s
-        self._ends_at = time.monotonic() + timeout_s if timeout_s else None
+        now = time.monotonic()
+        self._ends_at = {why: now + limit for why, limit in limits_s.items() if limit is not None}
         self._killed = False
 
     def run(
@@ -107,8 +108,8 @@ class Trainer:
         if not self.stopped:
             if self._signals.stopped_at is not None:
                 self._stop("signal", self._signals.stopped_at, self._grace_s)
-            elif self._ends_at is not None and now >= self._ends_at:
-                self._stop("timeout", now, self._grace_s)
+            elif over := [why for why, ends_at in self._ends_at.items() if now >= ends_at]:
+                self._stop(over[0], now, self._grace_s)
             if self.stopped:
                 self._ask(pid)
         elif not self._killed and now >= self._kill_at:

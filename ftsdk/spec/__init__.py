@@ -4,10 +4,11 @@ from ftsdk.spec.dataset import Dataset, Format
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec, clean_label
 from ftsdk.spec.method import Method, Stage
-from ftsdk.spec.parts import Checkpoint, Resources, Tracking, Wandb
+from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking, Wandb
 from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
 
 __all__ = [
+    "Budget",
     "Checkpoint",
     "Dataset",
     "Format",
@@ -20,6 +21,7 @@ __all__ = [
     "Oft",
     "QLora",
     "Resources",
+    "Retry",
     "Stage",
     "Tracking",
     "Tuning",

@@ -12,7 +12,7 @@ from ftsdk.spec.base import Part
 from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method
-from ftsdk.spec.parts import Checkpoint, Resources, Tracking
+from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
 from ftsdk.spec.tuning import Lora, Tuning
 
 LABEL_MAX_LENGTH = 48
@@ -40,6 +40,10 @@ class JobSpec(Part):
     """What it runs on."""
     checkpoint: Checkpoint = Checkpoint()
     """How often the state is made safe."""
+    retry: Retry = Retry()
+    """What is started again, and how often; `retry: 3` is short for `{retries: 3}`."""
+    budget: Budget = Budget()
+    """What it may take at most."""
     tracking: Tracking = Tracking()
     """Where metrics go."""
     secrets: tuple[str, ...] = Field(default=(), strict=False)
@@ -87,6 +91,8 @@ def _expanded(data: dict[str, Any]) -> dict[str, Any]:
         out["tuning"] = {"type": tuning}
     elif isinstance(tuning, dict) and "type" not in tuning:
         out["tuning"] = {"type": "lora", **tuning}
+    if isinstance(out.get("retry"), int):
+        out["retry"] = {"retries": out["retry"]}
     dataset = out.get("dataset")
     if isinstance(dataset, str | list | tuple):
         dataset = {"train": dataset}

@@ -56,6 +56,8 @@ def _sentence(error: dict[str, Any]) -> str:
             return f"{field}: {given!r} is no tuning{close}; choose one of {', '.join(TUNINGS)}"
         case "tuple_type":
             return f"{field}: write a list, such as {EXAMPLES.get(field, '[a, b]')}"
+        case "timezone_aware":
+            return f"{field}: give a time with its zone, such as 2026-12-01T09:00:00+08:00"
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"

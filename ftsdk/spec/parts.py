@@ -1,10 +1,10 @@
-"""The small parts of a spec: resources, checkpoints and tracking."""
+"""The small parts of a spec: resources, checkpoints, retries, budget and tracking."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from ftsdk.spec.base import Part
 
@@ -41,6 +41,32 @@ class Checkpoint(Part):
         if self.every_minutes is not None and self.every_steps is not None:
             raise ValueError("give every_minutes or every_steps, not both")
         return self
+
+
+class Retry(Part):
+    """Whether an attempt that ended without a model is followed by another, which goes on from the last checkpoint."""
+
+    retries: int = Field(default=20, ge=0)
+    """How often the job is started again at most; a preempted day on spot takes about fourteen (docs/retries.md)."""
+    on: Literal["preemption", "infra", "any"] = "preemption"
+    """`preemption`: only what was stopped from outside with its state saved; `infra`: also lost machines and networks
+    and killed processes; `any`: crashes too. What would end the same way again (bad data, NaN …) is never retried."""
+    on_demand_after: int | None = Field(default=None, ge=1)
+    """Preemptions after which a spot job goes on on demand; never if left out."""
+    shrink_micro_batch: bool = False
+    """After an out-of-memory error, go on with half the micro-batch and twice the accumulation, so the same batch."""
+
+
+class Budget(Part):
+    """Limits over all attempts of a job. It stops with a checkpoint, and goes on when submitted with higher ones."""
+
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    """US dollars; needs a known price (the backend's option `price_usd_per_hour` gives one)."""
+    max_hours: float | None = Field(default=None, gt=0)
+    """Hours of running; waiting for a machine does not count."""
+    finish_by: AwareDatetime | None = Field(default=None, strict=False)
+    """Time with its zone, e.g. `2026-12-01T09:00:00+08:00`, by which the model should be there: a spot job goes on on
+    demand when the slack is gone. It is a wish, not a limit: nothing is stopped then."""
 
 
 class Wandb(Part):

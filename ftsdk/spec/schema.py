@@ -15,6 +15,7 @@ def json_schema() -> dict[str, Any]:
     short: dict[str, dict[str, Any]] = {
         "method": {"enum": list(STAGES)},
         "tuning": {"enum": list(TUNINGS)},
+        "retry": {"type": "integer", "minimum": 0},
         "dataset": {"type": ["string", "array"], "items": {"type": "string"}},
     }
     for name, form in short.items():

@@ -37,6 +37,10 @@ def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
         "env": {},
         "grace_s": 20.0,
         "timeout_s": None,
+        "budget_s": None,
+        "restarts": 0,
+        "restart_on": [],
+        "notes": [],
         **changed,
     }
 

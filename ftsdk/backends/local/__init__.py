@@ -45,7 +45,7 @@ class Local:
     """Jobs as child processes of this machine's user; they outlive the program that started them."""
 
     name: ClassVar[str] = "local"
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: ClassVar[Capabilities] = Capabilities(recovers=True)
     options_model: ClassVar[type[LocalOptions]] = LocalOptions
 
     def __init__(self, options: LocalOptions | None = None) -> None:
@@ -67,6 +67,7 @@ class Local:
             layout=layout,
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
+            restarts=True,
         )
         request = {
             "argv": [self.options.python or sys.executable, facts.runtime.path, "supervise"],

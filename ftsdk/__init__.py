@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ftsdk.spec import QLora as QLora
     from ftsdk.spec import Resources as Resources
     from ftsdk.spec import Retry as Retry
+    from ftsdk.spec import Sharding as Sharding
     from ftsdk.spec import Tracking as Tracking
     from ftsdk.spec import Wandb as Wandb
 
@@ -59,6 +60,7 @@ _HOMES = {
     "QLora": "spec",
     "Resources": "spec",
     "Retry": "spec",
+    "Sharding": "spec",
     "Tracking": "spec",
     "Wandb": "spec",
 }

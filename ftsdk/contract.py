@@ -165,6 +165,8 @@ METRIC_FIELDS: Final = (
     "loss",
     "eval_loss",
     "train_loss",
+    "rewards/margins",
+    "rewards/accuracies",
     "grad_norm",
     "learning_rate",
     "tokens_per_s",

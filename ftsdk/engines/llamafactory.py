@@ -6,10 +6,10 @@ What the supervisor owns (output folder, resume, dataset folder) is added inside
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.engines import Layout, Rendered
+from ftsdk.engines import Layout, Rendered, combinations, sharding
 from ftsdk.engines.arguments import known_arguments
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
@@ -64,12 +64,15 @@ ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
     check_passed_through(spec.hyperparameters.passed_through)
-    warnings: list[str] = []
+    combinations.check(spec)
+    warnings = list(_notes(spec, facts))
     bf16, fp16 = _precision(spec, facts)
     names = _dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
     config = {
         **_model(spec, facts, layout),
+        **_reference(spec, facts, layout),
+        **sharding.arguments(spec.sharding),
         **_method(spec.method),
         **_tuning(spec.tuning),
         **_data(spec, train, held_out),
@@ -85,8 +88,6 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     info = {name: _entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     if bf16 and fp16:
         raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
-    if spec.hyperparameters.packing and not spec.hyperparameters.neat_packing:
-        warnings.append("packing without neat_packing lets examples in one row see each other; add neat_packing: true.")
     return Rendered(
         trainer="llamafactory",
         config={key: value for key, value in config.items() if value is not None},
@@ -115,6 +116,41 @@ def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
     inside = layout.inside(model.base) if model.kind == "path" else model.base
     adapter = layout.inside(model.address) if model.base != model.address else None
     return {"model_name_or_path": inside, "adapter_name_or_path": adapter, "model_revision": spec.revision}
+
+
+def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
+    """The model that a preference method compares with, where the training goes on from an adapter.
+
+    Left alone, LLaMA-Factory switches the adapter off and compares with the bare base model, which is another
+    objective: the reference is what the training starts from (DPO, 2305.18290, section 4).
+    """
+    model = facts.model
+    if model.base == model.address or spec.method.stage not in combinations.REFERENCED:
+        return {}
+    inside = layout.inside(model.base) if model.kind == "path" else model.base
+    bits = spec.tuning.bits if isinstance(spec.tuning, QLora) else None
+    return {
+        "ref_model": inside,
+        "ref_model_adapters": layout.inside(model.address),
+        "ref_model_quantization_bit": bits,
+    }
+
+
+def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
+    """What a person should know before the training starts."""
+    hyperparameters = spec.hyperparameters
+    if hyperparameters.packing and not hyperparameters.neat_packing:
+        yield "packing without neat_packing lets examples in one row see each other; add neat_packing: true."
+    if facts.model.base == facts.model.address:
+        return
+    if not isinstance(spec.tuning, Lora):
+        raise UnsupportedError(
+            f"tuning {spec.tuning.type} cannot go on from the adapter {facts.model.address}: use `tuning: lora`, or "
+            f"merge it into its base model first."
+        )
+    yield "the training goes on with the adapter's own rank, targets and dropout; those of `tuning` do not count."
+    if spec.method.stage in combinations.REFERENCED:
+        yield "the reference is the adapter as it is at the start: a second copy of the base model is loaded for it."
 
 
 def _method(method: Method) -> dict[str, Any]:

@@ -129,12 +129,14 @@ def _layout(hp: Hyperparameters, extra: dict[str, Any], bf16: bool) -> Layout:
 
 def _sharding(spec: JobSpec, extra: dict[str, Any]) -> Sharding:
     ways = spec.resources.num_nodes * spec.resources.accelerators_per_node
+    asked, offload = spec.sharding.type, spec.sharding.offload
     kind: Sharded = "ddp" if ways > 1 else "none"
     settings = extra.get("deepspeed")
-    offload = False
-    if settings:
+    if asked != "ddp":
+        kind = asked
+    elif settings:
         stage, offload = _deepspeed(settings)
-        kind = ("zero1", "zero1", "zero2", "zero3")[stage]
+        kind = ("zero0", "zero1", "zero2", "zero3")[stage]
     elif extra.get("fsdp"):
         kind, offload = "fsdp", "offload" in str(extra["fsdp"])
     return Sharding(

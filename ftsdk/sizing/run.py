@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from ftsdk.sizing.shapes import Linear, ModelShape
 
-Sharded = Literal["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]
+Sharded = Literal["none", "ddp", "zero0", "zero1", "zero2", "zero3", "fsdp"]
 Layout = Literal["amp", "bf16", "mixed", "fp32"]
 
 

@@ -13,6 +13,7 @@ from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Lora, Tuning
 
 LABEL_MAX_LENGTH = 48
@@ -38,6 +39,8 @@ class JobSpec(Part):
     """How it learns."""
     resources: Resources = Resources()
     """What it runs on."""
+    sharding: Sharding = Sharding()
+    """How the training's state is spread over the accelerators."""
     checkpoint: Checkpoint = Checkpoint()
     """How often the state is made safe."""
     retry: Retry = Retry()
@@ -86,6 +89,8 @@ def _expanded(data: dict[str, Any]) -> dict[str, Any]:
     out = dict(data)
     if isinstance(out.get("method"), str):
         out["method"] = {"stage": out["method"]}
+    if isinstance(out.get("sharding"), str):
+        out["sharding"] = {"type": out["sharding"]}
     tuning = out.get("tuning")
     if isinstance(tuning, str):
         out["tuning"] = {"type": tuning}

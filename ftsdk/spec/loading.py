@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec
 from ftsdk.spec.tuning import TUNINGS
@@ -15,15 +15,43 @@ from ftsdk.spec.tuning import TUNINGS
 EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
 """Lists that people write as a bare text; what they wrote may be a secret, so it is not repeated."""
 
+_SOFT = "vectors in front of the prompt, which no trainer here learns: use `lora` with a rank of 4 to 8"
+UNSUPPORTED = {
+    "adapter": "bottleneck layers, which no trainer here has: use `lora`, which trains as few weights",
+    "prefix": _SOFT,
+    "prompt": _SOFT,
+    "p-tuning": _SOFT,
+    "ia3": "scaling vectors, which no trainer here learns: use `lora` with a rank of 1 to 4",
+}
+"""Tunings that the literature has and our trainers lack: what they are, and what to use instead."""
+WRITTEN = {
+    "dora": "{type: lora, dora: true}",
+    "rslora": "{type: lora, rslora: true}",
+    "pissa": "{type: lora, pissa: true}",
+    "lora+": "{type: lora, plus_lr_ratio: 16}",
+}
+"""Variants of LoRA and how they are written."""
+
 
 def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
-    """A spec from mappings, parts or short forms. Raises SpecError; `where` names the file in its message."""
+    """A spec from mappings, parts or short forms; `where` names the file in messages.
+
+    Raises SpecError, and UnsupportedError for a tuning that no trainer has.
+    """
     if not isinstance(data, Mapping):
         raise SpecError(f"{where}: a spec is a mapping with at least `model` and `dataset`.")
+    _refuse_unsupported(data.get("tuning"), where)
     try:
         return JobSpec.model_validate(_plain(data))
     except ValidationError as problem:
         raise SpecError(f"{where}: {sentences(problem)}") from None
+
+
+def _refuse_unsupported(tuning: Any, where: str) -> None:
+    kind = tuning.get("type") if isinstance(tuning, Mapping) else tuning
+    plain = str(kind).lower().replace("_", "-").removesuffix("-tuning") if kind != "p-tuning" else "p-tuning"
+    if plain in UNSUPPORTED:
+        raise UnsupportedError(f"{where}: tuning {kind!r} means {UNSUPPORTED[plain]}.")
 
 
 def _plain(value: Any) -> Any:
@@ -52,6 +80,8 @@ def _sentence(error: dict[str, Any]) -> str:
             return f"unknown key '{field}'{_nearest(location)}"
         case "union_tag_invalid":
             given = error["input"].get("type") if isinstance(error["input"], dict) else error["input"]
+            if given in WRITTEN:
+                return f"{field}: write {given} as {WRITTEN[given]}"
             close = did_you_mean(str(given), TUNINGS)
             return f"{field}: {given!r} is no tuning{close}; choose one of {', '.join(TUNINGS)}"
         case "tuple_type":

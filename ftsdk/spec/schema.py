@@ -6,6 +6,7 @@ from typing import Any
 
 from ftsdk.spec.job import JobSpec
 from ftsdk.spec.method import STAGES
+from ftsdk.spec.sharding import SHARDINGS
 from ftsdk.spec.tuning import TUNINGS
 
 
@@ -15,6 +16,7 @@ def json_schema() -> dict[str, Any]:
     short: dict[str, dict[str, Any]] = {
         "method": {"enum": list(STAGES)},
         "tuning": {"enum": list(TUNINGS)},
+        "sharding": {"enum": list(SHARDINGS)},
         "retry": {"type": "integer", "minimum": 0},
         "dataset": {"type": ["string", "array"], "items": {"type": "string"}},
     }

@@ -1,0 +1,114 @@
+"""What LLaMA-Factory 0.9.5 cannot combine, refused when it is planned instead of minutes after a machine is paid for.
+
+Each rule is one of the trainer's own checks (`hparams/parser.py`, `hparams/finetuning_args.py`, and its loaders) with
+the field in our spec and what to do instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ftsdk.errors import UnsupportedError
+from ftsdk.spec import Full, JobSpec, Lora, Oft, QLora
+
+
+class Rule(NamedTuple):
+    """A combination that does not work."""
+
+    broken: Callable[[JobSpec], bool]
+    sentence: str
+
+
+REFERENCED: Final = frozenset({"dpo", "ipo", "kto"})
+"""Methods that compare with a reference model."""
+
+
+def check(spec: JobSpec) -> None:
+    """Raises UnsupportedError with the first rule that the spec breaks."""
+    for rule in RULES:
+        if rule.broken(spec):
+            raise UnsupportedError(rule.sentence.format(stage=spec.method.stage, tuning=spec.tuning.type))
+
+
+def _set(spec: JobSpec, *names: str) -> bool:
+    """Whether any of these passed-through arguments is switched on."""
+    given = spec.hyperparameters.passed_through
+    return any(given.get(name) for name in names)
+
+
+def _pissa(spec: JobSpec) -> bool:
+    return isinstance(spec.tuning, Lora) and spec.tuning.pissa
+
+
+def _stage(spec: JobSpec, *stages: str) -> bool:
+    return spec.method.stage in stages
+
+
+RULES: Final = (
+    Rule(
+        lambda s: isinstance(s.tuning, QLora) and _pissa(s),
+        "tuning.pissa cannot start from a quantised model: use `type: lora` with pissa, or qlora without it.",
+    ),
+    Rule(
+        lambda s: _pissa(s) and _stage(s, *REFERENCED, "ppo"),
+        "tuning.pissa changes the base model, which {stage} needs as its reference: leave pissa out, or use orpo or "
+        "simpo, which have no reference.",
+    ),
+    Rule(
+        lambda s: _pissa(s) and s.sharding.type == "zero3",
+        "tuning.pissa needs whole weights at the start: use sharding zero2 or fsdp, or leave pissa out.",
+    ),
+    Rule(
+        lambda s: bool(s.hyperparameters.neat_packing) and not _stage(s, "sft"),
+        "hyperparameters.neat_packing is for sft only: leave it out for {stage}.",
+    ),
+    Rule(
+        lambda s: bool(s.hyperparameters.packing) and not _stage(s, "sft", "pt"),
+        "hyperparameters.packing is for sft and pt only: leave it out for {stage}, whose rows are pairs or labelled.",
+    ),
+    Rule(
+        lambda s: _set(s, "train_on_prompt", "mask_history") and not _stage(s, "sft"),
+        "hyperparameters.train_on_prompt and mask_history are for sft only: leave them out for {stage}.",
+    ),
+    Rule(
+        lambda s: bool(s.method.label_smoothing) and not _stage(s, "dpo"),
+        "method.label_smoothing is for dpo only: leave it out for {stage}.",
+    ),
+    Rule(
+        lambda s: _set(s, "load_best_model_at_end") and _stage(s, "rm", "ppo"),
+        "hyperparameters.load_best_model_at_end would lose the value head of {stage}: leave it out.",
+    ),
+    Rule(
+        lambda s: bool(s.dataset.streaming) and s.hyperparameters.max_steps is None,
+        "dataset.streaming tells no number of rows: set hyperparameters.max_steps.",
+    ),
+    Rule(
+        lambda s: isinstance(s.tuning, Lora) and _set(s, "use_galore", "use_apollo", "use_badam"),
+        "GaLore, APOLLO and BAdam are for full tuning: leave them out, or set `tuning: full`.",
+    ),
+    Rule(
+        lambda s: _set(s, "use_galore", "use_apollo") and s.sharding.type.startswith("zero"),
+        "GaLore and APOLLO do not work with DeepSpeed: set `sharding: ddp`.",
+    ),
+    Rule(
+        lambda s: _set(s, "use_llama_pro") and isinstance(s.tuning, Full | Oft),
+        "hyperparameters.use_llama_pro trains added blocks: set `tuning: freeze` or a LoRA tuning.",
+    ),
+    Rule(
+        lambda s: _set(s, "pure_bf16") and s.sharding.type == "zero3",
+        "hyperparameters.pure_bf16 does not work with zero3: use zero2 or fsdp, or leave it out.",
+    ),
+    Rule(
+        lambda s: _set(s, "deepspeed", "fsdp") and s.sharding.type != "ddp",
+        "`sharding` and hyperparameters.deepspeed or fsdp both say how the state is spread: keep one of them.",
+    ),
+    Rule(
+        lambda s: _set(s, "use_unsloth") and s.sharding.type == "zero3",
+        "hyperparameters.use_unsloth does not work with zero3: use `sharding: ddp`.",
+    ),
+    Rule(
+        lambda s: isinstance(s.tuning, QLora) and s.tuning.bits == 8 and s.sharding.type in ("zero3", "fsdp"),
+        "8-bit weights cannot be split: set tuning.bits to 4, or use sharding ddp or zero2.",
+    ),
+)

@@ -38,6 +38,7 @@ from ftsdk.spec import (
     QLora,
     Resources,
     Retry,
+    Sharding,
     Tracking,
     Wandb,
 )
@@ -78,6 +79,7 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
     ("dataset", Dataset, ""),
     ("hyperparameters", Hyperparameters, ""),
     ("resources", Resources, ""),
+    ("sharding", Sharding, ""),
     ("checkpoint", Checkpoint, ""),
     ("retry", Retry, ""),
     ("budget", Budget, ""),
@@ -95,7 +97,7 @@ def spec_page() -> str:
             blocks.append(f"## {title}")
         blocks += [f"### {kind}"] if kind else []
         blocks += [sentence for sentence in (inspect.getdoc(model), _inherited(model)) if sentence]
-        blocks += [fields_table(model, skip=("type",))]
+        blocks += [fields_table(model, skip=("type",) if kind else ())]
         if model is Hyperparameters:
             count = len(known_arguments())
             blocks.append(

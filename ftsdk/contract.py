@@ -177,6 +177,9 @@ EXIT_INTERRUPTED: Final = 75
 EXIT_CONTRACT: Final = 78
 """The job document is of another contract version (EX_CONFIG)."""
 
+AFTER_SAVE: Final = ("exit", "park")
+"""`exit`: leave with EXIT_INTERRUPTED. `park`: wait for the platform's SIGKILL, where it takes any exit for the end."""
+
 # --- why a job ended --------------------------------------------------------------------------------
 REASONS: Final = (
     "preempted",
@@ -215,10 +218,13 @@ class InputFile(TypedDict):
 
 
 class CheckpointPolicy(TypedDict):
-    """Cadence and retention; exactly one of the two cadences is set."""
+    """Cadence and retention; exactly one of the three cadences is set."""
 
     every_minutes: float | None
     every_steps: int | None
+    mtbf_hours: float | None
+    """Expected mean time between interruptions: the trainer takes the interval that this and the cost of a checkpoint
+    make best."""
     keep: int
 
 
@@ -262,6 +268,8 @@ class JobDocument(TypedDict):
     env: dict[str, str]
     grace_s: float
     """Seconds the platform leaves between SIGTERM and SIGKILL."""
+    after_save: str
+    """What the supervisor does once a notice from outside is followed and the state is safe: one of `AFTER_SAVE`."""
     timeout_s: float | None
     """Stop, with a checkpoint, this many seconds after the attempt's start."""
 

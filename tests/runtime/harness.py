@@ -32,10 +32,11 @@ def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
         "scratch": str(root / "scratch"),
         "nproc_per_node": 1,
         "num_nodes": 1,
-        "checkpoint": {"every_minutes": None, "every_steps": None, "keep": 2},
+        "checkpoint": {"every_minutes": None, "every_steps": None, "mtbf_hours": None, "keep": 2},
         "wandb": None,
         "env": {},
         "grace_s": 20.0,
+        "after_save": "exit",
         "timeout_s": None,
         **changed,
     }

@@ -166,6 +166,12 @@ METRIC_FIELDS: Final = (
     "gpu_memory_gib",
 )
 
+
+def metrics_kind(event: dict[str, Any]) -> str:
+    """`train` (the summary at the end), `eval` or `step`: one event of a kind for a step, unless it was repeated."""
+    return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"
+
+
 # --- exit codes of the supervisor ------------------------------------------------------------------
 EXIT_SUCCEEDED: Final = 0
 EXIT_FAILED: Final = 1

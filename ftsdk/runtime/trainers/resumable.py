@@ -92,12 +92,14 @@ class Resumable:
         self._note_best()
 
     def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        before = random_state(), self._kept()
+        trainer: Any = self
+        numbers, kept, logged = random_state(), self._kept(), len(trainer.state.log_history)
         try:
             return super()._evaluate(*args, **kwargs)  # type: ignore[misc]
         except EvaluationStopped:
-            set_random_state(before[0])
-            self._put_back(before[1])
+            set_random_state(numbers)
+            self._put_back(kept)
+            del trainer.state.log_history[logged:]  # of several data sets some are done: all are done again
             self._owed = EPOCH_END if self._checkpoints.epoch_ended else EVALUATION
             self._save_and_leave()
 
@@ -108,6 +110,12 @@ class Resumable:
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; left like `evaluate`."""
         return self._left_at_notice(super().predict, *args, **kwargs)  # type: ignore[misc]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """As the Trainer's, but the summary only once: a notice after it starts again behind the last step."""
+        trainer: Any = self
+        if not ("train_loss" in logs and any("train_loss" in row for row in trainer.state.log_history)):
+            super().log(logs, *args, **kwargs)  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         trainer: Any = self

@@ -174,6 +174,12 @@ METRIC_FIELDS: Final = (
     "gpu_memory_gib",
 )
 
+
+def metrics_kind(event: dict[str, Any]) -> str:
+    """`train` (the summary at the end), `eval` or `step`: one event of a kind for a step, unless it was repeated."""
+    return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"
+
+
 # --- exit codes of the supervisor ------------------------------------------------------------------
 EXIT_SUCCEEDED: Final = 0
 EXIT_FAILED: Final = 1
@@ -184,6 +190,9 @@ EXIT_INTERRUPTED: Final = 75
 """Stopped before the end with its state saved; starting again goes on (EX_TEMPFAIL)."""
 EXIT_CONTRACT: Final = 78
 """The job document is of another contract version (EX_CONFIG)."""
+
+AFTER_SAVE: Final = ("exit", "park")
+"""`exit`: leave with EXIT_INTERRUPTED. `park`: wait for the platform's SIGKILL, where it takes any exit for the end."""
 
 # --- why a job ended --------------------------------------------------------------------------------
 REASONS: Final = (
@@ -234,10 +243,13 @@ class InputFile(TypedDict):
 
 
 class CheckpointPolicy(TypedDict):
-    """Cadence and retention; exactly one of the two cadences is set."""
+    """Cadence and retention; exactly one of the three cadences is set."""
 
     every_minutes: float | None
     every_steps: int | None
+    mtbf_hours: float | None
+    """Expected mean time between interruptions: the trainer takes the interval that this and the cost of a checkpoint
+    make best."""
     keep: int
 
 
@@ -281,6 +293,8 @@ class JobDocument(TypedDict):
     env: dict[str, str]
     grace_s: float
     """Seconds the platform leaves between SIGTERM and SIGKILL."""
+    after_save: str
+    """What the supervisor does once a notice from outside is followed and the state is safe: one of `AFTER_SAVE`."""
     timeout_s: float | None
     """Stop, with a checkpoint, this many seconds after the attempt's start."""
     budget_s: float | None

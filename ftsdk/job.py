@@ -91,12 +91,12 @@ class Job:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Metric records in the order of their steps; a step that a restart repeated counts once, the last time."""
-        merged: dict[tuple[int, bool], dict[str, Any]] = {}
+        merged: dict[tuple[int, str], dict[str, Any]] = {}
         for event in self.events():
             if event["event"] == contract.EVENT_METRICS:
-                key = int(event["step"]), "loss" in event
+                key = int(event["step"]), contract.metrics_kind(event)
                 merged[key] = {name: value for name, value in event.items() if name != "event"}
-        return [merged[key] for key in sorted(merged)]
+        return [merged[key] for key in sorted(merged, key=lambda key: key[0])]
 
     # --- what it made --------------------------------------------------------------------------------------------
     def model(self) -> Model:

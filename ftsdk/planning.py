@@ -14,12 +14,13 @@ from ftsdk.engines import Layout, Rendered, render
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
-from ftsdk.sizing import estimate
+from ftsdk.sizing import estimate, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price import known_prices
 from ftsdk.spec import Budget, JobSpec, Tracking
 
-DEFAULT_CHECKPOINT_MINUTES = 15.0
+OWN_MTBF_HOURS = 24.0
+"""Expected time between interruptions on capacity of one's own, where nothing is known: reboots, crashes, power."""
 DIGEST_IN_NAME = 8
 
 
@@ -71,6 +72,7 @@ def draft(
     nproc_per_node: int,
     grace_s: float,
     restarts: bool = False,
+    after_save: str = "exit",
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
@@ -96,6 +98,7 @@ def draft(
         wandb=_wandb(spec.tracking, name, spec, rendered.config),
         env=dict(spec.env),
         grace_s=grace_s,
+        after_save=after_save,
         timeout_s=spec.timeout_hours * 3600 if spec.timeout_hours else None,
         budget_s=None,
         restarts=spec.retry.retries if restarts else 0,
@@ -189,9 +192,17 @@ def budget_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, 
 
 
 def _cadence(spec: JobSpec) -> CheckpointPolicy:
-    steps = spec.checkpoint.every_steps or (None if spec.checkpoint.every_minutes else spec.hyperparameters.save_steps)
-    minutes = None if steps else spec.checkpoint.every_minutes or DEFAULT_CHECKPOINT_MINUTES
-    return CheckpointPolicy(every_minutes=minutes, every_steps=steps, keep=spec.checkpoint.keep)
+    """`auto` unless the spec counts minutes or steps; `save_steps` is LLaMA-Factory's word for the latter."""
+    asked = spec.checkpoint
+    steps = asked.every_steps or (None if asked.every_minutes or asked.auto else spec.hyperparameters.save_steps)
+    fixed = steps is not None or asked.every_minutes is not None
+    mtbf_hours = spot.MTBF_HOURS if spec.resources.spot else OWN_MTBF_HOURS
+    return CheckpointPolicy(
+        every_minutes=asked.every_minutes,
+        every_steps=steps,
+        mtbf_hours=None if fixed else mtbf_hours,
+        keep=asked.keep,
+    )
 
 
 def _wandb(tracking: Tracking, name: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:

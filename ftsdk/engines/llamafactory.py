@@ -236,7 +236,9 @@ def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
     if evaluates and given.per_device_eval_batch_size is None:
         straight["per_device_eval_batch_size"] = given.per_device_train_batch_size
     straight["disable_gradient_checkpointing"] = not given.gradient_checkpointing
-    straight["save_strategy"] = "no"  # the runtime's own cadence saves, see CheckpointPolicy
+    best = bool(given.passed_through.get("load_best_model_at_end"))  # the best is among those saved at an evaluation
+    straight["save_strategy"] = straight["eval_strategy"] if best else "no"  # our cadence saves, see CheckpointPolicy
+    straight["save_steps"] = given.eval_steps if best else None
     return straight
 
 

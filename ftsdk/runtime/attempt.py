@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
 from ftsdk.contract import Outcome
-from ftsdk.runtime import command, handover, memory
-from ftsdk.runtime.checkpoints import Commit, DamagedError, Identity, committed, restore
+from ftsdk.runtime import command, handover, memory, resume
+from ftsdk.runtime.checkpoints import Identity
 from ftsdk.runtime.clock import RunningTime
 from ftsdk.runtime.earlier import Earlier, step_of
 from ftsdk.runtime.ending import Ending, Facts, finished, unfinished
@@ -24,6 +24,7 @@ from ftsdk.runtime.io.mount import delete_tree
 from ftsdk.runtime.lines import Log
 from ftsdk.runtime.masking import Mask
 from ftsdk.runtime.model import is_published, publish_model
+from ftsdk.runtime.patience import patiently, within_s
 from ftsdk.runtime.peers import Peers, Trouble
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import Start
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 TAIL_BYTES = 1 << 16
 OTHERS_WITHIN_S, PUBLISHED_WITHIN_S = 30.0, 3600.0
 """After a training that was not stopped: how long other nodes' parts may take, and a publish in all."""
+UNREACHABLE_S, ANSWERS_WITHIN_S = 600.0, 5.0
+"""How long storage may be away when the model is published, and when it is asked for a note."""
 ROUND_S = 0.05
+PARKED_S = 600.0
+"""Longer than any platform's grace; if none follows, the notice was a false alarm and starting again is right."""
 
 
 class Attempt:
@@ -57,12 +62,15 @@ class Attempt:
         self._tail = b""
         self._trouble: Trouble | None = None
         self._peers = Peers(durable, start.attempt, cluster)
+        world_size = cluster.num_nodes * document["nproc_per_node"]
         self._identity = Identity(
             digest=document["digest"],
             attempt=start.attempt,
             num_nodes=cluster.num_nodes,
             node=cluster.node_rank,
-            world_size=cluster.num_nodes * document["nproc_per_node"],
+            world_size=world_size,
+            global_batch=resume.global_batch(document, world_size),
+            versions=resume.library_versions(),
         )
         self._log = Log(
             durable,
@@ -90,6 +98,8 @@ class Attempt:
         exit_code = self._record(ending)
         if ending.state == "SUCCEEDED":
             self._clear_scratch()
+        if ending.state == "INTERRUPTED" and self._signals.stopped_at and self._start.document["after_save"] == "park":
+            time.sleep(PARKED_S)  # the platform's SIGKILL ends this
         return exit_code
 
     def _prepare_and_train(self, environ: Mapping[str, str]) -> Ending:
@@ -99,10 +109,14 @@ class Attempt:
         except BadInputError as problem:
             hint = "Submit again: a new plan is made for the data as it is now."
             return Ending("FAILED", "bad_data", str(problem), hint)
-        resume = self._make_scratch()
+        try:
+            folder = self._make_scratch()
+        except resume.UnfitError as problem:
+            hint = "Start it on the same number of processes again, or begin anew with --again."
+            return Ending("FAILED", "bad_config", str(problem), hint)
         if self._signals.stopped_at is not None or self._is_cancelled():  # PID 1 loses a SIGTERM before our handler
             return self._stopped_early()
-        return self._train(environ, resume)
+        return self._train(environ, folder)
 
     # --- before ---------------------------------------------------------------------------------------------
     def _make_scratch(self) -> Path | None:
@@ -114,12 +128,13 @@ class Attempt:
         info = json.dumps(self._start.document["dataset_info"])
         (data / "dataset_info.json").write_text(info, encoding="utf-8")
         os.chdir(self._scratch)  # what a trainer writes to its working folder belongs here
-        for commit in committed(self._durable, self._identity.digest):
-            target = self._output / f"checkpoint-{commit.step}"
-            if self._restored(commit, target):
-                self._saved_step = self._step = commit.step
-                return target
-        return None
+        commit = resume.take_up(
+            self._durable, self._identity, self._output, self._start.document["config"], self._warn
+        )
+        if commit is None:
+            return None
+        self._saved_step = self._step = commit.step
+        return resume.local_folder(self._output, commit.step)
 
     def _clear_scratch(self) -> None:
         """Only what is ours: the folder itself may be anybody's."""
@@ -127,26 +142,13 @@ class Attempt:
             with contextlib.suppress(OSError):
                 delete_tree(self._scratch / name)
 
-    def _restored(self, commit: Commit, target: Path) -> bool:
-        try:
-            restore(self._durable, commit, target)
-        except DamagedError as damage:
-            self._warn(f"checkpoint {commit.step} is damaged ({damage}): the one before it is used.")
-            return False
-        if commit.record.get("world_size") != self._identity.world_size:
-            self._warn(
-                f"checkpoint {commit.step} was saved by {commit.record.get('world_size')} processes, now there are "
-                f"{self._identity.world_size}: training goes on, but not as it would have without the interruption."
-            )
-        return True
-
     def _stopped_early(self) -> Ending:
         if self._is_cancelled():
             return Ending("CANCELLED", "cancelled", "Cancelled before training began.")
         return Ending("INTERRUPTED", "preempted", "Stopped from outside before training began.", "Start it again.")
 
     # --- training -------------------------------------------------------------------------------------------
-    def _train(self, environ: Mapping[str, str], resume: Path | None) -> Ending:
+    def _train(self, environ: Mapping[str, str], folder: Path | None) -> Ending:
         document = self._start.document
         oom_kills = memory.oom_kills()
         limits = {"timeout": document["timeout_s"], "budget": document["budget_s"]}
@@ -163,7 +165,7 @@ class Attempt:
         self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._saved_step)
         status = trainer.run(
             command.argv(self._start),
-            command.environment(self._start, environ, self._write_job(resume)),
+            command.environment(self._start, environ, self._write_job(folder)),
             on_start=self._guard.tell,
             on_output=self._take,
             on_round=self._round,
@@ -184,14 +186,14 @@ class Attempt:
         delete_tree(self._run_folder)  # what workers say about their end is not masked
         return self._publish_model() if finished(facts) else unfinished(facts)
 
-    def _write_job(self, resume: Path | None) -> Path:
+    def _write_job(self, folder: Path | None) -> Path:
         job = handover.TrainJob(
             document=self._start.document,
             attempt=self._start.attempt,
             output=str(self._output),
             data=str(self._scratch / "data"),
             run=str(self._run_folder),
-            resume=str(resume) if resume else None,
+            resume=str(folder) if folder else None,
         )
         path = self._run_folder / handover.TRAIN_FILE
         path.write_text(json.dumps(job), encoding="utf-8")
@@ -234,6 +236,7 @@ class Attempt:
                 self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")
             else:
                 self._saved_step = report.step
+                handover.tell_published_within_s(self._run_folder, report.seconds)
                 seconds = round(report.seconds, 3)
                 self._log.event(contract.EVENT_COMMIT, step=report.step, seconds=seconds, bytes=report.bytes)
 
@@ -256,15 +259,23 @@ class Attempt:
             return Ending("SUCCEEDED", message="Trained; the first node publishes the model.")
         self._log.event(contract.EVENT_PHASE, phase="publishing")
         try:
-            size = publish_model(self._durable, self._identity, self._output, self._step)
+            size = patiently(
+                lambda: publish_model(self._durable, self._identity, self._output, self._step), self._time_left_s
+            )
         except OSError as problem:
             return _storage_failure(problem)
         return Ending("SUCCEEDED", message=f"The model is published ({size} bytes).")
 
+    def _time_left_s(self) -> float:
+        """For what comes after the training."""
+        left_s = self._trainer.time_left_s() if self._trainer else None
+        return UNREACHABLE_S if left_s is None else left_s
+
     def _is_cancelled(self) -> bool:
+        key = contract.cancel_key(self._start.attempt)
         try:
-            self._durable.read(contract.cancel_key(self._start.attempt))
-        except FileNotFoundError:
+            patiently(lambda: self._durable.read(key), within_s(ANSWERS_WITHIN_S))
+        except OSError:
             return False
         return True
 

@@ -2,14 +2,16 @@
 
 - `checkpoints/checkpoint-000040/...`: files, as the trainer named them
 - `checkpoints/checkpoint-000040/manifest-n0.json`: what node 0 wrote, with sizes and SHA-256
-- `checkpoints/checkpoint-000040/COMMIT`: written last, by node 0; before it, nothing of this counts
+- `checkpoints/checkpoint-000040/COMMIT`: written last, by node 0, with the digests of the manifests; before it,
+  nothing of this counts
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +25,17 @@ POLL_S = 0.1
 
 
 class Identity(NamedTuple):
-    """What a checkpoint belongs to."""
+    """What a checkpoint belongs to, and what it was made with."""
 
     digest: str
     attempt: int
     num_nodes: int
     node: int
     world_size: int
+    global_batch: int | None = None
+    """Rows of an optimizer step; None if the trainer does not tell."""
+    versions: Mapping[str, str] = {}
+    """Of the libraries that decide about numbers."""
 
 
 class Commit(NamedTuple):
@@ -39,6 +45,12 @@ class Commit(NamedTuple):
     prefix: str
     record: dict[str, Any]
 
+    @property
+    def best(self) -> int | None:
+        """Step of the best checkpoint so far, which the trainer loads at its end; None if it does not."""
+        step = self.record.get("best")
+        return step if isinstance(step, int) else None
+
 
 class DamagedError(Exception):
     """A committed checkpoint is not what its manifests say; the message says which file and how."""
@@ -46,15 +58,9 @@ class DamagedError(Exception):
 
 def committed(durable: Durable, digest: str) -> list[Commit]:
     """Committed checkpoints of this digest, newest first."""
-    found = []
-    for prefix in _folders(durable):
-        try:
-            record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
-            if record["digest"] == digest:
-                found.append(Commit(int(record["step"]), prefix, record))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # no COMMIT, or a torn one, which is none
-    return sorted(found, key=lambda commit: commit.step, reverse=True)
+    found = [_commit(durable, prefix) for prefix in _folders(durable)]
+    ours = [commit for commit in found if commit and commit.record["digest"] == digest]
+    return sorted(ours, key=lambda commit: commit.step, reverse=True)
 
 
 def restore(durable: Durable, commit: Commit, target: Path) -> None:
@@ -69,7 +75,14 @@ def restore(durable: Durable, commit: Commit, target: Path) -> None:
         raise
 
 
-def publish(durable: Durable, identity: Identity, step: int, source: Path, patience: Callable[[], bool]) -> int | None:
+def publish(
+    durable: Durable,
+    identity: Identity,
+    step: int,
+    source: Path,
+    patience: Callable[[], bool],
+    best: int | None = None,
+) -> int | None:
     """Store this node's part of a checkpoint; node 0 commits once every part is there.
 
     Returns the bytes of this node's part, or None if `patience()` ended before the other nodes' parts came.
@@ -78,7 +91,7 @@ def publish(durable: Durable, identity: Identity, step: int, source: Path, patie
     total = put_folder(durable, prefix, source, identity)
     if identity.node:
         return total
-    while not all(_is_of(durable, prefix, node, identity) for node in range(identity.num_nodes)):
+    while None in (manifests := [_part(durable, prefix, node, identity) for node in range(identity.num_nodes)]):
         if not patience():
             return None
         time.sleep(POLL_S)
@@ -88,6 +101,10 @@ def publish(durable: Durable, identity: Identity, step: int, source: Path, patie
         "attempt": identity.attempt,
         "num_nodes": identity.num_nodes,
         "world_size": identity.world_size,
+        "global_batch": identity.global_batch,
+        "versions": dict(identity.versions),
+        "best": best,
+        "manifests": manifests,
         "time": time.time(),
     }
     durable.put_bytes(f"{prefix}/{contract.COMMIT_FILE}", json.dumps(record).encode())
@@ -109,13 +126,26 @@ def put_folder(
 
 
 def retain(durable: Durable, digest: str, keep: int) -> None:
-    """Delete all but the newest `keep` committed checkpoints, and older ones that never came to their COMMIT."""
-    newest = committed(durable, digest)[: max(keep, KEEP_AT_LEAST)]
-    kept = {commit.prefix for commit in newest}
+    """Delete all committed checkpoints but the newest `keep` and their best, and older ones without a COMMIT."""
+    every = committed(durable, digest)
+    newest = every[: max(keep, KEEP_AT_LEAST)]
+    bests = {commit.best for commit in newest}
+    kept = {commit.prefix for commit in every if commit in newest or commit.step in bests}
     for prefix in _folders(durable):
         if newest and prefix not in kept and _step_of(prefix) < newest[0].step:
             durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: what is half deleted is no checkpoint
             durable.delete(prefix)
+
+
+def _commit(durable: Durable, prefix: str) -> Commit | None:
+    """The COMMIT in a folder; None if there is none, or a torn one, or one of another folder, which are none."""
+    try:
+        record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
+        commit = Commit(int(record["step"]), prefix, record)
+        is_whole = len(record["manifests"]) == record["num_nodes"] and "digest" in record
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return commit if is_whole and contract.checkpoint_key(commit.step) == prefix else None
 
 
 def _folders(durable: Durable) -> list[str]:
@@ -131,10 +161,13 @@ def _step_of(prefix: str) -> int:
 def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[int, str]]:
     name = contract.manifest_key(node)
     try:
-        files: dict[str, tuple[int, str]] = json.loads(durable.read(f"{commit.prefix}/{name}"))["files"]
-        return files
-    except (OSError, ValueError, KeyError) as problem:
-        raise DamagedError(f"{name} cannot be read ({problem})") from problem
+        data = durable.read(f"{commit.prefix}/{name}")
+    except FileNotFoundError:
+        raise DamagedError(f"{name} is missing") from None
+    if hashlib.sha256(data).hexdigest() != commit.record["manifests"][node]:
+        raise DamagedError(f"{name} is not the one that was committed")
+    files: dict[str, tuple[int, str]] = json.loads(data)["files"]
+    return files
 
 
 def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> None:
@@ -148,10 +181,10 @@ def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> 
         raise DamagedError(f"{target.name} has other content than was written")
 
 
-def _is_of(durable: Durable, prefix: str, node: int, identity: Identity) -> bool:
-    """Whether a node's part of this attempt is complete."""
+def _part(durable: Durable, prefix: str, node: int, identity: Identity) -> str | None:
+    """SHA-256 of a node's manifest of this attempt; None before its part is complete."""
     try:
-        manifest = json.loads(durable.read(f"{prefix}/{contract.manifest_key(node)}"))
+        data = durable.read(f"{prefix}/{contract.manifest_key(node)}")
+        return hashlib.sha256(data).hexdigest() if json.loads(data)["attempt"] == identity.attempt else None
     except (OSError, ValueError):
-        return False
-    return bool(manifest["attempt"] == identity.attempt)
+        return None

@@ -28,7 +28,7 @@ class Earlier:
 
     def is_replay(self, event: dict[str, Any]) -> bool:
         """Whether these metrics were already written before the restart."""
-        return step_of(event) <= self._steps.get(_kind(event), -1)
+        return step_of(event) <= self._steps.get(contract.metrics_kind(event), -1)
 
     def _read(self, segment: bytes) -> None:
         whole = segment[: segment.rfind(NEWLINE) + 1]  # a power cut may have torn the last line
@@ -37,7 +37,7 @@ class Earlier:
             stamp, _ = contract.split_line(last[:64].decode("utf-8", "replace"))
             self.sequence = stamp.sequence + 1 if stamp else self.sequence
         for event in _metrics(whole):
-            kind = _kind(event)
+            kind = contract.metrics_kind(event)
             self._steps[kind] = max(self._steps.get(kind, -1), step_of(event))
 
 
@@ -45,10 +45,6 @@ def step_of(event: dict[str, Any]) -> int:
     """The event's step; 0 if what it says is no step (any program may print such a line)."""
     step = event.get("step")
     return step if isinstance(step, int) else 0
-
-
-def _kind(event: dict[str, Any]) -> str:
-    return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"
 
 
 def _metrics(segment: bytes) -> Iterable[dict[str, Any]]:

@@ -3,6 +3,7 @@
 - `run/train.json`, supervisor to trainer: the job and where everything lies
 - `run/worker-R.pid`, rank R to supervisor: I take SIGTERM as a wish to save and stop
 - `run/worker-R.json`, rank R to supervisor: how I ended; exit codes alone say too little
+- `run/published.json`, supervisor to rank 0: how long the last checkpoint took to reach durable storage
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ftsdk.contract import JobDocument
 ENV_TRAIN = "FTSDK_TRAIN"
 """Path of `train.json`; set for every trainer, ours or a user's file."""
 TRAIN_FILE = "train.json"
+PUBLISHED_FILE = "published.json"
 
 SUCCEEDED = "succeeded"
 INTERRUPTED = "interrupted"
@@ -76,6 +78,19 @@ def records(run: Path) -> list[WorkerRecord]:
     """What the workers left, the oldest first."""
     found: list[Any] = [json.loads(path.read_bytes()) for path in run.glob("worker-*.json")]
     return sorted(found, key=lambda said: float(said["time"]))
+
+
+def tell_published_within_s(run: Path, seconds: float) -> None:
+    """For the cadence: checkpoints are not taken faster than they can be published."""
+    _put(run / PUBLISHED_FILE, json.dumps(seconds).encode())
+
+
+def published_within_s(run: str) -> float:
+    """What the supervisor told; 0 before the first publish."""
+    try:
+        return float(json.loads(Path(run, PUBLISHED_FILE).read_bytes()))
+    except FileNotFoundError:
+        return 0.0
 
 
 def _put(path: Path, data: bytes) -> None:

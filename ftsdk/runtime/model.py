@@ -17,10 +17,10 @@ COMMIT = f"{contract.MODEL_DIR}/{contract.COMMIT_FILE}"
 
 
 def is_published(durable: Durable, digest: str) -> bool:
-    """Whether the model of this job is already there, whole."""
+    """Whether the model of this job is already there, whole. Raises OSError where storage fails."""
     try:
         return bool(json.loads(durable.read(COMMIT))["digest"] == digest)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
 
 

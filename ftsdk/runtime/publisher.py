@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftsdk import contract
-from ftsdk.runtime.checkpoints import Identity, publish, retain
+from ftsdk.runtime.checkpoints import Identity, committed, publish, retain
 from ftsdk.runtime.io import Durable
 from ftsdk.runtime.io.mount import delete_tree
 
@@ -25,12 +25,16 @@ class Checkpoint(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How one publish went; `problem` is empty after a COMMIT."""
+    """How one publish goes; `problem` is empty after a COMMIT."""
 
     step: int
     seconds: float
     bytes: int
     problem: str
+
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
+"""Between two tries while storage fails."""
 
 
 class Publisher:
@@ -64,8 +68,10 @@ class Publisher:
             return not self._busy and self._waiting is None
 
     def give_up(self) -> None:
-        """Wait no longer for other nodes' parts."""
-        self._given_up = True
+        """Wait no longer, neither for other nodes' parts nor for storage that fails."""
+        with self._condition:
+            self._given_up = True
+            self._condition.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -73,26 +79,50 @@ class Publisher:
                 self._condition.wait_for(lambda: self._waiting is not None)
                 assert self._waiting is not None
                 checkpoint, self._waiting, self._busy = self._waiting, None, True
-            report = self._publish(checkpoint)
+            self._publish(checkpoint)
             with self._condition:
                 self._busy = False
-                self._reports.append(report)
                 self._condition.notify_all()
             self._wake()
 
-    def _publish(self, checkpoint: Checkpoint) -> Report:
-        started, step, size, problem = time.monotonic(), checkpoint.step, None, ""
+    def _publish(self, checkpoint: Checkpoint) -> None:
+        """Try until it is committed, a newer checkpoint is there, or nobody waits any more."""
+        pause_s = FIRST_PAUSE_S
+        while self._try(checkpoint) and self._patience():
+            with self._condition:
+                if self._condition.wait_for(lambda: not self._patience(), timeout=pause_s):
+                    return
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _try(self, checkpoint: Checkpoint) -> str:
+        """One try, reported; returns the problem, if there was one."""
+        started, size, problem = time.monotonic(), None, ""
         try:
-            size = publish(self._durable, self._identity, step, checkpoint.source, self._patience)
+            size = self._store(checkpoint)
             problem = "" if size is not None else "the other nodes' parts did not come"
         except Exception as failure:  # whatever it is, training goes on and the log says it
             problem = f"{type(failure).__name__}: {failure}"
         with contextlib.suppress(OSError):  # what cannot be deleted now is deleted after the next one
             self._clean(checkpoint, is_committed=not problem)
-        return Report(step, time.monotonic() - started, size or 0, problem)
+        with self._condition:
+            self._reports.append(Report(checkpoint.step, time.monotonic() - started, size or 0, problem))
+        self._wake()
+        return problem
+
+    def _store(self, checkpoint: Checkpoint) -> int | None:
+        """The best one first: it may have waited here and been overtaken, and a resume needs it too."""
+        best = int(checkpoint.best.rpartition("-")[2]) if checkpoint.best else None
+        source = checkpoint.source
+        if best not in (None, checkpoint.step) and not self._is_committed(best):
+            if publish(self._durable, self._identity, best, source.with_name(checkpoint.best), self._patience, best) is None:
+                return None
+        return publish(self._durable, self._identity, checkpoint.step, source, self._patience, best)
+
+    def _is_committed(self, step: int) -> bool:
+        return any(commit.step == step for commit in committed(self._durable, self._identity.digest))
 
     def _patience(self) -> bool:
-        """Go on waiting for other nodes unless a newer checkpoint of ours is there, or time is up."""
+        """Go on with this one, unless a newer checkpoint of ours is there, or time is up."""
         return not self._given_up and self._waiting is None
 
     def _clean(self, checkpoint: Checkpoint, *, is_committed: bool) -> None:

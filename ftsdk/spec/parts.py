@@ -27,19 +27,27 @@ class Resources(Part):
 
 
 class Checkpoint(Part):
-    """How often the training's state is made safe."""
+    """How often the training's state is made safe. In YAML a bare `checkpoint: auto` is `{auto: true}`."""
 
+    auto: bool = False
+    """Take the interval that the measured cost of a checkpoint and the expected interruptions make best; holds too if
+    neither `every_minutes` nor `every_steps` is given."""
     every_minutes: float | None = Field(default=None, gt=0)
-    """Minutes between checkpoints; 15 if neither this nor `every_steps` is given."""
+    """Minutes between checkpoints."""
     every_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps between checkpoints."""
     keep: int = Field(default=2, ge=2)
     """How many committed checkpoints are kept; never fewer than two."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"auto": True} if value == "auto" else value
+
     @model_validator(mode="after")
     def _one_cadence(self) -> Checkpoint:
-        if self.every_minutes is not None and self.every_steps is not None:
-            raise ValueError("give every_minutes or every_steps, not both")
+        if sum((self.auto, self.every_minutes is not None, self.every_steps is not None)) > 1:
+            raise ValueError("give one of auto, every_minutes and every_steps, not both")
         return self
 
 

@@ -16,7 +16,7 @@ from tests.runtime.harness import Supervised, gone
 
 pytestmark = pytest.mark.trainer
 
-EVERY_5 = {"every_minutes": None, "every_steps": 5, "keep": 2}
+EVERY_5 = {"every_minutes": None, "every_steps": 5, "mtbf_hours": None, "keep": 2}
 STEPS = list(range(1, 13))
 RUN = {
     "project": "project",
@@ -129,7 +129,7 @@ def _read_wandb(file):
 
 
 def test_two_processes_stop_at_the_same_step_and_go_on(tmp_path, tiny_folder):
-    often = {"every_minutes": 1e-5, "every_steps": None, "keep": 2}
+    often = {"every_minutes": 1e-5, "every_steps": None, "mtbf_hours": None, "keep": 2}
     first = train(tmp_path, tiny_folder, nproc_per_node=2, checkpoint=often)
     first.wait_for('"step": 6,')
     assert first.terminate() == contract.EXIT_INTERRUPTED, first.lines()[-5:]

@@ -12,9 +12,11 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ftsdk import contract
-from ftsdk.contract import CheckpointPolicy
+from ftsdk.runtime import handover
 from ftsdk.runtime.handover import TrainJob
 from ftsdk.runtime.trainers.agreement import Agreement
+from ftsdk.runtime.trainers.cadence import Cadence
+from ftsdk.runtime.trainers.resumable import EvaluationStopped
 from ftsdk.runtime.worker import InterruptedTraining, StopWish
 
 GIB = 1 << 30
@@ -24,9 +26,13 @@ class NonFiniteLossError(ArithmeticError):
     """The loss is NaN or infinite: every further step would be wasted."""
 
 
-def build_callbacks(job: TrainJob, wish: StopWish) -> list[TrainerCallback]:
-    """Ours, in the order in which they run; the trainer's own follow."""
-    return [Checkpoints(job["document"]["checkpoint"], wish), Metrics(job)]
+def build_callbacks(job: TrainJob, wish: StopWish) -> tuple[Checkpoints, Metrics]:
+    """Ours, in the order in which they run; the trainer's own follow. They know nothing of a particular trainer.
+
+    A trainer module hands them to its Trainer, switches the Trainer's own saving off (but for
+    `load_best_model_at_end`), and calls `make_resumable(trainer, checkpoints, job["resume"])` before it trains.
+    """
+    return Checkpoints(job, wish), Metrics(job)
 
 
 def emit(kind: str, **fields: Any) -> None:
@@ -42,45 +48,68 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     and other ranks write their random states.
     """
 
-    def __init__(self, policy: CheckpointPolicy, wish: StopWish) -> None:
-        self._every_steps = policy["every_steps"]
-        self._every_s = policy["every_minutes"] * 60 if policy["every_minutes"] else None
+    def __init__(self, job: TrainJob, wish: StopWish) -> None:
+        self._cadence = Cadence(job["document"]["checkpoint"])
+        self._run = job["run"]
         self._wish = wish
-        self._saves = 0
-        self._saved_at = 0.0
+        self._saves = self._evaluations = self._predictions = 0
         self._complete_soon: int | None = None
-        self._stopping = False
+        self.stopping = False
+        """All ranks leave at the end of this step."""
+        self.epoch_ended = False
+        """The hooks at the end of an epoch have begun, and no further step has."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._agreement = Agreement()
-        self._saved_at = time.monotonic()
+        self._cadence.begin()
         self._wish.training = True
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.epoch_ended = False
         self._announce(args, state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step
         self._agreement.end_of_step()
-        late = bool(self._every_s and args.process_index == 0 and time.monotonic() - self._saved_at >= self._every_s)
-        due = bool(self._every_steps) and step % self._every_steps == 0
+        late = args.process_index == 0 and self._cadence.is_late()
+        due = self._cadence.is_due(step)
         if self._agreement.is_due(f"save-{self._saves}", late, step) or due:
             control.should_save = True
         if self._agreement.is_due("stop", self._wish.made, step) and step < state.max_steps:
-            control.should_save = control.should_training_stop = self._stopping = True
+            control.should_save = control.should_training_stop = self.stopping = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Batches of an evaluation are gathered over all ranks: they go through it in step, as through a training."""
+        self._predictions += 1
+        self._agreement.end_of_step()
+        if self._agreement.is_due(f"stop-evaluation-{self._evaluations}", self._wish.made, self._predictions):
+            raise EvaluationStopped
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._evaluations, self._predictions = self._evaluations + 1, 0
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._complete_soon = state.global_step
         self._saves += 1
-        self._saved_at = time.monotonic()
+        self._cadence.saved(published_within_s=handover.published_within_s(self._run))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stopping:
+            self.leave(args, state)
+        self.epoch_ended = True
         self._announce(args, state)
-        if self._stopping:
-            raise InterruptedTraining
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._announce(args, state)
+
+    def leave(self, args: Any, state: Any) -> None:
+        """Announce what is saved, then unwind. Raises InterruptedTraining."""
+        self._announce(args, state)
+        raise InterruptedTraining
+
+    def saved_within(self, seconds: float) -> None:
+        """How long training stood still for a checkpoint."""
+        self._cadence.cost_s = seconds
 
     def _announce(self, args: Any, state: Any) -> None:
         step, self._complete_soon = self._complete_soon, None

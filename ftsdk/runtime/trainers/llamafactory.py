@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
 from ftsdk.runtime.handover import TrainJob
 from ftsdk.runtime.worker import InterruptedTraining, StopWish
+
+if TYPE_CHECKING:
+    from ftsdk.runtime.trainers.callbacks import Checkpoints
 
 
 def train(job: TrainJob, wish: StopWish) -> None:
@@ -21,9 +24,11 @@ def train(job: TrainJob, wish: StopWish) -> None:
     from ftsdk.runtime.trainers.callbacks import build_callbacks
 
     _let_torch_load_on_numbered_cpus()
+    ours = build_callbacks(job, wish)
+    _make_every_trainer_resumable(ours[0], job["resume"])
     exit_code = contract.EXIT_FAILED
     try:
-        run_exp(configured(job), callbacks=build_callbacks(job, wish))
+        run_exp(configured(job), callbacks=list(ours))
         exit_code = contract.EXIT_SUCCEEDED
     except InterruptedTraining:
         exit_code = contract.EXIT_INTERRUPTED
@@ -44,17 +49,35 @@ def configured(job: TrainJob) -> dict[str, Any]:
     config.setdefault("include_num_input_tokens_seen", "all" if packed else "non_padding")
     config.setdefault("logging_nan_inf_filter", False)  # it replaces a NaN loss by an average, which hides it
     if not config.get("load_best_model_at_end"):
-        config["save_strategy"] = "no"  # our cadence saves; load_best_model_at_end needs the trainer's own
+        config["save_strategy"] = "no"  # our cadence saves; the best one is among those that the trainer saves itself
     return {
         **config,
         "output_dir": job["output"],
         "overwrite_output_dir": False,
         "dataset_dir": job["data"],
         "resume_from_checkpoint": job["resume"],
+        "restore_callback_states_from_checkpoint": True,  # early stopping counts on
         "save_total_limit": None,  # the supervisor clears scratch once a checkpoint is durable
         "disable_tqdm": True,
         "plot_loss": False,
     }
+
+
+def _make_every_trainer_resumable(checkpoints: Checkpoints, resume: str | None) -> None:
+    """LLaMA-Factory builds its trainer itself, and drops the checkpoint for reward models: `train` takes ours."""
+    from transformers import Trainer
+
+    from ftsdk.runtime.trainers.resumable import make_resumable
+    from ftsdk.runtime.trainers.value_head import load_with_value_head
+
+    train = Trainer.train
+
+    def train_on(self: Any, resume_from_checkpoint: Any = None, **rest: Any) -> Any:
+        make_resumable(self, checkpoints, resume)
+        load_with_value_head(self)
+        return train(self, resume_from_checkpoint=resume, **rest)
+
+    Trainer.train = train_on
 
 
 def _let_torch_load_on_numbered_cpus() -> None:

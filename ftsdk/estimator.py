@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk import backends
+from ftsdk import backends, budgets, watching
 from ftsdk.backends.base import Backend, JobInfo
-from ftsdk.errors import AuthError, DataError, UnsupportedError
+from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
-from ftsdk.job import Job, submit
+from ftsdk.job import Job, read_secrets, submit
 from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
@@ -62,25 +62,31 @@ class Estimator:
         size_check: bool = True,
         data_check: bool = True,
         on_attach: Callable[[JobInfo], None] = lambda info: None,
+        on_decision: watching.Hear = lambda decision, info: None,
     ) -> Job:
         """Run the training; the same spec and data attach to the job that is there.
 
         Args:
-            wait: wait for the end and raise JobFailedError if there is no model; False returns at once.
+            wait: wait for the end, start again what `retry` says, and raise JobFailedError if there is no model; False
+                returns at once.
             again: start one more job although an equal one lives or has succeeded.
-            size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory.
+            size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory
+                or into its budget.
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
             on_attach: called with the state of an equal job that was there already.
+            on_decision: called with what follows an attempt that has ended, while waiting.
         """
         facts = self.inspect(again=again)
         plan = self.plan(facts)
         if size_check:
             refuse_what_cannot_fit(plan)
+            budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())
         if data_check:
             refuse_bad_data(self.spec, facts)
         job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
         if wait:
-            job.result()
+            watching.wait(job, hear=on_decision)
+            job.model()
         return job
 
 
@@ -125,11 +131,3 @@ def _with_model_of_job(spec: JobSpec) -> JobSpec:
     if not mark or scheme not in backends.names():
         return spec
     return spec.model_copy(update={"model": Job.attach(spec.model).model().uri})
-
-
-def read_secrets(plan: Plan) -> dict[str, str]:
-    """Values of the plan's secrets from the environment. Raises AuthError naming what is not set."""
-    missing = [name for name in plan.secrets if name not in os.environ]
-    if missing:
-        raise AuthError(f"secrets: {', '.join(missing)} is not set in the environment; export it, then submit again.")
-    return {name: os.environ[name] for name in plan.secrets}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from ftsdk import backends, contract, journal
+from ftsdk import backends, budgets, contract, history, journal
 from ftsdk.backends.base import Backend, JobInfo, JobState
-from ftsdk.errors import JobFailedError, JobNotFoundError, SpecError
+from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError
 from ftsdk.model import Model, open_model
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine, read_json
+from ftsdk.spec import Budget
+from ftsdk.store import Store
 
 POLL_FIRST_S, POLL_MAX_S = 0.01, 5.0
 POLL_SHARE = 0.05
@@ -25,7 +30,7 @@ class Job:
     def __init__(self, uri: str, backend: Backend) -> None:
         self.uri = uri
         self.name = uri.rpartition("/")[2]
-        self._backend = backend
+        self.backend = backend
 
     def __repr__(self) -> str:
         return f"Job({self.uri!r})"
@@ -48,7 +53,7 @@ class Job:
     # --- state ---------------------------------------------------------------------------------------------
     def info(self) -> JobInfo:
         """One look at the platform."""
-        return self._backend.describe(self.name)
+        return self.backend.describe(self.name)
 
     @property
     def state(self) -> JobState:
@@ -75,13 +80,17 @@ class Job:
         return self.model()
 
     def cancel(self) -> None:
-        """Ask it to save its state and stop; returns at once."""
-        self._backend.cancel(self.name)
+        """Ask it to save its state and stop; returns at once. A failed job is not started again by a watcher then."""
+        info = self.info()
+        if info.state is JobState.FAILED:
+            self.store.put_if_absent(contract.cancel_key(info.attempt), json.dumps({"time": time.time()}).encode())
+        else:
+            self.backend.cancel(self.name)
 
     # --- what it says ------------------------------------------------------------------------------------------
     def logs(self, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines so far, or with `follow` until the job ends; `after` a line's cursor resumes behind it."""
-        return self._backend.logs(self.name, follow=follow, after=after)
+        return self.backend.logs(self.name, follow=follow, after=after)
 
     def events(self, *, follow: bool = False, after: str | None = None) -> Iterator[dict[str, Any]]:
         """The structured events among the lines (see `ftsdk.contract`)."""
@@ -104,13 +113,22 @@ class Job:
         info = self.info()
         if info.state is not JobState.SUCCEEDED:
             raise _no_model(self.uri, info)
-        store = self._backend.artifacts(self.name)
-        return open_model(store, self.uri, self.document)
+        return open_model(self.store, self.uri, self.document)
+
+    @cached_property
+    def store(self) -> Store:
+        """The job's durable folder."""
+        return self.backend.artifacts(self.name)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The newest attempt's plan; None if this machine did not submit the job."""
+        return journal.plan_of(self.uri)
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The job document, as the job itself has it."""
-        found = read_json(self._backend.artifacts(self.name), contract.JOB_FILE)
+        found = read_json(self.store, contract.JOB_FILE)
         if found is None:
             raise JobNotFoundError(f"Job {self.uri} has no {contract.JOB_FILE} in its folder any more.")
         return dict(found)
@@ -126,15 +144,45 @@ def submit(plan: Plan, backend: Backend, *, secrets: dict[str, str], on_attach: 
     if there is not None and (not there.state.terminal or there.state is JobState.SUCCEEDED):
         on_attach(there)
         return job
-    attempt = plan.for_attempt(there.attempt + 1 if there else 1)
+    start(job, plan.for_attempt(1) if there is None else _after(job, there, plan), secrets)
+    return job
+
+
+def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
+    """Submit one attempt, with the journal written before and after it."""
     journal.intend(attempt)
     try:
-        native_id = backend.submit(attempt, secrets)
+        native_id = job.backend.submit(attempt, dict(secrets))
     except Exception:
         journal.forget(attempt)
         raise
     journal.complete(attempt, native_id)
-    return job
+
+
+def read_secrets(plan: Plan) -> dict[str, str]:
+    """Values of the plan's secrets from the environment. Raises AuthError naming what is not set."""
+    missing = [name for name in plan.secrets if name not in os.environ]
+    if missing:
+        raise AuthError(f"secrets: {', '.join(missing)} is not set in the environment; export it, then submit again.")
+    return {name: os.environ[name] for name in plan.secrets}
+
+
+def _after(job: Job, there: JobInfo, plan: Plan) -> Plan:
+    """The next attempt, with what is left of the budget. Raises SpecError if nothing is."""
+    budget = Budget.model_validate(plan.spec["budget"])
+    next_one = plan.for_attempt(there.attempt + 1)
+    if plan.document["budget_s"] is None:
+        return next_one
+    before = history.history(job.store, there, num_nodes=job.document["num_nodes"], now=time.time())
+    left_s = budgets.left_s(
+        budget, plan.usd_per_hour, hours=history.hours(before), cost_usd=history.cost_usd(before) or 0.0
+    )
+    if not left_s:
+        raise SpecError(
+            f"Job {job.uri} has used its budget ({history.hours(before):.3g} h of running): raise budget.max_hours or "
+            f"budget.max_cost_usd, then submit again; it goes on from its last checkpoint."
+        )
+    return replace(next_one, document={**plan.document, "budget_s": left_s})
 
 
 def _existing(job: Job) -> JobInfo | None:

@@ -23,7 +23,13 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     uri TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, label TEXT NOT NULL, backend TEXT NOT NULL,
     digest TEXT NOT NULL, plan TEXT NOT NULL, intended_at REAL NOT NULL, submitted_at REAL, native_id TEXT,
-    PRIMARY KEY (uri, attempt))
+    PRIMARY KEY (uri, attempt));
+CREATE TABLE IF NOT EXISTS ended (uri TEXT PRIMARY KEY, attempt INTEGER NOT NULL);
+"""
+_INTEND = """
+INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)
+ON CONFLICT (uri, attempt) DO UPDATE SET plan = excluded.plan, intended_at = excluded.intended_at
+WHERE submitted_at IS NULL
 """
 
 
@@ -52,7 +58,7 @@ def _open() -> Iterator[sqlite3.Connection]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(_SCHEMA)
+            connection.executescript(_SCHEMA)
             yield connection
     except (sqlite3.Error, OSError) as problem:
         raise FtsdkError(
@@ -64,7 +70,7 @@ def intend(plan: Plan) -> None:
     """Write down that this attempt is about to be submitted."""
     with _open() as journal:
         journal.execute(
-            "INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+            _INTEND,
             (
                 plan.uri,
                 plan.attempt,
@@ -90,7 +96,29 @@ def complete(plan: Plan, native_id: str) -> None:
 def forget(plan: Plan) -> None:
     """Take an intent back after the platform refused it."""
     with _open() as journal:
-        journal.execute("DELETE FROM job WHERE uri = ? AND attempt = ?", (plan.uri, plan.attempt))
+        journal.execute(
+            "DELETE FROM job WHERE uri = ? AND attempt = ? AND submitted_at IS NULL", (plan.uri, plan.attempt)
+        )
+
+
+def end(uri: str, attempt: int) -> None:
+    """Write down that nothing follows this attempt: a watcher need not look at the job again."""
+    with _open() as journal:
+        journal.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (uri, attempt))
+
+
+def unfinished() -> list[str]:
+    """URIs of the jobs that may still need somebody, newest first."""
+    with _open() as journal:
+        ended = dict(journal.execute("SELECT uri, attempt FROM ended").fetchall())
+    return [entry.uri for entry in entries() if ended.get(entry.uri, 0) < entry.attempt]
+
+
+def remove(uri: str) -> None:
+    """Forget a job altogether."""
+    with _open() as journal:
+        journal.execute("DELETE FROM job WHERE uri = ?", (uri,))
+        journal.execute("DELETE FROM ended WHERE uri = ?", (uri,))
 
 
 def entries(name: str | None = None) -> list[Entry]:

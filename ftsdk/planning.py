@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ftsdk import contract
+from ftsdk import budgets, contract
 from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, WandbRun
 from ftsdk.engines import Layout, Rendered, render
 from ftsdk.errors import SpecError
@@ -17,7 +17,7 @@ from ftsdk.plan import Plan
 from ftsdk.sizing import estimate, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price import known_prices
-from ftsdk.spec import Budget, JobSpec, Tracking
+from ftsdk.spec import JobSpec, Tracking
 
 OWN_MTBF_HOURS = 24.0
 """Expected time between interruptions on capacity of one's own, where nothing is known: reboots, crashes, power."""
@@ -155,40 +155,28 @@ def plan_from(
     `machine_usd_per_hour` is what the backend's tables say of one machine on the capacity that the request asks for;
     the option `price_usd_per_hour` counts more. Raises SpecError for a limit in US dollars without a price.
     """
-    given = options.get("price_usd_per_hour")
-    machine = machine_usd_per_hour if given is None else given
-    usd_per_hour = None if machine is None else machine * spec.resources.num_nodes
-    if spec.budget.max_cost_usd is not None and usd_per_hour is None:
-        raise SpecError(
-            f"budget.max_cost_usd needs a price, and none is known for these machines: give what one costs in an hour "
-            f"(-o price_usd_per_hour=…, FTSDK_{backend.upper()}_PRICE_USD_PER_HOUR, or [{backend}] in ftsdk.toml), or "
-            f"limit the hours with budget.max_hours."
-        )
+    usd_per_hour = budgets.price_of_job(
+        spec.budget,
+        backend=backend,
+        num_nodes=spec.resources.num_nodes,
+        given=options.get("price_usd_per_hour"),
+        known=machine_usd_per_hour,
+    )
     return Plan(
         backend=backend,
         uri=f"{backend}://{scope + '/' if scope else ''}{made.name}",
         name=made.name,
         digest=made.digest,
         request=request,
-        document={**made.document, "budget_s": budget_s(spec.budget, usd_per_hour)},
+        document={**made.document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
         trainer_config=made.rendered.config,
         spec=spec.model_dump(mode="json"),
         options=options,
         secrets=spec.secrets,
         estimate=made.estimate,
-        warnings=made.rendered.warnings,
+        warnings=(*made.rendered.warnings, *budgets.warnings(spec.budget, made.estimate, usd_per_hour)),
         usd_per_hour=usd_per_hour,
     )
-
-
-def budget_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, cost_usd: float = 0.0) -> float | None:
-    """Seconds that the next attempt may run, after `hours` and `cost_usd` are used; None without a limit, never < 0."""
-    left = []
-    if budget.max_hours is not None:
-        left.append(budget.max_hours - hours)
-    if budget.max_cost_usd is not None and usd_per_hour:
-        left.append((budget.max_cost_usd - cost_usd) / usd_per_hour)
-    return 3600 * max(0.0, min(left)) if left else None
 
 
 def _cadence(spec: JobSpec) -> CheckpointPolicy:

@@ -21,6 +21,9 @@ from ftsdk.store import Store
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
 POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
+MOST_METRICS = 200
+"""Enough for a measured speed with its range."""
+TAIL_PIECE_BYTES, TAIL_MOST_BYTES = 1 << 18, 1 << 24
 _SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
 
 
@@ -57,6 +60,42 @@ def last_attempt(store: Store) -> int:
     """Number of the newest claimed attempt; 0 if there is none."""
     claims = (re.search(r"/a(\d+)/claim\.json$", item.key) for item in store.list(f"{contract.ATTEMPTS_DIR}/"))
     return max((int(match[1]) for match in claims if match), default=0)
+
+
+def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
+    """The newest metric events of an attempt's first node, oldest first, from the end of its log.
+
+    Goes back until it has MOST_METRICS of them or TAIL_MOST_BYTES are read, so that a long log costs no more.
+    """
+    mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
+    found: list[dict[str, Any]] = []
+    left = TAIL_MOST_BYTES
+    own = contract.segment_key(attempt, 0, 0).rpartition("-")[0]
+    for item in reversed(list(store.list(f"{own}-"))):
+        end, rest = item.bytes, b""
+        while end > 0 and left > 0 and len(found) < MOST_METRICS:
+            start = max(0, end - TAIL_PIECE_BYTES)
+            piece = store.read(item.key, start, end - start) + rest
+            left, end = left - (end - start), start
+            rest, whole = (b"", piece) if start == 0 else _cut_first_line(piece)
+            if mark in whole:
+                found = [*_metric_events(whole, mark), *found]
+    return found[-MOST_METRICS:]
+
+
+def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
+    """(what belongs to the piece before, whole lines)."""
+    cut = piece.find(b"\n") + 1
+    return (piece[:cut], piece[cut:]) if cut else (piece, b"")
+
+
+def _metric_events(block: bytes, mark: bytes) -> Iterator[dict[str, Any]]:
+    at = block.find(mark)
+    while at >= 0:
+        end = block.find(b"\n", at)
+        if end >= 0 and (event := contract.parse_event(block[at + 1 : end].decode("utf-8", "replace"))):
+            yield {name: value for name, value in event.items() if name != "event"}
+        at = block.find(mark, at + 1)
 
 
 # --- logs ----------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import pytest
 
 from ftsdk import Estimator
 from ftsdk.errors import AuthError, DataError, SpecError, UnsupportedError
-from ftsdk.estimator import read_secrets, refuse_what_cannot_fit
+from ftsdk.estimator import refuse_what_cannot_fit
+from ftsdk.job import read_secrets
 from ftsdk.sizing import estimate
 from ftsdk.spec.loading import parse
 

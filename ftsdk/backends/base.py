@@ -75,7 +75,7 @@ class Capabilities:
     image: bool = False
     """The job runs in a container image."""
     recovers: bool = False
-    """What is lost by crash or preemption is started again without anybody watching, as the same attempt."""
+    """A preempted job is started again by the platform itself, as the same attempt: nobody has to watch."""
 
 
 class Backend(Protocol):

@@ -68,8 +68,10 @@ def market_here(name: str, capabilities: Capabilities, spec: JobSpec, facts: Fac
 
 
 def create(plan: Plan) -> FolderJob:
-    """Make the folders of a job and write its document and plan. Doing it again changes nothing but the plan."""
+    """Make the folders of a job and write its document and plan, unless the attempt is somebody's already."""
     job = FolderJob(plan, FolderStore(plan.request["folder"]))
+    if job.store.path(contract.claim_key(plan.attempt)).exists():
+        return job
     try:
         job.store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
         control = FolderStore(jobs_dir(home_dir()) / plan.name)

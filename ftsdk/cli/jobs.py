@@ -1,4 +1,4 @@
-"""`ftsdk jobs`, `status`, `logs`, `metrics`, `wait`, `cancel`, `model`: verbs on a job that is there."""
+"""`ftsdk jobs`, `logs`, `metrics`, `wait`, `cancel`, `rm`, `model`: verbs on a job that is there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
-from ftsdk.cli.output import ago, duration, emit, json_option, say, size, table
+from ftsdk.cli.output import ago, emit, json_option, say, size, table
 
 if TYPE_CHECKING:
-    from ftsdk.backends.base import JobInfo
     from ftsdk.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,7 +24,8 @@ def job_argument(command: Command) -> Command:
     return click.argument("job", shell_complete=complete_job)(command)
 
 
-def _attach(job: str) -> Job:
+def attach(job: str) -> Job:
+    """The job behind a URI or a name."""
     from ftsdk.job import Job
 
     return Job.attach(job)
@@ -48,34 +48,6 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 
 @click.command()
 @job_argument
-@json_option
-def status(job: str, as_json: bool) -> None:
-    """Show how a job is doing: state, reason, progress and the last metrics."""
-    attached = _attach(job)
-    info, metrics = attached.info(), attached.metrics()
-    latest: dict[str, Any] = {}
-    for record in metrics:
-        latest.update(record)
-    data = {"uri": attached.uri, **asdict(info), "latest": latest}
-    emit(data, as_json, lambda: _status_text(attached.uri, info, latest))
-
-
-def _status_text(uri: str, info: JobInfo, latest: dict[str, Any]) -> str:
-    reason = f" ({info.reason})" if info.reason else ""
-    lines = [f"{uri}: {info.state}{reason}, attempt {info.attempt}, started {ago(info.created_at)}"]
-    if info.message:
-        lines.append(info.message)
-    if latest:
-        shown = [f"step {latest['step']}/{latest.get('total_steps', '?')}"]
-        shown += [f"{name} {latest[name]:.4g}" for name in ("loss", "eval_loss", "tokens_per_s") if name in latest]
-        if not info.state.terminal and latest.get("eta_s") is not None:
-            shown.append(f"about {duration(latest['eta_s'])} left")
-        lines.append(", ".join(shown))
-    return "\n".join(lines)
-
-
-@click.command()
-@job_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
 @click.option("--after", metavar="CURSOR", help="Start behind the line with this cursor (see --json).")
 @json_option
@@ -84,7 +56,7 @@ def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
     import json
 
     write = sys.stdout.write
-    for line in _attach(job).logs(follow=follow, after=after):
+    for line in attach(job).logs(follow=follow, after=after):
         write(json.dumps({"text": line.text, "cursor": line.cursor}) + "\n" if as_json else line.text + "\n")
         if follow:
             sys.stdout.flush()
@@ -101,7 +73,7 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
     from ftsdk import charts
     from ftsdk.errors import JobNotFoundError
 
-    attached = _attach(job)
+    attached = attach(job)
     records = attached.metrics()
     if not records and not as_json:
         raise JobNotFoundError(
@@ -119,12 +91,14 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
 @click.option("--timeout-s", type=float, help="Give up after this many seconds.")
 @json_option
 def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
-    """Wait until a job has ended; the exit code is 0 only if it made a model."""
+    """Wait until a job has ended, starting again what its `retry` says; the exit code is 0 only if it made a model."""
+    from ftsdk import watching
+    from ftsdk.cli.following import say_decision
     from ftsdk.errors import JobFailedError
 
-    attached = _attach(job)
+    attached = attach(job)
     try:
-        info = attached.wait(timeout_s)
+        info = watching.wait(attached, timeout_s, hear=say_decision)
     except TimeoutError as problem:
         raise JobFailedError(str(problem), reason="timeout") from None
     emit({"uri": attached.uri, **asdict(info)}, as_json, lambda: f"{attached.uri}: {info.state}")
@@ -136,7 +110,7 @@ def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
 @json_option
 def cancel(job: str, as_json: bool) -> None:
     """Ask a job to save its state and stop; returns at once."""
-    attached = _attach(job)
+    attached = attach(job)
     attached.cancel()
     emit({"uri": attached.uri}, as_json, lambda: attached.uri)
     if not as_json:
@@ -145,11 +119,30 @@ def cancel(job: str, as_json: bool) -> None:
 
 @click.command()
 @job_argument
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option
+def rm(job: str, yes: bool, as_json: bool) -> None:
+    """Remove what a job left on this machine: model, checkpoints, logs and its record. Asks first."""
+    from ftsdk import removing
+
+    found = removing.remains(job)
+    for folder in found.folders:
+        say(f"{folder}  ({size(found.bytes_of(folder))})")
+    if not yes:
+        click.confirm(f"Remove {found.uri} ({size(found.bytes)})?", abort=True, err=True)
+    removing.remove(found)
+    emit(
+        {"uri": found.uri, "bytes": found.bytes, "folders": [str(f) for f in found.folders]}, as_json, lambda: found.uri
+    )
+
+
+@click.command()
+@job_argument
 @click.option("--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Copy the files there.")
 @json_option
 def model(job: str, folder: Path | None, as_json: bool) -> None:
     """Show or download the model that a job made."""
-    found = _attach(job).model()
+    found = attach(job).model()
     if folder:
         from ftsdk.progress import byte_bar
 

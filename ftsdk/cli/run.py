@@ -55,7 +55,11 @@ def plan(
 @click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
 @click.option("--again", is_flag=True, help="Start one more job although an equal one lives or has succeeded.")
 @click.option("--no-data-check", is_flag=True, help="Submit although the data has errors.")
-@click.option("--no-size-check", is_flag=True, help="Submit although the estimate says that it cannot fit.")
+@click.option(
+    "--no-size-check",
+    is_flag=True,
+    help="Submit although the estimate says that it cannot fit, or not into the budget.",
+)
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,

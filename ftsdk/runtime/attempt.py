@@ -26,6 +26,7 @@ from ftsdk.runtime.masking import Mask
 from ftsdk.runtime.model import is_published, publish_model
 from ftsdk.runtime.patience import patiently, within_s
 from ftsdk.runtime.peers import Peers, Trouble
+from ftsdk.runtime.restarts import Restarts
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import Start
 from ftsdk.runtime.trainer import Trainer
@@ -82,8 +83,8 @@ class Attempt:
             on_event=self._keep,
         )
 
-    def run(self, environ: Mapping[str, str]) -> int:
-        """Go through the attempt and record how it ended; returns the exit code."""
+    def run(self, environ: Mapping[str, str], restarts: Restarts) -> int | None:
+        """Go through the attempt and record how it ended; returns the exit code, or None if it is to start again."""
         for warning in self._start.warnings:
             self._warn(warning)
         for note in self._start.document["notes"]:
@@ -95,6 +96,11 @@ class Attempt:
             ending = Ending(*trouble)
         else:
             ending = self._prepare_and_train(environ)
+        if said := restarts.allow(ending, starts=self._clock.starts, step=self._step):
+            self._warn(said)
+            self._clock.tick(finally_=True)
+            self._log.close()
+            return None
         exit_code = self._record(ending)
         if ending.state == "SUCCEEDED":
             self._clear_scratch()

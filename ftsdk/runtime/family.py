@@ -18,6 +18,7 @@ ENV_FAMILY = "FTSDK_FAMILY"
 PROC = Path("/proc").is_dir()
 GONE_WITHIN_S = 10.0
 POLL_S = 0.01
+DISMISSED = b"dismissed"
 
 
 class Family:
@@ -106,12 +107,12 @@ class Guard:
             os.close(read)
 
     def tell(self, leader: int) -> None:
-        """The trainer's process id, once there is one."""
+        """The trainer's process id, once there is one; the last one counts."""
         self._say(b"%d\n" % leader)
 
     def dismiss(self) -> None:
         """The family is gone: no need to watch."""
-        self._say(b"0 dismissed\n")
+        self._say(DISMISSED)
         if self.pid:
             os.close(self._write)
             with contextlib.suppress(ChildProcessError):
@@ -135,7 +136,7 @@ def _watch(read: int, family: Family) -> None:
     said = b""
     while piece := os.read(read, 64):
         said += piece
-    leader, *dismissed = said.split() or [b"0"]
-    if not dismissed:
-        family.kill(int(leader))
+    last = (said.split() or [b"0"])[-1]
+    if last != DISMISSED:
+        family.kill(int(last))
     os._exit(0)

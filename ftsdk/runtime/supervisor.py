@@ -14,6 +14,7 @@ from ftsdk.contract import Outcome
 from ftsdk.runtime.attempt import Attempt
 from ftsdk.runtime.family import Family, Guard
 from ftsdk.runtime.io import Durable, open_durable
+from ftsdk.runtime.restarts import Restarts
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import RefusedError, Start, read_start
 
@@ -31,7 +32,10 @@ def supervise(environ: Mapping[str, str]) -> int:
         family = Family()
         guard = Guard(family)  # forks: before the first thread
         try:
-            return Attempt(start, durable, signals, family, guard).run(environ)
+            restarts, exit_code = Restarts(start.document), None
+            while exit_code is None:
+                exit_code = Attempt(start, durable, signals, family, guard).run(environ, restarts)
+            return exit_code
         finally:
             guard.dismiss()
     except RefusedError as refusal:

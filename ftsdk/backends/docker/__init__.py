@@ -66,7 +66,7 @@ class Docker:
     """Jobs as containers; they outlive the program that started them."""
 
     name: ClassVar[str] = "docker"
-    capabilities: ClassVar[Capabilities] = Capabilities(multi_node=True, memory_limit=True, image=True, recovers=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(multi_node=True, memory_limit=True, image=True)
     options_model: ClassVar[type[DockerOptions]] = DockerOptions
 
     def __init__(self, options: DockerOptions | None = None) -> None:

@@ -45,7 +45,7 @@ class Local:
     """Jobs as child processes of this machine's user; they outlive the program that started them."""
 
     name: ClassVar[str] = "local"
-    capabilities: ClassVar[Capabilities] = Capabilities(recovers=True)
+    capabilities: ClassVar[Capabilities] = Capabilities()
     options_model: ClassVar[type[LocalOptions]] = LocalOptions
 
     def __init__(self, options: LocalOptions | None = None) -> None:

@@ -1,0 +1,82 @@
+"""`ftsdk status`: progress, time and cost to the end, attempts, budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ftsdk.cli.jobs import attach, job_argument
+from ftsdk.cli.output import ago, duration, emit, json_option, table
+
+if TYPE_CHECKING:
+    from ftsdk.history import Attempt
+    from ftsdk.status import Status
+
+LATEST = ("loss", "eval_loss", "tokens_per_s")
+
+
+@click.command()
+@job_argument
+@json_option
+def status(job: str, as_json: bool) -> None:
+    """Show how a job is doing: state, progress, time and cost to the end, attempts, what is left of its budget."""
+    from ftsdk.status import Status
+
+    found = Status.of(attach(job))
+    emit(found.to_json() if as_json else None, as_json, lambda: "\n".join(_lines(found)))
+
+
+def _lines(found: Status) -> Iterator[str]:
+    info = found.info
+    reason = f" ({info.reason})" if info.reason else ""
+    yield f"{found.job.uri}: {info.state}{reason}, attempt {info.attempt}, started {ago(info.created_at)}"
+    if info.message:
+        yield info.message
+    yield from filter(None, (_progress(found), _money(found), _budget(found)))
+    if len(found.attempts) > 1:
+        header = ("ATTEMPT", "STATE", "REASON", "STEP", "RAN", "WHY")
+        yield table(header, map(_row, found.attempts))
+
+
+def _progress(found: Status) -> str:
+    latest, left = found.latest, found.remaining
+    if not latest:
+        return ""
+    shown = [f"step {latest['step']}/{latest.get('total_steps', '?')}"]
+    shown += [f"{name} {latest[name]:.4g}" for name in LATEST if isinstance(latest.get(name), int | float)]
+    if left:
+        low, high = duration(3600 * left.hours_low), duration(3600 * left.hours_high)
+        span = f" ({low} to {high})" if low != high else ""
+        shown.append(f"about {duration(3600 * left.hours)} left{span}")
+    elif not found.info.state.terminal and isinstance(latest.get("eta_s"), int | float):
+        shown.append(f"about {duration(latest['eta_s'])} left")
+    return ", ".join(shown)
+
+
+def _money(found: Status) -> str:
+    if found.cost_usd is None:
+        return ""
+    left = found.remaining.cost_usd if found.remaining else None
+    finish = "" if left is None else f", about {left:.2f} USD to finish"
+    rate = f" at {found.usd_per_hour:.4g} USD/h" if found.usd_per_hour else ""
+    return f"cost {found.cost_usd:.2f} USD so far{rate}{finish}"
+
+
+def _budget(found: Status) -> str:
+    left = found.budget_left()
+    words = {
+        "hours": lambda value: f"{duration(3600 * max(0.0, value))} of running",
+        "cost_usd": lambda value: f"{max(0.0, value):.2f} USD",
+        "hours_to_finish_by": lambda value: f"{duration(3600 * max(0.0, value))} until finish_by",
+    }
+    return f"budget left: {', '.join(words[name](value) for name, value in left.items())}" if left else ""
+
+
+def _row(attempt: Attempt) -> tuple[object, ...]:
+    place = "spot" if attempt.spot else ""
+    again = f"{attempt.starts} starts" if attempt.starts > 1 else ""
+    ran = ", ".join(filter(None, (duration(attempt.seconds), again, place)))
+    step = "-" if attempt.step is None else attempt.step
+    return attempt.number, attempt.state, attempt.reason or "-", step, ran, attempt.why or "-"

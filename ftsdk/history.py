@@ -1,0 +1,125 @@
+"""What a job's attempts have been: when, why they ended, how long they ran, what they cost. Read from its own folder.
+
+The journal is not asked, so any machine that can read the durable folder knows the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ftsdk import contract, records
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.contract import Clock, Outcome
+from ftsdk.store import Store
+
+STATES = {"INTERRUPTED": JobState.FAILED.value}
+"""An outcome's state -> ours, where they differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt of a job."""
+
+    number: int
+    state: JobState
+    reason: str = ""
+    message: str = ""
+    step: int | None = None
+    """The last step that its trainer reported."""
+    claimed_at: float | None = None
+    ended_at: float | None = None
+    """Seconds since the epoch."""
+    seconds: float = 0.0
+    """How long it has run, over all its starts; waiting for a machine does not count."""
+    starts: int = 1
+    """How often it was started; more than once where a crash was recovered inside the attempt."""
+    retry: int = 0
+    """0 if a person submitted it, else the how-manieth retry since."""
+    why: str = ""
+    spot: bool = False
+    usd_per_hour: float | None = None
+    changed: tuple[tuple[str, Any], ...] = ()
+    """Arguments of the trainer that a retry changed."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it has cost; None if the price is unknown."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data."""
+        shown = {name: getattr(self, name) for name in self.__slots__}
+        return {**shown, "state": str(self.state), "changed": dict(self.changed), "cost_usd": self.cost_usd}
+
+
+def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple[Attempt, ...]:
+    """All attempts, oldest first; `info` speaks for the newest one."""
+    claims = {number: _json(store, contract.claim_key(number)) for number in range(1, info.attempt + 1)}
+    found = []
+    for number in range(1, info.attempt + 1):
+        outcome = records.outcome(store, number, num_nodes)
+        if number == info.attempt:
+            end = {"state": info.state, "reason": info.reason, "message": info.message, "ended_at": info.ended_at}
+        else:
+            end = claims[number + 1].get("before") or _end_of(outcome)
+        found.append(_attempt(number, claims[number], end, outcome, _clock(store, number), now))
+    return tuple(found)
+
+
+def hours(attempts: tuple[Attempt, ...]) -> float:
+    """Hours of running over all attempts."""
+    return sum(attempt.seconds for attempt in attempts) / 3600
+
+
+def cost_usd(attempts: tuple[Attempt, ...]) -> float | None:
+    """What all attempts have cost; None if the price of one is unknown."""
+    costs = [attempt.cost_usd for attempt in attempts]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def _attempt(
+    number: int, claim: dict[str, Any], end: dict[str, Any], outcome: Outcome | None, clock: Clock | None, now: float
+) -> Attempt:
+    state = JobState(end["state"])
+    ended_at = end["ended_at"] or (outcome["ended_at"] if outcome else None)
+    return Attempt(
+        number=number,
+        state=state,
+        reason=end["reason"],
+        message=end["message"],
+        step=outcome["step"] if outcome else None,
+        claimed_at=claim.get("time"),
+        ended_at=ended_at if state.terminal else None,
+        seconds=_seconds(clock, outcome, None if state.terminal else now),
+        starts=clock["starts"] if clock else 1,
+        retry=claim.get("retry", 0),
+        why=claim.get("why", ""),
+        spot=claim.get("spot", False),
+        usd_per_hour=claim.get("usd_per_hour"),
+        changed=tuple(claim.get("changed", {}).items()),
+    )
+
+
+def _seconds(clock: Clock | None, outcome: Outcome | None, now: float | None) -> float:
+    """To the end that the supervisor wrote, else to its last sign of life; to now while it runs."""
+    if clock is None:
+        return outcome["ended_at"] - outcome["started_at"] if outcome else 0.0
+    until = now or (outcome["ended_at"] if outcome else clock["alive_at"])
+    return clock["ran_s"] + max(0.0, until - clock["started_at"])
+
+
+def _end_of(outcome: Outcome | None) -> dict[str, Any]:
+    if outcome is None:
+        return {"state": "FAILED", "reason": "lost", "message": "It ended without saying how.", "ended_at": None}
+    return {**outcome, "state": STATES.get(outcome["state"], outcome["state"])}
+
+
+def _clock(store: Store, attempt: int) -> Clock | None:
+    """The first node's clock: all nodes run together or not at all."""
+    found: Clock | None = records.read_json(store, contract.clock_key(attempt, 0))
+    return found
+
+
+def _json(store: Store, key: str) -> dict[str, Any]:
+    return records.read_json(store, key) or {}

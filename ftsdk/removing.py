@@ -1,0 +1,64 @@
+"""What a job left on this machine, and its removal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftsdk import journal
+from ftsdk.errors import FtsdkError, JobNotFoundError
+from ftsdk.home import home_dir, jobs_dir
+from ftsdk.job import Job
+from ftsdk.store import FolderStore
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """The folders of a job on this machine."""
+
+    uri: str
+    folders: tuple[Path, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all of it."""
+        return sum(map(self.bytes_of, self.folders))
+
+    def bytes_of(self, folder: Path) -> int:
+        """Size of the files in one folder."""
+        return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def remains(job: str) -> Remains:
+    """What there is to remove. Raises FtsdkError for a job that runs, JobNotFoundError for one that is not known."""
+    try:
+        attached = Job.attach(job)
+        info = attached.info()
+    except JobNotFoundError:
+        if not (known := journal.entries(job)):
+            raise
+        return Remains(known[0].uri, _there(jobs_dir(home_dir()) / known[0].name))
+    if not info.state.terminal:
+        raise FtsdkError(f"Job {attached.uri} is {info.state}: cancel it first (`ftsdk cancel {attached.uri}`).")
+    folders = [jobs_dir(home_dir()) / attached.name]
+    if isinstance(attached.store, FolderStore) and attached.store.root.name == attached.name:
+        folders.append(attached.store.root)
+    return Remains(attached.uri, _there(*folders))
+
+
+def _there(*folders: Path) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+
+
+def remove(found: Remains) -> None:
+    """Delete the folders and the journal's record."""
+    import shutil
+
+    for folder in found.folders:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as problem:
+            raise FtsdkError(f"{problem.filename or folder} cannot be removed ({problem.strerror}).") from problem
+    journal.remove(found.uri)

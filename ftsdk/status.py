@@ -1,0 +1,116 @@
+"""How a job is doing: progress, time and cost to its end, attempts, what is left of its budget."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from ftsdk import history, records
+from ftsdk.backends.base import JobInfo
+from ftsdk.history import Attempt
+from ftsdk.sizing import Remaining, remaining
+from ftsdk.spec import Budget
+
+if TYPE_CHECKING:
+    from ftsdk.job import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """One look at a job. What takes more than a poll is worked out when it is asked for."""
+
+    job: Job
+    info: JobInfo
+    now: float
+    """Seconds since the epoch."""
+
+    @classmethod
+    def of(cls, job: Job) -> Status:
+        """Look at a job now."""
+        return cls(job=job, info=job.info(), now=time.time())
+
+    @cached_property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """All attempts, oldest first."""
+        return history.history(self.job.store, self.info, num_nodes=self.job.document["num_nodes"], now=self.now)
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The newest metrics of the newest attempt that has any, oldest first."""
+        for number in range(self.info.attempt, 0, -1):
+            if found := records.last_metrics(self.job.store, number):
+                return found
+        return []
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        """The newest value of every metric."""
+        merged: dict[str, Any] = {}
+        for record in self.metrics:
+            merged.update(record)
+        return merged
+
+    @property
+    def hours(self) -> float:
+        """Hours of running so far, over all attempts."""
+        return history.hours(self.attempts)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it has cost so far; None if a price is unknown."""
+        return history.cost_usd(self.attempts)
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """What the newest attempt costs in an hour."""
+        return self.attempts[-1].usd_per_hour
+
+    @cached_property
+    def work_left(self) -> Remaining | None:
+        """Time and cost to the end at the speed that was measured last; None before it can be measured."""
+        total_steps = self.latest.get("total_steps")
+        return remaining(_points(self.metrics), total_steps, usd_per_hour=self.usd_per_hour) if total_steps else None
+
+    @property
+    def remaining(self) -> Remaining | None:
+        """The same while the job runs, None after its end."""
+        return None if self.info.state.terminal else self.work_left
+
+    @property
+    def budget(self) -> Budget:
+        """The job's limits, as it was submitted last."""
+        return Budget.model_validate((self.job.plan.spec if self.job.plan else {}).get("budget", {}))
+
+    def budget_left(self) -> dict[str, Any]:
+        """What is left of each limit; only those that are set."""
+        limits, left = self.budget, {}
+        if limits.max_hours is not None:
+            left["hours"] = limits.max_hours - self.hours
+        if limits.max_cost_usd is not None and self.cost_usd is not None:
+            left["cost_usd"] = limits.max_cost_usd - self.cost_usd
+        if limits.finish_by is not None:
+            left["hours_to_finish_by"] = (limits.finish_by.timestamp() - self.now) / 3600
+        return left
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data."""
+        return {
+            "uri": self.job.uri,
+            **asdict(self.info),
+            "latest": self.latest,
+            "remaining": self.remaining._asdict() if self.remaining else None,
+            "hours": self.hours,
+            "cost_usd": self.cost_usd,
+            "usd_per_hour": self.usd_per_hour,
+            "budget_left": self.budget_left(),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+        }
+
+
+def _points(metrics: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """(step, seconds) of training steps; evaluation and the last summary come at a step that is there already."""
+    points = [(int(m["step"]), float(m["time"])) for m in metrics if "step" in m and isinstance(m.get("time"), float)]
+    return points[:1] + [after for before, after in pairwise(points) if after[0] > before[0]]

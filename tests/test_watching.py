@@ -1,0 +1,137 @@
+"""Watchers: each attempt is started once, whoever watches, and the log goes on without gap or double."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ftsdk import contract, watching
+from ftsdk.errors import JobFailedError
+from ftsdk.job import Job
+from tests.python_jobs import PREEMPTED_EACH_STEP, claims, started
+
+WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "watch", "--every-s", "0.05", "--json"]
+PATIENCE_S = 120
+
+
+def test_a_preempted_job_is_started_again_until_it_is_done(spec_folder):
+    job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "4"), name="again")
+    heard = []
+    info = watching.wait(job, PATIENCE_S, hear=lambda decision, info: heard.append((info.attempt, decision.action)))
+    assert (info.state, info.attempt) == ("SUCCEEDED", 4)
+    assert [pair for pair in heard if pair[1] == "start"] == [(1, "start"), (2, "start"), (3, "start")]
+    assert [claim["retry"] for claim in claims(job)] == [0, 1, 2, 3]
+    assert [claim["before"].get("reason") for claim in claims(job)] == [None, "preempted", "preempted", "preempted"]
+    assert job.model().files == {}
+
+
+def test_two_watchers_racing_start_every_attempt_once(spec_folder):
+    steps = 15
+    job = started(spec_folder, f"TOTAL = {steps}\n" + PREEMPTED_EACH_STEP, name="race")
+    watchers = [subprocess.Popen([*WATCH, job.uri], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [
+        [json.loads(line) for line in watcher.communicate(timeout=PATIENCE_S)[0].splitlines()] for watcher in watchers
+    ]
+    assert job.info().state == "SUCCEEDED"
+    assert job.info().attempt == steps
+    starts = sorted(line["attempt"] for lines in said for line in lines if line["action"] == "start")
+    assert starts == list(range(1, steps))
+    assert all(any(line["action"] == "start" for line in lines) for lines in said), "one of them never won"
+    assert [claim["retry"] for claim in claims(job)] == list(range(steps))
+    assert [record["step"] for record in job.metrics()] == list(range(1, steps + 1))
+
+
+def test_lines_go_on_over_attempts_without_gap_or_double(spec_folder):
+    source = "for number in range(50): print(f'line {start} {number}', flush=True)\n" + PREEMPTED_EACH_STEP
+    job = started(spec_folder, source.replace("TOTAL", "4"), name="lines")
+    followed = list(watching.follow(job))
+    assert [line.text for line in followed] == [line.text for line in job.logs()]
+    own = [line.text for line in followed if line.text.startswith("line ")]
+    assert own == [f"line {start} {number}" for start in range(4) for number in range(50)]
+    assert len({line.cursor for line in followed}) == len(followed)
+
+
+def test_a_watcher_that_is_killed_and_started_again_goes_on(spec_folder):
+    job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "8"), name="resident")
+    while job.info().state != "SUCCEEDED":
+        watcher = subprocess.Popen([*WATCH, job.uri], stdout=subprocess.DEVNULL)
+        before = job.info().attempt
+        while job.info().attempt == before and watcher.poll() is None:
+            time.sleep(0.02)
+        watcher.kill()
+        watcher.wait()
+    assert [claim["retry"] for claim in claims(job)] == list(range(8))
+
+
+def test_watch_once_takes_one_step_for_every_unfinished_job(spec_folder):
+    jobs = [started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name=name) for name in ("one", "two")]
+    for job in jobs:
+        job.wait(PATIENCE_S)
+    while any(job.info().attempt == 1 for job in jobs):  # the place of attempt 1 is free a moment after its end
+        subprocess.run([*WATCH, "--once"], check=True, stdout=subprocess.DEVNULL)
+    for job in jobs:
+        assert job.wait(PATIENCE_S).state == "SUCCEEDED"
+    said = subprocess.run([*WATCH, "--once"], check=True, capture_output=True, text=True).stdout
+    assert {json.loads(line)["action"] for line in said.splitlines()} == {"done"}
+    assert subprocess.run([*WATCH, "--once"], check=True, capture_output=True, text=True).stdout == ""
+
+
+def test_a_failure_that_would_come_again_is_not_retried(spec_folder):
+    job = started(spec_folder, "raise OSError(28, 'No space left on device')", name="full", retry={"on": "any"})
+    heard = []
+    info = watching.wait(job, PATIENCE_S, hear=lambda decision, info: heard.append(decision))
+    assert (info.reason, info.attempt) == ("disk_full", 1)
+    assert [(one.action, "come again" in one.why) for one in heard] == [("give_up", True)]
+    with pytest.raises(JobFailedError, match="disk"):
+        job.model()
+
+
+def test_a_cancel_between_two_attempts_ends_the_job(spec_folder):
+    job = started(spec_folder, "sys.exit(75)", name="wanted")
+    assert job.wait(PATIENCE_S).reason == "preempted"
+    decision, _ = watching.carry_on(job)
+    assert (decision.action, decision.not_before > time.time()) == ("wait", True)  # it came no further: a pause
+    job.cancel()
+    decision, info = watching.carry_on(job)
+    assert (decision.action, info.attempt) == ("done", 1)
+
+
+def test_a_signal_to_the_supervisor_is_a_preemption_that_is_retried(spec_folder):
+    job = started(
+        spec_folder,
+        "asked = []\nsignal.signal(signal.SIGTERM, lambda *_: asked.append(1))\n"
+        "step = start\nwhile not asked and step < start + (5 if start else 10**6):\n"
+        "    step += 1; metrics(step); time.sleep(0.01)\nsave(step)\nsys.exit(75 if asked else 0)",
+        name="spot",
+    )
+    for line in job.logs(follow=True):
+        if '"step": 3,' in line.text:
+            process = json.loads(job.store.read(contract.process_key(1)))["pid"]
+            os.kill(process, signal.SIGTERM)
+            break
+    info = watching.wait(job, PATIENCE_S)
+    assert (info.state, info.attempt) == ("SUCCEEDED", 2)
+    steps = [record["step"] for record in job.metrics()]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_out_of_memory_goes_on_with_half_the_micro_batch(spec_folder):
+    source = (
+        "micro, accumulation = config['per_device_train_batch_size'], config['gradient_accumulation_steps']\n"
+        "assert micro * accumulation == 8\n"
+        "metrics(start + 1)\n"
+        "if micro > 1: sys.exit('torch.OutOfMemoryError: CUDA out of memory.')\n"
+        "(output / 'weights.bin').write_text(f'{micro} x {accumulation}')"
+    )
+    fields = {"hyperparameters": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}}
+    job = started(spec_folder, source, name="small", retry={"shrink_micro_batch": True}, **fields)
+    info = watching.wait(job, PATIENCE_S)
+    assert (info.state, info.attempt) == ("SUCCEEDED", 3)
+    assert job.store.read("model/weights.bin") == b"1 x 8"
+    assert claims(job)[-1]["changed"] == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
+    assert any("micro-batch 2 instead of 4" in line.text for line in job.logs())
+    assert Job.attach(job.uri).document["digest"] == job.plan.digest

@@ -106,7 +106,7 @@ def install_environment(lock: Path, torch: str) -> bool:
 
 
 def install_overlay(lock: Path) -> bool:
-    """A folder of packages beside the environment's own, made anew if it does not meet the lock; False if pip failed."""
+    """A folder of packages beside the environment's own, made anew unless it meets the lock; False if pip failed."""
     folder = Path(sys.prefix, "overlays", lock.stem)
     pins = read_pins(lock.read_text())
     if not missing(pins, installed(folder)):

@@ -6,7 +6,7 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -305,11 +305,13 @@ def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> Sourc
 def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
     """The sources that lie on this machine, as the data room takes them."""
     from ftsdk.data.known import KnownFile
-    from ftsdk.data.registered import from_entry
+    from ftsdk.data.registered import DataFile, from_entry
 
-    return tuple(
-        KnownFile(from_entry(source.entry, source.file.path), source.file.sha256) for source in sources if source.file
-    )
+    def shaped(source: SourceFacts, path: str) -> DataFile:
+        told = from_entry(source.entry, path)  # LLaMA-Factory's words have none for prompts alone
+        return replace(told, format="prompts") if source.format == "prompts" else told
+
+    return tuple(KnownFile(shaped(s, s.file.path), s.file.sha256) for s in sources if s.file)
 
 
 def _lengths(spec: JobSpec, model: ModelFacts, train: tuple[SourceFacts, ...]) -> Lengths | None:

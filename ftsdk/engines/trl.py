@@ -263,8 +263,8 @@ def _groups(spec: JobSpec, facts: Facts, arguments: dict[str, Any]) -> None:
     sampled = micro * processes * served
     if sampled % group:
         raise SpecError(
-            f"method.num_generations {group}: one sampling makes {sampled} answers (per_device_train_batch_size {micro} "
-            f"× {served} micro-steps × {processes} processes), which is no multiple of it; change one of them."
+            f"method.num_generations {group}: one sampling makes {sampled} answers (per_device_train_batch_size "
+            f"{micro} × {served} micro-steps × {processes} processes), which is no multiple of it; change one of them."
         )
     lasting = served * arguments.get("num_iterations", 1)
     if lasting % accumulated and accumulated % lasting:

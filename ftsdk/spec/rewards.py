@@ -98,9 +98,7 @@ class OwnFunction(Weighted):
         return self.function.rpartition(":")[0]
 
 
-Reward = Annotated[
-    ExactMatch | MathAnswer | Regex | Format | Length | Json | OwnFunction, Field(discriminator="name")
-]
+Reward = Annotated[ExactMatch | MathAnswer | Regex | Format | Length | Json | OwnFunction, Field(discriminator="name")]
 REWARDS: tuple[str, ...] = tuple(kind.model_fields["name"].default for kind in get_args(get_args(Reward)[0]))
 NEED_ANSWERS = (ExactMatch, MathAnswer)
 """Rewards that compare with the data's `answer` column."""

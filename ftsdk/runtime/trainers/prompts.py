@@ -20,8 +20,9 @@ RESERVED = ("prompt", "answer", "completion", "completion_ids", "messages", ROW)
 def read(document: JobDocument, *, chat: bool) -> tuple[Dataset, Dataset | None]:
     """Training rows and held-out rows. `chat`: the model has a chat template, so plain prompts become a user's turn."""
     config, info = document["config"], document["dataset_info"]
-    train = _joined(config["dataset"], info, config.get("max_samples"), chat)
-    held_out = _joined(config["eval_dataset"], info, config.get("max_samples"), chat) if config["eval_dataset"] else None
+    most, eval_names = config.get("max_samples"), config["eval_dataset"]
+    train = _joined(config["dataset"], info, most, chat)
+    held_out = _joined(eval_names, info, most, chat) if eval_names else None
     if held_out is None and config.get("eval_fraction"):
         parts = train.train_test_split(test_size=config["eval_fraction"], seed=config["arguments"]["seed"])
         return parts["train"], parts["test"]

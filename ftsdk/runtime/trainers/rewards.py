@@ -77,7 +77,8 @@ class Reward:
             )
         for score, row in zip(found, rows, strict=True):
             if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
-                raise RewardError(f"The reward function {self.label} returned {score!r} for {row}: give a number or None.")
+                said = f"returned {score!r} for {row}: give a number or None"
+                raise RewardError(f"The reward function {self.label} {said}.")
         return [None if score is None else float(score) for score in found]
 
 

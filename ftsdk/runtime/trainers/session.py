@@ -1,4 +1,4 @@
-"""What every trainer needs around its training: one card seen, checkpoints that load, a W&B run that is told its end."""
+"""What every trainer needs around its training: one card seen, checkpoints that load, W&B told how it ended."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ def build(job: TrainJob, wish: StopWish) -> Any:
 
     if not trl.__version__.startswith(OLDEST):
         raise ImportError(
-            f"This environment's TRL is {trl.__version__}: run `make setup` (it lays the lock `rl` over LLaMA-Factory's), "
-            f"or give an interpreter or image with TRL 1.16."
+            f"This environment's TRL is {trl.__version__}: run `make setup`, which lays the lock `rl` over "
+            f"LLaMA-Factory's, or give an interpreter or image with TRL 1.16."
         )
     config = job["document"]["config"]
     tokenizer = _tokenizer(config)
@@ -124,7 +124,7 @@ def _model(config: dict[str, Any]) -> Any:
 
 
 def _resumable(trainer: Any) -> Any:
-    """The trainer with a sampler that goes on where it stopped: TRL's begins each start with its first epoch's order."""
+    """The trainer with a sampler that goes on where it stopped: TRL's starts with its first epoch's order again."""
     import torch
     from transformers import TrainerCallback
 

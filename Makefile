@@ -10,13 +10,13 @@ MAKEFLAGS += --jobs=2  # a base image is made while pip downloads
 
 setup: $(READY)
 
-$(READY): pyproject.toml containers/install.py $(wildcard containers/locks/lf*.txt)
+$(READY): pyproject.toml containers/install.py $(wildcard containers/locks/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ftsdk needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "Python's venv module is missing; run: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python containers/install.py lf
+	$(BIN)/python containers/install.py lf rl
 	$(BIN)/python -m pip install --quiet --constraint containers/locks/lf.txt --editable '.[plot,wandb,excel]' --group dev
 	@touch $@
 
@@ -51,4 +51,6 @@ locks: setup
 	cd containers/locks && compile() { \
 	  ../../$(BIN)/uv --config-file uv.toml pip compile --quiet --universal --python-version 3.11 --upgrade \
 	    --no-annotate --no-header "$$1.in" --output-file "$$1.txt" "$${@:2}"; } \
-	&& compile lf --excludes <(echo torch) && compile lf-cuda -c lf.txt && compile lf-cuda12 -c lf.txt
+	&& compile lf --excludes <(echo torch) && compile lf-cuda -c lf.txt && compile lf-cuda12 -c lf.txt \
+	&& compile rl -c <(grep -vE '^(trl|transformers|datasets|accelerate)==' lf.txt) --excludes <(echo torch) \
+	&& grep -vxFf lf.txt rl.txt >rl.new && mv rl.new rl.txt

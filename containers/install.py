@@ -1,8 +1,9 @@
-"""Install one lock into the environment of the interpreter that runs this: `python install.py lf [--torch auto]`.
+"""Install locks into the environment of the interpreter that runs this: `python install.py lf rl [--torch auto]`.
 
 The same program fills the image (Dockerfile) and `.venv` (`make setup`). Locks are complete, so nothing is resolved:
 every pip call has --no-deps, and no dependency can pull gigabytes of CUDA onto a machine without a GPU.
 `locks/NAME.txt` is for a CPU; `locks/NAME-cuda.txt` and `locks/NAME-cuda12.txt` are the same versions and a CUDA torch.
+A lock of OVERLAYS goes into a folder of its own, `PREFIX/overlays/NAME`, which is on the path for some jobs only.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ TORCH: Final = {
     "cuda": "2.13.0",
     "cuda12": "2.10.0",
 }
+OVERLAYS: Final = ("rl",)
+"""Locks that are laid over an environment that has lf; they hold no torch, so one file does for every build of it."""
 CUDA_OF: Final = {"cuda": 13, "cuda12": 12}
 """Major CUDA version that each torch wheel on PyPI is built with: what the driver must be able to run."""
 
@@ -59,9 +62,10 @@ def read_pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)$", lock, re.MULTILINE))
 
 
-def installed() -> dict[str, str]:
-    """Package -> version in this environment, by normalised name (PEP 503)."""
-    return {re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(): found.version for found in metadata.distributions()}
+def installed(folder: Path | None = None) -> dict[str, str]:
+    """Package -> version in this environment, or in a folder of packages, by normalised name (PEP 503)."""
+    found = metadata.distributions(path=[str(folder)]) if folder else metadata.distributions()
+    return {re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower(): package.version for package in found}
 
 
 def missing(pins: dict[str, str], present: dict[str, str]) -> list[str]:
@@ -90,24 +94,43 @@ def install_torchaudio_stub() -> None:
         shutil.copytree(HERE / "torchaudio_stub" / "torchaudio", target)
 
 
-def main() -> int:
-    """Install what is missing; 0 if the environment then meets the lock."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("lock", help="name of a lock in locks/, e.g. lf")
-    parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: auto)")
-    options = parser.parse_args()
-    torch = choose_torch(options.torch, driver_cuda())
-    lock = lock_file(options.lock, torch)
-    if not lock.is_file():
-        known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
-        parser.error(f"there is no {lock}; the locks here are {known}.")
+def install_environment(lock: Path, torch: str) -> bool:
+    """The environment's own packages, torch among them; False if pip failed."""
     pins = read_pins(lock.read_text()) | {"torch": TORCH[torch]}
     if missing(pins, installed()):
         print(f"install: {lock.stem}: torch {TORCH[torch]} and {len(pins) - 1} packages into {sys.prefix}", flush=True)
         if not (install_torch(torch) and pip("-r", str(lock))):
+            return False
+    install_torchaudio_stub()
+    return True
+
+
+def install_overlay(lock: Path) -> bool:
+    """A folder of packages beside the environment's own, made anew unless it meets the lock; False if pip failed."""
+    folder = Path(sys.prefix, "overlays", lock.stem)
+    pins = read_pins(lock.read_text())
+    if not missing(pins, installed(folder)):
+        return True
+    print(f"install: {lock.stem}: {len(pins)} packages into {folder}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return pip("--target", str(folder), "-r", str(lock))
+
+
+def main() -> int:
+    """Install what is missing; 0 if the environment then meets the locks."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("locks", nargs="+", metavar="lock", help="names of locks in locks/, e.g. lf rl")
+    parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: auto)")
+    options = parser.parse_args()
+    torch = choose_torch(options.torch, driver_cuda())
+    for name in options.locks:
+        lock = lock_file(name, "cpu" if name in OVERLAYS else torch)
+        if not lock.is_file():
+            known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
+            parser.error(f"there is no {lock}; the locks here are {known}.")
+        if not (install_overlay(lock) if name in OVERLAYS else install_environment(lock, torch)):
             print("install: pip failed; its last lines above say why.", file=sys.stderr)
             return 1
-    install_torchaudio_stub()
     return 0
 
 

@@ -172,6 +172,12 @@ METRIC_FIELDS: Final = (
     "tokens_per_s",
     "eta_s",
     "gpu_memory_gib",
+    "reward",
+    "eval_reward",
+    "reward_std",
+    "kl",
+    "entropy",
+    "completion_length",
 )
 
 

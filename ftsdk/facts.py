@@ -6,12 +6,12 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ftsdk import contract, fingerprints
+from ftsdk import contract, fingerprints, reward_files
 from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
@@ -86,6 +86,10 @@ class Facts:
     """How long the training rows are; None where they are not on this machine."""
     prices: Prices = field(default_factory=dict)
     """The user's own price file; empty without one."""
+    reward_model: ModelFacts | None = None
+    """The model that scores answers, if the method has one."""
+    reward_files: dict[str, Fingerprint] = field(default_factory=dict)
+    """Files with reward functions, by their paths as `method.rewards` writes them."""
     nonce: str = ""
     """Random when one more job of the same spec and data is wanted, else empty."""
 
@@ -93,7 +97,9 @@ class Facts:
     def files(self) -> tuple[Fingerprint, ...]:
         """Every local input file."""
         data = (source.file for source in (*self.train, *self.eval))
-        return (*self.model.files, *(file for file in data if file))
+        judge = self.reward_model.files if self.reward_model else ()
+        found = (*self.model.files, *judge, *(file for file in data if file), *self.reward_files.values())
+        return tuple(dict.fromkeys(found))
 
 
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
@@ -123,6 +129,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         unknown=tuple(unknown),
         lengths=_lengths(spec, model, train),
         prices=own_prices(home),
+        reward_model=_model(spec.method.reward_model, root) if spec.method.reward_model else None,
+        reward_files=reward_files.find(spec.method, root),
         nonce=secrets.token_hex(8) if again else "",
     )
 
@@ -297,11 +305,13 @@ def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> Sourc
 def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
     """The sources that lie on this machine, as the data room takes them."""
     from ftsdk.data.known import KnownFile
-    from ftsdk.data.registered import from_entry
+    from ftsdk.data.registered import DataFile, from_entry
 
-    return tuple(
-        KnownFile(from_entry(source.entry, source.file.path), source.file.sha256) for source in sources if source.file
-    )
+    def shaped(source: SourceFacts, path: str) -> DataFile:
+        told = from_entry(source.entry, path)  # LLaMA-Factory's words have none for prompts alone
+        return replace(told, format="prompts") if source.format == "prompts" else told
+
+    return tuple(KnownFile(shaped(s, s.file.path), s.file.sha256) for s in sources if s.file)
 
 
 def _lengths(spec: JobSpec, model: ModelFacts, train: tuple[SourceFacts, ...]) -> Lengths | None:

@@ -12,7 +12,7 @@ from ftsdk import budgets, contract
 from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, WandbRun
 from ftsdk.engines import Layout, Rendered, render
 from ftsdk.errors import SpecError
-from ftsdk.facts import Facts
+from ftsdk.facts import Facts, ModelFacts
 from ftsdk.plan import Plan
 from ftsdk.sizing import estimate, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
@@ -138,6 +138,33 @@ def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
         ).to_json()  # fmt: skip
     except SpecError as problem:  # a card that the tables do not have may still be one that the backend has
         return {"unknown": [str(problem)]}
+
+
+def staged(facts: Facts, root: str) -> dict[str, str]:
+    """Path of every local input here -> its path below a folder inside, for backends that do not see our paths."""
+    model, judge = facts.model, facts.reward_model
+    inputs = {}
+    if model.kind == "path":
+        inputs[model.address] = f"{root}/model"
+        if model.base != model.address and base_is_here(model):
+            inputs[model.base] = f"{root}/base"
+    if judge is not None and judge.kind == "path":
+        inputs[judge.address] = f"{root}/reward-model"
+        if judge.base not in (judge.address, *inputs) and base_is_here(judge):
+            inputs[judge.base] = f"{root}/reward-base"
+    data = [source.file for source in (*facts.train, *facts.eval) if source.file]
+    for kind, files in (("data", data), ("rewards", facts.reward_files.values())):
+        inputs |= {file.path: f"{root}/{kind}/{number}/{_file_name(file.path)}" for number, file in enumerate(files)}
+    return inputs
+
+
+def base_is_here(model: ModelFacts) -> bool:
+    """Whether the base model is a folder on this machine; the base of an adapter may be a hub's."""
+    return any(file.path.startswith((f"{model.base}/", f"{model.base}\\")) for file in model.files)
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def plan_from(

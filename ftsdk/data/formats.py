@@ -98,7 +98,7 @@ _USUAL_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "preference": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
         "kto": {"prompt": "prompt", "response": "completion", "kto_tag": "label"},
         "text": {"prompt": "text"},
-        "prompts": {"prompt": "prompt"},
+        "prompts": {"prompt": "prompt", "answer": "answer"},
     }
 )
 _ROLE_KEYS = ("role", "from", "speaker")
@@ -175,9 +175,11 @@ def dataset_info_entry(
     A file with `Detected.convert_first` set must be converted before this entry fits it. Without columns (a data set on
     a hub, which cannot be looked at) those that the format usually has are named.
     """
-    known = {role: name for role, name in (columns or _USUAL_COLUMNS[format]).items() if role != "answer"}
+    sampled = format == "prompts"  # TRL's methods read these, LLaMA-Factory's none
+    named = (columns or _USUAL_COLUMNS[format]).items()
+    known = {role: name for role, name in named if sampled or role != "answer"}
     entry: dict[str, Any] = {"file_name": file_name}
-    if "messages" in known:
+    if "messages" in known or (sampled and tags):
         entry["formatting"] = "sharegpt"
         entry["tags"] = {**(OPENAI_TAGS if format == "openai" else SHAREGPT_TAGS), **tags}
     if format == "preference":
@@ -344,6 +346,8 @@ def _tags(
 def _convert_reason(
     name: str, roles: Mapping[str, str], tags: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> str:
+    if name == "prompts":  # LLaMA-Factory never loads them
+        return ""
     turns = _sample_turns(roles, rows)
     if any(turn.get("tool_calls") or turn.get(tags.get("role_tag", "")) == "tool" for turn in turns):
         return "tool calls in OpenAI's form: LLaMA-Factory encodes their arguments twice"

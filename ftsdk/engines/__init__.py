@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.errors import UnsupportedError
-
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
@@ -50,7 +48,6 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         from ftsdk.engines import llamafactory
 
         return llamafactory.render(spec, facts, layout)
-    raise UnsupportedError(
-        f"method '{spec.method.stage}' has no engine in this version; "
-        f"choose one of {', '.join(sorted(LLAMAFACTORY_STAGES))}."
-    )
+    from ftsdk.engines import trl
+
+    return trl.render(spec, facts, layout)

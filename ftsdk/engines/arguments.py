@@ -35,12 +35,13 @@ def read_arguments() -> dict[str, Any]:
     )
 
     groups = (ModelArguments, DataArguments, TrainingArguments, FinetuningArguments, GeneratingArguments)
-    arguments = {f.name: _type_name(f.type) for group in groups for f in dataclasses.fields(group) if f.init}
+    arguments = {f.name: type_name(f.type) for group in groups for f in dataclasses.fields(group) if f.init}
     releases = {name: version(name) for name in ("llamafactory", "transformers")}
     return {"releases": releases, "arguments": dict(sorted(arguments.items()))}
 
 
-def _type_name(kind: Any) -> str:
+def type_name(kind: Any) -> str:
+    """A dataclass field's type as text."""
     return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind)).replace("typing.", "")
 
 

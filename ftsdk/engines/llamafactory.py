@@ -66,8 +66,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     check_passed_through(spec.hyperparameters.passed_through)
     combinations.check(spec)
     warnings = list(_notes(spec, facts))
-    bf16, fp16 = _precision(spec, facts)
-    names = _dataset_names((*facts.train, *facts.eval))
+    bf16, fp16 = precision(spec, facts)
+    names = dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
     config = {
         **_model(spec, facts, layout),
@@ -80,12 +80,12 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         "bf16": bf16,
         "fp16": fp16,
         "do_train": True,
-        "report_to": _report_to(spec),
+        "report_to": report_to(spec),
         "run_name": spec.name,
         "plot_loss": False,
         **spec.hyperparameters.passed_through,
     }
-    info = {name: _entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
+    info = {name: entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     if bf16 and fp16:
         raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
     return Rendered(
@@ -242,7 +242,7 @@ def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
     return straight
 
 
-def _precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
+def precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
     """(bf16, fp16): what the user said, else bfloat16 on cards that compute in it, else float16, on a CPU neither."""
     given = spec.hyperparameters
     if given.bf16 is not None or given.fp16 is not None:
@@ -254,12 +254,12 @@ def _precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
     return not old, old
 
 
-def _report_to(spec: JobSpec) -> list[str] | str:
+def report_to(spec: JobSpec) -> list[str] | str:
     """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
     return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
 
 
-def _dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
+def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
     """A name for each source that LLaMA-Factory can hold in a comma-separated list, none twice."""
     names: list[str] = []
     for source in sources:
@@ -269,7 +269,7 @@ def _dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
     return names
 
 
-def _entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
+def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
     entry = dict(source.entry)
     if "file_name" in entry:
         entry["file_name"] = layout.inside(entry["file_name"])

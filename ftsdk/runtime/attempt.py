@@ -134,9 +134,7 @@ class Attempt:
         info = json.dumps(self._start.document["dataset_info"])
         (data / "dataset_info.json").write_text(info, encoding="utf-8")
         os.chdir(self._scratch)  # what a trainer writes to its working folder belongs here
-        commit = resume.take_up(
-            self._durable, self._identity, self._output, self._start.document["config"], self._warn
-        )
+        commit = resume.take_up(self._durable, self._identity, self._output, self._start.document["config"], self._warn)
         if commit is None:
             return None
         self._saved_step = self._step = commit.step

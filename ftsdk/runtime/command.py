@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,14 @@ QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """OpenMP's threads spin while they wait; on a CPU that is busy with anything else that costs up to twenty times the
 time of a step (measured: 32.9 s against 1.9 s for sixty small steps on two cores with other work)."""
+
+OVERLAYS = {"trl": "rl"}
+"""Trainer -> the lock that lies over the environment for its jobs, see containers/install.py."""
+
+
+def overlay(lock: str) -> Path:
+    """Folder of a lock's packages."""
+    return Path(sys.prefix, "overlays", lock)
 
 
 def argv(start: Start) -> list[str]:
@@ -59,7 +68,15 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
     }
     if not made.get(WANDB_KEY):
         made.pop(WANDB_KEY, None)  # an empty one makes W&B fail, offline too
-    return made | _wandb(start, made, durable)
+    return made | _import_path(document["trainer"], made) | _wandb(start, made, durable)
+
+
+def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The overlay's packages come first, in every process of the trainer's family."""
+    folder = overlay(OVERLAYS[trainer]) if trainer in OVERLAYS else None
+    if folder is None or not folder.is_dir():
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), environ.get("PYTHONPATH"))))}
 
 
 def _wandb(start: Start, environ: Mapping[str, str], durable: Path) -> dict[str, str]:

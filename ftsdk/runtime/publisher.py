@@ -114,7 +114,8 @@ class Publisher:
         best = int(checkpoint.best.rpartition("-")[2]) if checkpoint.best else None
         source = checkpoint.source
         if best not in (None, checkpoint.step) and not self._is_committed(best):
-            if publish(self._durable, self._identity, best, source.with_name(checkpoint.best), self._patience, best) is None:
+            older = source.with_name(checkpoint.best)
+            if publish(self._durable, self._identity, best, older, self._patience, best) is None:
                 return None
         return publish(self._durable, self._identity, checkpoint.step, source, self._patience, best)
 

@@ -5,6 +5,7 @@ from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec, clean_label
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking, Wandb
+from ftsdk.spec.rewards import Reward
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
 
@@ -23,6 +24,7 @@ __all__ = [
     "QLora",
     "Resources",
     "Retry",
+    "Reward",
     "Sharding",
     "Stage",
     "Tracking",

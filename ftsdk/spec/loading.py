@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec
+from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS
 
 EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
@@ -71,7 +72,8 @@ def sentences(problem: ValidationError) -> str:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    location = [_printable(str(part)) for part in error["loc"] if part not in TUNINGS]
+    kinds = REWARDS if "rewards" in error["loc"] else TUNINGS
+    location = [_printable(str(part)) for part in error["loc"] if part not in kinds]
     field = ".".join(location) or "the spec"
     match error["type"]:
         case "missing":
@@ -79,11 +81,7 @@ def _sentence(error: dict[str, Any]) -> str:
         case "extra_forbidden":
             return f"unknown key '{field}'{_nearest(location)}"
         case "union_tag_invalid":
-            given = error["input"].get("type") if isinstance(error["input"], dict) else error["input"]
-            if given in WRITTEN:
-                return f"{field}: write {given} as {WRITTEN[given]}"
-            close = did_you_mean(str(given), TUNINGS)
-            return f"{field}: {given!r} is no tuning{close}; choose one of {', '.join(TUNINGS)}"
+            return f"{field}: {_unknown_kind(location, error['input'])}"
         case "tuple_type":
             return f"{field}: write a list, such as {EXAMPLES.get(field, '[a, b]')}"
         case "timezone_aware":
@@ -91,6 +89,15 @@ def _sentence(error: dict[str, Any]) -> str:
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"
+
+
+def _unknown_kind(location: list[str], given: Any) -> str:
+    what, key, known = ("reward", "name", REWARDS[:-1]) if "rewards" in location else ("tuning", "type", TUNINGS)
+    given = given.get(key) if isinstance(given, dict) else given
+    if what == "tuning" and given in WRITTEN:
+        return f"write {given} as {WRITTEN[given]}"
+    more = ", or a function of yours as FILE.py:FUNCTION" if what == "reward" else ""
+    return f"{given!r} is no {what}{did_you_mean(str(given), known)}; choose one of {', '.join(known)}{more}"
 
 
 def _printable(text: str) -> str:
@@ -113,7 +120,7 @@ def _nearest(location: list[str]) -> str:
     close = did_you_mean(location[-1], known)
     if not close and len(location) == 1 and did_you_mean(location[0], Hyperparameters.model_fields):
         return did_you_mean(location[0], Hyperparameters.model_fields).replace("'?", "' under hyperparameters?")
-    return close or f" (known here: {', '.join(sorted(known))})"
+    return close or (f" (known here: {', '.join(sorted(known))})" if known else "")
 
 
 def _names_at(location: list[str]) -> list[str]:

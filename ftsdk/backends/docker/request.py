@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract
+from ftsdk import contract, planning
 from ftsdk.engines import Layout
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ class Asked:
 
 def layout(facts: Facts) -> Layout:
     """Where the job's things lie inside."""
-    model = facts.model
-    inputs = {}
-    if model.kind == "path":
-        inputs[model.address] = f"{INPUTS}/model"
-        if model.base != model.address and _base_is_here(facts):
-            inputs[model.base] = f"{INPUTS}/base"
-    data = [source.file for source in (*facts.train, *facts.eval) if source.file]
-    inputs |= {file.path: f"{INPUTS}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}
-    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=inputs)
+    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=planning.staged(facts, INPUTS))
 
 
 def request(asked: Asked) -> dict[str, Any]:
@@ -184,13 +176,11 @@ def mount(source: str, target: str, *, readonly: bool = False) -> str:
 
 def _hub_cache(asked: Asked) -> str | None:
     """Folder in which hub downloads stay for the next job; None if nothing comes from a hub."""
-    hub_data = any(source.file is None for source in (*asked.facts.train, *asked.facts.eval))
-    return _join(asked, asked.facts.home, "cache", "hub") if hub_data or not _base_is_here(asked.facts) else None
-
-
-def _base_is_here(facts: Facts) -> bool:
-    """Whether the base model is a folder on this machine; the base of an adapter may be a hub's."""
-    return any(file.path.startswith((f"{facts.model.base}/", f"{facts.model.base}\\")) for file in facts.model.files)
+    facts = asked.facts
+    models = [model for model in (facts.model, facts.reward_model) if model]
+    from_hub = any(source.file is None for source in (*facts.train, *facts.eval))
+    from_hub = from_hub or not all(map(planning.base_is_here, models))
+    return _join(asked, facts.home, "cache", "hub") if from_hub else None
 
 
 def _secrets_folder(asked: Asked, name: str) -> str:
@@ -203,10 +193,6 @@ def _secrets_folder(asked: Asked, name: str) -> str:
 def _join(asked: Asked, *parts: str) -> str:
     kind = PureWindowsPath if asked.facts.machine.platform == "win32" else PurePosixPath
     return str(kind(*parts))
-
-
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _bytes(gigabytes: float) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk import contract
 from ftsdk.runtime.handover import TrainJob
-from ftsdk.runtime.worker import InterruptedTraining, StopWish
+from ftsdk.runtime.trainers.session import session
+from ftsdk.runtime.worker import StopWish
 
 if TYPE_CHECKING:
     from ftsdk.runtime.trainers.callbacks import Checkpoints
@@ -17,29 +14,14 @@ if TYPE_CHECKING:
 
 def train(job: TrainJob, wish: StopWish) -> None:
     """Train as the job document says."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        see_one_card(os.environ)
-    from llamafactory.train.tuner import run_exp
+    with session():
+        from llamafactory.train.tuner import run_exp
 
-    from ftsdk.runtime.trainers.callbacks import build_callbacks
+        from ftsdk.runtime.trainers.callbacks import build_callbacks
 
-    _let_torch_load_on_numbered_cpus()
-    ours = build_callbacks(job, wish)
-    _make_every_trainer_resumable(ours[0], job["resume"])
-    exit_code = contract.EXIT_FAILED
-    try:
+        ours = build_callbacks(job, wish)
+        _make_every_trainer_resumable(ours[0], job["resume"])
         run_exp(configured(job), callbacks=list(ours))
-        exit_code = contract.EXIT_SUCCEEDED
-    except InterruptedTraining:
-        exit_code = contract.EXIT_INTERRUPTED
-        raise
-    finally:
-        _finish_wandb(exit_code)
-
-
-def see_one_card(environ: MutableMapping[str, str]) -> None:
-    """One process and several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses."""
-    environ["CUDA_VISIBLE_DEVICES"] = environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def configured(job: TrainJob) -> dict[str, Any]:
@@ -78,21 +60,3 @@ def _make_every_trainer_resumable(checkpoints: Checkpoints, resume: str | None) 
         return train(self, resume_from_checkpoint=resume, **rest)
 
     Trainer.train = train_on
-
-
-def _let_torch_load_on_numbered_cpus() -> None:
-    """The Trainer restores optimizer state to `cpu:0` under DDP, a location that torch.load knows only as `cpu`."""
-    import torch
-
-    torch.serialization.register_package(
-        1, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
-    )
-
-
-def _finish_wandb(exit_code: int) -> None:
-    """Tell W&B how it ended: it asks at exit only, and our process exits without an exception."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        if exit_code == contract.EXIT_INTERRUPTED:
-            wandb.run.mark_preempting()
-        wandb.finish(exit_code=exit_code)

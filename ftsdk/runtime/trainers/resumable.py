@@ -222,7 +222,7 @@ class Resumable:
         self._has_finished = self._is_finished()
 
     def _note_best(self) -> None:
-        """As the Trainer notes it while it saves; this step's checkpoint may have been saved before it was evaluated."""
+        """As the Trainer notes it while it saves; this checkpoint may have been saved before it was evaluated."""
         trainer: Any = self
         if self._whole_step == trainer.state.global_step == trainer.state.best_global_step:
             trainer.state.best_model_checkpoint = str(Path(trainer.args.output_dir, f"checkpoint-{self._whole_step}"))

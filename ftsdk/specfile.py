@@ -29,10 +29,13 @@ class Loaded:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-4 as text; here it is the number that everybody means (as in YAML 1.2)."""
+    """YAML 1.1 reads 1e-4 as text and `on` as true; here they are what everybody means (as in YAML 1.2)."""
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.yaml_implicit_resolvers = {
+    first: [kind for kind in kinds if first not in "oO" or not kind[0].endswith(":bool")]
+    for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )

@@ -112,5 +112,7 @@ def test_entries_of_data_that_cannot_be_seen_have_the_usual_columns(name):
     assert ("formatting" in entry) == (name in ("sharegpt", "openai"))
 
 
-def test_entry_of_prompts_leaves_the_answer_to_the_rewards():
-    assert dataset_info_entry("prompts", {"prompt": "q", "answer": "a"}, {}, "f")["columns"] == {"prompt": "q"}
+def test_only_prompts_keep_a_column_of_answers_because_rewards_read_it():
+    columns = {"prompt": "q", "answer": "a"}
+    assert dataset_info_entry("prompts", columns, {}, "f")["columns"] == columns
+    assert dataset_info_entry("alpaca", columns, {}, "f")["columns"] == {"prompt": "q"}

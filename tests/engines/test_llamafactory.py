@@ -74,11 +74,6 @@ def test_two_files_of_one_name_are_two_datasets(rendered, spec_folder):
     assert set(made.dataset_info) == {"train", "train__2"}
 
 
-def test_an_engine_that_is_not_there_is_said_at_plan_time(rendered):
-    with pytest.raises(UnsupportedError, match="grpo"):
-        rendered(method="grpo")
-
-
 def test_owned_names_are_real_arguments():
     assert set(OWNED) <= set(known_arguments())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -13,6 +14,7 @@ from ftsdk.errors import JobFailedError, JobNotFoundError, SpecError
 from ftsdk.model import Model, open_model
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine, read_json
+from ftsdk.store import open_store
 
 POLL_FIRST_S, POLL_MAX_S = 0.01, 5.0
 POLL_SHARE = 0.05
@@ -129,12 +131,25 @@ def submit(plan: Plan, backend: Backend, *, secrets: dict[str, str], on_attach: 
     attempt = plan.for_attempt(there.attempt + 1 if there else 1)
     journal.intend(attempt)
     try:
+        _make_ready(attempt)
         native_id = backend.submit(attempt, secrets)
     except Exception:
         journal.forget(attempt)
         raise
     journal.complete(attempt, native_id)
     return job
+
+
+def _make_ready(plan: Plan) -> None:
+    """What a job in a bucket needs before it starts: its uploads and its document. Folders are the backend's."""
+    if plan.uploads:
+        from ftsdk.progress import byte_bar
+        from ftsdk.staging import stage
+
+        stage(plan.uploads, plan.storage, byte_bar)
+    if "://" in plan.document["durable"]:
+        store = open_store(plan.document["durable"], plan.storage)
+        store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
 
 
 def _existing(job: Job) -> JobInfo | None:

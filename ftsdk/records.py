@@ -20,7 +20,7 @@ from ftsdk.store import Store
 
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
-POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
+POLL_MIN_S = 0.01
 _SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
 
 
@@ -84,7 +84,7 @@ def read_lines(store: Store, *, after: str | None, follow: bool, ended: Callable
             last_rounds = True
         else:
             time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, POLL_MAX_S)
+            pause_s = min(pause_s * 1.5, store.poll_s)
 
 
 def parse_cursor(cursor: str | None) -> dict[int, Stamp]:

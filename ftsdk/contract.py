@@ -270,6 +270,16 @@ class WandbRun(TypedDict):
     """The whole spec and plan, for the run's page."""
 
 
+class Storage(TypedDict, total=False):
+    """How to reach storage at an address; what is left out is the provider's own. No secrets."""
+
+    endpoint: str
+    """URL of the service, e.g. `http://127.0.0.1:9000` or an internal endpoint."""
+    region: str
+    addressing: str
+    """Where the bucket's name stands: `virtual` (in the host), `path`, or `cname` (the endpoint is the bucket)."""
+
+
 class JobDocument(TypedDict):
     """What the launcher tells the supervisor: one JSON file, without secrets, all paths as seen inside."""
 
@@ -289,7 +299,9 @@ class JobDocument(TypedDict):
     """LLaMA-Factory's registration of the data, written beside the scratch folder before the start."""
     inputs: list[InputFile]
     durable: str
-    """Folder (shared or bind-mounted) that outlives the attempt."""
+    """What outlives the attempt: a folder (shared or bind-mounted) or an address such as `s3://bucket/prefix`."""
+    storage: Storage
+    """How to reach `durable` if it is an address; empty for a folder."""
     scratch: str
     """Fast local folder; what is there may be lost."""
     nproc_per_node: int

@@ -17,7 +17,7 @@ from ftsdk.model import Model, open_model
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine, read_json
 from ftsdk.spec import Budget
-from ftsdk.store import Store
+from ftsdk.store import Store, open_store
 
 POLL_FIRST_S, POLL_MAX_S = 0.01, 5.0
 POLL_SHARE = 0.05
@@ -152,6 +152,7 @@ def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
     """Submit one attempt, with the journal written before and after it."""
     journal.intend(attempt)
     try:
+        _make_ready(attempt)
         native_id = job.backend.submit(attempt, dict(secrets))
     except Exception:
         journal.forget(attempt)
@@ -183,6 +184,18 @@ def _after(job: Job, there: JobInfo, plan: Plan) -> Plan:
             f"budget.max_cost_usd, then submit again; it goes on from its last checkpoint."
         )
     return replace(next_one, document={**plan.document, "budget_s": left_s})
+
+
+def _make_ready(plan: Plan) -> None:
+    """What a job in a bucket needs before it starts: its uploads and its document. Folders are the backend's."""
+    if plan.uploads:
+        from ftsdk.progress import byte_bar
+        from ftsdk.staging import stage
+
+        stage(plan.uploads, plan.storage, byte_bar)
+    if "://" in plan.document["durable"]:
+        store = open_store(plan.document["durable"], plan.storage)
+        store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
 
 
 def _existing(job: Job) -> JobInfo | None:

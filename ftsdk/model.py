@@ -40,12 +40,13 @@ class Model:
         return sum(self.files.values())
 
     def download(self, folder: Path | str, *, on_bytes: Callable[[int], None] = lambda done: None) -> Path:
-        """Copy the model's files into a folder and return it; `on_bytes` hears each file's size when it is there."""
+        """Copy the model's files into a folder and return it; `on_bytes` hears how many more bytes are there."""
         target = Path(folder)
         try:
             for name, size in self.files.items():
-                self.store.download(f"{contract.MODEL_DIR}/{name}", target / name)
-                on_bytes(size)
+                self.store.download(f"{contract.MODEL_DIR}/{name}", target / name, on_bytes)
+                if (found := (target / name).stat().st_size) != size:
+                    raise FtsdkError(f"{target / name} came with {found} bytes instead of {size}: download it again.")
         except OSError as problem:
             raise FtsdkError(f"The model cannot be written to {target} ({problem.strerror}).") from problem
         return target

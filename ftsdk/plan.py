@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ftsdk import contract
-from ftsdk.contract import Claim
+from ftsdk.contract import Claim, Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A local file or folder that must be at `target` before the job starts."""
+    """A local file that must be at `target`, an object's address, before the job starts (see `ftsdk.staging`)."""
 
     source: str
     target: str
@@ -57,6 +57,8 @@ class Plan:
     secrets: tuple[str, ...] = ()
     """Names only."""
     uploads: tuple[Upload, ...] = ()
+    storage: Storage = field(default_factory=Storage)
+    """How this machine reaches the uploads' targets and the job's durable address; empty for folders."""
     copies: tuple[Copy, ...] = ()
     estimate: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ftsdk import budgets, contract
-from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, WandbRun
+from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, Storage, WandbRun
 from ftsdk.engines import Layout, Rendered, render
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
@@ -73,10 +73,12 @@ def draft(
     grace_s: float,
     restarts: bool = False,
     after_save: str = "exit",
+    storage: Storage | None = None,
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
     `restarts`: the supervisor starts a crashed trainer again itself, since the platform does nothing of that kind.
+    `storage`: how the job reaches a durable address.
     """
     rendered = render(spec, facts, layout)
     name = job_name(spec, digest)
@@ -91,6 +93,7 @@ def draft(
         dataset_info=rendered.dataset_info,
         inputs=[InputFile(path=layout.inside(file.path), bytes=file.bytes, sha256=file.sha256) for file in facts.files],
         durable=layout.durable,
+        storage=storage or {},
         scratch=layout.scratch,
         nproc_per_node=nproc_per_node,
         num_nodes=spec.resources.num_nodes,

@@ -20,7 +20,7 @@ from ftsdk.store import Store
 
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
-POLL_MIN_S, POLL_MAX_S = 0.01, 0.5
+POLL_MIN_S = 0.01
 MOST_METRICS = 200
 """Enough for a measured speed with its range."""
 TAIL_PIECE_BYTES, TAIL_MOST_BYTES = 1 << 18, 1 << 24
@@ -123,7 +123,7 @@ def read_lines(store: Store, *, after: str | None, follow: bool, ended: Callable
             last_rounds = True
         else:
             time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, POLL_MAX_S)
+            pause_s = min(pause_s * 1.5, store.poll_s)
 
 
 def parse_cursor(cursor: str | None) -> dict[int, Stamp]:

@@ -37,6 +37,30 @@ def tiny_folder(tmp_path_factory):
     return tiny.make(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server on loopback with one bucket."""
+    from tests.emulators.buckets import Buckets
+
+    server = Buckets()
+    server.make_bucket()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(s3_server, tmp_path_factory, monkeypatch):
+    """The server, the environment that reaches it, and `address`: a place in it of the test's own."""
+    from tests.emulators.buckets import KEY, SECRET
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    s3_server.requests.clear()
+    s3_server.address = f"s3://bucket/{tmp_path_factory.mktemp('s3').name}"
+    return s3_server
+
+
 @cache
 def docker_answers() -> bool:
     """True if a Docker daemon is there to run containers."""

@@ -23,11 +23,12 @@ from ftsdk import contract
 from ftsdk.runtime.io import Appender, Durable
 from ftsdk.runtime.masking import Mask
 
-SEGMENT_BYTES = 64 << 20
 HELD_BYTES = 16 << 20
 LONGEST_LINE = 64 << 20
 RETRY_S = 1.0
 STALL_S, LAST_CHANCE_S = 5.0, 1.0
+SETTLED_WITHIN_S = 600.0
+"""At the end: how long storage that does not answer is waited for."""
 ATOMIC_BYTES = 4096
 """What a pipe that polls as writable takes without blocking (PIPE_BUF on Linux)."""
 EVENT = contract.EVENT_MARK.encode() + b'{"event"'
@@ -135,7 +136,7 @@ class Log:
 
 
 class Segments:
-    """The lines in durable storage, in objects of at most about SEGMENT_BYTES."""
+    """The lines in durable storage, in objects of about the size that it likes best."""
 
     def __init__(self, durable: Durable, attempt: int, node: int, number: int) -> None:
         self.lost_lines = 0
@@ -164,10 +165,11 @@ class Segments:
         return not self._held
 
     def close(self) -> None:
-        """One last try, then close."""
+        """One last try, then close and wait until all is stored."""
         self._retry_at = 0.0
         self.flush()
         self._close()
+        self._durable.settle(SETTLED_WITHIN_S)
 
     def _close(self) -> None:
         if self._appender is not None:
@@ -186,7 +188,7 @@ class Segments:
             self._retry_at = time.monotonic() + RETRY_S
             self._close()  # a network file system may want the file opened anew
         self._held = bytes(rest)
-        if not self._held and self._size >= SEGMENT_BYTES:
+        if not self._held and self._size >= self._durable.segment_bytes:
             self._close()
             self._number, self._size = self._number + 1, 0
 

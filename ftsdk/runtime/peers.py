@@ -8,6 +8,8 @@ so it gives up and, started again, joins that generation.
 from __future__ import annotations
 
 import json
+import math
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -35,16 +37,26 @@ class Peers:
         self._durable, self._attempt, self._cluster = durable, attempt, cluster
         self._others = [node for node in range(cluster.num_nodes) if node != cluster.node_rank]
         self._started_at = time.time()
-        self._next_look = 0.0
+        self._next_look = -math.inf
+        self._found: Trouble | None = None
         self._generation = self._announce() if self._others else 0
 
     def trouble(self) -> Trouble | None:
-        """Whether a peer has failed or started again; looks every POLL_S seconds at most."""
-        now = time.monotonic()
-        if not self._others or now < self._next_look:
-            return None
-        self._next_look = now + POLL_S
-        return next((found for node in self._others if (found := self._trouble_of(node))), None)
+        """Whether a peer has failed or started again; looks every POLL_S seconds at most.
+
+        Only the first look is waited for: a bucket may answer late, and the trainer's output must flow meanwhile.
+        """
+        if self._others and not self._found and time.monotonic() >= self._next_look:
+            is_first, self._next_look = self._next_look == -math.inf, math.inf
+            if is_first:
+                self._look()
+            else:
+                threading.Thread(target=self._look, daemon=True).start()
+        return self._found
+
+    def _look(self) -> None:
+        self._found = next((found for node in self._others if (found := self._trouble_of(node))), None)
+        self._next_look = time.monotonic() + POLL_S
 
     def _announce(self) -> int:
         mine = self._cluster.node_rank

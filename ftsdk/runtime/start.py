@@ -59,8 +59,9 @@ def _document(path: str) -> JobDocument:
     missing = JobDocument.__required_keys__ - document.keys()
     if missing:
         raise RefusedError(f"The job document {path} lacks {', '.join(sorted(missing))}: submit the job again.")
-    for place in ("durable", "scratch"):
-        document[place] = str(Path(document[place]).absolute())  # the supervisor moves to scratch later
+    document["scratch"] = str(Path(document["scratch"]).absolute())  # the supervisor moves there later
+    if "://" not in document["durable"]:
+        document["durable"] = str(Path(document["durable"]).absolute())
     return document
 
 

@@ -25,13 +25,13 @@ def supervise(environ: Mapping[str, str]) -> int:
     _close_on_exec()
     try:
         start = read_start(environ)
-        durable = open_durable(start.document["durable"])
-        recorded = _final_record(durable, start)
-        if recorded is not None:
-            return recorded["exit_code"]
         family = Family()
-        guard = Guard(family)  # forks: before the first thread
+        guard = Guard(family)  # forks: before the first thread, and a bucket's library has threads
         try:
+            durable = _open_durable(start, environ)
+            recorded = _final_record(durable, start)
+            if recorded is not None:
+                return recorded["exit_code"]
             restarts, exit_code = Restarts(start.document), None
             while exit_code is None:
                 exit_code = Attempt(start, durable, signals, family, guard).run(environ, restarts)
@@ -45,6 +45,16 @@ def supervise(environ: Mapping[str, str]) -> int:
         where = f" ({problem.filename})" if problem.filename else ""
         sys.stderr.write(f"ftsdk: the job's storage does not work: {problem.strerror or problem}{where}.\n")
         return contract.EXIT_CRASHED
+
+
+def _open_durable(start: Start, environ: Mapping[str, str]) -> Durable:
+    try:
+        return open_durable(start.document, {**environ, **start.secrets})
+    except (ModuleNotFoundError, ValueError) as problem:
+        address = start.document["durable"]
+        raise RefusedError(
+            f"Storage at {address} cannot be used ({problem}): take ftsdk's image, or add obstore to yours."
+        ) from None
 
 
 def _close_on_exec() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import contract, runtime_archive
+from ftsdk.store import open_store
 
 PATIENCE_S = 120.0
 
@@ -29,6 +30,7 @@ def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
         "dataset_info": {},
         "inputs": [],
         "durable": str(root / "durable"),
+        "storage": {},
         "scratch": str(root / "scratch"),
         "nproc_per_node": 1,
         "num_nodes": 1,
@@ -52,8 +54,10 @@ class Supervised:
     def __init__(self, root: Path, trainer: Path | str, *, attempt: int = 1, **options: Any) -> None:
         python = options.pop("python", sys.executable)
         environ = options.pop("environ", {})
+        root.mkdir(exist_ok=True)
         self.root, self.attempt = root, attempt
         self.durable = root / "durable"
+        self.store = open_store(options.get("durable", str(self.durable)), options.get("storage"))
         job = root / contract.JOB_FILE
         job.write_text(json.dumps(document(root, trainer, **options)))
         started = {contract.ENV_JOB: str(job), contract.ENV_NATIVE_NAME: f"job-a{attempt}"}
@@ -85,8 +89,8 @@ class Supervised:
 
     def stamped(self, node: int = 0) -> list[str]:
         """Lines of this attempt in the segments."""
-        files = sorted((self.durable / "logs").glob(f"a{self.attempt:04d}-n{node:04d}-*.log"))
-        return b"".join(file.read_bytes() for file in files).decode("utf-8", "replace").split("\n")[:-1]
+        items = self.store.list(contract.segment_key(self.attempt, node, 0).removesuffix("000000.log"))
+        return b"".join(self.store.read(item.key) for item in items).decode("utf-8", "replace").split("\n")[:-1]
 
     def lines(self, node: int = 0) -> list[str]:
         """The same without stamps."""
@@ -103,7 +107,7 @@ class Supervised:
 
     def outcome(self, node: int = 0) -> dict[str, Any]:
         """The outcome record."""
-        return json.loads((self.durable / contract.outcome_key(self.attempt, node)).read_bytes())
+        return json.loads(self.store.read(contract.outcome_key(self.attempt, node)))
 
     def ended(self) -> tuple[str, str]:
         """(state, reason) of the outcome record."""

@@ -73,7 +73,7 @@ def test_a_line_of_many_megabytes_is_one_line(tmp_path):
 
 
 def test_segments_rotate_and_go_on_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines_module, "SEGMENT_BYTES", 100)
+    monkeypatch.setattr(Mount, "segment_bytes", 100)
     log = log_in(tmp_path)
     for number in range(50):
         log.feed(b"line %d\n" % number)

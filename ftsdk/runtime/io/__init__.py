@@ -1,9 +1,12 @@
-"""Durable storage of a job, as the supervisor needs it. `mount` is a folder; other ways implement `Durable` too."""
+"""Durable storage of a job, as the supervisor needs it: `mount` is a folder, `object` is a bucket."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from ftsdk.contract import JobDocument
 
 
 class Written(NamedTuple):
@@ -26,6 +29,9 @@ class Appender(Protocol):
 class Durable(Protocol):
     """A folder that outlives the attempt. Keys are relative, with forward slashes; OSError where storage fails."""
 
+    segment_bytes: int
+    """Size at which a log segment had better end and the next one begin."""
+
     def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write an object whole or not at all; False if `if_absent` and there was one."""
 
@@ -45,11 +51,21 @@ class Durable(Protocol):
         """Remove an object or a whole folder; nothing happens if there is none."""
 
     def appender(self, key: str) -> Appender:
-        """Open a new object for appending."""
+        """Open a new object, or again the one that was opened last, for appending."""
+
+    def settle(self, patience_s: float) -> None:
+        """Wait until all that was appended is stored, at most so many seconds."""
 
 
-def open_durable(address: str) -> Durable:
-    """The durable storage at an address of the job document."""
+def open_durable(document: JobDocument, environ: Mapping[str, str]) -> Durable:
+    """The durable storage of a job. Raises ModuleNotFoundError where the image lacks the library for a bucket.
+
+    `environ` is where a bucket's credentials are looked for first.
+    """
+    if "://" in document["durable"]:
+        from ftsdk.runtime.io.object import Object
+
+        return Object(document["durable"], document["storage"], environ, Path(document["scratch"], "spool"))
     from ftsdk.runtime.io.mount import Mount
 
-    return Mount(Path(address).absolute())
+    return Mount(Path(document["durable"]).absolute())

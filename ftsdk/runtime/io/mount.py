@@ -17,6 +17,8 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCE
 class Mount:
     """Objects as files. A write is a temporary file, fsync, rename, fsync of the folder: whole or not there."""
 
+    segment_bytes = 64 << 20
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -69,6 +71,9 @@ class Mount:
         target = self.root / key
         _make_folder(target.parent)
         return MountAppender(target)
+
+    def settle(self, patience_s: float) -> None:
+        """Every write is stored at once."""
 
 
 class MountAppender:

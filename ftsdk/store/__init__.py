@@ -1,16 +1,19 @@
-"""Objects in a durable folder, by key. `file://` today; other schemes register in `open_store`."""
+"""Objects in a durable folder, by key: on this machine or in a bucket (s3://, oss://, gs://)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from ftsdk.contract import Storage
 from ftsdk.errors import UnsupportedError
+
+BUCKET_SCHEMES = ("s3", "oss", "gs")
 
 
 class ObjectInfo(NamedTuple):
@@ -22,6 +25,9 @@ class ObjectInfo(NamedTuple):
 
 class Store(Protocol):
     """What ftsdk asks of any storage. Keys are relative, with forward slashes; missing keys raise KeyError."""
+
+    poll_s: float
+    """How often it is worth looking for something new, at most."""
 
     @property
     def uri(self) -> str:
@@ -39,12 +45,14 @@ class Store(Protocol):
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; True if this call wrote it."""
 
-    def download(self, key: str, target: Path) -> None:
-        """Copy an object to a local file."""
+    def download(self, key: str, target: Path, on_bytes: Callable[[int], None] = lambda done: None) -> None:
+        """Copy an object to a local file; `on_bytes` hears how many more bytes are there."""
 
 
 class FolderStore:
     """A Store over a folder that this machine can see."""
+
+    poll_s = 0.5
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
@@ -87,7 +95,7 @@ class FolderStore:
             temporary.unlink()
         return True
 
-    def download(self, key: str, target: Path) -> None:
+    def download(self, key: str, target: Path, on_bytes: Callable[[int], None] = lambda done: None) -> None:
         import shutil
 
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +103,7 @@ class FolderStore:
             shutil.copyfile(self.path(key), target)
         except FileNotFoundError:
             raise KeyError(key) from None
+        on_bytes(target.stat().st_size)
 
     def _temporary(self, key: str, data: bytes) -> Path:
         folder = self.path(key).parent
@@ -107,8 +116,16 @@ class FolderStore:
         return Path(name)
 
 
-def open_store(uri: str) -> Store:
-    """The store at an address. Raises UnsupportedError for a scheme that nothing serves."""
+def open_store(uri: str, storage: Storage | None = None) -> Store:
+    """The store at an address. No request is made yet.
+
+    Args:
+        uri: a folder, `file://…`, or a bucket's `s3://…`, `oss://…`, `gs://…`.
+        storage: how to reach a bucket; what it does not say comes from the environment (AWS_ENDPOINT_URL,
+            AWS_REGION, OSS_REGION …). Credentials are found as each cloud's own tools find them.
+
+    Raises UnsupportedError for a scheme that nothing serves and NotInstalledError without the extra `storage`.
+    """
     parts = urlsplit(uri)
     if parts.scheme == "file":
         from urllib.request import url2pathname
@@ -116,4 +133,10 @@ def open_store(uri: str) -> Store:
         return FolderStore(url2pathname(parts.path))
     if "://" not in uri:
         return FolderStore(uri)
-    raise UnsupportedError(f"Storage {parts.scheme}:// is not supported here; use a folder.")
+    if parts.scheme in BUCKET_SCHEMES:
+        from ftsdk.store.objects import ObjectStore
+
+        return ObjectStore(uri, storage or {})
+    raise UnsupportedError(
+        f"Storage {parts.scheme}:// is not supported; use a folder, {', '.join(f'{s}://' for s in BUCKET_SCHEMES)}."
+    )

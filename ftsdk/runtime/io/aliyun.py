@@ -1,0 +1,74 @@
+"""Alibaba Cloud's credentials as its own tools find them, renewed before they expire.
+
+The environment, then the address that a platform injects (PAI's instance role), then the profile of `aliyun configure`,
+then the role of the ECS instance (https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-python-access-credentials).
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT = (
+    ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"),
+)
+CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
+INSTANCE_ROLES = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
+TIMEOUT_S = 5.0
+
+
+class Credentials:
+    """Called by obstore whenever it needs credentials or those it has are about to expire."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def __call__(self) -> dict[str, Any]:
+        """Raises OSError if there are none."""
+        for key, secret, token in ENVIRONMENT:
+            if key in self._environ and secret in self._environ:
+                return _credential(self._environ[key], self._environ[secret], self._environ.get(token))
+        if address := self._environ.get(CREDENTIALS_URI):
+            return _temporary(_get(address))
+        if profile := _profile():
+            return profile
+        try:
+            role = _get(INSTANCE_ROLES).decode().split()[0]
+            return _temporary(_get(INSTANCE_ROLES + role))
+        except (OSError, IndexError):
+            raise PermissionError(
+                "no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
+            ) from None
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # loopback or link-local, as injected
+        data: bytes = answer.read()
+    return data
+
+
+def _temporary(data: bytes) -> dict[str, Any]:
+    said = json.loads(data)
+    ends = datetime.fromisoformat(said["Expiration"])
+    return {**_credential(said["AccessKeyId"], said["AccessKeySecret"], said["SecurityToken"]), "expires_at": ends}
+
+
+def _profile() -> dict[str, Any] | None:
+    """Keys of the command line tool's current profile."""
+    try:
+        said = json.loads((Path.home() / ".aliyun" / "config.json").read_bytes())
+        found = next(profile for profile in said["profiles"] if profile["name"] == said["current"])
+        if found["mode"] not in ("AK", "StsToken"):
+            return None
+        return _credential(found["access_key_id"], found["access_key_secret"], found.get("sts_token") or None)
+    except (OSError, ValueError, KeyError, StopIteration):
+        return None
+
+
+def _credential(key: str, secret: str, token: str | None) -> dict[str, Any]:
+    return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}

@@ -1,13 +1,14 @@
-"""Trains many tiny models, interrupted at exact moments: `python forks.py CASES.json FOLDER`, run by the trainer's Python.
+"""Trains many tiny models, interrupted at exact moments: `TRAINER_PYTHON forks.py CASES.json FOLDER`.
 
 The trainer is imported once; every training is a fork of that, and otherwise what a worker process is: `work` with a
 job on disk, real SIGTERMs, events on its standard output. A case is trained in one go and in several attempts:
 
     {"name": "dpo", "config": {…}, "ranks": 1, "checkpoint": {…}, "notices": [["on_step_begin", 5], …]}
 
-`changes` holds, for each attempt, other `ranks` and trainer arguments. A notice [hook, count, signal = "TERM", rank = 0] is raised in the count-th call of a Trainer hook of that attempt.
-Attempt k starts from the checkpoint that was announced last, as the supervisor would bring it. Each attempt leaves
-`FOLDER/NAME/a0` (the one in one go), `a1`, … with `log-R`, `output/` and `run/worker-R.json`.
+`changes` holds, for each attempt, other `ranks` and trainer arguments. A notice [hook, count, signal = "TERM",
+rank = 0] is raised in the count-th call of a Trainer hook of that attempt. Attempt k starts from the checkpoint that
+was announced last, as the supervisor would bring it. Each attempt leaves `FOLDER/NAME/a0` (the one in one go), `a1`,
+… with `log-R`, `output/` and `run/worker-R.json`.
 """
 
 from __future__ import annotations

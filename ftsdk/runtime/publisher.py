@@ -112,12 +112,14 @@ class Publisher:
     def _store(self, checkpoint: Checkpoint) -> int | None:
         """The best one first: it may have waited here and been overtaken, and a resume needs it too."""
         best = int(checkpoint.best.rpartition("-")[2]) if checkpoint.best else None
-        source = checkpoint.source
-        if best not in (None, checkpoint.step) and not self._is_committed(best):
-            older = source.with_name(checkpoint.best)
-            if publish(self._durable, self._identity, best, older, self._patience, best) is None:
+        if best is not None and best != checkpoint.step and not self._is_committed(best):
+            source = checkpoint.source.with_name(checkpoint.best)
+            if self._publish_one(best, source, best) is None:
                 return None
-        return publish(self._durable, self._identity, checkpoint.step, source, self._patience, best)
+        return self._publish_one(checkpoint.step, checkpoint.source, best)
+
+    def _publish_one(self, step: int, source: Path, best: int | None) -> int | None:
+        return publish(self._durable, self._identity, step, source, self._patience, best)
 
     def _is_committed(self, step: int) -> bool:
         return any(commit.step == step for commit in committed(self._durable, self._identity.digest))

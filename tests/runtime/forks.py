@@ -1,13 +1,14 @@
-"""Trains many tiny models, interrupted at exact moments: `python forks.py CASES.json FOLDER`, run by the trainer's Python.
+"""Trains many tiny models, interrupted at exact moments: `TRAINER_PYTHON forks.py CASES.json FOLDER`.
 
 The trainer is imported once; every training is a fork of that, and otherwise what a worker process is: `work` with a
 job on disk, real SIGTERMs, events on its standard output. A case is trained in one go and in several attempts:
 
     {"name": "dpo", "config": {…}, "ranks": 1, "checkpoint": {…}, "notices": [["on_step_begin", 5], …]}
 
-A notice [hook, count, signal = "TERM", rank = 0] is raised in the count-th call of a Trainer hook of that attempt.
-Attempt k starts from the checkpoint that was announced last, as the supervisor would bring it. Each attempt leaves
-`FOLDER/NAME/a0` (the one in one go), `a1`, … with `log-R`, `output/` and `run/worker-R.json`.
+`changes` holds, for each attempt, other `ranks` and trainer arguments. A notice [hook, count, signal = "TERM",
+rank = 0] is raised in the count-th call of a Trainer hook of that attempt. Attempt k starts from the checkpoint that
+was announced last, as the supervisor would bring it. Each attempt leaves `FOLDER/NAME/a0` (the one in one go), `a1`,
+… with `log-R`, `output/` and `run/worker-R.json`.
 """
 
 from __future__ import annotations
@@ -53,11 +54,19 @@ def fork(do) -> int:
 
 
 def train_case(case, folder) -> None:
-    train(case, folder / "a0", None, None)
+    notices = [*case["notices"], None]
+    changes = case.get("changes", [{}] * len(notices))
     saved = None
-    for attempt, notice in enumerate([*case["notices"], None], start=1):
-        train(case, folder / f"a{attempt}", saved, notice)
+    train(changed(case, changes[-1]), folder / "a0", None, None)
+    for attempt, (notice, change) in enumerate(zip(notices, changes, strict=True), start=1):
+        train(changed(case, change), folder / f"a{attempt}", saved, notice)
         saved = newest(folder / f"a{attempt}") or saved
+
+
+def changed(case, change):
+    """The case with other ranks or trainer arguments."""
+    arguments = {key: value for key, value in change.items() if key != "ranks"}
+    return {**case, "ranks": change.get("ranks", case.get("ranks", 1)), "config": {**case["config"], **arguments}}
 
 
 def newest(folder):
@@ -82,7 +91,7 @@ def train(case, folder, saved, notice) -> None:
     job = {"document": document, "output": str(output), "data": str(folder), "run": str(run)}
     job |= {"attempt": 1, "resume": resume and str(resume)}
     (run / "train.json").write_text(json.dumps(job))
-    ranks, port = case.get("ranks", 1), free_port()
+    ranks, port = case["ranks"], free_port()
     pids = [fork(lambda rank=rank: worker(folder, rank, ranks, port, notice)) for rank in range(ranks)]
     for pid in pids:
         os.waitpid(pid, 0)

@@ -44,7 +44,7 @@ def remains(job: str) -> Remains:
 
 
 def _there(*folders: Path) -> dict[Path, int]:
-    return {folder.resolve(): _bytes(folder) for folder in folders if folder.is_dir()}
+    return {folder.absolute(): _bytes(folder) for folder in folders if folder.is_dir()}
 
 
 def _bytes(folder: Path) -> int:

@@ -44,6 +44,11 @@ def cancel_key(attempt: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/cancel.json"
 
 
+def leave_spot_key(attempt: int) -> str:
+    """Key that a watcher writes before it stops an attempt that waits for spot capacity: the next is on demand."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/leave-spot.json"
+
+
 def process_key(attempt: int) -> str:
     """Key under which the local backend keeps the supervisor's process id."""
     return f"{ATTEMPTS_DIR}/a{attempt}/process.json"

@@ -13,6 +13,8 @@ from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.contract import Clock, Outcome
 from ftsdk.store import Store
 
+SILENT_S = 300.0
+"""A supervisor shows life every minute; one that is silent for so long is not running but waiting for a machine."""
 STATES = {"INTERRUPTED": JobState.FAILED.value}
 """An outcome's state -> ours, where they differ."""
 
@@ -37,6 +39,8 @@ class Attempt:
     retry: int = 0
     """0 if a person submitted it, else the how-manieth retry since."""
     why: str = ""
+    waiting: bool = False
+    """It has no machine: it never had one, or the platform took it back and looks for another."""
     spot: bool = False
     usd_per_hour: float | None = None
     changed: tuple[tuple[str, Any], ...] = ()
@@ -83,6 +87,8 @@ def _attempt(
 ) -> Attempt:
     state = JobState(end["state"])
     ended_at = end["ended_at"] or (outcome["ended_at"] if outcome else None)
+    silent = clock is not None and now - clock["alive_at"] > SILENT_S
+    waiting = state is JobState.PENDING or (state is JobState.RUNNING and silent)
     return Attempt(
         number=number,
         state=state,
@@ -91,7 +97,8 @@ def _attempt(
         step=outcome["step"] if outcome else None,
         claimed_at=claim.get("time"),
         ended_at=ended_at if state.terminal else None,
-        seconds=_seconds(clock, outcome, None if state.terminal else now),
+        seconds=_seconds(clock, outcome, None if state.terminal or waiting else now),
+        waiting=waiting,
         starts=clock["starts"] if clock else 1,
         retry=claim.get("retry", 0),
         why=claim.get("why", ""),

@@ -21,9 +21,10 @@ from ftsdk.store import Store
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
 POLL_MIN_S = 0.01
-MOST_METRICS = 200
+MOST_METRICS = 64
 """Enough for a measured speed with its range."""
-TAIL_PIECE_BYTES, TAIL_MOST_BYTES = 1 << 18, 1 << 24
+TAIL_PIECE_BYTES, TAIL_BYTES = 1 << 18, 1 << 23
+"""First piece of a log's end (each further one is twice as long), and how far back more metrics are looked for."""
 _SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
 
 
@@ -65,18 +66,18 @@ def last_attempt(store: Store) -> int:
 def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
     """The newest metric events of an attempt's first node, oldest first, from the end of its log.
 
-    Goes back until it has MOST_METRICS of them or TAIL_MOST_BYTES are read, so that a long log costs no more.
+    Goes back until it has MOST_METRICS of them, or at least one within TAIL_BYTES, so that a long log costs no more.
     """
     mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
     found: list[dict[str, Any]] = []
-    left = TAIL_MOST_BYTES
+    taken, length = 0, TAIL_PIECE_BYTES
     own = contract.segment_key(attempt, 0, 0).rpartition("-")[0]
     for item in reversed(list(store.list(f"{own}-"))):
         end, rest = item.bytes, b""
-        while end > 0 and left > 0 and len(found) < MOST_METRICS:
-            start = max(0, end - TAIL_PIECE_BYTES)
+        while end > 0 and len(found) < MOST_METRICS and not (found and taken > TAIL_BYTES):
+            start = max(0, end - length)
             piece = store.read(item.key, start, end - start) + rest
-            left, end = left - (end - start), start
+            taken, length, end = taken + end - start, 2 * length, start
             rest, whole = (b"", piece) if start == 0 else _cut_first_line(piece)
             if mark in whole:
                 found = [*_metric_events(whole, mark), *found]

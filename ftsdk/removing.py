@@ -17,16 +17,13 @@ class Remains:
     """The folders of a job on this machine."""
 
     uri: str
-    folders: tuple[Path, ...]
+    folders: dict[Path, int]
+    """Folder -> bytes of its files."""
 
     @property
     def bytes(self) -> int:
         """Size of all of it."""
-        return sum(map(self.bytes_of, self.folders))
-
-    def bytes_of(self, folder: Path) -> int:
-        """Size of the files in one folder."""
-        return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+        return sum(self.folders.values())
 
 
 def remains(job: str) -> Remains:
@@ -46,8 +43,12 @@ def remains(job: str) -> Remains:
     return Remains(attached.uri, _there(*folders))
 
 
-def _there(*folders: Path) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+def _there(*folders: Path) -> dict[Path, int]:
+    return {folder.absolute(): _bytes(folder) for folder in folders if folder.is_dir()}
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def remove(found: Remains) -> None:

@@ -13,7 +13,7 @@ from ftsdk.plan import Plan
 from ftsdk.sizing.spot import decide as spot_or_not
 from ftsdk.spec import Retry
 
-Action = Literal["wait", "start", "done", "give_up"]
+Action = Literal["wait", "start", "leave_spot", "done", "give_up"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 900.0
 """After an attempt that came no further than the one before; doubled with each of that kind."""
 MICRO_BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
@@ -24,7 +24,8 @@ class Decision:
     """What to do about a job, and why."""
 
     action: Action
-    """`wait`: it runs (or it is too early); `start` one more attempt; `done`; `give_up`: no further attempt."""
+    """`wait`: it runs (or it is too early); `start` one more attempt; `leave_spot`: stop one that waits for spot
+    capacity, so that the next is on demand; `done`; `give_up`: no further attempt."""
     why: str = ""
     """One sentence for a person."""
     not_before: float = 0.0
@@ -43,15 +44,20 @@ def decide(
     can_leave_spot: bool = False,
     hours_left: float | None = None,
     work_left_hours: float | None = None,
+    left_spot: str = "",
 ) -> Decision:
     """What follows the last of these attempts.
 
     `config` is the trainer's configuration of the last attempt. `hours_left` is the time until `budget.finish_by`,
-    `work_left_hours` what the training still takes without interruptions; None where unknown.
+    `work_left_hours` what the training still takes without interruptions; None where unknown. `left_spot` says why a
+    watcher stopped the last attempt, if one did.
     """
     last = attempts[-1]
     if not last.state.terminal:
-        return Decision(action="wait")
+        late = last.waiting and last.spot and can_leave_spot and _why_late(hours_left, work_left_hours)
+        return Decision(action="leave_spot", why=f"On demand from here: {late}.") if late else Decision(action="wait")
+    if left_spot and last.state is not JobState.SUCCEEDED:
+        return Decision(action="start", why=left_spot, on_demand=True)
     if last.state is not JobState.FAILED:
         return Decision(action="done", why=f"Attempt {last.number} {last.state.lower()}.")
     since = _since_submit(attempts)
@@ -124,6 +130,11 @@ def _why_on_demand(
     preempted = sum(ends)  # a platform that starts a preempted attempt again counts too
     if policy.on_demand_after is not None and preempted >= policy.on_demand_after:
         return f"it was preempted {preempted} times"
+    return _why_late(hours_left, work_left_hours)
+
+
+def _why_late(hours_left: float | None, work_left_hours: float | None) -> str:
+    """That waiting for spot any longer would miss `finish_by`, or an empty string."""
     if hours_left is None or work_left_hours is None:
         return ""
     late = spot_or_not(hours_left=hours_left, work_left_hours=work_left_hours) == "on-demand"

@@ -6,6 +6,7 @@ whoever puts its claim there first. So a watcher may die and start again at any 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -41,11 +42,13 @@ def carry_on(job: Job) -> tuple[Decision, JobInfo]:
     Raises AuthError where a secret is not in this process's environment, BackendError where the platform refuses.
     """
     status = Status.of(job)
-    if not status.info.state.terminal:
+    if not status.info.state.terminal and not _may_leave_spot(status):
         return Decision(action="wait"), status.info
     decision = CANCELLED if _is_cancelled(status) else _decide(status)
     if decision.action == "start":
         decision = _start(status, decision)
+    elif decision.action == "leave_spot":
+        decision = _leave_spot(status, decision)
     if decision.action in ("done", "give_up"):
         journal.end(job.uri, status.info.attempt)
     return decision, status.info
@@ -88,10 +91,28 @@ def _sleep(decision: Decision, deadline: float | None, job: Job) -> None:
 
 
 # --- the decision and what it needs ---------------------------------------------------------------------------
+def _may_leave_spot(status: Status) -> bool:
+    """Whether a job that has not ended could be too late on spot: only then its history is read at every look."""
+    if not isinstance(status.job.backend, LeavesSpot) or (plan := status.job.plan) is None:
+        return False
+    return bool(plan.spec["resources"]["spot"] and plan.spec["budget"]["finish_by"])
+
+
+def _leave_spot(status: Status, decision: Decision) -> Decision:
+    """Stop an attempt that waits for capacity. Whoever sees its end, and this note, starts the next one on demand."""
+    note = json.dumps({"time": status.now, "why": decision.why}).encode()
+    if not status.job.store.put_if_absent(contract.leave_spot_key(status.info.attempt), note):
+        return Decision(action="wait")
+    status.job.backend.cancel(status.job.name)
+    return replace(decision, action="wait")
+
+
 def _is_cancelled(status: Status) -> bool:
-    """A cancel's note counts, also where the attempt had ended otherwise before."""
-    note = contract.cancel_key(status.info.attempt)
-    return status.info.state == "FAILED" and read_json(status.job.store, note) is not None
+    """A person's cancel counts, also where the attempt had ended otherwise before."""
+    store, attempt = status.job.store, status.info.attempt
+    if status.info.state != "FAILED" or read_json(store, contract.cancel_key(attempt)) is None:
+        return False
+    return read_json(store, contract.leave_spot_key(attempt)) is None
 
 
 def _decide(status: Status) -> Decision:
@@ -100,6 +121,7 @@ def _decide(status: Status) -> Decision:
         why = "This machine did not submit the job: watch it where it was submitted, or submit the same here."
         return Decision(action="done" if status.info.state == "SUCCEEDED" else "give_up", why=why)
     finish_by = status.budget.finish_by
+    left = read_json(status.job.store, contract.leave_spot_key(status.info.attempt)) or {}
     return retrying.decide(
         status.attempts,
         Retry.model_validate(plan.spec["retry"]),
@@ -107,6 +129,7 @@ def _decide(status: Status) -> Decision:
         can_leave_spot=isinstance(status.job.backend, LeavesSpot),
         hours_left=(finish_by.timestamp() - status.now) / 3600 if finish_by else None,
         work_left_hours=status.work_left.hours if status.work_left else plan.estimate.get("hours"),
+        left_spot=left.get("why", ""),
     )
 
 

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ftsdk import contract, watching
+from ftsdk.backends.base import Capabilities, JobState
+from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.errors import JobFailedError
-from ftsdk.job import Job
-from tests.python_jobs import PREEMPTED_EACH_STEP, claims, started
+from ftsdk.job import Job, submit
+from tests.python_jobs import PREEMPTED_EACH_STEP, claims, plan, started
 
 WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "watch", "--every-s", "0.05", "--json"]
 PATIENCE_S = 120
@@ -135,3 +139,64 @@ def test_out_of_memory_goes_on_with_half_the_micro_batch(spec_folder):
     assert claims(job)[-1]["changed"] == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
     assert any("micro-batch 2 instead of 4" in line.text for line in job.logs())
     assert Job.attach(job.uri).document["digest"] == job.plan.digest
+
+
+class SpotMachine(Local):
+    """This machine as a platform with spot capacity: on demand, the job sees it in its environment."""
+
+    capabilities = Capabilities(spot=True)
+    capacity = True
+
+    def describe(self, job_id):
+        info = super().describe(job_id)
+        claim = json.loads(self.artifacts(job_id).read(contract.claim_key(info.attempt)))
+        waits = info.state is JobState.RUNNING and claim["spot"] and not self.capacity
+        return replace(info, state=JobState.PENDING) if waits else info
+
+    def on_demand(self, plan):
+        environment = {**plan.request["env"], "ON_DEMAND": "1"}
+        return replace(plan, request={**plan.request, "env": environment}, usd_per_hour=3 * plan.usd_per_hour)
+
+
+def on_spot(folder, backend, source, **fields):
+    options = {"price_usd_per_hour": 1.0}
+    made = plan(folder, source, backend=SpotMachine(LocalOptions(**options)), resources={"spot": True}, **fields)
+    made = replace(made, estimate={**made.estimate, "hours": 5.0})
+    return submit(made, backend, secrets={}, on_attach=lambda info: None)
+
+
+def test_after_so_many_preemptions_the_job_goes_on_on_demand(spec_folder):
+    source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\n" + PREEMPTED_EACH_STEP
+    job = on_spot(spec_folder, SpotMachine(), source, retry={"on_demand_after": 2})
+    info = watching.wait(job, PATIENCE_S)
+    assert (info.state, info.attempt) == ("SUCCEEDED", 3)
+    assert [(claim["spot"], claim["usd_per_hour"]) for claim in claims(job)] == [(True, 1.0), (True, 1.0), (False, 3.0)]
+    assert "on demand, since it was preempted 2 times" in claims(job)[-1]["why"]
+
+
+def test_a_job_that_waits_for_spot_too_long_is_stopped_and_goes_on_on_demand(spec_folder):
+    backend = SpotMachine()
+    backend.capacity = False
+    source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\nmetrics(1); time.sleep(600)"
+    soon = datetime.now(UTC) + timedelta(hours=5.2)
+    job = on_spot(spec_folder, backend, source, budget={"finish_by": soon})
+    heard = []
+    deadline = time.monotonic() + PATIENCE_S
+    while (info := job.info()).state is not JobState.SUCCEEDED and time.monotonic() < deadline:
+        decision, info = watching.carry_on(job)
+        heard.append(decision.why)
+        time.sleep(0.05)
+    assert (info.state, info.attempt) == ("SUCCEEDED", 2)
+    assert any("5.0 h of work are left and 5.2 h until finish_by" in why for why in heard)
+    assert [claim["spot"] for claim in claims(job)] == [True, False]
+
+
+def test_a_job_with_time_enough_waits_for_spot(spec_folder):
+    backend = SpotMachine()
+    backend.capacity = False
+    late = datetime.now(UTC) + timedelta(hours=50)
+    job = on_spot(spec_folder, backend, "metrics(1); time.sleep(600)", budget={"finish_by": late})
+    assert watching.carry_on(job)[0].action == "wait"
+    job.cancel()
+    assert job.wait(PATIENCE_S).state == "CANCELLED"
+    assert watching.carry_on(job)[0].action == "done"

@@ -155,6 +155,9 @@ def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobIn
             ended_at=ended["ended_at"],
             exit_code=ended["exit_code"],
         )
+    if gone and job.store.path(contract.cancel_key(attempt)).is_file():
+        said = "Cancelled; it ended before it could say how."
+        return replace(base, state=JobState.CANCELLED, reason="cancelled", message=said)
     return replace(base, state=JobState.FAILED, reason=gone[0], message=gone[1]) if gone else base
 
 

@@ -126,8 +126,8 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
     from ftsdk import removing
 
     found = removing.remains(job)
-    for folder in found.folders:
-        say(f"{folder}  ({size(found.bytes_of(folder))})")
+    for folder, count in found.folders.items():
+        say(f"{folder}  ({size(count)})")
     if not yes:
         click.confirm(f"Remove {found.uri} ({size(found.bytes)})?", abort=True, err=True)
     removing.remove(found)

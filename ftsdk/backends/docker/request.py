@@ -93,10 +93,11 @@ def _network(asked: Asked, network: str) -> list[str]:
 
 def _run(asked: Asked, name: str, node: int, network: str | None) -> list[str]:
     options = asked.options
+    restarts = min(options.restarts, asked.spec.retry.retries)
     return [
         *(options.program, "run", "--detach", "--pull", "never", "--name", name),
         *_labels(asked, node),
-        *("--restart", f"on-failure:{options.restarts}" if options.restarts else "no"),
+        *("--restart", f"on-failure:{restarts}" if restarts else "no"),
         *("--stop-timeout", str(ceil(options.grace_s) + STOP_MARGIN_S)),
         *("--log-driver", "json-file", "--log-opt", f"max-size={LOG_LIMIT}"),
         *("--shm-size", _bytes(options.shm_size_gb)),

@@ -95,6 +95,12 @@ class Facts:
         data = (source.file for source in (*self.train, *self.eval))
         return (*self.model.files, *(file for file in data if file))
 
+    @property
+    def base_is_here(self) -> bool:
+        """Whether the base model is a folder on this machine; the base of an adapter may be a hub's."""
+        base = self.model.base
+        return any(file.path.startswith((f"{base}/", f"{base}\\")) for file in self.model.files)
+
 
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
     """Look at what the spec names: files and their hashes, the model's config, this machine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -36,3 +37,37 @@ def nodes_up() -> bool:
         return len(ask("sinfo", "-h", "-N", "-p", "dev", "-t", "idle,alloc,mix", "-o", "%N").split()) == 2
     except (OSError, subprocess.CalledProcessError):
         return False
+
+
+SKY_UP = """
+import json, sys, sky
+name, task = json.load(sys.stdin)
+sky.stream_and_get(sky.launch(sky.Task.from_yaml_config(task), cluster_name=name), output_stream=sys.stderr)
+"""
+SKY_DOWN = "import json, sys, sky; sky.get(sky.down(json.load(sys.stdin)))"
+SKY_QUEUE = "import json, sys, sky; print(sky.get(sky.queue(json.load(sys.stdin))))"
+
+
+def sky(code: str, asked: object) -> str:
+    """Run a few lines of Python with SkyPilot; they read `asked` as JSON from stdin."""
+    environment = {**os.environ, **ENVIRONMENT}
+    run = subprocess.run(
+        [PYTHON, "-c", code], input=json.dumps(asked), env=environment, text=True, stdout=-1, check=True
+    )
+    return run.stdout
+
+
+def sky_up(name: str, task: dict[str, object]) -> str:
+    """Bring a SkyPilot cluster up and wait for it; returns its name."""
+    sky(SKY_UP, [name, task])
+    return name
+
+
+def sky_down(name: str) -> None:
+    """Take it down."""
+    sky(SKY_DOWN, name)
+
+
+def sky_queue(name: str) -> str:
+    """All that its queue shows."""
+    return sky(SKY_QUEUE, name)

@@ -28,6 +28,7 @@ from ftsdk.runtime.peers import Peers, Trouble
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import Start
 from ftsdk.runtime.trainer import Trainer
+from ftsdk.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from ftsdk.runtime.publisher import Publisher
@@ -36,6 +37,7 @@ TAIL_BYTES = 1 << 16
 OTHERS_WITHIN_S, PUBLISHED_WITHIN_S = 30.0, 3600.0
 """After a training that was not stopped: how long other nodes' parts may take, and a publish in all."""
 ROUND_S = 0.05
+CANCEL_POLL_S = 3.0
 
 
 class Attempt:
@@ -57,6 +59,7 @@ class Attempt:
         self._tail = b""
         self._trouble: Trouble | None = None
         self._peers = Peers(durable, start.attempt, cluster)
+        self._cancel_note = Watch(self._is_cancelled, CANCEL_POLL_S)
         self._identity = Identity(
             digest=document["digest"],
             attempt=start.attempt,
@@ -225,6 +228,8 @@ class Attempt:
     def _round(self) -> None:
         self._log.tick()
         self._clock.tick()
+        if self._signals.stopped_at is None and self._cancel_note():
+            self._signals.ask_to_stop()
         if self._trainer and not self._trouble and (trouble := self._peers.trouble()):
             self._warn(trouble.message)
             self._trouble = trouble

@@ -64,7 +64,7 @@ def layout(facts: Facts) -> Layout:
     inputs = {}
     if model.kind == "path":
         inputs[model.address] = f"{INPUTS}/model"
-        if model.base != model.address and _base_is_here(facts):
+        if model.base != model.address and facts.base_is_here:
             inputs[model.base] = f"{INPUTS}/base"
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
     inputs |= {file.path: f"{INPUTS}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}
@@ -185,12 +185,7 @@ def mount(source: str, target: str, *, readonly: bool = False) -> str:
 def _hub_cache(asked: Asked) -> str | None:
     """Folder in which hub downloads stay for the next job; None if nothing comes from a hub."""
     hub_data = any(source.file is None for source in (*asked.facts.train, *asked.facts.eval))
-    return _join(asked, asked.facts.home, "cache", "hub") if hub_data or not _base_is_here(asked.facts) else None
-
-
-def _base_is_here(facts: Facts) -> bool:
-    """Whether the base model is a folder on this machine; the base of an adapter may be a hub's."""
-    return any(file.path.startswith((f"{facts.model.base}/", f"{facts.model.base}\\")) for file in facts.model.files)
+    return _join(asked, asked.facts.home, "cache", "hub") if hub_data or not asked.facts.base_is_here else None
 
 
 def _secrets_folder(asked: Asked, name: str) -> str:

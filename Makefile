@@ -6,7 +6,7 @@ READY := .venv/ready
 
 MAKEFLAGS += --jobs=2  # a base image is made while pip downloads
 
-.PHONY: setup demo lint daemon engines test test-all bench locks
+.PHONY: setup demo lint daemon slurm engines test test-all bench locks
 
 setup: $(READY)
 
@@ -33,7 +33,10 @@ lint: setup
 daemon:
 	@tests/setup/docker.sh || true
 
-engines: daemon setup
+slurm:
+	@tests/setup/slurm.sh || true
+
+engines: daemon slurm setup
 	@$(BIN)/python tests/setup/image.py || true
 
 test: lint engines

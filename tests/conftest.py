@@ -7,10 +7,11 @@ import os
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from urllib.request import urlopen
 
 import pytest
 
-from tests import tiny
+from tests import slurm, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,17 @@ def docker_answers() -> bool:
         return False
 
 
-ENGINES: dict[str, Callable[[], bool]] = {"docker": docker_answers}
+@cache
+def skypilot_answers() -> bool:
+    """True if SkyPilot's API server and the Slurm cluster of tests/setup/slurm.sh are up."""
+    try:
+        with urlopen(f"{slurm.API_SERVER}/api/health", timeout=5):
+            return slurm.nodes_up()
+    except OSError:
+        return False
+
+
+ENGINES: dict[str, Callable[[], bool]] = {"docker": docker_answers, "skypilot": skypilot_answers}
 """Marker -> whether the engine that such a test needs is there."""
 
 

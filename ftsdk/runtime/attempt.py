@@ -30,6 +30,7 @@ from ftsdk.runtime.restarts import Restarts
 from ftsdk.runtime.signals import Signals
 from ftsdk.runtime.start import Start
 from ftsdk.runtime.trainer import Trainer
+from ftsdk.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from ftsdk.runtime.publisher import Publisher
@@ -42,6 +43,7 @@ UNREACHABLE_S, ANSWERS_WITHIN_S = 600.0, 5.0
 ROUND_S = 0.05
 PARKED_S = 600.0
 """Longer than any platform's grace; if none follows, the notice was a false alarm and starting again is right."""
+CANCEL_POLL_S = 3.0
 
 
 class Attempt:
@@ -64,6 +66,7 @@ class Attempt:
         self._trouble: Trouble | None = None
         self._peers = Peers(durable, start.attempt, cluster)
         world_size = cluster.num_nodes * document["nproc_per_node"]
+        self._cancel_note = Watch(self._is_cancelled, CANCEL_POLL_S)
         self._identity = Identity(
             digest=document["digest"],
             attempt=start.attempt,
@@ -231,6 +234,8 @@ class Attempt:
     def _round(self) -> None:
         self._log.tick()
         self._clock.tick()
+        if self._signals.stopped_at is None and self._cancel_note():
+            self._signals.ask_to_stop()
         if self._trainer and not self._trouble and (trouble := self._peers.trouble()):
             self._warn(trouble.message)
             self._trouble = trouble

@@ -23,11 +23,13 @@ class Variables(NamedTuple):
     num_nodes: str
     node_rank: str
     master_addr: str
+    """Holds one address, or those of all nodes with white space between them, the first node's first."""
     master_port: str
 
 
 PLATFORMS: tuple[Variables, ...] = (
     Variables(contract.ENV_NUM_NODES, contract.ENV_NODE_RANK, contract.ENV_MASTER_ADDR, contract.ENV_MASTER_PORT),
+    Variables("SKYPILOT_NUM_NODES", "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS", contract.ENV_MASTER_PORT),
 )
 """First match wins: a row counts once its `num_nodes` is set. Backends that set our own variables need no row."""
 
@@ -43,7 +45,7 @@ def read_cluster(environ: Mapping[str, str]) -> Cluster:
             found = Cluster(
                 int(environ[names.num_nodes]),
                 int(environ.get(names.node_rank, alone.node_rank)),
-                environ.get(names.master_addr, alone.master_addr),
+                next(iter(environ.get(names.master_addr, "").split()), alone.master_addr),
                 int(environ.get(names.master_port, alone.master_port)),
             )
             if not 0 <= found.node_rank < found.num_nodes:

@@ -33,9 +33,13 @@ class Signals:
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def ask_to_stop(self) -> None:
+        """The same as a SIGTERM, for platforms whose cancel is a SIGKILL."""
         if self.stopped_at is None:
             self.stopped_at = time.monotonic()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.ask_to_stop()
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

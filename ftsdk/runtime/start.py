@@ -36,10 +36,12 @@ def read_start(environ: Mapping[str, str]) -> Start:
     native = environ.get(contract.ENV_NATIVE_NAME, contract.native_name(document["name"], 1))
     try:
         _, attempt = contract.split_native_name(native)
-        cluster = read_cluster(environ)
+        cluster = read_cluster(environ) if document["num_nodes"] > 1 else Cluster()
     except ValueError as problem:
         raise RefusedError(f"The environment of this job is broken ({problem}): submit the job again.") from None
     secrets, warnings = _secrets(environ.get(contract.ENV_SECRETS_FILE, ""))
+    given = environ.get(contract.ENV_SECRETS, "").split(",")
+    secrets |= {name: environ[name] for name in given if name in environ}
     return Start(document, attempt, cluster, secrets, warnings)
 
 

@@ -1,0 +1,103 @@
+"""SkyPilot's errors -> ours, each with what to do. Classes: `sky.exceptions` of SkyPilot 0.14. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+KINDS: Final[tuple[tuple[str, str, type[BackendError], str], ...]] = (
+    (
+        "NoCloudAccessError|ResourcesUnavailableError",
+        r"no cloud|not enabled|access is disabled|no infra",
+        AuthError,
+        "SkyPilot has no access there; `sky check` says what is missing ({said}).",
+    ),
+    (
+        ".*",
+        r"quota|limit exceeded|vcpulimit|maxspotinstancecount",
+        QuotaError,
+        "The account's quota does not allow it; ask the cloud for more, or name another infra ({said}).",
+    ),
+    (
+        "ResourcesUnavailableError|ResourcesMismatchError",
+        r"catalog does not contain|no launchable|not satisf|no resource satisf|cannot be satisfied",
+        CapacityError,
+        "No infra that SkyPilot has offers this hardware; `sky gpus list` shows what there is ({said}).",
+    ),
+    (
+        "ResourcesUnavailableError|ManagedJobReachedMaxRetriesError|ProvisionPrechecksError",
+        "",
+        CapacityError,
+        "The hardware is not to be had right now; add infra or accelerators to choose from, or try later ({said}).",
+    ),
+    (
+        "NotSupportedError|ProvisionUnsupportedError",
+        "",
+        BackendError,
+        "SkyPilot cannot do that there: {said}.",
+    ),
+    (
+        "ClusterDoesNotExist|ClusterNotUpError",
+        "",
+        UnavailableError,
+        "The SkyPilot cluster is not up; `sky status` lists those that are ({said}).",
+    ),
+    (
+        "ApiServerAuthenticationError|PermissionDeniedError|InvalidCloudCredentials|CloudUserIdentityError"
+        "|NoWorkspaceAccessError|ClusterOwnerIdentityMismatchError",
+        "",
+        AuthError,
+        "SkyPilot refuses: {said}; log in with `sky api login`, or see `sky check`.",
+    ),
+    (
+        "ApiServerConnectionError|RequestInterruptedError|ServerTemporarilyUnavailableError|NetworkError"
+        "|APIVersionMismatchError|ConcurrentWorkerExhaustedError",
+        "",
+        UnavailableError,
+        "SkyPilot's API server does not answer as it should ({said}); `sky api status` and `sky api info` say more.",
+    ),
+    (
+        "StorageError|Storage.*Error|NonExistentStorageAccountError",
+        "",
+        BackendError,
+        "SkyPilot cannot bring the inputs to the nodes: {said}.",
+    ),
+    (
+        "ModuleNotFoundError",
+        "",
+        NotInstalledError,
+        "SkyPilot is not installed: pip install 'ftsdk[skypilot]', or name an interpreter that has it by the skypilot "
+        "backend's option 'sky_python' ({said}).",
+    ),
+)
+"""Class (regular expression), what its message says (lower case) -> our class and sentence; the first match counts."""
+REASONS: Final[dict[type[BackendError], str]] = {
+    AuthError: "auth",
+    QuotaError: "quota",
+    CapacityError: "capacity",
+    UnavailableError: "lost",
+}
+"""Our class -> the reason of a job that failed for it."""
+
+
+def error(kind: str, message: str) -> BackendError:
+    """Our error for one of SkyPilot's."""
+    said = words(message)
+    for classes, pattern, ours, sentence in KINDS:
+        if re.fullmatch(classes, kind) and re.search(pattern, said.lower()):
+            return ours(sentence.format(said=said))
+    return BackendError(f"SkyPilot refused: {said or kind}.")
+
+
+def reason(problem: BackendError) -> str:
+    """One of `contract.REASONS`."""
+    return REASONS.get(type(problem), "bad_config")
+
+
+def words(message: str) -> str:
+    """A message of several coloured lines and tables as one line."""
+    lines = [line.strip() for line in COLOURS.sub("", message).splitlines()]
+    return " ".join(line for line in lines if line.strip("-=─ ")).rstrip(".")[:800]

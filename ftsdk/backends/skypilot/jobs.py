@@ -1,0 +1,157 @@
+"""A job's records: its plan on this machine and beside its results, and what its durable folder tells."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ftsdk import contract, records
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.backends.folders import PLAN_FILE, STATES
+from ftsdk.backends.skypilot.states import Verdict
+from ftsdk.contract import Outcome
+from ftsdk.errors import BackendError, JobNotFoundError
+from ftsdk.home import home_dir, jobs_dir
+from ftsdk.plan import Plan
+from ftsdk.store import FolderStore, Store, open_store
+
+SILENCE_S: Final = 150.0
+"""A supervisor that lives tells the time every minute, by its own node's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkyJob:
+    """A job and its durable folder."""
+
+    plan: Plan
+    store: Store
+
+    @property
+    def attempt(self) -> int:
+        """The newest claimed attempt; 0 if there is none."""
+        return records.last_attempt(self.store)
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that train together."""
+        return int(self.plan.document["num_nodes"])
+
+
+def request_key(attempt: int) -> str:
+    """Key of the record of what SkyPilot said to an attempt: `request_id`, or `error`."""
+    return f"{contract.ATTEMPTS_DIR}/a{attempt}/skypilot.json"
+
+
+def create(plan: Plan) -> SkyJob:
+    """Write the job's document and plan, here and beside its results. Doing it again changes nothing but the plan."""
+    job = SkyJob(plan, _store(plan))
+    document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
+    try:
+        for store in (FolderStore(jobs_dir(home_dir()) / plan.name), job.store):
+            store.put(contract.JOB_FILE, document)
+            store.put(PLAN_FILE, written)
+    except OSError as problem:
+        raise BackendError(
+            f"The job's folder {plan.request['folder']} cannot be written ({problem.strerror}): "
+            f"free some space or set the skypilot backend's option 'storage' to another folder."
+        ) from problem
+    return job
+
+
+def find(name: str, storage: str | None) -> SkyJob:
+    """The job with a name, known here or found in the storage. Raises JobNotFoundError."""
+    here = FolderStore(jobs_dir(home_dir()) / name)
+    for store in (here, open_store(f"{storage.rstrip('/')}/{name}") if storage else None):
+        found = records.read_json(store, PLAN_FILE) if store else None
+        if found and found["backend"] == "skypilot":
+            plan = Plan.from_json(found)
+            return SkyJob(plan, _store(plan))
+    raise JobNotFoundError(
+        f"There is no job {name} of the skypilot backend on this machine{f' or in {storage}' if storage else ''}; "
+        f"`ftsdk jobs` lists those there are, and its storage option names where others keep theirs."
+    )
+
+
+def each() -> Iterator[SkyJob]:
+    """Jobs that were submitted from this machine, newest first."""
+    plans = sorted(jobs_dir(home_dir()).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
+    for path in plans:
+        try:
+            yield find(path.parent.name, None)
+        except JobNotFoundError:
+            continue
+
+
+def _store(plan: Plan) -> Store:
+    return open_store(plan.request["folder"])
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def said(job: SkyJob) -> dict[str, Any]:
+    """What SkyPilot answered to the newest attempt's submit; empty if whoever submitted did not live to hear it."""
+    return dict(records.read_json(job.store, request_key(job.attempt)) or {})
+
+
+def is_cancelled(job: SkyJob) -> bool:
+    """Whether somebody asked the newest attempt to stop."""
+    return records.read_json(job.store, contract.cancel_key(job.attempt)) is not None
+
+
+def has_lines(job: SkyJob) -> bool:
+    """Whether a supervisor of the newest attempt has written a line."""
+    own = contract.segment_key(job.attempt, 0, 0).partition("-n")[0]
+    return any(True for _ in job.store.list(own))
+
+
+def is_alive(job: SkyJob) -> bool:
+    """Whether a supervisor of the newest attempt has told the time a moment ago."""
+    clocks = (records.read_json(job.store, contract.clock_key(job.attempt, node)) for node in range(job.num_nodes))
+    return any(clock and time.time() - clock["alive_at"] < SILENCE_S for clock in clocks)
+
+
+def outcome(job: SkyJob) -> Outcome | None:
+    """How the newest attempt ended as far as the nodes said so."""
+    return records.outcome(job.store, job.attempt, job.num_nodes)
+
+
+def running(job: SkyJob) -> JobInfo:
+    """The newest attempt, as if it ran. Raises JobNotFoundError if it was never started."""
+    attempt = job.attempt
+    claimed = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
+    if claimed is None:
+        raise JobNotFoundError(f"Job {job.plan.uri} was planned but never started: submit it again.")
+    native = {"folder": job.plan.request["folder"], "name": job.plan.for_attempt(attempt).native_name}
+    return JobInfo(
+        name=job.plan.name,
+        state=JobState.RUNNING,
+        attempt=attempt,
+        created_at=float(claimed["time"]),
+        native=native,
+    )
+
+
+def with_outcome(info: JobInfo, ended: Outcome) -> JobInfo:
+    """What the supervisor recorded."""
+    return replace(
+        info,
+        state=STATES.get(ended["state"], JobState.FAILED),
+        reason=ended["reason"],
+        message=f"{ended['message']} {ended['hint']}".strip(),
+        ended_at=ended["ended_at"],
+        exit_code=ended["exit_code"],
+    )
+
+
+def with_verdict(info: JobInfo, verdict: Verdict) -> JobInfo:
+    """What SkyPilot says."""
+    return replace(info, state=verdict.state, reason=verdict.reason, message=verdict.message)

@@ -1,0 +1,144 @@
+"""One look at a job through SkyPilot: its queue first, then the request that should have put the job there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+from ftsdk.backends.base import JobState
+from ftsdk.backends.skypilot import failures, jobs, states
+from ftsdk.backends.skypilot.api import ApiServer
+from ftsdk.backends.skypilot.jobs import SkyJob
+from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED
+from ftsdk.backends.skypilot.states import Native, Verdict
+from ftsdk.contract import claim_key
+from ftsdk.errors import BackendError, UnavailableError
+from ftsdk.records import read_json
+
+START_PATIENCE_S: Final = 300.0
+"""A claimed attempt of which SkyPilot knows nothing is being sent in; after this long, whoever sent it has died."""
+FIELDS: Final = ["job_id", "job_name", "status", "recovery_count", "failure_reason"]
+LOOK_EVERY_S: Final = 10.0
+UNDER_WAY: Final = ("PENDING", "RUNNING")
+
+
+def native(server: ApiServer, job: SkyJob) -> Native | None:
+    """The newest attempt in SkyPilot's queue; None if it is not there (yet, or any more)."""
+    request = job.plan.for_attempt(job.attempt).request
+    name = request["task"]["name"]
+    if request["kind"] == MANAGED:
+        answer = server.ask("/jobs/queue/v2", {"all_users": True, "name_match": name, "fields": FIELDS})
+        rows = answer["jobs"] if isinstance(answer, dict) else answer
+        read = states.managed
+    else:
+        rows, read = _cluster_queue(server, request["cluster"]), states.on_cluster
+    own = [row for row in rows if row["job_name"] == name]
+    return read(max(own, key=lambda row: int(row["job_id"]))) if own else None
+
+
+def _cluster_queue(server: ApiServer, cluster: str) -> list[dict[str, Any]]:
+    try:
+        return list(server.ask("/queue", {"cluster_name": cluster, "all_users": True}))
+    except UnavailableError as problem:
+        if "cluster" in str(problem).lower():  # gone, or not up yet: the request tells which
+            return []
+        raise
+
+
+def verdict(server: ApiServer, job: SkyJob) -> Verdict:
+    """What SkyPilot says of the newest attempt."""
+    said = jobs.said(job)
+    if "error" in said:
+        return Verdict(JobState.FAILED, said["error"]["reason"], said["error"]["message"])
+    found = native(server, job)
+    cancelled = jobs.is_cancelled(job)
+    if found:
+        is_managed = job.plan.request["kind"] == MANAGED
+        table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
+        return states.state_of(found, table, cancelled=cancelled)
+    if cancelled:
+        return Verdict(JobState.CANCELLED, "cancelled", "Cancelled before it began.")
+    return _of_request(server, said.get("request_id", "")) or _gone(job)
+
+
+def _of_request(server: ApiServer, request_id: str) -> Verdict | None:
+    """Where the launch is; None if it went through or is forgotten."""
+    status = server.status(request_id) if request_id else None
+    if status in UNDER_WAY:
+        return Verdict(JobState.PENDING, message="SkyPilot is getting machines.")
+    if status == "CANCELLED":
+        return Verdict(JobState.FAILED, "stopped", "The launch was cancelled from outside (sky api cancel).")
+    if status == "FAILED":
+        try:
+            server.answer(request_id)
+        except BackendError as problem:
+            return Verdict(JobState.FAILED, failures.reason(problem), str(problem))
+    return None
+
+
+def _gone(job: SkyJob) -> Verdict:
+    claimed = read_json(job.store, claim_key(job.attempt))
+    if claimed and time.time() - float(claimed["time"]) < START_PATIENCE_S and not jobs.has_lines(job):
+        return Verdict(JobState.PENDING, message="It is being handed to SkyPilot.")
+    return Verdict(
+        JobState.FAILED,
+        "lost",
+        "SkyPilot knows nothing of it any more and it left no result: its cluster was taken down, or another API "
+        "server answers now; submit again to go on from the last checkpoint.",
+    )
+
+
+class Looks:
+    """The newest look at each attempt. Only the first one is waited for: a look takes SkyPilot seconds."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._seen: dict[tuple[str, int], tuple[float, Verdict]] = {}
+        self._problems: dict[tuple[str, int], BackendError] = {}
+        self._threads: dict[tuple[str, int], threading.Thread] = {}
+
+    def at(self, job: SkyJob, attempt: int) -> Verdict:
+        """What SkyPilot says. Raises BackendError if it did not answer."""
+        key = job.plan.name, attempt
+        if problem := self._problems.pop(key, None):
+            self._seen.pop(key, None)
+            raise problem
+        if key not in self._seen:
+            self.tell(job, attempt, verdict(self._server, job))
+        looked_at, last = self._seen[key]
+        if not last.state.terminal and time.monotonic() - looked_at > LOOK_EVERY_S:
+            self._look_again(key, job, attempt)
+        return last
+
+    def tell(self, job: SkyJob, attempt: int, seen: Verdict) -> None:
+        """Take something for seen."""
+        self._seen[job.plan.name, attempt] = time.monotonic(), seen
+
+    def _look_again(self, key: tuple[str, int], job: SkyJob, attempt: int) -> None:
+        if key in self._threads and self._threads[key].is_alive():
+            return
+
+        def look() -> None:
+            try:
+                self.tell(job, attempt, verdict(self._server, job))
+            except BackendError as problem:
+                self._problems[key] = problem
+
+        self._threads[key] = threading.Thread(target=look, daemon=True)
+        self._threads[key].start()
+
+
+def end(server: ApiServer, job: SkyJob) -> None:
+    """Ask SkyPilot to end the newest attempt; nobody waits for it."""
+    request = job.plan.for_attempt(job.attempt).request
+    request_id = jobs.said(job).get("request_id", "")
+    if request_id and server.status(request_id) in UNDER_WAY:
+        server.post("/api/cancel", {"request_ids": [request_id]})
+    found = native(server, job)
+    if found and request["kind"] == MANAGED:
+        server.post("/jobs/cancel", {"job_ids": [found.job_id]})
+    elif found:
+        server.post("/cancel", {"cluster_name": request["cluster"], "job_ids": [found.job_id]})
+    if request["kind"] == LAUNCHED:
+        server.post("/down", {"cluster_name": request["cluster"]})

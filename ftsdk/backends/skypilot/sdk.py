@@ -1,0 +1,84 @@
+"""What needs SkyPilot's own package: run by an interpreter that has it, which need not be ftsdk's.
+
+One JSON object comes in by stdin, one goes out by stdout; what SkyPilot prints meanwhile goes to stderr. It imports
+nothing of ftsdk, so that the interpreter needs SkyPilot only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def launch(asked: dict[str, Any]) -> dict[str, Any]:
+    """Hand a task in; the answer is the request's id, by which anybody can ask how it went. Nothing is waited for."""
+    import sky
+    import sky.jobs
+
+    task = sky.Task.from_yaml_config(asked["task"], secrets_overrides=list(asked["secrets"].items()))
+    if asked["kind"] == "on-cluster":
+        return {"request_id": str(_on_cluster(task, asked["cluster"]))}
+    with sky.Dag() as dag:
+        dag.add(task)
+    sky.get(sky.optimize(dag))  # what is to be had nowhere is refused now, and not minutes later
+    if asked["kind"] == "managed":
+        return {"request_id": str(sky.jobs.launch(task, name=task.name))}
+    return {"request_id": str(sky.launch(task, cluster_name=asked["cluster"]))}
+
+
+def _on_cluster(task: Any, cluster: str) -> Any:
+    """On a cluster that is up. `launch` would make one that is not; `exec` brings no files and no setup."""
+    import sky
+
+    if not sky.get(sky.status([cluster])):
+        raise sky.exceptions.ClusterDoesNotExist(f"there is no cluster '{cluster}'")
+    if task.setup or task.file_mounts:
+        return sky.launch(task, cluster_name=cluster, fast=not task.setup)
+    return sky.exec(task, cluster_name=cluster)
+
+
+def start(_asked: dict[str, Any]) -> dict[str, Any]:
+    """Bring the API server up if it is SkyPilot's own on this machine."""
+    import sky
+
+    sky.api_start()
+    return {}
+
+
+def check(_asked: dict[str, Any]) -> dict[str, Any]:
+    """SkyPilot's version, and where it may run."""
+    import sky
+
+    sky.get(sky.check(infra_list=None, verbose=False))
+    return {"version": sky.__version__, "infra": [str(name) for name in sky.get(sky.enabled_clouds(expand=True))]}
+
+
+def parse(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whether SkyPilot takes this task; for the tests of plans."""
+    import sky
+
+    task = sky.Task.from_yaml_config(asked["task"])
+    return {"resources": [str(choice) for choice in task.resources], "num_nodes": task.num_nodes}
+
+
+VERBS = {"launch": launch, "start": start, "check": check, "parse": parse}
+
+
+def main() -> int:
+    """Answer one question."""
+    asked = json.load(sys.stdin)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        answer = VERBS[asked["verb"]](asked)
+    except Exception as problem:
+        answer = {"error": {"type": type(problem).__name__, "message": str(problem)}}
+    json.dump(answer, answers)
+    answers.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What SkyPilot says of a job -> what it means, by tables. Pure.
+
+A job that ended by itself leaves an outcome record, which counts more than anything here; these are the ends that no
+supervisor lived to describe. Statuses: `sky.jobs.ManagedJobStatus` and `sky.JobStatus` of SkyPilot 0.14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from ftsdk.backends.base import JobState
+
+LOGS: Final = "`ftsdk logs` or SkyPilot's own log shows its last words."
+
+MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
+    {
+        "PENDING": (JobState.PENDING, "", "SkyPilot's jobs controller has not begun with it."),
+        "SUBMITTED": (JobState.PENDING, "", "SkyPilot's jobs controller has it."),
+        "STARTING": (JobState.PENDING, "", "SkyPilot is getting machines."),
+        "RUNNING": (JobState.RUNNING, "", ""),
+        "WINDING_DOWN": (JobState.RUNNING, "", "It is coming to its end."),
+        "RECOVERING": (JobState.RUNNING, "", "The machines are gone; SkyPilot is getting others."),
+        "CANCELLING": (JobState.RUNNING, "", "SkyPilot is cancelling it."),
+        "SUCCEEDED": (JobState.FAILED, "lost", f"The job ended without saying how; {LOGS}"),
+        "CANCELLED": (JobState.CANCELLED, "cancelled", "Cancelled; the job left no word of its own."),
+        "FAILED": (JobState.FAILED, "crashed", f"The job's supervisor crashed; {LOGS}"),
+        "FAILED_SETUP": (JobState.FAILED, "bad_config", f"The setup failed on the node; {LOGS}"),
+        "FAILED_PRECHECKS": (JobState.FAILED, "bad_config", "SkyPilot cannot do what was asked."),
+        "FAILED_NO_RESOURCE": (JobState.FAILED, "capacity", "No place has the hardware right now."),
+        "FAILED_CONTROLLER": (JobState.FAILED, "lost", "SkyPilot's jobs controller broke; submit again."),
+    }
+)
+CLUSTER_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
+    {
+        "INIT": (JobState.PENDING, "", "The cluster has it."),
+        "PENDING": (JobState.PENDING, "", "It waits for a place on the cluster."),
+        "SETTING_UP": (JobState.PENDING, "", "The setup is running."),
+        "RUNNING": (JobState.RUNNING, "", ""),
+        "FAILED_DRIVER": (JobState.FAILED, "crashed", f"The job's driver on the cluster died; {LOGS}"),
+        "SUCCEEDED": (JobState.FAILED, "lost", f"The job ended without saying how; {LOGS}"),
+        "FAILED": (JobState.FAILED, "crashed", f"The job's supervisor crashed; {LOGS}"),
+        "FAILED_SETUP": (JobState.FAILED, "bad_config", f"The setup failed on the node; {LOGS}"),
+        "CANCELLED": (JobState.CANCELLED, "cancelled", "Cancelled; the job left no word of its own."),
+    }
+)
+
+
+class Native(NamedTuple):
+    """A job as SkyPilot sees it."""
+
+    status: str
+    job_id: int | None = None
+    reason: str = ""
+    """SkyPilot's own words on a failure."""
+    recoveries: int = 0
+
+
+class Verdict(NamedTuple):
+    """What it means for the job."""
+
+    state: JobState
+    reason: str = ""
+    message: str = ""
+
+
+def managed(record: Mapping[str, Any]) -> Native:
+    """Read one record of the jobs controller's queue."""
+    return Native(
+        status=str(record.get("status") or ""),
+        job_id=int(record["job_id"]),
+        reason=str(record.get("failure_reason") or ""),
+        recoveries=int(record.get("recovery_count") or 0),
+    )
+
+
+def on_cluster(record: Mapping[str, Any]) -> Native:
+    """Read one record of a cluster's queue."""
+    return Native(status=str(record.get("status") or ""), job_id=int(record["job_id"]))
+
+
+def state_of(native: Native, table: Mapping[str, tuple[JobState, str, str]], *, cancelled: bool = False) -> Verdict:
+    """State of a job. An unknown status is RUNNING with a warning, never an end."""
+    if native.status not in table:
+        return Verdict(JobState.RUNNING, message=f"SkyPilot reports a status unknown to ftsdk: '{native.status}'.")
+    state, reason, message = table[native.status]
+    if state.terminal and cancelled:
+        return Verdict(JobState.CANCELLED, "cancelled", "Cancelled; the job left no word of its own.")
+    if state is JobState.CANCELLED:
+        return Verdict(JobState.FAILED, "stopped", "It was cancelled from outside (sky cancel, sky jobs cancel).")
+    if state is JobState.FAILED and native.reason:
+        message = f"{message} SkyPilot says: {native.reason[:500]}"
+    return Verdict(state, reason, message)

@@ -32,7 +32,8 @@ def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> N
     """Start again what is preempted or lost, as each job's `retry` says; one line per decision.
 
     Without JOB it watches all unfinished jobs that this machine submitted, and those to come, until it is stopped; what
-    failed more than a day ago is left alone. Any number of watchers may run: an attempt is started once. It remembers nothing, so it may be stopped at any time.
+    failed more than a day ago is left alone. Any number of watchers may run: an attempt is started once. It remembers
+    nothing, so it may be stopped at any time.
     """
     rounds = _Rounds(as_json, fresh_s=None if jobs else FRESH_S)
     while True:

@@ -86,7 +86,7 @@ def _attempt(
     number: int, claim: dict[str, Any], end: dict[str, Any], outcome: Outcome | None, clock: Clock | None, now: float
 ) -> Attempt:
     state = JobState(end["state"])
-    ended_at = end["ended_at"] or (outcome["ended_at"] if outcome else None)
+    last_sign = outcome["ended_at"] if outcome else clock["alive_at"] if clock else None
     silent = clock is not None and now - clock["alive_at"] > SILENT_S
     waiting = state is JobState.PENDING or (state is JobState.RUNNING and silent)
     return Attempt(
@@ -96,7 +96,7 @@ def _attempt(
         message=end["message"],
         step=outcome["step"] if outcome else None,
         claimed_at=claim.get("time"),
-        ended_at=ended_at if state.terminal else None,
+        ended_at=end["ended_at"] or last_sign if state.terminal else None,
         seconds=_seconds(clock, outcome, None if state.terminal or waiting else now),
         waiting=waiting,
         starts=clock["starts"] if clock else 1,

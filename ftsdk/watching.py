@@ -35,16 +35,19 @@ CANCELLED = Decision(action="done", why="It was cancelled.")
 Hear = Callable[[Decision, JobInfo], None]
 
 
-def carry_on(job: Job) -> tuple[Decision, JobInfo]:
+def carry_on(job: Job, *, fresh_s: float | None = None) -> tuple[Decision, JobInfo]:
     """One look at a job, and the next attempt if it is time for it. Returns what was decided and what was seen.
 
-    `start` means that this call started an attempt; a `wait` with `not_before` is to be looked at again then.
+    `start` means that this call started an attempt; a `wait` with `not_before` is to be looked at again then. What has
+    failed longer than `fresh_s` seconds ago is left alone.
     Raises AuthError where a secret is not in this process's environment, BackendError where the platform refuses.
     """
     status = Status.of(job)
     if not status.info.state.terminal and not _may_leave_spot(status):
         return Decision(action="wait"), status.info
     decision = CANCELLED if _is_cancelled(status) else _decide(status)
+    if decision.action == "start" and fresh_s is not None and _ended_s_ago(status) > fresh_s:
+        decision = Decision(action="give_up", why=f"It failed more than {fresh_s / 3600:g} h ago: name it to go on.")
     if decision.action == "start":
         decision = _start(status, decision)
     elif decision.action == "leave_spot":
@@ -58,7 +61,10 @@ def wait(job: Job, timeout_s: float | None = None, *, hear: Hear = lambda decisi
     """Wait until nothing follows; starts what the policy says. Raises TimeoutError after `timeout_s` seconds."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        job.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        try:
+            job.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise TimeoutError(f"Job {job.uri} still runs after {timeout_s:g} s.") from None
         decision, info = carry_on(job)
         if decision.why:
             hear(decision, info)
@@ -91,6 +97,11 @@ def _sleep(decision: Decision, deadline: float | None, job: Job) -> None:
 
 
 # --- the decision and what it needs ---------------------------------------------------------------------------
+def _ended_s_ago(status: Status) -> float:
+    last = status.attempts[-1]
+    return status.now - (last.ended_at or last.claimed_at or status.now)
+
+
 def _may_leave_spot(status: Status) -> bool:
     """Whether a job that has not ended could be too late on spot: only then its history is read at every look."""
     if not isinstance(status.job.backend, LeavesSpot) or (plan := status.job.plan) is None:

@@ -200,3 +200,21 @@ def test_a_job_with_time_enough_waits_for_spot(spec_folder):
     job.cancel()
     assert job.wait(PATIENCE_S).state == "CANCELLED"
     assert watching.carry_on(job)[0].action == "done"
+
+
+def test_what_failed_long_ago_is_left_alone_unless_it_is_named(spec_folder):
+    job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name="old")
+    job.wait(PATIENCE_S)
+    decision, _ = watching.carry_on(job, fresh_s=-1.0)
+    assert (decision.action, "name it" in decision.why) == ("give_up", True)
+    assert job.info().attempt == 1
+    assert watching.wait(job, PATIENCE_S).state == "SUCCEEDED"
+
+
+def test_a_wait_that_takes_too_long_says_so_and_leaves_the_job_alone(spec_folder):
+    job = started(spec_folder, "metrics(1); time.sleep(600)", name="slow")
+    with pytest.raises(TimeoutError, match=r"after 0\.2 s"):
+        watching.wait(job, 0.2)
+    assert job.info().state == "RUNNING"
+    job.cancel()
+    job.wait(PATIENCE_S)

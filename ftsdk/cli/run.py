@@ -84,6 +84,8 @@ def submit(
         follow_job(job)
     elif not as_json:
         say(f"Follow it with: ftsdk logs {job.uri} -f")
+        if estimator.spec.resources.spot and not estimator.backend.capabilities.recovers:
+            say(f"Keep this running somewhere, so that it is started again after a preemption: ftsdk watch {job.uri}")
 
 
 def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Any:
@@ -123,4 +125,6 @@ def _plan_text(made: Any) -> str:
         parts.append(f"secrets (names only): {', '.join(made.secrets)}")
     if made.estimate:
         parts.append(estimate_text(made.estimate))
+    if made.usd_per_hour is not None:
+        parts.append(f"price: {made.usd_per_hour:.4g} USD an hour for all machines")
     return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in made.warnings)])

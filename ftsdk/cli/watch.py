@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ftsdk.job import Job
     from ftsdk.retrying import Decision
 
+FRESH_S = 86_400.0
+"""A job that nobody named and that failed longer ago has been given up by whoever submitted it."""
+
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_job)
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
 def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> None:
     """Start again what is preempted or lost, as each job's `retry` says; one line per decision.
 
-    Without JOB it watches all unfinished jobs that this machine submitted, and those to come, until it is stopped. Any
-    number of watchers may run: an attempt is started once. It remembers nothing, so it may be stopped at any time.
+    Without JOB it watches all unfinished jobs that this machine submitted, and those to come, until it is stopped; what
+    failed more than a day ago is left alone. Any number of watchers may run: an attempt is started once. It remembers
+    nothing, so it may be stopped at any time.
     """
-    rounds = _Rounds(as_json)
+    rounds = _Rounds(as_json, fresh_s=None if jobs else FRESH_S)
     while True:
         uris = rounds.open(jobs)
         rounds.look(uris)
@@ -43,8 +47,8 @@ def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> N
 class _Rounds:
     """What one watching process has said, and which of the jobs it was asked for are over."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, as_json: bool, *, fresh_s: float | None) -> None:
+        self._as_json, self._fresh_s = as_json, fresh_s
         self._said: dict[str, str] = {}
         self._over: set[str] = set()
         self._not_before: dict[str, float] = {}
@@ -69,7 +73,7 @@ class _Rounds:
 
         try:
             job = self._jobs.get(uri) or self._jobs.setdefault(uri, Job.attach(uri))
-            decision, info = watching.carry_on(job)
+            decision, info = watching.carry_on(job, fresh_s=self._fresh_s)
         except FtsdkError as problem:  # one job's trouble is not the others'
             self._print(uri, "problem", str(problem), attempt=None)
             if isinstance(problem, JobNotFoundError | AuthError):

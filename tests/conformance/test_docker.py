@@ -6,12 +6,12 @@ import pytest
 
 from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.image import default_tag
-from ftsdk.testing.conformance import BackendConformance
+from ftsdk.testing.recovery import RecoveryConformance
 
 pytestmark = pytest.mark.docker
 
 
-class TestDocker(BackendConformance):
+class TestDocker(RecoveryConformance):
     @pytest.fixture
     def backend(self):
         return Docker(DockerOptions(image=default_tag("cpu"), grace_s=5))

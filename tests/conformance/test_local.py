@@ -3,11 +3,11 @@
 import pytest
 
 from ftsdk.backends.local import Local, LocalOptions
-from ftsdk.testing.conformance import BackendConformance
+from ftsdk.testing.recovery import RecoveryConformance
 from tests import tiny
 
 
-class TestLocal(BackendConformance):
+class TestLocal(RecoveryConformance):
     @pytest.fixture
     def backend(self):
         return Local(LocalOptions(python=tiny.TRAINER_PYTHON, grace_s=5))

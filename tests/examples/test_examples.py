@@ -86,6 +86,15 @@ def test_interrupt_and_resume_misses_no_step(run, model):
 
 
 @pytest.mark.trainer
+def test_survive_preemption_goes_on_by_itself(run, model):
+    program = EXAMPLES / "survive_preemption.py"
+    said = run(sys.executable, program, "--model", model, "--steps", "60", "--after", "3", "--cutoff-len", "64")
+    assert "Attempt 1 ended with 'preempted': retry 1 of 3." in said
+    assert "Attempt 2: SUCCEEDED" in said
+    assert "Logged steps: 1 to 60, missing: none" in said
+
+
+@pytest.mark.trainer
 def test_chain_sft_dpo_starts_the_second_from_the_first(run, model):
     program = EXAMPLES / "chain_sft_dpo.py"
     said = run(sys.executable, program, "--model", model, "--steps", "4", "--cutoff-len", "64")

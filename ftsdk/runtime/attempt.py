@@ -245,7 +245,8 @@ class Attempt:
                 self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")
             else:
                 self._saved_step = report.step
-                handover.tell_published_within_s(self._run_folder, report.seconds)
+                with contextlib.suppress(OSError):  # scratch may be full
+                    handover.tell_published_within_s(self._run_folder, report.seconds)
                 seconds = round(report.seconds, 3)
                 self._log.event(contract.EVENT_COMMIT, step=report.step, seconds=seconds, bytes=report.bytes)
 

@@ -22,6 +22,7 @@ from ftsdk.runtime.io.mount import delete_tree
 KEEP_AT_LEAST = 2
 """One that is being resumed from may turn out damaged: there must be another."""
 POLL_S = 0.1
+SEAL = "sha256"
 
 
 class Identity(NamedTuple):
@@ -107,7 +108,7 @@ def publish(
         "manifests": manifests,
         "time": time.time(),
     }
-    durable.put_bytes(f"{prefix}/{contract.COMMIT_FILE}", json.dumps(record).encode())
+    durable.put_bytes(f"{prefix}/{contract.COMMIT_FILE}", json.dumps({**record, SEAL: _seal(record)}).encode())
     return total
 
 
@@ -141,11 +142,15 @@ def _commit(durable: Durable, prefix: str) -> Commit | None:
     """The COMMIT in a folder; None if there is none, or a torn one, or one of another folder, which are none."""
     try:
         record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
-        commit = Commit(int(record["step"]), prefix, record)
-        is_whole = len(record["manifests"]) == record["num_nodes"] and "digest" in record
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        is_whole = record.pop(SEAL) == _seal(record) and contract.checkpoint_key(record["step"]) == prefix
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return commit if is_whole and contract.checkpoint_key(commit.step) == prefix else None
+    return Commit(record["step"], prefix, record) if is_whole else None
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a COMMIT's own words: a flipped bit in it may still be JSON."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _folders(durable: Durable) -> list[str]:

@@ -66,7 +66,8 @@ SIGNS: tuple[Sign, ...] = (
     ),
     Sign(
         "disk_full",
-        r"No space left on device|Errno 28\b|Disk quota exceeded",
+        r"No space left on device|Errno 28\b|Disk quota exceeded|inline_container\.cc\S* \. unexpected pos"
+        r"|PytorchStreamWriter failed writing",  # torch.save says no more
         "The disk is full",
         "Raise resources.disk_gb, keep fewer checkpoints (checkpoint.keep), or free some space.",
         anywhere=True,

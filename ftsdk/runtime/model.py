@@ -11,8 +11,10 @@ from ftsdk import contract
 from ftsdk.runtime.checkpoints import Identity, put_folder
 from ftsdk.runtime.io import Durable
 
-LEFT_OUT = ("checkpoint-*", "runs/*", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*", "training_args.bin")
-"""Checkpoints are published apart; training_args.bin is a pickle that names paths of the container."""
+RESUME_ONLY = ("checkpoint-*", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*", "ftsdk_rank_*")
+LEFT_OUT = (*RESUME_ONLY, "runs/*", "training_args.bin", "trainer_log.jsonl")
+"""training_args.bin is a pickle that names paths of the container; LLaMA-Factory's trainer_log.jsonl begins anew with
+every attempt, and its speed and time left are wrong after a resume: trainer_state.json has all that was logged."""
 COMMIT = f"{contract.MODEL_DIR}/{contract.COMMIT_FILE}"
 
 

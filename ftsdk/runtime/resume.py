@@ -28,6 +28,7 @@ class UnfitError(Exception):
 def global_batch(document: JobDocument, world_size: int) -> int | None:
     """Rows of an optimizer step over all processes; None if the trainer's configuration does not tell."""
     config = document["config"]
+    config = config.get("arguments", config)  # TRL's have a place of their own
     try:
         return int(config["per_device_train_batch_size"]) * int(config["gradient_accumulation_steps"]) * world_size
     except (KeyError, TypeError, ValueError):

@@ -26,6 +26,13 @@ def test_every_rendered_name_is_an_argument_of_the_trainer(rendered):
         assert set(rendered(tuning=tuning).config) <= set(known_arguments())
 
 
+def test_the_best_model_is_among_those_saved_at_an_evaluation(rendered):
+    wanted = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 20}
+    config = rendered(dataset={"train": "train.jsonl", "eval_fraction": 0.5}, hyperparameters=wanted).config
+    assert (config["save_strategy"], config["save_steps"]) == ("steps", 20)
+    assert rendered().config["save_strategy"] == "no"
+
+
 def test_paths_are_those_inside(rendered):
     made = rendered()
     assert made.config["model_name_or_path"] == "/in/model"

@@ -13,6 +13,7 @@ CASES = [
     ("nan_loss", ["ftsdk.runtime.trainers.callbacks.NonFiniteLossError: the loss is nan at step 2"]),
     ("oom", ["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"]),
     ("disk_full", ["builtins.OSError: [Errno 28] No space left on device: 'x'"]),
+    ("disk_full", ["builtins.RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"]),
     ("host_oom", ["builtins.RuntimeError: [enforce fail at alloc.cpp] DefaultCPUAllocator: can't allocate memory"]),
     ("host_oom", ["builtins.MemoryError: "]),
     (

@@ -112,8 +112,8 @@ def _commit_of_the_other(folder: Path) -> None:
     shutil.copy(folder.parent.parent / OLDER / COMMIT, folder / COMMIT)
 
 
-def _commit_without_a_node(folder: Path) -> None:
-    _edit(folder / COMMIT, lambda record: record.update(num_nodes=2))
+def _commit_of_another_world(folder: Path) -> None:
+    _edit(folder / COMMIT, lambda record: record.update(world_size=2))
 
 
 def _commit_of_another_job(folder: Path) -> None:
@@ -134,7 +134,7 @@ def _files_of_the_other(folder: Path) -> None:
         _manifest_without_optimizer,
         _manifest_that_fits_the_damage,
         _commit_of_the_other,
-        _commit_without_a_node,
+        _commit_of_another_world,
         _commit_of_another_job,
         _files_of_the_other,
     ],

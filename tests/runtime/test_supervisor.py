@@ -98,6 +98,22 @@ def test_a_signal_saves_and_the_next_attempt_goes_on(tmp_path):
     assert second.events(contract.EVENT_PHASE)[1]["resume_step"] == saved
 
 
+def test_where_an_exit_would_be_the_end_it_waits_to_be_killed(tmp_path):
+    run = Supervised(tmp_path, script(tmp_path, SAVES_WHEN_ASKED), after_save="park")
+    run.wait_for('"step": 3,')
+    run.process.send_signal(signal.SIGTERM)
+    run.wait_for('"event": "outcome"')
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "durable" / contract.outcome_key(1, 0)).is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert run.ended() == ("INTERRUPTED", "preempted")
+    assert run.events(contract.EVENT_COMMIT)
+    assert run.process.poll() is None
+    run.process.kill()
+    assert run.wait() == -signal.SIGKILL
+
+
 def test_a_trainer_that_ignores_the_signal_is_killed_within_the_grace(tmp_path):
     trainer = script(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SLEEPS)
     run = Supervised(tmp_path, trainer, grace_s=1.0)

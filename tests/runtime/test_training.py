@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from itertools import pairwise
 
@@ -189,6 +190,32 @@ def _two_nodes(root, tiny_folder, *, attempt, port):
         node.durable = root / "durable"
         nodes.append(node)
     return nodes
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("harm", [_cut, os.unlink])
+def test_a_damaged_checkpoint_ends_in_the_same_model(tmp_path, tiny_folder, uninterrupted, harm):
+    kept = tmp_path / "durable" / contract.CHECKPOINTS_DIR
+    shutil.copytree(uninterrupted.durable / contract.CHECKPOINTS_DIR, kept)
+    harm(tmp_path / "durable" / contract.checkpoint_key(10) / "optimizer.pt")
+    again = train(tmp_path, tiny_folder, attempt=2)
+    assert again.wait() == contract.EXIT_SUCCEEDED
+    assert any("checkpoint 10 is damaged (optimizer.pt" in line for line in again.lines())
+    assert steps(again) == STEPS[5:]
+    assert losses(again) == {step: loss for step, loss in losses(uninterrupted).items() if step > 5}
+    assert weights(tmp_path) == weights(uninterrupted.root)
+
+
+def test_a_killed_supervisor_takes_all_ranks_with_it(tmp_path, tiny_folder):
+    run = train(tmp_path, tiny_folder, nproc_per_node=2, config={"max_steps": 500})
+    run.wait_for('"step": 2,')
+    run.process.kill()
+    run.wait()
+    assert gone(str(tmp_path))
+    assert not (tmp_path / "durable" / contract.outcome_key(1, 0)).exists()
 
 
 def test_a_loss_that_is_no_number_ends_at_once(tmp_path, tiny_folder):

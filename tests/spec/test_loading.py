@@ -47,6 +47,7 @@ def test_json_round_trip():
         ({"hyperparameters": {"learning_rate": "fast"}}, "hyperparameters.learning_rate"),
         ({"hyperparameters": {"num_train_epochs": -1}}, "greater than 0"),
         ({"checkpoint": {"every_minutes": 1, "every_steps": 1}}, "not both"),
+        ({"checkpoint": {"auto": True, "every_steps": 1}}, "not both"),
         ({"secrets": ["HF_TOKEN=hf_abc"]}, "never their values"),
         ({"dataset": []}, "dataset.train"),
         ({"model": ""}, "model"),

@@ -55,7 +55,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self._saves = self._evaluations = self._predictions = 0
         self._complete_soon: int | None = None
         self.stopping = False
-        """All ranks leave at the end of this step."""
+        """All ranks leave at the end of this step (or, if a subclass says so, of a later one)."""
         self.epoch_ended = False
         """The hooks at the end of an epoch have begun, and no further step has."""
 
@@ -94,7 +94,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self._cadence.saved(published_within_s=handover.published_within_s(self._run))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.stopping:
+        if self.stopping and control.should_training_stop:
             self.leave(args, state)
         self.epoch_ended = True
         self._announce(args, state)

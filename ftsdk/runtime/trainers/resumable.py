@@ -83,7 +83,8 @@ class Resumable:
     ) -> None:
         trainer: Any = self
         self._logged_with = grad_norm, learning_rate
-        if self._checkpoints.stopping and trainer.control.should_evaluate:
+        leaves_here = self._checkpoints.stopping and trainer.control.should_training_stop
+        if leaves_here and trainer.control.should_evaluate:
             trainer.control.should_evaluate = False  # it may take longer than the platform waits
             self._owed = EVALUATION
         if trainer.state.global_step == self._whole_step:

@@ -1,0 +1,66 @@
+"""What a training under harm must not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ftsdk import contract
+from ftsdk.job import Job
+
+if TYPE_CHECKING:
+    from bench.resume.campaign import Blow, Reference
+    from bench.resume.setups import Setup
+
+COMPARED = ("step", "total_steps", "epoch", "loss", "grad_norm", "learning_rate", "eval_loss", "train_loss")
+"""Every logged value but those that depend on the clock."""
+LIKELY_REASONS = frozenset({"", "preempted", "stopped", "killed", "communication", "crashed"})
+SAVES = ("term", "stop-container")
+"""Kinds that leave time to save."""
+LOST_AFTER_TERM = 1
+EXPECTED: Mapping[str, frozenset[str]] = {"fill-disk": LIKELY_REASONS | {"disk_full"}}
+"""Reasons beside the likely ones, by kind."""
+
+
+def faults(setup: Setup, blow: Blow) -> Iterator[str]:
+    """What one harm must not lead to."""
+    who = f"{blow.strike.what} at step {blow.strike.step}"
+    if blow.orphans:
+        yield f"{who}: {blow.orphans} processes lived on"
+    if blow.strike.reason not in EXPECTED.get(blow.strike.kind, LIKELY_REASONS):
+        yield f"{who}: ended as {blow.strike.reason}: {blow.strike.message}"
+    if blow.lost_steps is not None and blow.strike.kind != "damage":
+        allowed = LOST_AFTER_TERM if blow.strike.kind in SAVES else setup.cadence_steps
+        if blow.lost_steps > allowed:
+            yield f"{who}: {blow.lost_steps} steps were done again"
+
+
+def differences(peace: Reference, job: Job) -> Iterator[str]:
+    """In what a finished job differs from the training in peace."""
+    if weights(job) != peace.weights:
+        yield "the weights differ"
+    ours, theirs = compared(job.metrics()), compared(peace.metrics)
+    if [place(record) for record in ours] != [place(record) for record in theirs]:
+        yield "the metrics have other steps"
+    else:
+        for record, wanted in zip(ours, theirs, strict=True):
+            if record != wanted:
+                yield f"logged {record}, in peace {wanted}"
+
+
+def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Metric records without what depends on the clock."""
+    return [{name: record[name] for name in COMPARED if name in record} for record in records]
+
+
+def place(record: dict[str, Any]) -> tuple[int, list[str]]:
+    """A record's step and what it logs."""
+    return record["step"], sorted(record)
+
+
+def weights(job: Job) -> dict[str, str]:
+    """SHA-256 of every file of weights."""
+    store = job.model().store
+    names = [name for name in job.model().files if name.endswith(".safetensors")]
+    return {name: sha256(store.read(f"{contract.MODEL_DIR}/{name}")).hexdigest() for name in names}

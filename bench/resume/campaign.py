@@ -55,6 +55,8 @@ class Blow:
     """Processes that lived on all the same."""
     lost_steps: int | None = None
     """Steps that were done again; None if the start that was hit had not logged any."""
+    while_publishing: int = 0
+    """Those of them that were trained after the next checkpoint was saved, while it was on its way to storage."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,6 +179,8 @@ class Start:
     trained: bool = False
     resumed_from: int = 0
     reached: int = 0
+    unpublished: int | None = None
+    """The first step that is saved behind the last COMMIT."""
 
 
 def starts_of(job: Job) -> Iterator[Start]:
@@ -192,10 +196,20 @@ def starts_of(job: Job) -> Iterator[Start]:
             start = Start()
         elif start and event["event"] == contract.EVENT_PHASE and event["phase"] == "training":
             start.trained, start.resumed_from = True, event["resume_step"] or 0
-        elif start and event["event"] == contract.EVENT_METRICS:
-            start.reached = max(start.reached, event["step"])
+        elif start:
+            _note(start, event)
     if start:
         yield start
+
+
+def _note(start: Start, event: dict[str, Any]) -> None:
+    match event["event"]:
+        case contract.EVENT_METRICS:
+            start.reached = max(start.reached, event["step"])
+        case contract.EVENT_CHECKPOINT:
+            start.unpublished = start.unpublished or event["step"]
+        case contract.EVENT_COMMIT:
+            start.unpublished = None
 
 
 def _count_losses(job: Job, blows: list[Blow]) -> None:
@@ -205,3 +219,4 @@ def _count_losses(job: Job, blows: list[Blow]) -> None:
         after = next((start for start in starts[blow.start + 1 :] if start.trained), None)
         if hit.reached and after and KINDS[blow.strike.kind].ends:
             blow.lost_steps = hit.reached - after.resumed_from
+            blow.while_publishing = hit.reached - hit.unpublished if hit.unpublished else 0

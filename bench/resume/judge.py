@@ -31,7 +31,7 @@ def faults(setup: Setup, blow: Blow) -> Iterator[str]:
     if blow.strike.reason not in EXPECTED.get(blow.strike.kind, LIKELY_REASONS):
         yield f"{who}: ended as {blow.strike.reason}: {blow.strike.message}"
     if blow.lost_steps is not None and blow.strike.kind != "damage":
-        allowed = LOST_AFTER_TERM if blow.strike.kind in SAVES else setup.cadence_steps
+        allowed = LOST_AFTER_TERM if blow.strike.kind in SAVES else setup.cadence_steps + blow.while_publishing
         if blow.lost_steps > allowed:
             yield f"{who}: {blow.lost_steps} steps were done again"
 
@@ -42,11 +42,18 @@ def differences(peace: Reference, job: Job) -> Iterator[str]:
         yield "the weights differ"
     ours, theirs = compared(job.metrics()), compared(peace.metrics)
     if [place(record) for record in ours] != [place(record) for record in theirs]:
-        yield "the metrics have other steps"
+        yield f"the metrics have other steps: {_symmetric(ours, theirs)}"
     else:
         for record, wanted in zip(ours, theirs, strict=True):
             if record != wanted:
                 yield f"logged {record}, in peace {wanted}"
+
+
+def _symmetric(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    def not_in(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[Any]:
+        return [place(record) for record in some if place(record) not in map(place, others)]
+
+    return f"{not_in(ours, theirs)[:3]} more, {not_in(theirs, ours)[:3]} missing"
 
 
 def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,6 +68,11 @@ def place(record: dict[str, Any]) -> tuple[int, list[str]]:
 
 def weights(job: Job) -> dict[str, str]:
     """SHA-256 of every file of weights."""
-    store = job.model().store
-    names = [name for name in job.model().files if name.endswith(".safetensors")]
-    return {name: sha256(store.read(f"{contract.MODEL_DIR}/{name}")).hexdigest() for name in names}
+    model = job.model()
+    names = [name for name in model.files if name.endswith(".safetensors")]
+    return hashes({name: model.store.read(f"{contract.MODEL_DIR}/{name}") for name in names})
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 by name."""
+    return {name: sha256(data).hexdigest() for name, data in sorted(files.items())}

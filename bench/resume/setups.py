@@ -24,7 +24,7 @@ class Setup:
     tuning: Mapping[str, Any] = field(default_factory=lambda: LORA)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
-    cadence_steps: int = 10
+    cadence_steps: int = 20
     own_disk: bool = False
     """Results go to a small file system of their own, which takes root to make."""
 

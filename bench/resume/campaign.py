@@ -18,6 +18,7 @@ from ftsdk.backends.base import JobState
 from ftsdk.chaos import KINDS, Strike, strike
 from ftsdk.chaos.rehearsal import start_again
 from ftsdk.chaos.target import NothingToHarmError
+from ftsdk.home import home_dir
 from ftsdk.job import Job
 
 PATIENCE_S = 300.0
@@ -27,7 +28,10 @@ START_S, TRAINING_S = 6.0, 1.5
 """Within so many seconds of an attempt's start, or of its first step."""
 LASTING_S = 0.5, 10.0
 """Shortest and longest cut of a network, or time of a full disk."""
-SURVIVORS_WITHIN_S = 60.0
+SURVIVORS_WITHIN_S, GONE_WITHIN_S = 60.0, 10.0
+"""How long processes may live on: other nodes' after one has died, any after the job's end."""
+STORE_AWAY = "store-away"
+ENDING = frozenset(name for name, kind in KINDS.items() if kind.ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def story(setup: Setup, tiny: Path, label: str, peace: Reference, *, seed: int, 
     """Train under at most `most` harms, then in peace to the end, and judge."""
     told = Story(setup=setup, seed=seed)
     began = time.monotonic()
-    with _disk_of(setup, tiny.with_name(f"{label}-disk")) as disk:
+    with _disk_of(setup, home_dir() / f"{label}-disk") as disk:
         job = setup.estimator(tiny, label, disk).fit(wait=False)
         try:
             _harm_and_judge(job, told, peace, most)
@@ -91,19 +95,55 @@ def story(setup: Setup, tiny: Path, label: str, peace: Reference, *, seed: int, 
     return told
 
 
+def store_away(setup: Setup, tiny: Path, label: str, peace: Reference, *, seconds: float) -> Story:
+    """Train while the file system of the results is away for so long: every write to it hangs."""
+    told = Story(setup=setup, seed=0)
+    began = time.monotonic()
+    with disks.in_a_file(home_dir() / f"{label}-disk") as disk:
+        job = setup.estimator(tiny, label, disk).fit(wait=False)
+        try:
+            _first_step(job)
+            told.blows.append(_away(job, disk, seconds))
+            _judge(job, told, peace)
+        finally:
+            _put_away(job)
+    told.seconds = time.monotonic() - began
+    return told
+
+
+def _away(job: Job, disk: Path, seconds: float) -> Blow:
+    info, at, step = job.info(), time.time(), max((record["step"] for record in job.metrics()), default=0)
+    disks.away(disk, seconds).join()
+    struck = Strike(
+        kind=STORE_AWAY,
+        what=f"every write to {disk.name} hung for {seconds:g} s",
+        at=at,
+        attempt=info.attempt,
+        step=step,
+        state=job.info().state.value,
+        reason="",
+        message="",
+    )
+    return Blow(strike=struck, during="training", start=0, survivors_s=0.0, orphans=0)
+
+
 def _harm_and_judge(job: Job, told: Story, peace: Reference, most: int) -> None:
-    setup, chance = told.setup, Random(told.seed)
-    while len(told.blows) < most and (blow := _blow(job, setup, chance)) is not None:
+    chance = Random(told.seed)
+    while len(told.blows) < most and (blow := _blow(job, told.setup, chance)) is not None:
         told.blows.append(blow)
         start_again(job)
-    info = job.wait(PATIENCE_S)
+    _judge(job, told, peace)
+
+
+def _judge(job: Job, told: Story, peace: Reference) -> None:
+    setup, info = told.setup, job.wait(PATIENCE_S)
     if info.state is not JobState.SUCCEEDED:
         told.violations.append(f"ended as {info.state} ({info.reason}): {info.message}")
         return
     _count_losses(job, told.blows)
     told.violations += [fault for blow in told.blows for fault in judge.faults(setup, blow)]
     told.violations += judge.differences(peace, job)
-    if left := len(family(job.name)):
+    if left := _gone_after(job, GONE_WITHIN_S)[1]:
         told.violations.append(f"{left} processes live on after the end")
 
 
@@ -135,7 +175,8 @@ def _blow(job: Job, setup: Setup, chance: Random) -> Blow | None:
         except NothingToHarmError:  # no process or no checkpoint to harm yet
             time.sleep(0.05)
             continue
-        survivors_s, orphans = _wait_for_survivors(job, struck)
+        goes_on = struck.state == JobState.RUNNING
+        survivors_s, orphans = (0.0, 0) if goes_on else _gone_after(job, SURVIVORS_WITHIN_S)
         return Blow(strike=struck, during=during, start=starts - 1, survivors_s=survivors_s, orphans=orphans)
     return None
 
@@ -150,11 +191,11 @@ def _first_step(job: Job) -> None:
             return
 
 
-def _wait_for_survivors(job: Job, struck: Strike) -> tuple[float, int]:
-    """How long processes of an attempt that has ended live on, and how many do so for too long."""
+def _gone_after(job: Job, patience_s: float) -> tuple[float, int]:
+    """How many seconds processes of a job that has ended live on, and how many live longer than is allowed."""
     began = time.monotonic()
-    while (alive := family(job.name)) and struck.state != JobState.RUNNING:
-        if time.monotonic() - began > SURVIVORS_WITHIN_S:
+    while alive := family(job.name):
+        if time.monotonic() - began > patience_s:
             return time.monotonic() - began, len(alive)
         time.sleep(0.05)
     return time.monotonic() - began, 0
@@ -217,6 +258,6 @@ def _count_losses(job: Job, blows: list[Blow]) -> None:
     for blow in blows:
         hit = starts[blow.start]
         after = next((start for start in starts[blow.start + 1 :] if start.trained), None)
-        if hit.reached and after and KINDS[blow.strike.kind].ends:
+        if hit.reached and after and blow.strike.kind in ENDING:
             blow.lost_steps = hit.reached - after.resumed_from
             blow.while_publishing = hit.reached - hit.unpublished if hit.unpublished else 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from itertools import count, cycle
+from itertools import chain, count, cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.launch import report
 from bench.resume import disks, table
-from bench.resume.campaign import Reference, Story, reference, story
-from bench.resume.setups import SETUPS, Setup
+from bench.resume.campaign import Reference, Story, reference, store_away, story
+from bench.resume.setups import BY_NAME, SETUPS, Setup
 
 HARMS_OF_ONE = 20
 """At most so many interruptions of one training."""
+AWAY_S = 120.0
+WITH_STORE_AWAY = ("local, LoRA with dropout", "docker, LoRA with dropout")
 
 
 def run(*, interruptions: int, seed: int, results: Path, setups: Iterable[Setup] = SETUPS) -> None:
@@ -25,11 +27,21 @@ def run(*, interruptions: int, seed: int, results: Path, setups: Iterable[Setup]
         os.environ["FTSDK_HOME"] = f"{folder}/home"
         from tests import tiny
 
-        for one in stories(tiny.make(Path(folder, "tiny")), interruptions=interruptions, seed=seed, setups=setups):
+        made = tiny.make(Path(folder, "tiny"))
+        interrupted = stories(made, interruptions=interruptions, seed=seed, setups=setups)
+        for one in chain(outages(made), interrupted):
             told.append(one)
             print(_line(one), flush=True)
             page = table.write(told, versions(), report.machine(), results)
     print(f"Written to {page} and {page.with_suffix('.json').name}.")
+
+
+def outages(tiny: Path, seconds: float = AWAY_S) -> Iterator[Story]:
+    """The durable store is unreachable for a while, once for each place where a training runs."""
+    for name in WITH_STORE_AWAY if disks.can_be_made() else ():
+        setup = BY_NAME[name]
+        peace = reference(setup, tiny, f"peace-{setup.backend}")
+        yield store_away(setup, tiny, f"away-{setup.backend}", peace, seconds=seconds)
 
 
 def stories(tiny: Path, *, interruptions: int, seed: int, setups: Iterable[Setup]) -> Iterator[Story]:

@@ -24,6 +24,7 @@ class Setup:
     tuning: Mapping[str, Any] = field(default_factory=lambda: LORA)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    retry: Mapping[str, Any] = field(default_factory=dict)
     cadence_steps: int = 20
     own_disk: bool = False
     """Results go to a small file system of their own, which takes root to make."""
@@ -48,6 +49,7 @@ class Setup:
                 **self.hyperparameters,
             },
             resources=dict(self.resources),
+            retry=dict(self.retry),
             checkpoint={"every_steps": self.cadence_steps},
             env={"OMP_NUM_THREADS": "1"},
             output=str(output) if output else None,
@@ -61,16 +63,14 @@ DOCKER = ("term", "stop-container", "kill", "kill-worker", "damage")
 TWO_RANKS = {"accelerators_per_node": 2}
 SETUPS: tuple[Setup, ...] = (
     Setup(name="local, LoRA with dropout", backend="local", kinds=LOCAL),
-    Setup(name="local, full", backend="local", kinds=LOCAL, tuning={"type": "full"}),
+    Setup(name="docker, LoRA with dropout", backend="docker", kinds=DOCKER),
     Setup(
-        name="local, LoRA, accumulation over 4, logs every 3",
+        name="local, LoRA, 2 ranks, crashes restarted",
         backend="local",
         kinds=LOCAL,
-        hyperparameters={"gradient_accumulation_steps": 4, "logging_steps": 3, "per_device_train_batch_size": 1},
+        resources=TWO_RANKS,
+        retry={"on": "infra"},
     ),
-    Setup(name="local, LoRA, 2 ranks", backend="local", kinds=LOCAL, resources=TWO_RANKS),
-    Setup(name="docker, LoRA with dropout", backend="docker", kinds=DOCKER),
-    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS),
     Setup(
         name="docker, LoRA, 2 nodes",
         backend="docker",
@@ -79,5 +79,13 @@ SETUPS: tuple[Setup, ...] = (
     ),
     Setup(name="local, LoRA, disk of its own", backend="local", kinds=("fill-disk", "kill"), own_disk=True),
     Setup(name="docker, LoRA, disk of its own", backend="docker", kinds=("fill-disk", "kill"), own_disk=True),
+    Setup(name="local, full", backend="local", kinds=LOCAL, tuning={"type": "full"}),
+    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS),
+    Setup(
+        name="local, LoRA, accumulation over 4, logs every 3",
+        backend="local",
+        kinds=LOCAL,
+        hyperparameters={"gradient_accumulation_steps": 4, "logging_steps": 3, "per_device_train_batch_size": 1},
+    ),
 )
 BY_NAME: Mapping[str, Setup] = {setup.name: setup for setup in SETUPS}

@@ -12,8 +12,7 @@ from ftsdk.backends import folders
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.chaos.kinds import GENTLE, kind_for
 from ftsdk.chaos.target import POLL_S, NothingToHarmError, Target, backend_of, ended
-from ftsdk.estimator import read_secrets
-from ftsdk.job import Job, submit
+from ftsdk.job import Job, read_secrets, submit
 from ftsdk.records import end_of_attempt
 
 ENDS_WITHIN_S = 180.0

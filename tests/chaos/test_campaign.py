@@ -32,7 +32,7 @@ def with_trainer(monkeypatch):
     ("name", "seed", "most"),
     [
         ("local, LoRA, accumulation over 4, logs every 3", 11, 4),
-        ("local, LoRA, 2 ranks", 12, 3),
+        ("local, LoRA, 2 ranks, crashes restarted", 12, 3),
         pytest.param("docker, LoRA with dropout", 13, 4, marks=pytest.mark.docker),
     ],
 )

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench import launch
 from bench.launch import report
+from bench.resume import cost, long
 
 INTERRUPTIONS = 200
 
@@ -28,16 +30,10 @@ def main() -> None:
     options = parser.parse_args()
     match options.what:
         case "launch":
-            from bench import launch
-
             launch.run(quick=options.quick, results=options.results)
         case "resume":
-            from bench.resume import cost
-
             cost.run(quick=options.quick, results=options.results)
         case "chaos":
-            from bench.resume import long
-
             long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
 
 

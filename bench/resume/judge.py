@@ -38,15 +38,20 @@ def faults(setup: Setup, blow: Blow) -> Iterator[str]:
 
 def differences(peace: Reference, job: Job) -> Iterator[str]:
     """In what a finished job differs from the training in peace."""
-    if weights(job) != peace.weights:
+    return unequal(weights(job), job.metrics(), peace)
+
+
+def unequal(ours: Mapping[str, str], logged: list[dict[str, Any]], peace: Reference) -> Iterator[str]:
+    """In what weights and logged values differ from those of the training in peace."""
+    if ours != peace.weights:
         yield "the weights differ"
-    ours, theirs = compared(job.metrics()), compared(peace.metrics)
-    if [place(record) for record in ours] != [place(record) for record in theirs]:
-        yield f"the metrics have other steps: {_symmetric(ours, theirs)}"
+    found, wanted = compared(logged), compared(peace.metrics)
+    if [place(record) for record in found] != [place(record) for record in wanted]:
+        yield f"the metrics have other steps: {_symmetric(found, wanted)}"
     else:
-        for record, wanted in zip(ours, theirs, strict=True):
-            if record != wanted:
-                yield f"logged {record}, in peace {wanted}"
+        for record, other in zip(found, wanted, strict=True):
+            if record != other:
+                yield f"logged {record}, in peace {other}"
 
 
 def _symmetric(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:

@@ -1,4 +1,9 @@
-"""`python -m bench [--quick]`: every benchmark, medians side by side with the peers, kept in bench/results."""
+"""`python -m bench [launch | resume | chaos]`: benchmarks, medians side by side with the peers, kept in bench/results.
+
+launch  what the launcher costs: start-up, jobs, logs, plans, installation
+resume  what being safe costs: checkpoints beside none, publishing in the background, what peers lose
+chaos   trainings that are interrupted at random moments, beside the same ones in peace
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,30 @@ import argparse
 from pathlib import Path
 
 from bench import launch
+from bench.launch import report
+from bench.resume import cost, long
+
+INTERRUPTIONS = 200
 
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("launch", "resume", "chaos"), default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
-    parser.add_argument("--results", type=Path, default=launch.report.RESULTS, help="folder of the reports")
+    parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
+    parser.add_argument("--seed", type=int, default=1, help="of kinds and moments; chaos only")
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="folder of the reports")
     options = parser.parse_args()
-    launch.run(quick=options.quick, results=options.results)
+    match options.what:
+        case "launch":
+            launch.run(quick=options.quick, results=options.results)
+        case "resume":
+            cost.run(quick=options.quick, results=options.results)
+        case "chaos":
+            long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("watch:watch", "Start preempted and lost jobs again, as their retry policies say."),
     "cancel": ("jobs:cancel", "Ask a job to save its state and stop."),
     "rm": ("jobs:rm", "Remove what a job left on this machine."),
+    "chaos": ("chaos:chaos", "Harm a running job of this machine on purpose: a rehearsal of a spot reclaim."),
     "model": ("jobs:model", "Show or download what a job made."),
     "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
     "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),

@@ -32,6 +32,7 @@ PARSED_ONLY = {
     r"^ftsdk demo\b": "has its own test",
     r"^ftsdk image\b": "builds or pushes gigabytes; has its own test",
     r"^pip install\b": "needs a package index",
+    r"^python -m bench\b": "takes minutes to an hour; has its own test",
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",

@@ -30,6 +30,8 @@ from ftsdk.store import FolderStore, Store
 LOCK_FILE = "lock"
 PROBE_PATIENCE_S = 0.25
 """A `describe` holds the lock for microseconds; a submit waits that out, never a running job."""
+LEAVES_WITHIN_S = 30.0
+"""A supervisor that has recorded its outcome is on its way out; on a busy machine that takes a while."""
 
 
 class LocalOptions(Options):
@@ -88,7 +90,8 @@ class Local:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
         _check_trainer(plan)
         job = folders.create(plan)
-        lock = _lock(job.store)
+        over = plan.attempt > job.attempt and folders.outcome(job) is not None
+        lock = _lock(job.store, LEAVES_WITHIN_S if over else PROBE_PATIENCE_S)
         if lock is None:
             return plan.native_name
         try:
@@ -181,12 +184,12 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
 
 
 # --- is it alive? ---------------------------------------------------------------------------------------------
-def _lock(store: FolderStore) -> int | None:
+def _lock(store: FolderStore, patience_s: float) -> int | None:
     """Take the job's lock; None if a supervisor (or another submit) has it."""
     import fcntl
 
     descriptor = os.open(store.path(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
-    patience_ends = time.monotonic() + PROBE_PATIENCE_S
+    patience_ends = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,132 @@
+"""What an interruption costs: ftsdk beside LLaMA-Factory with the same cadence, alone and with HF's own last save."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from bench.resume.judge import weights
+from bench.resume.plain import Plain
+from bench.resume.setups import Setup
+from ftsdk.chaos import strike
+from ftsdk.chaos.rehearsal import start_again
+from ftsdk.contract import EVENT_METRICS, EVENT_PHASE
+from ftsdk.job import Job
+
+CADENCE_STEPS = 50
+EARLIEST, LATEST = 60, 220
+"""The step at which an interruption comes."""
+SETUP = Setup(name="losses", backend="local", kinds=("term", "kill"), cadence_steps=CADENCE_STEPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """One program under one kind of interruption."""
+
+    who: str
+    kind: str
+    lost_steps: tuple[int, ...]
+    exit_codes: tuple[int, ...]
+    same_model: int
+    """In how many of these rounds the model was the one of the training in peace."""
+
+    @property
+    def row(self) -> str:
+        """A line of the table."""
+        codes = ", ".join(str(code) for code in sorted(set(self.exit_codes)))
+        lost = f"{median(self.lost_steps):g} | {max(self.lost_steps)}"
+        return f"| {self.who} | {self.kind} | {lost} | {codes} | {self.same_model} of {len(self.lost_steps)} |"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one interruption cost."""
+
+    lost_steps: int
+    exit_code: int
+    model: dict[str, str]
+
+
+def measure(tiny: Path, folder: Path, rounds: int) -> Iterator[Loss]:
+    """All programs under both kinds of interruption, the same moments for all."""
+    plans: dict[str, Callable[[str, str, int], Round]] = {
+        "ftsdk": lambda label, kind, step: _ours(tiny, label, kind, step),
+        "LLaMA-Factory": lambda label, kind, step: _theirs(tiny, folder / label, kind, step),
+        "LLaMA-Factory, enable_jit_checkpoint": lambda label, kind, step: _theirs(
+            tiny, folder / label, kind, step, enable_jit_checkpoint=True
+        ),
+    }
+    peace = _peace(tiny, folder)
+    for kind in ("term", "kill"):
+        chance = Random(kind)
+        steps = [chance.randint(EARLIEST, LATEST) for _ in range(rounds)]
+        for number, (who, play) in enumerate(plans.items()):
+            done = [play(f"{kind}-{number}-{step}", kind, step) for step in steps]
+            yield Loss(
+                who=who,
+                kind={"term": "SIGTERM", "kill": "SIGKILL"}[kind],
+                lost_steps=tuple(one.lost_steps for one in done),
+                exit_codes=tuple(one.exit_code for one in done),
+                same_model=sum(one.model == peace for one in done),
+            )
+
+
+def _peace(tiny: Path, folder: Path) -> dict[str, str]:
+    """The model without an interruption; ftsdk's and LLaMA-Factory's are the same one."""
+    plain = Plain(_config(tiny, folder / "peace"))
+    plain.start()
+    plain.wait()
+    return plain.weights
+
+
+def _ours(tiny: Path, label: str, kind: str, step: int) -> Round:
+    job = SETUP.estimator(tiny, label).fit(wait=False)
+    _reach(job, step)
+    struck = strike(job, kind, Random(step))
+    exit_code = job.info().exit_code
+    start_again(job)
+    job.result()
+    resumed = [event["resume_step"] or 0 for event in job.events() if _begins_training(event)][-1]
+    return Round(struck.step - resumed, -signal.SIGKILL if exit_code is None else exit_code, weights(job))
+
+
+def _reach(job: Job, step: int) -> None:
+    for event in job.events(follow=True):
+        if event["event"] == EVENT_METRICS and event["step"] >= step:
+            return
+
+
+def _begins_training(event: dict[str, object]) -> bool:
+    return event["event"] == EVENT_PHASE and event["phase"] == "training"
+
+
+def _theirs(tiny: Path, folder: Path, kind: str, step: int, **more: object) -> Round:
+    plain = Plain({**_config(tiny, folder), **more})
+    plain.start()
+    code = plain.signal_at(step, signal.SIGTERM if kind == "term" else signal.SIGKILL)
+    lost = len(plain.ends) - plain.saved_step
+    plain.start()
+    plain.wait()
+    return Round(lost, code, plain.weights)
+
+
+def _config(tiny: Path, folder: Path) -> dict[str, object]:
+    """What ftsdk gives LLaMA-Factory for the same training, with LLaMA-Factory's own saving."""
+    plan = SETUP.estimator(tiny, "losses").plan()
+    dataset = folder / "data"
+    dataset.mkdir(parents=True, exist_ok=True)
+    (dataset / "dataset_info.json").write_text(json.dumps(plan.document["dataset_info"]))
+    return {
+        **plan.trainer_config,
+        "output_dir": str(folder / "output"),
+        "dataset_dir": str(dataset),
+        "save_strategy": "steps",
+        "save_steps": CADENCE_STEPS,
+        "disable_tqdm": True,
+        "include_num_input_tokens_seen": "non_padding",
+    }

@@ -1,6 +1,9 @@
 """Spec -> TRL's configuration for the methods that sample answers."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,9 @@ from ftsdk.engines.trl_arguments import known_arguments
 from ftsdk.errors import DataError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.spec.loading import parse
+from tests import tiny
 
+OVERLAY = Path(tiny.TRAINER_PYTHON).absolute().parents[1] / "overlays" / "rl"
 REWARD = "def score(prompts, completions, **columns):\n    return [1.0 for _ in completions]\n"
 
 
@@ -146,6 +151,36 @@ def test_an_answer_that_is_compared_must_be_in_the_data(rendered, spec_folder):
 def test_too_few_rows_for_one_sampling_are_refused(rendered, stage):
     with pytest.raises(DataError, match="64 rows"):
         rendered(stage, hyperparameters={"per_device_train_batch_size": 128})
+
+
+PARSED = """
+import json, sys
+from transformers import HfArgumentParser
+import trl
+from ftsdk.runtime.trainers.trl import vllm_arguments
+for config in json.load(sys.stdin):
+    kind = getattr(trl, config["algorithm"].upper() + "Config")
+    given = {**config["arguments"], **vllm_arguments(config), "output_dir": "out", "use_cpu": True, "bf16": False}
+    [parsed] = HfArgumentParser(kind).parse_dict(given)
+    print(json.dumps([parsed.use_vllm, parsed.vllm_mode]))
+"""
+
+
+@pytest.mark.trainer
+def test_trl_s_own_parser_takes_what_we_render(rendered):
+    """vLLM does not run here: what it would be given is parsed."""
+    stages = [stage for stage in STAGE_DEFAULTS if stage != "ppo"]
+    wanted = [(stage, vllm) for stage in stages for vllm in ("colocate", "server", "off")]
+    extra = {"vllm_gpu_memory_utilization": 0.4, "vllm_tensor_parallel_size": 1}
+    configs = [rendered(stage, {"vllm": vllm}, hyperparameters=extra).config for stage, vllm in wanted]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(OVERLAY), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [tiny.TRAINER_PYTHON, "-c", PARSED], input=json.dumps(configs), env=environ, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert said == [[vllm != "off", vllm if vllm != "off" else "colocate"] for _, vllm in wanted]
 
 
 def test_a_changed_reward_function_is_another_job(rendered, spec_folder):

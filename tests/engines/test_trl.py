@@ -75,6 +75,10 @@ def test_what_the_user_says_wins(rendered):
     assert made.config["vllm"] == "server"
 
 
+def test_sharding_becomes_a_configuration_of_deepspeed(rendered):
+    assert rendered(sharding="zero2").config["arguments"]["deepspeed"]["zero_optimization"]["stage"] == 2
+
+
 def test_learning_rate_follows_the_tuning(rendered):
     assert rendered(tuning="lora").config["arguments"]["learning_rate"] == 1e-5
     assert rendered(tuning="full").config["arguments"]["learning_rate"] == 1e-6
@@ -133,6 +137,7 @@ def test_what_is_wrong_is_said_at_plan_time(rendered, change, says):
         ("ppo", {"resources": {"spot": True}}, "use grpo"),
         ("ppo", {"resources": {"accelerators_per_node": 2}}, "one process"),
         ("ppo", {"tuning": "qlora"}, "use lora or full"),
+        ("ppo", {"sharding": "zero3"}, "use grpo"),
         ("ppo", {"dataset": {"train": ["prompts.jsonl"], "eval_fraction": 0.1}}, "evaluates nothing"),
     ],
 )

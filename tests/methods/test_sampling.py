@@ -178,7 +178,7 @@ def supervised(root, folder, *, attempt=1, every=4, **changed):
         python=tiny.TRAINER_PYTHON,
         config=rendered.config,
         dataset_info=rendered.dataset_info,
-        checkpoint={"every_minutes": None, "every_steps": every, "keep": 2},
+        checkpoint={"every_minutes": None, "every_steps": every, "mtbf_hours": None, "keep": 2},
         grace_s=60.0,
         environ={"OMP_NUM_THREADS": "1"},
     )

@@ -225,11 +225,12 @@ def test_a_reward_model_of_ours_judges_ppo(folder, monkeypatch, tuning):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pairs = [{"prompt": f"fox {n}", "chosen": "e e e e e e", "rejected": "sun moon one"} for n in range(32)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    judge = job_data("rm", tuning, {}, max_steps=20, per_device_train_batch_size=8, cutoff_len=64, learning_rate=3e-3)
+    rate = 3e-3 if tuning == FULL else 2e-2
+    judge = job_data("rm", tuning, {}, max_steps=30, per_device_train_batch_size=8, cutoff_len=64, learning_rate=rate)
     judge |= {"method": "rm", "dataset": "pairs.jsonl"}
     reward_model = Estimator(**judge, name="judge", folder=folder, backend="local").fit().model()
     assert "value_head.safetensors" in reward_model.files
-    data = job_data("ppo", tuning, {"rewards": [], "reward_model": reward_model.uri, "num_iterations": 2})
+    data = job_data("ppo", tuning, {"rewards": [], "reward_model": reward_model.uri, "beta": 0.01, "num_iterations": 2})
     job = Estimator(**data, name="judged", folder=folder, backend="local").fit()
     earned = rewards(job)
     assert sum(earned[-6:]) / 6 > sum(earned[:6]) / 6

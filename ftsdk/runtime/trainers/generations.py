@@ -48,7 +48,7 @@ class BetweenSamplings(Checkpoints):
             super().on_prediction_step(args, state, control, **more)
 
     def _is_between(self, state: Any) -> bool:
-        return state.global_step % self._steps == 0
+        return bool(state.global_step % self._steps == 0)
 
 
 class RewardMetrics(Metrics):

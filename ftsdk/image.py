@@ -21,7 +21,7 @@ Torch = Literal["cpu", "cuda", "cuda12"]
 """Build of torch: `cpu`; `cuda`: CUDA 13.0 (driver R580 or newer); `cuda12`: torch 2.10, CUDA 12.8 (R525 or newer)."""
 
 LOCK: Final = "lf"
-OVERLAY = "rl"
+OVERLAY: Final = "rl"
 """Lock that is laid over it for the methods that sample answers."""
 CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"

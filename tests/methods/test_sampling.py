@@ -161,12 +161,13 @@ def test_a_broken_reward_function_ends_the_job_with_its_name_and_row(submitted):
 
 
 # --- interruption -------------------------------------------------------------------------------------------
-def supervised(root, folder, *, attempt=1, every=4, **changed):
+def supervised(root, folder, *, attempt=1, every=4, processes=1, **changed):
     """A job of 16 steps over two epochs; each sampling serves four of them."""
     root.mkdir(exist_ok=True)
     method = {"num_generations": 4, "steps_per_generation": 2, "num_iterations": 2, **changed.pop("method", {})}
-    small = {"max_steps": 16, "per_device_train_batch_size": 8, **changed}
+    small = {"max_steps": 16, "per_device_train_batch_size": 8 // processes, **changed}
     data = job_data("grpo", {"type": "lora", "dropout": 0.1}, method, **small)
+    data["resources"] = {"accelerators_per_node": processes}
     data["dataset"] = {"train": "prompts.jsonl", "max_samples": 8}
     spec = parse(data, where="test")
     layout = Layout(durable=str(root / "durable"), scratch=str(root / "scratch"), inputs={})
@@ -180,6 +181,7 @@ def supervised(root, folder, *, attempt=1, every=4, **changed):
         dataset_info=rendered.dataset_info,
         checkpoint={"every_minutes": None, "every_steps": every, "mtbf_hours": None, "keep": 2},
         grace_s=60.0,
+        nproc_per_node=processes,
         environ={"OMP_NUM_THREADS": "1"},
     )
 
@@ -217,8 +219,24 @@ def test_a_killed_training_loses_no_more_than_since_its_checkpoint(tmp_path, fol
     assert [event["step"] for event in whole.events(contract.EVENT_COMMIT)] == [4, 8, 12, 16]
 
 
+@pytest.mark.long
+def test_two_processes_stop_between_two_samplings_and_go_on_to_the_same_model(tmp_path, folder):
+    whole = supervised(tmp_path / "whole", folder, processes=2)
+    assert whole.wait() == contract.EXIT_SUCCEEDED, whole.lines()[-5:]
+    first = supervised(tmp_path / "parts", folder, processes=2)
+    first.wait_for('"step": 6,')
+    assert first.terminate() == contract.EXIT_INTERRUPTED, first.lines()[-5:]
+    assert first.events(contract.EVENT_COMMIT)[-1]["step"] % 4 == 0
+    second = supervised(tmp_path / "parts", folder, attempt=2, processes=2)
+    assert second.wait() == contract.EXIT_SUCCEEDED, second.lines()[-5:]
+    assert curve(first, second) == curve(whole)
+    assert weights(second) == weights(whole)
+
+
 # --- chains -------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("tuning", [pytest.param(FULL, id="full"), pytest.param(LORA, id="lora")])
+@pytest.mark.parametrize(
+    "tuning", [pytest.param(FULL, id="full", marks=pytest.mark.long), pytest.param(LORA, id="lora")]
+)
 def test_a_reward_model_of_ours_judges_ppo(folder, monkeypatch, tuning):
     """The `rm` stage prefers answers with many e's; PPO against it gives more of them."""
     monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)

@@ -1,7 +1,8 @@
 """Charts of a job's metrics: for the terminal and as a PNG.
 
-A chart shows the training loss and the held-out loss (`eval_loss`) over the optimizer steps. Where the training loss
-is noisy its points are drawn faintly and a centred moving average is drawn over them.
+A chart shows the training loss and the held-out loss (`eval_loss`) over the optimizer steps, and of a method that
+samples answers what they earned (`reward`, `eval_reward`). Where the training's curve is noisy its points are drawn
+faintly and a centred moving average is drawn over them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ftsdk.errors import FtsdkError, NotInstalledError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TRAIN, EVAL = "training loss", "held-out loss"
+NAMES = {"loss": ("training loss", "held-out loss"), "reward": ("mean reward", "held-out reward")}
+"""Quantity -> what its curve is called, in training and on held-out rows."""
 NOISE = 0.01
 """Share of the curve's height by which points must scatter, on average, to be smoothed."""
 PNG_INCHES, PNG_DPI = (8.0, 4.5), 160
@@ -32,6 +34,7 @@ class Curve:
 
     steps: list[float]
     values: list[float]
+    name: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -47,7 +50,7 @@ class Curve:
         values = [_mean(self.values[i - reach : i + reach + 1]) for i, reach in _reaches(half, last)]
         scatter = _mean([abs(raw - mean) for raw, mean in zip(self.values, values, strict=True)])
         noisy = scatter > NOISE * (max(self.values) - min(self.values))
-        return Curve(self.steps, values) if noisy else None
+        return Curve(self.steps, values, self.name) if noisy else None
 
 
 def terminal_chart(
@@ -81,14 +84,14 @@ def terminal_chart(
     return "\n".join([_legend(train, held_out, color), *(line.rstrip() for line in body.rstrip("\n").splitlines())])
 
 
-def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: str, y_label: str = "loss") -> Path:
+def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: str, y_label: str = "") -> Path:
     """Write the loss curves as a PNG of 1280 × 720 pixels and return its path.
 
     Args:
         metrics: records with `step` and any of `loss` and `eval_loss`, as `Job.metrics()` gives them.
         path: the file; its folder is made.
         title: what was trained.
-        y_label: what the loss measures, with its unit.
+        y_label: what is measured, with its unit; `loss` or `reward` if left out.
 
     Raises NotInstalledError without matplotlib, and FtsdkError if there is no loss among the metrics.
     """
@@ -100,7 +103,8 @@ def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: s
             "A chart as PNG needs matplotlib, which is not installed: pip install 'ftsdk[plot]'."
         ) from problem
 
-    train, held_out = curves(metrics)
+    records = list(metrics)
+    train, held_out = curves(records)
     figure = Figure(figsize=PNG_INCHES, dpi=PNG_DPI, layout="constrained")
     axes = figure.add_subplot()
     _draw(axes, train, held_out)
@@ -108,7 +112,7 @@ def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: s
     _annotate(axes, train, -1, _BLUE, above=not held_out_above)
     _annotate(axes, held_out, -1, _ORANGE, above=held_out_above)
     _annotate(axes, held_out or train, 0, _ORANGE if held_out else _BLUE, above=True)
-    _dress(axes, title, y_label, subtitle=_subtitle(train, held_out))
+    _dress(axes, title, y_label or _quantity(records), subtitle=_subtitle(train, held_out))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
@@ -116,17 +120,29 @@ def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: s
 
 
 def curves(metrics: Iterable[Mapping[str, Any]]) -> tuple[Curve, Curve]:
-    """Training loss and held-out loss; what is not finite is left out. Raises FtsdkError if both are empty."""
+    """Loss (or reward) in training and on held-out rows; what is not finite is left out.
+
+    Raises FtsdkError if both are empty.
+    """
     records = list(metrics)
-    train, held_out = _curve(records, "loss"), _curve(records, "eval_loss")
+    quantity = _quantity(records)
+    train, held_out = (_curve(records, key, name) for key, name in _keys(quantity))
     if not train and not held_out:
         raise FtsdkError("There is nothing to draw yet: the metrics hold no loss; try again after the first steps.")
     return train, held_out
 
 
-def _curve(records: Iterable[Mapping[str, Any]], name: str) -> Curve:
-    points = sorted((record["step"], record[name]) for record in records if _finite(record.get(name)))
-    return Curve([float(step) for step, _ in points], [float(value) for _, value in points])
+def _quantity(records: Iterable[Mapping[str, Any]]) -> str:
+    return "reward" if any("reward" in record for record in records) else "loss"
+
+
+def _keys(quantity: str) -> Iterable[tuple[str, str]]:
+    return zip((quantity, f"eval_{quantity}"), NAMES[quantity], strict=True)
+
+
+def _curve(records: Iterable[Mapping[str, Any]], key: str, name: str) -> Curve:
+    points = sorted((record["step"], record[key]) for record in records if _finite(record.get(key)))
+    return Curve([float(step) for step, _ in points], [float(value) for _, value in points], name)
 
 
 def _finite(value: Any) -> bool:
@@ -153,9 +169,9 @@ def _draw_signals(figure: Any, train: Curve, held_out: Curve) -> None:
 
 
 def _legend(train: Curve, held_out: Curve, color: bool) -> str:
-    shown = [("━", _BLUE_256, TRAIN, train), ("●", _ORANGE_256, EVAL, held_out)]
+    shown = [("━", _BLUE_256, train), ("●", _ORANGE_256, held_out)]
     paint = "\x1b[38;5;{code}m{mark}\x1b[0m" if color else "{mark}"
-    entries = (f"{paint.format(mark=mark, code=code)} {name} {line.change}" for mark, code, name, line in shown if line)
+    entries = (f"{paint.format(mark=mark, code=code)} {line.name} {line.change}" for mark, code, line in shown if line)
     return "   ".join(entries)
 
 
@@ -184,9 +200,11 @@ def _draw(axes: Axes, train: Curve, held_out: Curve) -> None:
         if smooth:
             axes.plot(train.steps, train.values, color=_BLUE, alpha=0.25, linewidth=1)
         line = smooth or train
-        axes.plot(line.steps, line.values, color=_BLUE, linewidth=2, label=TRAIN, solid_capstyle="round")
+        axes.plot(line.steps, line.values, color=_BLUE, linewidth=2, label=train.name, solid_capstyle="round")
     if held_out:
-        axes.plot(held_out.steps, held_out.values, color=_ORANGE, linestyle="", marker="o", label=EVAL, zorder=3)
+        axes.plot(
+            held_out.steps, held_out.values, color=_ORANGE, linestyle="", marker="o", label=held_out.name, zorder=3
+        )
 
 
 def _annotate(axes: Axes, curve: Curve, at: int, color: str, *, above: bool) -> None:
@@ -200,7 +218,7 @@ def _annotate(axes: Axes, curve: Curve, at: int, color: str, *, above: bool) -> 
 
 
 def _subtitle(train: Curve, held_out: Curve) -> str:
-    return "     ".join(f"{name} {curve.change}" for name, curve in ((TRAIN, train), (EVAL, held_out)) if curve)
+    return "     ".join(f"{curve.name} {curve.change}" for curve in (train, held_out) if curve)
 
 
 def _dress(axes: Axes, title: str, y_label: str, *, subtitle: str) -> None:

@@ -126,8 +126,12 @@ def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
 
 
 def _with_model_of_job(spec: JobSpec) -> JobSpec:
-    """A finished job's URI as `model` means the model that it made. Raises JobFailedError if it made none."""
-    scheme, mark, _ = spec.model.partition("://")
-    if not mark or scheme not in backends.names():
-        return spec
-    return spec.model_copy(update={"model": Job.attach(spec.model).model().uri})
+    """A finished job's URI as a model means the model that it made. Raises JobFailedError if it made none."""
+    judge = spec.method.reward_model
+    method = spec.method.model_copy(update={"reward_model": _model_of(judge)}) if judge else spec.method
+    return spec.model_copy(update={"model": _model_of(spec.model), "method": method})
+
+
+def _model_of(address: str) -> str:
+    scheme, mark, _ = address.partition("://")
+    return Job.attach(address).model().uri if mark and scheme in backends.names() else address

@@ -21,6 +21,8 @@ Torch = Literal["cpu", "cuda", "cuda12"]
 """Build of torch: `cpu`; `cuda`: CUDA 13.0 (driver R580 or newer); `cuda12`: torch 2.10, CUDA 12.8 (R525 or newer)."""
 
 LOCK: Final = "lf"
+OVERLAY: Final = "rl"
+"""Lock that is laid over it for the methods that sample answers."""
 CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 
@@ -83,11 +85,11 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
 
 
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
-    """Fill the build context; it holds this build's lock only, so that another lock's change leaves the cache alone."""
+    """Fill the build context; it holds this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()
     lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
     stub = "torchaudio_stub/torchaudio/__init__.py"
-    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", stub):
+    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", f"locks/{OVERLAY}.txt", stub):
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target)

@@ -98,6 +98,7 @@ class _State:
     total_steps: int = 0
     loss: Any = None
     eval_loss: Any = None
+    reward: Any = None
     learning_rate: Any = None
     tokens_per_s: Any = None
     eta_s: float | None = None
@@ -105,7 +106,7 @@ class _State:
     ended: bool = False
 
     def take(self, event: dict[str, Any]) -> None:
-        for name in ("step", "total_steps", "loss", "eval_loss", "learning_rate", "tokens_per_s"):
+        for name in ("step", "total_steps", "loss", "eval_loss", "reward", "learning_rate", "tokens_per_s"):
             if event.get(name) is not None:
                 setattr(self, name, event[name])
         if isinstance(event.get("eta_s"), int | float):
@@ -125,6 +126,7 @@ class _State:
         shown = (
             ("loss", self.loss, "#.4g", ""),
             ("held-out loss", self.eval_loss, "#.4g", ""),
+            ("reward", self.reward, "#.3g", ""),
             ("lr", self.learning_rate, ".2e", ""),
             ("", self.tokens_per_s, ",.0f", " tokens/s"),
         )

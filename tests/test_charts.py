@@ -129,3 +129,10 @@ def test_importing_costs_nothing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_of_a_method_that_samples_answers_the_reward_is_drawn(tmp_path):
+    metrics = [{"step": n, "loss": 0.0, "reward": n / 10} for n in range(1, 11)]
+    chart = terminal_chart(metrics, color=False)
+    assert "mean reward 0.1 → 1" in chart and "loss" not in chart
+    assert save_png(metrics, tmp_path / "reward.png", title="reward").stat().st_size > 1000

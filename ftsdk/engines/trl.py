@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.engines import Layout, Rendered
+from ftsdk.engines import Layout, Rendered, sharding
 from ftsdk.engines.llamafactory import OWNED as OWNED_EVERYWHERE
 from ftsdk.engines.llamafactory import PLAIN_KINDS, dataset_names, entry, precision, report_to
 from ftsdk.engines.trl_arguments import known_arguments
@@ -130,6 +130,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         "fp16": fp16,
         "report_to": report_to(spec),
         "run_name": spec.name,
+        **sharding.arguments(spec.sharding),
         **spec.hyperparameters.passed_through,
     }
     (_ppo_batch if algorithm == "ppo" else _groups)(spec, facts, arguments)
@@ -211,6 +212,10 @@ def _refuse_ppo(spec: JobSpec) -> None:
         )
     if resources.num_nodes * resources.accelerators_per_node > 1:
         raise UnsupportedError("ppo trains in one process here: use grpo for several, or one accelerator.")
+    if spec.sharding.type != "ddp":
+        raise UnsupportedError(
+            f"sharding {spec.sharding.type} cannot be used with ppo: its processes are one; use grpo."
+        )
     if not isinstance(spec.tuning, Full | Lora) or isinstance(spec.tuning, QLora):
         raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with ppo: use lora or full.")
     if spec.dataset.eval or spec.dataset.eval_fraction:

@@ -51,6 +51,12 @@ PLAIN_HINT = "The log has the whole traceback: `ftsdk logs JOB`."
 
 SIGNS: tuple[Sign, ...] = (
     Sign(
+        "bad_config",
+        r"rewards\.RewardError",
+        "A reward is broken",
+        "Mend the function that the message names, try it on that row, and submit again.",
+    ),
+    Sign(
         "nan_loss",
         r"NonFiniteLossError",
         "The loss is no number any more",

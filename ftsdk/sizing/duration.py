@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from ftsdk.sizing.catalogue import Card
-from ftsdk.sizing.from_spec import ONLINE
 from ftsdk.sizing.run import Run
 from ftsdk.sizing.throughput import Speed, speed
 from ftsdk.spec import JobSpec
+from ftsdk.spec.method import ONLINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,12 @@ from typing import Any, Final, NamedTuple
 from ftsdk.sizing.run import DEFAULT_OPTIMIZER, Generation, Layout, Run, Sharded, Sharding
 from ftsdk.sizing.shapes import Linear, ModelShape
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
+from ftsdk.spec.method import ONLINE
 
 PAIRED: Final = ("dpo", "ipo", "orpo", "simpo", "rm", "kto")
 """Stages whose row is two sequences: chosen and rejected, or an answer and its mismatched twin."""
 REFERENCED: Final = ("dpo", "ipo", "kto")
 """Stages that also run a frozen reference: the base under the adapters, or with other tunings a second model."""
-ONLINE: Final = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "rloo")
-"""Stages that sample answers while they train."""
 LOGIT_BYTES: Final = {"rm": 6.0, "orpo": 16.0, "simpo": 16.0, "dpo": 18.0, "ipo": 18.0, "kto": 18.0}
 """Bytes per logit, counted on LLaMA-Factory's trainers. rm: logits are made (2) and upcast (4), and not used. Pairs:
 fp32 logits 4 and log-softmax 4 are kept while the reference makes its own 2 + 4 + 4; without a reference the backward
@@ -90,6 +89,7 @@ def run_of_spec(
     trained, stage = trained_of(spec, shape), spec.method.stage
     packed = bool(hp.packing or hp.neat_packing)
     seq_len = hp.cutoff_len if packed or max_tokens is None else min(hp.cutoff_len, max_tokens)
+    seq_len += _answer_tokens(spec)  # of these methods the rows are prompts
     sharding = _sharding(spec, extra)
     run = Run(
         shape=shape,
@@ -112,7 +112,7 @@ def run_of_spec(
         dropout=isinstance(spec.tuning, Lora) and spec.tuning.dropout > 0,
         sharding=sharding,
         frozen_copies=_frozen_copies(spec, shape),
-        generation=_generation(spec, extra) if stage in ONLINE else None,
+        generation=_generation(spec, extra, seq_len) if stage in ONLINE else None,
     )
     return run, (*shape.notes, *trained.notes, *_stage_notes(spec))
 
@@ -159,22 +159,31 @@ def _frozen_copies(spec: JobSpec, shape: ModelShape) -> tuple[tuple[str, int], .
     stage, total = spec.method.stage, shape.parameters.total
     own_copy = not isinstance(spec.tuning, Lora | Oft)
     copies: list[tuple[str, int]] = []
-    if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and spec.method.beta)):
+    if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and _pulled(spec))):
         copies.append(("reference model", total))
     if stage == "ppo" and spec.method.reward_model:
         copies.append(("reward model", total))
     return tuple(copies)
 
 
-def _generation(spec: JobSpec, extra: dict[str, Any]) -> Generation:
+def _pulled(spec: JobSpec) -> bool:
+    """Whether a KL term needs the reference model: by default in rloo alone."""
+    return spec.method.beta > 0 if spec.method.beta is not None else spec.method.stage == "rloo"
+
+
+def _answer_tokens(spec: JobSpec) -> int:
+    """Tokens of a sampled answer, and none in other methods; what TRL takes if nothing is said."""
+    if spec.method.stage not in ONLINE:
+        return 0
+    return spec.method.max_completion_length or (53 if spec.method.stage == "ppo" else 512)
+
+
+def _generation(spec: JobSpec, extra: dict[str, Any], seq_len: int) -> Generation:
     hp = spec.hyperparameters
-    answers = int(extra.get("max_completion_length") or extra.get("max_new_tokens") or 256)
-    share = float(extra.get("vllm_gpu_memory_utilization") or 0.3) if extra.get("use_vllm") else 0.0
-    return Generation(
-        sequences=hp.per_device_train_batch_size * hp.gradient_accumulation_steps,
-        length=hp.cutoff_len + answers,
-        reserved_share=share,
-    )
+    colocated = spec.method.vllm == "colocate"  # `auto` is known inside the job only
+    share = float(extra.get("vllm_gpu_memory_utilization") or 0.3) if colocated else 0.0
+    sequences = hp.per_device_train_batch_size * (spec.method.steps_per_generation or hp.gradient_accumulation_steps)
+    return Generation(sequences=sequences, length=seq_len, reserved_share=share)
 
 
 def _stage_notes(spec: JobSpec) -> tuple[str, ...]:

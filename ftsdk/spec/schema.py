@@ -32,4 +32,6 @@ def json_schema() -> dict[str, Any]:
             "anyOf": [one_path, {k: v for k, v in field.items() if k not in ("title", "description", "default")}],
             **{k: v for k, v in field.items() if k in ("title", "description", "default")},
         }
+    rewards = schema["$defs"]["Method"]["properties"]["rewards"]
+    rewards["items"] = {"anyOf": [{"type": "string", "minLength": 1}, rewards["items"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ftsdk job"}

@@ -127,6 +127,19 @@ def test_the_image_holds_what_its_lock_says() -> None:
     assert wanted - set(present.replace("-", "_").split()) == set()
 
 
+@pytest.mark.docker
+def test_the_image_holds_the_overlay() -> None:
+    program = """
+from importlib import metadata
+from pathlib import Path
+import sys
+print(*(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(Path(sys.prefix, "overlays", "rl"))])))
+"""
+    present = docker("run", "--rm", "--entrypoint", "python", CPU_IMAGE, "-c", program).stdout.lower()
+    wanted = (CONTAINERS / "locks" / "rl.txt").read_text().splitlines()
+    assert {line.replace("-", "_") for line in wanted} == set(present.replace("-", "_").split())
+
+
 def test_a_machine_without_docker_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotInstalledError, match="no docker command"):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ftsdk.runtime import command
+
 CONTAINERS = Path(__file__).parents[2] / "containers"
 LOCKS = sorted((CONTAINERS / "locks").glob("*.txt"))
 PINNED = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==[0-9][A-Za-z0-9.+]*( ; .+)?")
@@ -67,12 +69,25 @@ def test_installed_knows_this_environment_by_normalised_names() -> None:
     assert present["pydantic-core"] == metadata.version("pydantic_core")
 
 
+def test_the_overlay_repeats_nothing_of_the_environment_under_it_and_brings_no_cuda() -> None:
+    under, over = (install["read_pins"]((CONTAINERS / "locks" / f"{name}.txt").read_text()) for name in ("lf", "rl"))
+    assert [name for name, version in over.items() if under.get(name) == version] == []
+    assert [name for name in over if name.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    assert over["trl"].startswith("1.")
+
+
+def test_the_runtime_looks_for_overlays_where_they_are_installed() -> None:
+    assert {*command.OVERLAYS.values()} == {*install["OVERLAYS"]}
+    assert 'Path(sys.prefix, "overlays", lock.stem)' in (CONTAINERS / "install.py").read_text()
+    assert command.overlay("rl") == Path(sys.prefix, "overlays", "rl")
+
+
 def test_an_unknown_lock_is_refused_with_the_names_of_the_known() -> None:
     done = subprocess.run(
         [sys.executable, str(CONTAINERS / "install.py"), "lff"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "lf, lf-cuda, lf-cuda12" in done.stderr
+    assert "lf, lf-cuda, lf-cuda12, rl" in done.stderr
 
 
 @pytest.fixture
@@ -81,17 +96,26 @@ def environment(tmp_path: Path) -> Path:
     venv.create(tmp_path, with_pip=False)
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(tmp_path)}))
     pins = install["read_pins"]((CONTAINERS / "locks" / "lf.txt").read_text()) | {"torch": install["TORCH"]["cpu"]}
-    for name, version in pins.items():
-        folder = packages / f"{name.replace('-', '_')}-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    pretend(packages, pins)
+    overlay = prefix(packages) / "overlays" / "rl"
+    pretend(overlay, install["read_pins"]((CONTAINERS / "locks" / "rl.txt").read_text()))
     return packages
 
 
+def pretend(folder: Path, pins: dict[str, str]) -> None:
+    for name, version in pins.items():
+        made = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        made.mkdir(parents=True)
+        (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def prefix(packages: Path) -> Path:
+    return next(path for path in packages.parents if (path / "pyvenv.cfg").exists())
+
+
 def run_install(packages: Path) -> subprocess.CompletedProcess[str]:
-    python = next(path for path in packages.parents if (path / "pyvenv.cfg").exists()) / "bin" / "python"
-    command = [str(python), str(CONTAINERS / "install.py"), "lf", "--torch", "cpu"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [str(prefix(packages) / "bin" / "python"), str(CONTAINERS / "install.py"), "lf", "rl", "--torch", "cpu"]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def test_an_environment_that_meets_its_lock_needs_no_pip(environment: Path) -> None:
@@ -106,6 +130,16 @@ def test_one_package_of_another_version_starts_pip(environment: Path) -> None:
     done = run_install(environment)
     assert done.returncode == 1
     assert "No module named pip" in done.stderr
+
+
+def test_one_overlay_package_of_another_version_makes_the_overlay_anew(environment: Path) -> None:
+    overlay = prefix(environment) / "overlays" / "rl"
+    found = next(overlay.glob("trl-*")) / "METADATA"
+    found.write_text(found.read_text().replace("Version: 1.", "Version: 0."))
+    done = run_install(environment)
+    assert done.returncode == 1
+    assert "No module named pip" in done.stderr
+    assert not overlay.exists()
 
 
 def test_a_torchaudio_that_is_there_stays(environment: Path) -> None:

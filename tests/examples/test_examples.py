@@ -1,5 +1,6 @@
 """Every program and spec in examples/, run as a person runs it, with a tiny model."""
 
+import json
 import os
 import re
 import subprocess
@@ -107,6 +108,25 @@ def test_chain_sft_dpo_starts_the_second_from_the_first(run, model):
 def test_quickstart_yaml_trains(run, model):
     said = run(*ftsdk("submit", EXAMPLES / "quickstart.yaml", "--set", f"model={model}", *SMALL, "--follow"))
     assert said.startswith("local://quickstart-")
+
+
+SAMPLED = ("--set", "method.max_completion_length=8", "--set", "max_steps=2", "--set", "tuning.rank=4")
+
+
+@pytest.mark.trainer
+def test_grpo_yaml_scores_answers_with_built_ins_and_reward_py(run, model):
+    """The function lies in reward.py."""
+    said = run(*ftsdk("submit", EXAMPLES / "grpo.yaml", "--set", f"model={model}", *SAMPLED, "--follow"))
+    metrics = json.loads(run(*ftsdk("metrics", URI.findall(said)[-1], "--json")))
+    assert [record["step"] for record in metrics if "reward" in record] == [1, 2]
+
+
+@pytest.mark.docker
+@pytest.mark.trainer
+def test_grpo_yaml_trains_in_a_container(run, model):
+    changes = (*SAMPLED, "--set", f"model={model}")
+    said = run(*ftsdk("submit", EXAMPLES / "grpo.yaml", "--backend", "docker", *changes, "--follow"))
+    assert said.startswith("docker://grpo-arithmetic-")
 
 
 @pytest.mark.docker

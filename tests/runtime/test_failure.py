@@ -33,6 +33,10 @@ CASES = [
     ("bad_data", ["builtins.RuntimeError: Cannot find valid samples, check `data/README.md` for the data format."]),
     ("communication", ["torch.distributed.DistBackendError: NCCL error in: ..."]),
     ("communication", ["builtins.RuntimeError: [gloo/transport/tcp] Connection closed by peer [127.0.0.1]:1"]),
+    (
+        "bad_config",
+        ["ftsdk.runtime.trainers.rewards.RewardError: r.py:f failed on row 3", "builtins.MemoryError: "],
+    ),
     ("error", ["builtins.ZeroDivisionError: division by zero"]),
 ]
 

@@ -23,6 +23,7 @@ from ftsdk.errors import NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
+from ftsdk.runtime import command
 from ftsdk.sizing.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.store import FolderStore, Store
@@ -148,11 +149,19 @@ def _check_trainer(plan: Plan) -> None:
     python = plan.request["argv"][0]
     if sys.platform == "win32":
         raise UnsupportedError("The local backend needs Linux or macOS; use --backend docker on Windows.")
-    if python == sys.executable and plan.document["trainer"] == "llamafactory" and find_spec("llamafactory") is None:
+    if python == sys.executable and _is_missing(plan.document["trainer"]):
         raise NotInstalledError(
             "The trainer is not installed beside ftsdk: run `make setup` in a checkout or pip install 'ftsdk[train]', "
             "name an interpreter that has it (-o python=…), or use --backend docker."
         )
+
+
+def _is_missing(trainer: str) -> bool:
+    """Whether this interpreter's environment lacks what a trainer of ours imports."""
+    beside_llamafactory = find_spec("llamafactory") is not None
+    if trainer == "trl":  # the TRL beside LLaMA-Factory is too old, one that stands alone is the user's choice
+        return not command.overlay("rl").is_dir() and (beside_llamafactory or find_spec("trl") is None)
+    return trainer in ("llamafactory", "ppo") and not beside_llamafactory
 
 
 def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) -> None:

@@ -23,6 +23,7 @@ def broken(name):
     except Exception as e: return f"{type(e).__name__}: {e}".splitlines()[0][:200]
 names = ("torch", "transformers", "llamafactory", "peft", "trl", "torchvision", "torchaudio", "bitsandbytes")
 out = {"python": sys.version.split()[0], "versions": {n: version(n) for n in names}}
+out["rl"] = next((d.version for d in m.distributions(name="trl", path=[sys.prefix + "/overlays/rl"])), None)
 if out["versions"]["torch"]:
     import torch
     out["cuda"], out["gpus"], out["threads"] = torch.version.cuda, torch.cuda.device_count(), torch.get_num_threads()
@@ -46,6 +47,8 @@ def checks(python: str) -> Iterator[Check]:
     for name in ("torch", "transformers", "llamafactory"):
         there = versions[name] is not None
         yield Check(what=name, ok=there, detail=versions[name] or "not installed", remedy="" if there else MAKE_SETUP)
+    sampling = f"TRL {found['rl']}" if found["rl"] else "not here (`make setup` has it); grpo and its family need it"
+    yield Check(what="methods that sample answers", ok=True, detail=sampling)
     if versions["torch"]:
         yield _device(found)
         yield from (_broken(name, why, found) for name, why in found["broken"].items())

@@ -31,18 +31,24 @@ class BetweenSamplings(Checkpoints):
         arguments = job["document"]["config"]["arguments"]
         lasting = arguments["steps_per_generation"] * arguments.get("num_iterations", 1)
         self._steps = max(1, lasting // arguments["gradient_accumulation_steps"])
-        self._wanted = False
+        self._save_wanted = self._stop_wanted = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         super().on_step_end(args, state, control, **more)
-        self._wanted |= control.should_save
-        between = state.global_step % self._steps == 0
-        control.should_save = self._wanted and between
-        self._wanted = self._wanted and not between
-        if state.global_step >= state.max_steps:
-            self.stopping = False  # nothing is left to be interrupted
-        elif self.stopping:
-            control.should_training_stop = between
+        self._save_wanted |= control.should_save
+        self._stop_wanted |= self.stopping
+        between = self._is_between(state)
+        self.stopping = self._stop_wanted and between and state.global_step < state.max_steps
+        control.should_save = self._save_wanted and between
+        control.should_training_stop = self.stopping or state.global_step >= state.max_steps
+        self._save_wanted &= not between
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if self._is_between(state):  # elsewhere there is no checkpoint that an evaluation could be left with
+            super().on_prediction_step(args, state, control, **more)
+
+    def _is_between(self, state: Any) -> bool:
+        return bool(state.global_step % self._steps == 0)
 
 
 class RewardMetrics(Metrics):

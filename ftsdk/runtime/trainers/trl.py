@@ -132,6 +132,8 @@ def _resumable(trainer: Any) -> Any:
     import torch
     from transformers import TrainerCallback
 
+    from ftsdk.runtime.trainers.resumable import Resumable
+
     class CatchesUp(TrainerCallback):  # type: ignore[misc]
         def __init__(self, sampler: Any) -> None:
             self._sampler = sampler
@@ -141,11 +143,13 @@ def _resumable(trainer: Any) -> Any:
                 for _epoch in range(int((state.epoch or 0) + 1e-6)):
                     torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
 
-    class Resumable(trainer):  # type: ignore[misc]
+    class Sampling(Resumable, trainer):  # type: ignore[misc]
+        carried = (*Resumable.carried, "entropy_coef", "_last_world_entropy")
+
         def _get_train_sampler(self, *given: Any) -> Any:
             sampler = super()._get_train_sampler(*given)
             self.add_callback(CatchesUp(sampler))
             return sampler
 
-    Resumable.__name__ = trainer.__name__
-    return Resumable
+    Sampling.__name__ = trainer.__name__
+    return Sampling

@@ -16,7 +16,10 @@ def failed(python):
 
 @pytest.mark.trainer
 def test_the_environment_that_setup_makes_is_whole():
-    assert failed(os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)) == {}
+    python = os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)
+    assert failed(python) == {}
+    details = {check.what: check.detail for check in checks(python)}
+    assert details["methods that sample answers"].startswith("TRL 1.")
 
 
 def test_an_interpreter_that_is_not_there():

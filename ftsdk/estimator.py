@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ftsdk.facts import Facts, inspect
 from ftsdk.job import Job, read_secrets, submit
 from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
-from ftsdk.spec.loading import parse
+from ftsdk.spec.loading import parse, settled
 
 
 class Estimator:
@@ -42,7 +43,10 @@ class Estimator:
         folder: Path | str = ".",
         **fields: Any,
     ) -> None:
-        self.spec = parse({**(spec.model_dump() if spec else {}), **fields}, where="Estimator")
+        data, notes = settled(fields, over=spec)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        self.spec = parse(data, where="Estimator")
         self.backend = backends.get(backend, options) if isinstance(backend, str) else backend
         self.folder = Path(folder)
 
@@ -63,6 +67,7 @@ class Estimator:
         data_check: bool = True,
         on_attach: Callable[[JobInfo], None] = lambda info: None,
         on_decision: watching.Hear = lambda decision, info: None,
+        on_warning: Callable[[str], None] = warnings.warn,
     ) -> Job:
         """Run the training; the same spec and data attach to the job that is there.
 
@@ -75,9 +80,12 @@ class Estimator:
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
             on_attach: called with the state of an equal job that was there already.
             on_decision: called with what follows an attempt that has ended, while waiting.
+            on_warning: called with each warning of the plan; by default Python's own.
         """
         facts = self.inspect(again=again)
         plan = self.plan(facts)
+        for sentence in plan.warnings:
+            on_warning(sentence)
         if size_check:
             refuse_what_cannot_fit(plan)
             budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())

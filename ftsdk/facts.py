@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk import contract, fingerprints, reward_files
-from ftsdk.errors import DataError, SpecError, did_you_mean
+from ftsdk.data.tokens import TokenizerFacts, tokenizer_facts
+from ftsdk.errors import SpecError
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
 from ftsdk.runtime_archive import RuntimeArchive
 from ftsdk.sizing.price import Prices
 from ftsdk.sizing.price_file import own_prices
-from ftsdk.spec import Dataset, JobSpec
+from ftsdk.sources import Attached, SourceFacts, arguments_of, json_object, sources_of
+from ftsdk.spec import JobSpec
 
 if TYPE_CHECKING:
     from ftsdk.data.known import KnownFile, Lengths
-
-HUB_SCHEMES = {"hf": "hf_hub_url", "ms": "ms_hub_url", "modelscope": "ms_hub_url"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFacts:
-    """One data source: a local file, or a name on a hub."""
-
-    name: str
-    """Name under which the trainer knows it."""
-    address: str
-    """As the spec wrote it, a file as an absolute path."""
-    file: Fingerprint | None
-    """None for what is not on this machine."""
-    entry: dict[str, Any]
-    """LLaMA-Factory's dataset_info.json entry; `file_name` is the absolute path here."""
-    format: str
-    num_rows: int | None
-    """None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +37,8 @@ class ModelFacts:
     files: tuple[Fingerprint, ...]
     config: dict[str, Any] | None
     """The model's config.json; None if it cannot be read from here."""
+    tokenizer: TokenizerFacts | None = None
+    """None if its files are not on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +75,24 @@ class Facts:
     """Files with reward functions, by their paths as `method.rewards` writes them."""
     nonce: str = ""
     """Random when one more job of the same spec and data is wanted, else empty."""
+    arguments: tuple[Attached, ...] = ()
+    """Files and folders that the trainer's arguments name."""
+
+    @property
+    def attached(self) -> tuple[Attached, ...]:
+        """Every file and folder that travels beside the model and the data files, each once."""
+        media = (source.attached for source in (*self.train, *self.eval) if source.attached)
+        return tuple({item.path: item for item in (*self.arguments, *media)}.values())
 
     @property
     def files(self) -> tuple[Fingerprint, ...]:
-        """Every local input file."""
-        data = (source.file for source in (*self.train, *self.eval))
+        """Every local input file, each once."""
+        sources = (*self.train, *self.eval)
+        beside = (*self.arguments, *(source.attached for source in sources if source.attached))
         judge = self.reward_model.files if self.reward_model else ()
-        found = (*self.model.files, *judge, *(file for file in data if file), *self.reward_files.values())
-        return tuple(dict.fromkeys(found))
+        data = (source.file for source in sources if source.file)
+        attached = (file for item in beside for file in item.files)
+        return tuple(dict.fromkeys((*self.model.files, *judge, *data, *attached, *self.reward_files.values())))
 
 
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
@@ -113,11 +106,13 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
 
     root, home = Path(folder).absolute(), home_dir()
     model = _model(spec.model, root)
-    train = _sources(spec.dataset.train, spec, root)
-    held_out = _sources(spec.dataset.eval, spec, root)
+    train = sources_of(spec.dataset.train, spec, root)
+    held_out = sources_of(spec.dataset.eval, spec, root)
     unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
     if model.config is None:
         unknown.append(f"shape of {model.address} (its config.json is not on this machine)")
+    model = replace(model, tokenizer=tokenizer_facts(model.base) if model.kind in ("path", "hub") else None)
+    train, held_out = (_with_cuts(sources, model, spec) for sources in (train, held_out))
     return Facts(
         home=str(home),
         folder=str(root),
@@ -132,6 +127,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         reward_model=_model(spec.method.reward_model, root) if spec.method.reward_model else None,
         reward_files=reward_files.find(spec.method, root),
         nonce=secrets.token_hex(8) if again else "",
+        arguments=arguments_of(spec, root),
     )
 
 
@@ -165,143 +161,26 @@ def _model_folder(path: Path) -> ModelFacts:
         below = (
             tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
         )
-        shape = _json(config) if config.is_file() else None
+        shape = json_object(config) if config.is_file() else None
         return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
     if not (path / "config.json").is_file():
         raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
-    return ModelFacts(address=str(path), kind="path", base=str(path), files=files, config=_json(path / "config.json"))
+    return ModelFacts(
+        address=str(path), kind="path", base=str(path), files=files, config=json_object(path / "config.json")
+    )
 
 
 def _base_of(adapter: Path) -> str:
     """The model under an adapter. One that we trained says it best: paths inside a container mean nothing here."""
     made_by_us = adapter.parent / contract.JOB_FILE
-    named = _json(made_by_us).get("base_model") if made_by_us.is_file() else None
-    base = named or _json(adapter / "adapter_config.json").get("base_model_name_or_path")
+    named = json_object(made_by_us).get("base_model") if made_by_us.is_file() else None
+    base = named or json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
     if not base:
         raise SpecError(f"model {adapter}: its adapter_config.json names no base model; give the base model instead.")
     return str(base)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise SpecError(f"{path} cannot be read as JSON ({problem}).") from problem
-    if not isinstance(data, dict):
-        raise SpecError(f"{path} should hold a JSON object.")
-    return data
-
-
 # --- the data ----------------------------------------------------------------------------------------------
-def _sources(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> tuple[SourceFacts, ...]:
-    registered = _registered(spec.dataset, root)
-    return tuple(source for address in addresses for source in _source(address, spec, registered, root))
-
-
-def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
-    """Names in the dataset folder's dataset_info.json, their files as absolute paths."""
-    if dataset.directory is None:
-        return {}
-    folder = (root / Path(dataset.directory).expanduser()).absolute()
-    path = folder / "dataset_info.json"
-    if not path.is_file():
-        raise SpecError(f"dataset.directory {dataset.directory!r}: there is no dataset_info.json in {folder}.")
-    entries = _json(path)
-    return {
-        name: {**entry, "file_name": str(folder / entry["file_name"])} if "file_name" in entry else entry
-        for name, entry in entries.items()
-    }
-
-
-def _source(address: str, spec: JobSpec, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
-    scheme, mark, rest = address.partition("://")
-    if mark:
-        yield _hub_source(scheme, rest, spec.dataset, address)
-    elif address in registered:
-        yield _registered_source(address, registered[address])
-    else:
-        yield from (_file_source(path, spec) for path in _files(address, root, registered))
-
-
-def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
-    """A file, the data files of a folder, or what a glob matches."""
-    path = Path(address).expanduser()
-    if any(mark in address for mark in "*?["):
-        pattern = str(path)
-        found = sorted(
-            Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern)
-        )
-    else:
-        path = (root / path).absolute()
-        found = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-    found = [p for p in found if not p.is_dir()]
-    if not found or not found[0].exists():
-        raise SpecError(f"dataset {address!r}: there is no such file{_advice(address, path, registered)}.")
-    return found
-
-
-def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
-    if registered:
-        return f", and dataset_info.json has no such name{did_you_mean(address, registered)}"
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, siblings) or f" ({path})"
-
-
-def _file_source(path: Path, spec: JobSpec) -> SourceFacts:
-    from ftsdk.data.formats import FORMATS, dataset_info_entry
-    from ftsdk.data.read import describe_file
-
-    data = spec.dataset
-    summary = describe_file(path, method=spec.method.stage, format=data.format, columns=data.columns, tags=data.tags)
-    found = summary.detected
-    if summary.convert_first:
-        raise DataError(f"{path}: {summary.convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
-    if spec.method.stage not in FORMATS[found.format].methods:
-        raise DataError(_misfit(path, found.format, spec.method.stage))
-    return SourceFacts(
-        name=path.name.partition(".")[0],
-        address=str(path),
-        file=fingerprints.of(path),
-        entry=dataset_info_entry(found.format, found.columns, found.tags, str(path)),
-        format=found.format,
-        num_rows=summary.num_rows,
-    )
-
-
-def _misfit(path: Path, found: str, stage: str) -> str:
-    from ftsdk.data.formats import FORMATS
-
-    fitting = " or ".join(name for name, info in FORMATS.items() if stage in info.methods)
-    meant = f"its rows are '{found}' ({FORMATS[found].meaning})"
-    return f"{path}: method {stage} cannot train on it, {meant}; give '{fitting}' rows, or another method."
-
-
-def _registered_source(name: str, entry: dict[str, Any]) -> SourceFacts:
-    path = Path(entry["file_name"]) if "file_name" in entry else None
-    if path is not None and not path.is_file():
-        raise SpecError(f"dataset {name!r}: dataset_info.json names {path}, which is not there.")
-    return SourceFacts(
-        name=name,
-        address=str(path or name),
-        file=fingerprints.of(path) if path else None,
-        entry=entry,
-        format=str(entry.get("formatting", "alpaca")),
-        num_rows=None,
-    )
-
-
-def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:
-    if scheme not in HUB_SCHEMES:
-        raise SpecError(f"dataset {address!r}: no {scheme}:// here; give a file, hf://ORG/NAME or ms://ORG/NAME.")
-    from ftsdk.data.formats import dataset_info_entry
-
-    declared = dataset.format or "alpaca"
-    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, rest)
-    entry[HUB_SCHEMES[scheme]] = entry.pop("file_name")
-    name = rest.replace("/", "_")
-    return SourceFacts(name=name, address=address, file=None, entry=entry, format=declared, num_rows=None)
-
-
 def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
     """The sources that lie on this machine, as the data room takes them."""
     from ftsdk.data.known import KnownFile
@@ -312,6 +191,21 @@ def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
         return replace(told, format="prompts") if source.format == "prompts" else told
 
     return tuple(KnownFile(shaped(s, s.file.path), s.file.sha256) for s in sources if s.file)
+
+
+def _with_cuts(sources: tuple[SourceFacts, ...], model: ModelFacts, spec: JobSpec) -> tuple[SourceFacts, ...]:
+    """The sources with what `cutoff_len` cuts from their rows, counted with the model's tokenizer if it is here."""
+    from ftsdk.data import known
+
+    if spec.method.stage == "pt":
+        return sources
+    tokenizer = model.base if model.tokenizer else None
+    limit = spec.hyperparameters.cutoff_len
+    return tuple(
+        replace(source, cut=known.cut(known_files((source,))[0], tokenizer=tokenizer, cutoff_len=limit))
+        if source.file else source
+        for source in sources
+    )  # fmt: skip
 
 
 def _lengths(spec: JobSpec, model: ModelFacts, train: tuple[SourceFacts, ...]) -> Lengths | None:

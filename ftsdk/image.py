@@ -85,7 +85,7 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
 
 
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
-    """Fill the build context; it holds this build's locks only, so that another lock's change leaves the cache alone."""
+    """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()
     lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
     stub = "torchaudio_stub/torchaudio/__init__.py"

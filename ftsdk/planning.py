@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from ftsdk import budgets, contract
 from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, Storage, WandbRun
-from ftsdk.engines import Layout, Rendered, render
+from ftsdk.engines import Layout, Rendered, advice, render
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
 from ftsdk.plan import Plan
@@ -80,7 +80,9 @@ def draft(
     `restarts`: the supervisor starts a crashed trainer again itself, since the platform does nothing of that kind.
     `storage`: how the job reaches a durable address.
     """
+    spec, told = advice.with_epochs(spec, facts)
     rendered = render(spec, facts, layout)
+    rendered = replace(rendered, warnings=(*rendered.warnings, *told, *advice.notes(spec, facts)))
     name = job_name(spec, digest)
     document = JobDocument(
         contract=contract.VERSION,
@@ -158,7 +160,10 @@ def staged(facts: Facts, root: str) -> dict[str, str]:
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
     for kind, files in (("data", data), ("rewards", facts.reward_files.values())):
         inputs |= {file.path: f"{root}/{kind}/{number}/{_file_name(file.path)}" for number, file in enumerate(files)}
-    return inputs
+    beside = {
+        item.path: f"{root}/beside/{number}/{_file_name(item.path)}" for number, item in enumerate(facts.attached)
+    }
+    return {**inputs, **{path: place for path, place in beside.items() if path not in inputs}}
 
 
 def base_is_here(model: ModelFacts) -> bool:

@@ -15,7 +15,12 @@ from ftsdk import recipes
 from ftsdk.engines import llamafactory_yaml
 from ftsdk.errors import FtsdkError, SpecError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec
-from ftsdk.spec.loading import parse
+from ftsdk.spec.job import expanded
+from ftsdk.spec.loading import parse, settled
+from ftsdk.spec.names import OTHERS, is_foreign, put
+
+INLINED = ("deepspeed", "fsdp_config")
+"""Arguments whose file travels as its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +59,18 @@ def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
 
 def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
     """A spec out of a YAML's content, ours or LLaMA-Factory's."""
-    notes: list[str] = []
     try:
         if llamafactory_yaml.is_llamafactory(data):
             data, notes = llamafactory_yaml.read(_with_inlined_files(data, folder))
             folder = _lf_root(data, folder)
-        data = apply(data, changes)
+        else:
+            data, notes = settled(data)
+            if isinstance(given := data.get("hyperparameters"), dict):
+                data = {**data, "hyperparameters": _with_inlined_files(given, folder)}
+        data, told = apply(data, changes)
     except FtsdkError as problem:
         raise type(problem)(f"{where}: {problem}") from None
-    return Loaded(spec=parse(data, where=where), folder=folder, notes=tuple(notes))
+    return Loaded(spec=parse(data, where=where), folder=folder, notes=(*notes, *told))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -82,15 +90,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def apply(data: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """Apply `key=value` changes; a bare hyperparameter's name goes under `hyperparameters`, dots go deeper."""
-    out = json.loads(json.dumps(dict(data), default=str))
+def apply(data: Mapping[str, Any], changes: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Apply `key=value` changes and say what other programs' names became.
+
+    A bare hyperparameter's name goes under `hyperparameters`, dots go deeper. Raises SpecError for an unknown key.
+    """
+    out = json.loads(json.dumps(expanded(dict(data)), default=str))
+    notes = []
     for change in changes:
         key, mark, text = change.partition("=")
-        if not mark or not key.strip():
+        key = key.strip()
+        if not mark or not key:
             raise SpecError(f"--set {change!r}: write key=value, such as learning_rate=1e-4 or tuning.rank=16.")
-        _set(out, _path_of(key.strip()), yaml.load(text, Loader=_Loader))
-    return dict(out)
+        value = yaml.load(text, Loader=_Loader)
+        if key not in JobSpec.model_fields and is_foreign(key):
+            notes.append(put(out, key, value, replace=True))
+        else:
+            _set(out, _path_of(key), value)
+    return dict(out), [note for note in notes if note]
 
 
 def _path_of(key: str) -> list[str]:
@@ -100,7 +117,7 @@ def _path_of(key: str) -> list[str]:
     from ftsdk.engines.arguments import known_arguments
 
     if "." in key or (key not in Hyperparameters.model_fields and key not in known_arguments()):
-        names = [*JobSpec.model_fields, *Hyperparameters.model_fields, *known_arguments()]
+        names = [*JobSpec.model_fields, *Hyperparameters.model_fields, *OTHERS, *known_arguments()]
         raise SpecError(f"--set {key}: the spec has no such key{did_you_mean(key, names)}.")
     return ["hyperparameters", key]
 
@@ -117,19 +134,22 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _with_inlined_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A DeepSpeed file becomes its content, so that the job needs no file of this machine."""
-    config = data.get("deepspeed")
-    if not isinstance(config, str):
-        return dict(data)
-    found = next((p for root in (folder, *folder.absolute().parents, Path()) if (p := root / config).is_file()), None)
+    """A DeepSpeed or FSDP file becomes its content, so that the job needs no file of this machine."""
+    named = {key: data[key] for key in INLINED if isinstance(data.get(key), str)}
+    return {**data, **{key: read_yaml(_found(key, value, folder)) for key, value in named.items()}}
+
+
+def _found(key: str, name: str, folder: Path) -> Path:
+    """A file that a LLaMA-Factory YAML names: beside it, above it, or in the current folder."""
+    found = next((p for root in (folder, *folder.absolute().parents, Path()) if (p := root / name).is_file()), None)
     if found is None:
-        raise SpecError(f"deepspeed: there is no file {config!r} (looked beside the YAML and above it).")
-    return {**data, "deepspeed": read_yaml(found)}
+        raise SpecError(f"{key}: there is no file {name!r} (looked beside the YAML, above it and in this folder).")
+    return found
 
 
 def _lf_root(data: Mapping[str, Any], folder: Path) -> Path:
     """Folder that LLaMA-Factory would be started in: the nearest one, from the YAML upwards, that has dataset_dir."""
-    directory = data["dataset"]["directory"]
+    directory = data["dataset"].get("directory") or "data"
     roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())
     return next((root for root in roots if (root / directory / "dataset_info.json").is_file()), folder)
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chaos": ("chaos:chaos", "Harm a running job of this machine on purpose: a rehearsal of a spot reclaim."),
     "model": ("jobs:model", "Show or download what a job made."),
     "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
+    "convert": ("specs:convert", "Write a LLaMA-Factory YAML as a spec, or a spec as a LLaMA-Factory YAML."),
     "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
     "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
     "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),

@@ -47,6 +47,8 @@ def plan(
         comparing.compare(estimator.spec, estimator.inspect(), as_json)
         return
     made = estimator.plan()
+    for warning in made.warnings:
+        _warn(warning)
     emit(made.to_json(), as_json, lambda: _plan_text(made))
 
 
@@ -75,6 +77,7 @@ def submit(
         again=again,
         size_check=not no_size_check,
         data_check=not no_data_check,
+        on_warning=_warn,
         on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
@@ -127,4 +130,8 @@ def _plan_text(made: Any) -> str:
         parts.append(estimate_text(made.estimate))
     if made.usd_per_hour is not None:
         parts.append(f"price: {made.usd_per_hour:.4g} USD an hour for all machines")
-    return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in made.warnings)])
+    return "\n\n".join(parts)
+
+
+def _warn(sentence: str) -> None:
+    say(f"{click.style('Warning:', fg='yellow')} {sentence}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,11 +22,7 @@ def init(recipe: str, output: Path) -> None:
     from ftsdk import recipes
 
     text = recipes.path_of(recipe).read_text("utf-8")
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise SpecError(f"{output} exists already: choose another file with -o, or remove it.") from None
+    _write_new(output, text)
     click.echo(output)
     say(f"Put your data into `dataset`, then: ftsdk plan {output}")
 
@@ -45,6 +43,67 @@ def recipes(name: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("spec", shell_complete=complete_spec)
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(["spec", "llamafactory"]),
+    default="spec",
+    show_default=True,
+    help="What to write: our spec, or a YAML for llamafactory-cli.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; an existing one is left alone. The screen if left out.",
+)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value on the way. Repeatable.")
+def convert(spec: str, form: str, output: Path | None, changes: tuple[str, ...]) -> None:
+    """Write SPEC anew: any LLaMA-Factory YAML as our spec, or our spec as a LLaMA-Factory YAML.
+
+    With `--to llamafactory` the data sets are registered in a folder FILE-data beside the output.
+    """
+    from ftsdk import converting, specfile
+
+    loaded = specfile.load(spec, changes=changes)
+    for note in loaded.notes:
+        say(f"Note: {note}")
+    if form == "spec":
+        folder = output.parent if output else Path()
+        _write_yaml(converting.as_data(loaded.spec, read_from=loaded.folder, written_to=folder), output)
+        return
+    if output is None:
+        raise SpecError("--to llamafactory writes a dataset_info.json too: name a file with -o.")
+    data = output.parent / f"{output.stem}-data"
+    made = converting.as_llamafactory(loaded.spec, folder=loaded.folder, dataset_dir=data)
+    _write_yaml(made.config, output)
+    if made.dataset_info:
+        data.mkdir(exist_ok=True)
+        (data / "dataset_info.json").write_text(json.dumps(made.dataset_info, indent=2, ensure_ascii=False), "utf-8")
+    say(f"Train it with: llamafactory-cli train {output}")
+
+
+def _write_yaml(data: dict[str, Any], output: Path | None) -> None:
+    import yaml
+
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    if output is None:
+        click.echo(text.rstrip())
+        return
+    _write_new(output, text)
+    click.echo(output)
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SpecError(f"{path} exists already: choose another file with -o, or remove it.") from None
+
+
+@click.command()
 def schema() -> None:
     """Print the JSON schema of a spec.
 
@@ -53,8 +112,6 @@ def schema() -> None:
     \b
       # yaml-language-server: $schema=ftsdk.schema.json
     """
-    import json
-
     from ftsdk.spec.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import __version__, cache
+from ftsdk.data.cutting import Cut
 from ftsdk.data.registered import DataFile
+from ftsdk.data.tokens import token_counter, tokenizer_file
 from ftsdk.errors import DataError
 
 
@@ -71,6 +73,21 @@ def _measure(
     )
 
 
+def cut(file: KnownFile, *, tokenizer: str | None, cutoff_len: int) -> Cut | None:
+    """What `cutoff_len` cuts from the rows of a file; None for text without prompts and for rows that none can read."""
+    from ftsdk.data import cutting
+
+    def look() -> dict[str, Any] | None:
+        found = cutting.measure(file.file, token_counter(tokenizer), cutoff_len)
+        return asdict(found) if found else None
+
+    try:
+        found = cache.known(_key("cut", [file], *_counted_with(tokenizer), cutoff_len), look)
+    except DataError:
+        return None
+    return Cut(**found) if found else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """The outcome of a check in short."""
@@ -80,6 +97,11 @@ class Checked:
     """Findings per code of `report.CODES`."""
     first: tuple[str, ...]
     """The first errors, a sentence each with file and row; without errors, the first warnings."""
+
+
+def _counted_with(tokenizer: str | None) -> tuple[str | None, str]:
+    """A tokenizer's name and file, which may appear in the cache of a hub between two looks."""
+    return tokenizer, str(tokenizer and tokenizer_file(tokenizer))
 
 
 FIRST = 3

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.formats import OPENAI_TAGS, SHAREGPT_TAGS
+from ftsdk.data.formats import OPENAI_TAGS, PAIR_METHODS, SHAREGPT_TAGS
+from ftsdk.errors import DataError, SpecError, UnsupportedError, did_you_mean
 
 _DEFAULT_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 
@@ -58,3 +59,69 @@ def _format(entry: Mapping[str, Any], formatting: str, columns: Mapping[str, str
     if formatting == "alpaca":
         return "alpaca" if "response" in columns else "text"
     return formatting
+
+
+_ENTRY_KEYS = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "formatting",
+               "ranking", "subset", "split", "folder", "num_samples", "columns", "tags")  # fmt: skip
+_COLUMN_KEYS = ("prompt", "query", "response", "history", "messages", "system", "tools", "images", "videos", "audios",
+                "chosen", "rejected", "kto_tag")  # fmt: skip
+_EXTENSIONS = {"arrow": "arrow", "csv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet", "txt": "text"}
+"""What the trainer's loader reads (`extras/constants.py`)."""
+
+
+def origin(entry: Mapping[str, Any]) -> str:
+    """Where an entry's rows come from: hub, script, cloud or file; a hub's name wins over a file, as in the trainer."""
+    if any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url")):
+        return "hub"
+    if "script_url" in entry:
+        return "script"
+    return "cloud" if "cloud_file_name" in entry else "file"
+
+
+def check_entry(name: str, entry: Mapping[str, Any], stage: str) -> None:
+    """Refuse an entry that the trainer would misread in silence or stop at. Raises SpecError and DataError."""
+    for given, known in (
+        (entry, _ENTRY_KEYS),
+        (entry.get("columns", {}), _COLUMN_KEYS),
+        (entry.get("tags", {}), OPENAI_TAGS),
+    ):
+        for key in given:
+            if key not in known and (close := did_you_mean(key, known)):
+                raise SpecError(f"dataset_info.json, '{name}': the trainer would ignore the key '{key}'{close}.")
+    if entry.get("formatting", "alpaca") not in ("alpaca", "sharegpt", "openai"):
+        raise SpecError(
+            f"dataset_info.json, '{name}': formatting {entry['formatting']!r} is not known; "
+            f"write alpaca, sharegpt or openai."
+        )
+    if bool(entry.get("ranking")) != (stage in PAIR_METHODS):
+        should = "needs" if stage in PAIR_METHODS else "cannot train on"
+        raise DataError(f"dataset '{name}': method {stage} {should} preference pairs (`ranking: true`).")
+    if stage == "kto" and "kto_tag" not in entry.get("columns", {}):
+        raise DataError(f"dataset '{name}': method kto needs a column for kto_tag in its dataset_info.json entry.")
+
+
+def files_of(name: str, path: Path) -> list[Path]:
+    """The file of an entry, or the files of its folder, all of one kind. Raises SpecError."""
+    if not path.exists():
+        raise SpecError(f"dataset '{name}': dataset_info.json names {path}, which is not there.")
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    kinds = {file: _EXTENSIONS.get(file.suffix.removeprefix(".")) for file in found}
+    odd = next((file for file in found if not file.is_file() or kinds[file] is None), None)
+    if odd is not None or not found:
+        what = f"the trainer cannot load {odd}" if odd else f"{path} is empty"
+        raise SpecError(f"dataset '{name}': {what}; it loads {', '.join(_EXTENSIONS)} files.")
+    if len(set(kinds.values())) > 1:
+        raise SpecError(f"dataset '{name}': the files in {path} are of several kinds; keep one kind in a folder.")
+    return found
+
+
+def script_folder(name: str, path: Path) -> Path:
+    """The data folder of a `script_url`. Raises SpecError if it is not there and UnsupportedError for a script."""
+    if not path.is_dir() and not path.is_file():
+        raise SpecError(f"dataset '{name}': dataset_info.json names {path}, which is not there.")
+    if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py"))):
+        raise UnsupportedError(
+            f"dataset '{name}': the trainer's `datasets` 4 runs no loading scripts ({path}); "
+            f"save the rows as a JSON or Parquet file and register that."
+        )
+    return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,3 +77,44 @@ def tokenizer_file(model: str | Path) -> Path | None:
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     snapshots = cache / f"models--{str(model).replace('/', '--')}" / "snapshots"
     return max(snapshots.glob("*/tokenizer.json"), key=lambda p: p.stat().st_mtime, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFacts:
+    """What a tokenizer's files say of chats."""
+
+    special: frozenset[str]
+    """Texts that are one token by declaration, e.g. `<|im_end|>`."""
+    chat_template: str
+    """The model's own, a Jinja text; empty if it has none."""
+
+
+def tokenizer_facts(model: str | Path) -> TokenizerFacts | None:
+    """Special tokens and chat template of a model's tokenizer; None where its files are not on this machine."""
+    try:
+        path = tokenizer_file(model)
+    except DataError:
+        return None
+    if path is None:
+        return None
+    template = _json(path.parent / "tokenizer_config.json").get("chat_template")
+    with contextlib.suppress(OSError):
+        template = template or (path.parent / "chat_template.jinja").read_text("utf-8")
+    return TokenizerFacts(special=frozenset(_added_tokens(path)), chat_template=str(template or ""))
+
+
+def _added_tokens(path: Path) -> list[str]:
+    """`added_tokens` stands before the vocabulary, so that the whole file, often 10 MB, need not be parsed."""
+    text = path.read_text("utf-8")
+    place = text.find('"added_tokens":')
+    if place < 0:
+        return []
+    found, _ = json.JSONDecoder().raw_decode(text, text.index("[", place))
+    return [str(token.get("content")) for token in found if isinstance(token, dict)]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text("utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}

@@ -9,45 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.engines import Layout, Rendered, combinations, sharding
+from ftsdk.engines import Layout, Rendered, advice, combinations, sharding
 from ftsdk.engines.arguments import known_arguments
+from ftsdk.engines.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
-from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
+from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
+from ftsdk.spec.names import LLAMAFACTORY, REPLACED, written
 
 if TYPE_CHECKING:
-    from ftsdk.facts import Facts, SourceFacts
+    from ftsdk.facts import Facts
+    from ftsdk.sources import SourceFacts
 
 OWNED: Mapping[str, str] = {
-    "output_dir": "every job writes to its own folder; set `output` for where that is",
-    "overwrite_output_dir": "overwriting would throw away the checkpoints that a restart resumes from",
-    "resume_from_checkpoint": "a restart resumes from the newest valid checkpoint by itself",
-    "save_total_limit": "set `checkpoint.keep`",
-    "save_strategy": "set `checkpoint.every_minutes` or `checkpoint.every_steps`",
-    "save_only_model": "a checkpoint without optimizer state cannot be resumed",
-    "enable_jit_checkpoint": "ftsdk saves on interruption itself",
-    "dataset_dir": "set `dataset.directory`",
-    "dataset": "set `dataset.train`",
-    "eval_dataset": "set `dataset.eval`",
-    "val_size": "set `dataset.eval_fraction`",
-    "max_samples": "set `dataset.max_samples`",
-    "streaming": "set `dataset.streaming`",
-    "report_to": "set `tracking`",
-    "run_name": "set `name`",
-    "disable_tqdm": "progress comes from ftsdk's own metric lines",
-    "model_name_or_path": "set `model`",
-    "model_revision": "set `revision`",
+    **REPLACED,
+    **{name: f"set `{place.path}`" for name, place in LLAMAFACTORY.items()},
     "adapter_name_or_path": "give the adapter's folder as `model`",
-    "stage": "set `method`",
-    "do_train": "ftsdk trains",
-    "pref_loss": "set `method`",
-    "pref_beta": "set `method.beta`",
-    "finetuning_type": "set `tuning`",
-    "lora_rank": "set `tuning.rank`",
-    "lora_alpha": "set `tuning.alpha`",
-    "lora_dropout": "set `tuning.dropout`",
-    "lora_target": "set `tuning.targets`",
-    "quantization_bit": "set `tuning.bits` with `type: qlora`",
-    "disable_gradient_checkpointing": "set `gradient_checkpointing`",
+    "val_size": "set `dataset.eval_fraction` or `dataset.eval_rows`",
 }
 """Arguments that a user may not set through `hyperparameters`, with the reason or the right place."""
 
@@ -55,7 +32,8 @@ NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
 """Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
 PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 """Types of passed-through arguments that can be checked before the trainer starts."""
-PREFERENCE_LOSS = {"dpo": "sigmoid", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
+OTHER_LOSSES = ("hinge", "kto_pair")
+"""Values of `pref_loss` that no method of ours stands for; they may be set under `method: dpo`."""
 DEFAULT_WARMUP_RATIO = 0.1
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 """LLaMA-Factory's own examples, for adapters and for full tuning."""
@@ -65,7 +43,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
     check_passed_through(spec.hyperparameters.passed_through)
     combinations.check(spec)
-    warnings = list(_notes(spec, facts))
+    _check_template(spec.hyperparameters.template)
+    warnings = [*_notes(spec, facts), *advice.traps(spec, facts)]
     bf16, fp16 = precision(spec, facts)
     names = dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
@@ -84,6 +63,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         "run_name": spec.name,
         "plot_loss": False,
         **spec.hyperparameters.passed_through,
+        **_attached(facts, layout),
     }
     info = {name: entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     if bf16 and fp16:
@@ -100,6 +80,8 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
     known = known_arguments()
     for name, value in arguments.items():
+        if name == "pref_loss" and value in OTHER_LOSSES:
+            continue
         if name in OWNED:
             raise SpecError(f"hyperparameters.{name} is not yours to set: {OWNED[name]}.")
         if name not in known:
@@ -109,6 +91,12 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
         kinds = PLAIN_KINDS.get(known[name])
         if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
             raise SpecError(f"hyperparameters.{name}: should be {known[name]}, not {value!r}.")
+
+
+def _check_template(name: str | None) -> None:
+    if name is not None and name not in (known := known_templates()):
+        hint = did_you_mean(name, known) or f" (one of {', '.join(sorted(known))})"
+        raise SpecError(f"hyperparameters.template {name!r}: LLaMA-Factory has no such template{hint}.")
 
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
@@ -154,56 +142,17 @@ def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
 
 
 def _method(method: Method) -> dict[str, Any]:
-    loss = PREFERENCE_LOSS.get(method.stage)
-    smoothing = {"dpo_label_smoothing": method.label_smoothing} if method.stage == "dpo" else {}
-    return {
-        "stage": "dpo" if loss else method.stage,
-        "pref_loss": loss,
-        "pref_beta": method.beta,
-        "pref_ftx": method.sft_weight,
-        "simpo_gamma": method.gamma,
-        **smoothing,
-    }
+    found = {**written(method, "method"), "reward_model": None}
+    return found if method.stage == "dpo" else {**found, "dpo_label_smoothing": None}
 
 
 def _tuning(tuning: Tuning) -> dict[str, Any]:
-    match tuning:
-        case Full():
-            return {"finetuning_type": "full"}
-        case Freeze():
-            return {
-                "finetuning_type": "freeze",
-                "freeze_trainable_layers": tuning.trainable_layers,
-                "freeze_trainable_modules": ",".join(tuning.trainable_modules),
-                "freeze_extra_modules": ",".join(tuning.extra_modules) or None,
-            }
-        case Oft():
-            return {
-                "finetuning_type": "oft",
-                "oft_block_size": tuning.block_size,
-                "oft_target": ",".join(tuning.targets),
-            }
-        case Lora():
-            return _lora(tuning)
-    raise UnsupportedError(f"tuning {tuning!r} is not known to the LLaMA-Factory engine.")
-
-
-def _lora(tuning: Lora) -> dict[str, Any]:
-    quantised = isinstance(tuning, QLora)
-    return {
-        "finetuning_type": "lora",
-        "lora_rank": tuning.rank,
-        "lora_alpha": tuning.alpha or 2 * tuning.rank,
-        "lora_dropout": tuning.dropout,
-        "lora_target": ",".join(tuning.targets),
-        "use_dora": tuning.dora or None,
-        "use_rslora": tuning.rslora or None,
-        "pissa_init": tuning.pissa or None,
-        "loraplus_lr_ratio": tuning.plus_lr_ratio,
-        "quantization_bit": tuning.bits if isinstance(tuning, QLora) else None,
-        "quantization_method": "bnb" if quantised else None,
-        "double_quantization": tuning.double_quantization if isinstance(tuning, QLora) else None,
-    }
+    found = written(tuning, "tuning")
+    if isinstance(tuning, Lora):
+        found = {**found, "oft_target": None, "lora_alpha": tuning.alpha or 2 * tuning.rank}
+    if isinstance(tuning, Oft):
+        found["lora_target"] = None
+    return {**found, "quantization_method": "bnb" if found.get("quantization_bit") else None}
 
 
 def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> dict[str, Any]:
@@ -211,10 +160,23 @@ def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> dict[str, Any
     return {
         "dataset": ",".join(train),
         "eval_dataset": ",".join(held_out) or None,
-        "val_size": data.eval_fraction if not held_out else None,
+        "val_size": (data.eval_fraction or data.eval_rows) if not held_out else None,
         "max_samples": data.max_samples,
         "streaming": data.streaming or None,
+        "dataset_dir": data.directory if data.on_hub else None,  # else the job's own, see the runtime
     }
+
+
+def _attached(facts: Facts, layout: Layout) -> dict[str, str]:
+    """Arguments that name a file or folder, as paths inside."""
+    named = [item for item in facts.attached if item.argument]
+    folders = {item.path for item in named if item.argument == "media_dir"}
+    if len(folders) > 1:
+        raise SpecError(
+            f"The data sets have their media in several folders ({', '.join(sorted(folders))}); "
+            f"set hyperparameters.media_dir to one that holds them all."
+        )
+    return {item.argument: layout.inside(item.path) for item in named}
 
 
 RENAMED_OR_COMPUTED = frozenset({"gradient_checkpointing", "bf16", "fp16", "save_steps"})
@@ -225,7 +187,7 @@ def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
     given = spec.hyperparameters
     straight = {name: getattr(given, name) for name in Hyperparameters.model_fields if name not in RENAMED_OR_COMPUTED}
     adapters = isinstance(spec.tuning, Lora | Oft)
-    evaluates = bool(spec.dataset.eval or spec.dataset.eval_fraction)
+    evaluates = bool(spec.dataset.eval or spec.dataset.eval_fraction or spec.dataset.eval_rows)
     straight["learning_rate"] = given.learning_rate or (ADAPTER_LEARNING_RATE if adapters else FULL_LEARNING_RATE)
     if given.warmup_ratio is None and given.warmup_steps is None:
         straight["warmup_ratio"] = DEFAULT_WARMUP_RATIO
@@ -270,7 +232,6 @@ def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
 
 
 def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
-    entry = dict(source.entry)
-    if "file_name" in entry:
-        entry["file_name"] = layout.inside(entry["file_name"])
-    return entry
+    """The entry of dataset_info.json, with paths inside."""
+    local = [key for key in ("file_name", "script_url") if key in source.entry and source.is_here]
+    return {**source.entry, **{key: layout.inside(source.entry[key]) for key in local}}

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftsdk.engines.arguments import known_arguments
-from ftsdk.engines.llamafactory import OWNED
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
-from ftsdk.spec import Hyperparameters
+from ftsdk.spec import Freeze, Full, Oft, QLora
+from ftsdk.spec.base import Part
+from ftsdk.spec.loading import settled
+from ftsdk.spec.method import FIELD_STAGES
+from ftsdk.spec.names import GONE, LLAMAFACTORY, LOSSES, OTHERS, REPLACED, REWRITTEN, is_foreign, place_of
 
 MARKS = frozenset({"model_name_or_path", "finetuning_type", "do_train"})
 """A YAML with one of these at the top is LLaMA-Factory's, not ours."""
+V1_MARKS = frozenset(
+    {"train_dataset", "dist_config", "peft_config", "kernel_config", "model_class", "micro_batch_size"}
+)
+MEGATRON_MARKS = frozenset(
+    {"tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size", "sequence_parallel"}
+)
 
 UNSET_MEANS: Mapping[str, Any] = {
     "learning_rate": 5e-5,
@@ -24,137 +33,154 @@ UNSET_MEANS: Mapping[str, Any] = {
 }
 """transformers' defaults where ours differ: an unchanged file keeps its meaning."""
 
-PREFERENCE_STAGES = {"sigmoid": "dpo", "ipo": "ipo", "orpo": "orpo", "simpo": "simpo"}
-SILENTLY_OURS = frozenset({"do_train", "dataset_dir", "plot_loss", "val_size", "run_name"})
-LORA = {
-    "lora_rank": "rank",
-    "lora_alpha": "alpha",
-    "lora_dropout": "dropout",
-    "use_dora": "dora",
-    "use_rslora": "rslora",
-    "pissa_init": "pissa",
-    "loraplus_lr_ratio": "plus_lr_ratio",
-}
-METHOD = {
-    "pref_beta": "beta",
-    "pref_ftx": "sft_weight",
-    "simpo_gamma": "gamma",
-    "dpo_label_smoothing": "label_smoothing",
-}
+TUNINGS: Mapping[str, type[Part]] = {"full": Full, "freeze": Freeze, "lora": QLora, "oft": Oft}
+NO_NOTE = frozenset({"do_train", "plot_loss"})
+"""What changes nothing: ftsdk trains, and `ftsdk metrics --plot` draws the loss."""
+_ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
 def is_llamafactory(data: Mapping[str, Any]) -> bool:
-    """Whether a YAML's top-level keys are LLaMA-Factory's."""
-    return not MARKS.isdisjoint(data) and "model" not in data
+    """Whether a YAML's top-level keys are LLaMA-Factory's, of any kind."""
+    return ("model" not in data and not MARKS.isdisjoint(data)) or _other_kind(data) is not None
 
 
 def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The spec's data and a note for every key that ftsdk replaces. Raises SpecError and UnsupportedError."""
-    given = {key: value for key, value in data.items() if value is not None}
+    """The spec's data and a note for every key that ftsdk replaces or that has another name now.
+
+    Raises SpecError for unknown keys, UnsupportedError for files that are no training of LLaMA-Factory's main engine.
+    """
+    other = _other_kind(data)
+    if other:
+        raise UnsupportedError(other)
+    given = {key: value for key, value in data.items() if value is not None and key not in NO_NOTE}
+    _refuse_unknown(given)
+    if "model_name_or_path" not in given:
+        raise SpecError("'model_name_or_path' is missing.")
+    notes = list(_drop_what_is_ignored(given))
+    spec: dict[str, Any] = {
+        "model": str(given.pop("adapter_name_or_path", None) or given.pop("model_name_or_path", "")),
+        "dataset": _dataset(given),
+        "tracking": _tracking(given),
+        "checkpoint": _checkpoint(given),
+        "hyperparameters": _hyperparameters(given),
+    }
+    given.pop("model_name_or_path", None)
+    spec, moved = settled({**spec, **given})
+    told = [note for note in moved if note.partition(" ")[0] not in LLAMAFACTORY]
+    return {key: value for key, value in spec.items() if value not in (None, {})}, [*notes, *told]
+
+
+def _other_kind(data: Mapping[str, Any]) -> str | None:
+    """Why a file is no training that LLaMA-Factory's main engine does; None if it is one or is not LLaMA-Factory's."""
+    keys = set(data)
+    if keys & V1_MARKS and "dataset" not in keys:
+        return (
+            "this is for LLaMA-Factory's experimental v1 engine (USE_V1=1), which ftsdk does not drive; "
+            "write it with the arguments of `llamafactory-cli train`, as in examples/train_lora."
+        )
+    if MARKS.isdisjoint(keys):
+        if {"compute_environment", "distributed_type"} <= keys:
+            return (
+                "this is a configuration of accelerate, not a training; set fsdp or deepspeed in the training's YAML."
+            )
+        return None
+    if keys & MEGATRON_MARKS:
+        return "this is for the Megatron engine (USE_MCA=1), which ftsdk does not drive; use deepspeed or fsdp instead."
+    if data.get("do_train"):
+        return None
+    uses = {"export_dir": "merge and export", "task": "evaluate", "do_predict": "predict", "do_eval": "evaluate",
+            "predict_with_generate": "predict", "infer_backend": "chat"}  # fmt: skip
+    for key, what in uses.items():
+        if data.get(key):
+            return f"{key}: {_ONLY.format(what=what)}."
+    return None if data.get("dataset") else f"there is no dataset to train on: {_ONLY.format(what='chat')}."
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
     known = known_arguments()
     for key in given:
-        if key not in known:
-            raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, known)}.")
-    for flag in ("do_predict", "predict_with_generate", "export_dir"):
-        if given.get(flag) and not given.get("do_train"):
-            raise UnsupportedError(f"{flag}: ftsdk trains; evaluate, predict and export with llamafactory-cli.")
-    rest = dict(given)
-    spec: dict[str, Any] = {
-        "model": _model(rest),
-        "revision": rest.pop("model_revision", None),
-        "method": _method(rest),
-        "tuning": _tuning(rest),
-        "dataset": _dataset(rest),
-        "tracking": _tracking(rest),
-        "checkpoint": _checkpoint(rest),
-    }
-    if rest.get("run_name"):
-        spec["name"] = rest["run_name"]
-    rest["gradient_checkpointing"] = not rest.pop("disable_gradient_checkpointing", False)
-    asked = [key for key, value in rest.items() if key in OWNED and key not in SILENTLY_OURS and value is not False]
-    notes = [f"{key} is ignored: {OWNED[key]}." for key in asked]
-    spec["hyperparameters"] = _hyperparameters(rest)
-    return {key: value for key, value in spec.items() if value is not None}, notes
+        if key not in known and not is_foreign(key):
+            names = [*known, *OTHERS, *GONE, *REWRITTEN]
+            raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, names)}.")
 
 
-def _model(rest: dict[str, Any]) -> str:
-    base, adapter = rest.pop("model_name_or_path", None), rest.pop("adapter_name_or_path", None)
-    if base is None:
-        raise SpecError("'model_name_or_path' is missing.")
-    return str(adapter or base)
+def _drop_what_is_ignored(given: dict[str, Any]) -> Iterator[str]:
+    """Take out what LLaMA-Factory ignores: arguments of another tuning or method, and flags that are off."""
+    kind = given.get("finetuning_type", "lora")
+    if given.get("quantization_bit") and kind in ("full", "freeze"):
+        raise SpecError(f"quantization_bit: quantised weights cannot be trained with finetuning_type {kind}; use lora.")
+    off = {name for name in REPLACED if given.get(name) is False}
+    if not given.get("quantization_bit"):
+        off.add("double_quantization")
+    if given.get("quantization_method") == "bnb":  # the default
+        off.add("quantization_method")
+    stage = LOSSES.get(given.get("pref_loss", ""), "dpo") if given.get("stage") == "dpo" else given.get("stage", "sft")
+    for name in list(given):
+        if name in off or _is_of_another_tuning(name, kind) or _is_of_another_method(name, stage):
+            del given[name]
+    if "adapter_name_or_path" in given:
+        yield f"model_name_or_path is left to the adapter {given['adapter_name_or_path']}, which names its base model."
 
 
-def _method(rest: dict[str, Any]) -> dict[str, Any]:
-    stage, loss = rest.pop("stage", "sft"), rest.pop("pref_loss", "sigmoid")
-    if stage == "dpo":
-        if loss not in PREFERENCE_STAGES:
-            raise UnsupportedError(f"pref_loss {loss}: choose one of {', '.join(PREFERENCE_STAGES)}.")
-        stage = PREFERENCE_STAGES[loss]
-    return {"stage": stage, **{ours: float(rest.pop(key)) for key, ours in METHOD.items() if key in rest}}
+def _is_of_another_tuning(name: str, kind: str) -> bool:
+    place = place_of(name)
+    if place is None or not place.path.startswith("tuning.") or kind not in TUNINGS:
+        return False
+    own = {"lora_target": "lora", "oft_target": "oft"}.get(name, kind)
+    return own != kind or place.path.removeprefix("tuning.") not in TUNINGS[kind].model_fields
 
 
-def _tuning(rest: dict[str, Any]) -> dict[str, Any]:
-    kind = rest.pop("finetuning_type", "lora")
-    lora = {ours: rest.pop(key) for key, ours in LORA.items() if key in rest}
-    targets, bits = rest.pop("lora_target", None), rest.pop("quantization_bit", None)
-    if kind == "full":
-        return {"type": "full"}
-    if kind == "freeze":
-        layers = rest.pop("freeze_trainable_layers", 2)
-        modules = _names(rest.pop("freeze_trainable_modules", "all"))
-        return {"type": "freeze", "trainable_layers": layers, "trainable_modules": modules}
-    if kind == "oft":
-        rotated = _names(rest.pop("oft_target", "all"))
-        return {"type": "oft", "block_size": rest.pop("oft_block_size", 32), "targets": rotated}
-    quantised = {"type": "qlora", "bits": bits} if bits else {"type": "lora"}
-    if bits:
-        quantised["double_quantization"] = rest.pop("double_quantization", True)
-        rest.pop("quantization_method", None)
-    return {**quantised, **lora, **({"targets": _names(targets)} if targets else {})}
+def _is_of_another_method(name: str, stage: str) -> bool:
+    place = place_of(name)
+    field = place.path.removeprefix("method.") if place else ""
+    return field in FIELD_STAGES and stage not in FIELD_STAGES[field]
 
 
-def _dataset(rest: dict[str, Any]) -> dict[str, Any]:
-    train = rest.pop("dataset", None)
+def _dataset(given: dict[str, Any]) -> dict[str, Any]:
+    train, directory = _names(given.pop("dataset", ())), given.pop("dataset_dir", "data")
     if not train:
         raise SpecError("'dataset' is missing: name at least one dataset of dataset_info.json.")
-    data = {
-        "train": _names(train),
-        "eval": _names(rest.pop("eval_dataset", ())),
-        "directory": rest.pop("dataset_dir", "data"),
-    }
-    fraction = rest.pop("val_size", 0) or None
-    if fraction is not None and fraction >= 1:
-        raise UnsupportedError(f"val_size {fraction}: give the share of the rows, such as 0.1, or an eval_dataset.")
-    sizes: dict[str, Any] = {key: rest.pop(key) for key in ("max_samples", "streaming") if key in rest}
-    return {**data, "eval_fraction": fraction, **sizes}
+    held_out = _names(given.pop("eval_dataset", ()))
+    size = given.pop("val_size", None) or None
+    share: dict[str, Any] = {}
+    if size is not None and not held_out:
+        share = {"eval_fraction": float(size)} if size < 1 else {"eval_rows": int(size)}
+    if directory == "ONLINE":
+        return {"train": [f"hf://{name}" for name in train], "eval": [f"hf://{name}" for name in held_out], **share}
+    return {"train": train, "eval": held_out, "directory": str(directory), **share}
 
 
-def _tracking(rest: dict[str, Any]) -> dict[str, Any] | None:
-    wanted = set(_names(rest.pop("report_to", ())))
+def _tracking(given: dict[str, Any]) -> dict[str, Any]:
+    wanted = set(_names(given.pop("report_to", ())))
     tracking: dict[str, Any] = {"tensorboard": bool(wanted & {"tensorboard", "all"})}
     if wanted & {"wandb", "all"}:
-        tracking["wandb"] = {"project": str(rest.get("project") or "huggingface")}  # transformers' own default
+        tracking["wandb"] = {"project": str(given.get("project") or "huggingface")}  # transformers' own default
     return tracking
 
 
-def _checkpoint(rest: dict[str, Any]) -> dict[str, Any] | None:
-    steps, keep = rest.pop("save_steps", None), rest.pop("save_total_limit", None)
-    if rest.get("save_strategy") == "steps":
-        del rest["save_strategy"]
-    every = {"every_steps": int(steps)} if steps and steps >= 1 else {}
-    return {**every, **({"keep": max(2, int(keep))} if keep else {})}
+def _checkpoint(given: dict[str, Any]) -> dict[str, Any]:
+    steps = given.pop("save_steps", None)
+    if given.get("save_strategy") == "steps":
+        del given["save_strategy"]
+    return {"every_steps": int(steps)} if steps and steps >= 1 else {}
 
 
-def _hyperparameters(rest: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in rest.items() if key not in OWNED and key not in SILENTLY_OURS}
-    unset = {key: value for key, value in UNSET_MEANS.items() if key not in kept}
+def _hyperparameters(given: dict[str, Any]) -> dict[str, Any]:
+    """What has no other place in a spec, with transformers' defaults; leaves the rest in `given`."""
+    kept = {key: given.pop(key) for key in list(given) if not is_foreign(key)}
+    if "pref_loss" in given and given["pref_loss"] not in LOSSES:
+        kept["pref_loss"] = given.pop("pref_loss")
+    named = {place.path.rpartition(".")[2] for key in given if (place := OTHERS.get(key))}
+    unset = {key: value for key, value in UNSET_MEANS.items() if key not in kept and key not in named}
+    if 0 < kept.get("warmup_steps", 0) < 1:  # transformers 5 takes such a number for the ratio
+        kept["warmup_ratio"] = kept.pop("warmup_steps")
     if "warmup_steps" in kept:
         unset.pop("warmup_ratio", None)
     numbers = {"num_train_epochs", "learning_rate", "max_grad_norm", "warmup_ratio", "weight_decay"}
     both = {**unset, **kept}
     if isinstance(both.get("max_steps"), int) and both["max_steps"] < 1:  # transformers writes -1 for "by epochs"
         del both["max_steps"]
-    return {key: float(v) if key in numbers and key in Hyperparameters.model_fields else v for key, v in both.items()}
+    return {key: float(value) if key in numbers else value for key, value in both.items()}
 
 
 def _names(value: Any) -> list[str]:

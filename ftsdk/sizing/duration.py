@@ -37,12 +37,12 @@ def tokens_of(spec: JobSpec, num_rows: int | None, mean_tokens: float | None) ->
     a_sequence = hp.cutoff_len if packed else a_row
     devices = resources.num_nodes * resources.accelerators_per_node
     batch = hp.per_device_train_batch_size * hp.gradient_accumulation_steps * devices
-    steps = hp.max_steps or max(1, ceil(ceil(sequences / batch) * hp.num_train_epochs))
+    steps = hp.max_steps or max(1, ceil(ceil(sequences / batch) * hp.epochs))
     if hp.max_steps:
         total = hp.max_steps * batch * a_sequence
         source = "max_steps x batch x mean length"
     else:
-        total = rows * a_row * hp.num_train_epochs
+        total = rows * a_row * hp.epochs
         source = "rows x mean length x epochs"
     return Tokens(rows=rows, steps=steps, total=round(total), source=source)
 

@@ -100,7 +100,7 @@ def run_of_spec(
         micro_batch=hp.per_device_train_batch_size * (2 if stage in PAIRED else 1),
         sequences_per_row=2 if stage in PAIRED else 1,
         seq_len=seq_len,
-        weight_bits=spec.tuning.bits if isinstance(spec.tuning, QLora) else 16,
+        weight_bits=(spec.tuning.bits if isinstance(spec.tuning, QLora | Oft) else None) or 16,
         quantization=_quantization(spec),
         layout=_layout(hp, extra, bf16),
         optimizer=hp.optim or DEFAULT_OPTIMIZER,

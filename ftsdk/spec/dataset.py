@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ftsdk.spec.base import Part
 
@@ -22,6 +22,8 @@ class Dataset(Part):
     """Held-out rows, in the same forms as `train`."""
     eval_fraction: float | None = Field(default=None, gt=0, lt=1)
     """Share of `train` that is held out when `eval` is empty."""
+    eval_rows: int | None = Field(default=None, ge=1)
+    """Rows of `train` that are held out when `eval` is empty; give this or `eval_fraction`."""
     format: Format | None = None
     """Shape of a row; found out from the columns when left out."""
     columns: dict[str, str] = Field(default={})
@@ -29,8 +31,20 @@ class Dataset(Part):
     tags: dict[str, str] = Field(default={})
     """Names inside chat messages, as in LLaMA-Factory's dataset_info.json (`role_tag`, `user_tag`, …)."""
     directory: str | None = None
-    """Folder with a LLaMA-Factory dataset_info.json, for registered names."""
+    """Folder with a LLaMA-Factory dataset_info.json, for registered names; `REMOTE:ORG/NAME` for one that lies in a
+    data set on the hub."""
     max_samples: int | None = Field(default=None, ge=1)
     """Use at most this many rows of each file."""
     streaming: bool = False
     """Read while training instead of before it."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether dataset_info.json itself is on the hub; the trainer reads it there."""
+        return (self.directory or "").startswith("REMOTE:")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Dataset:
+        if self.eval_fraction is not None and self.eval_rows is not None:
+            raise ValueError("give eval_fraction or eval_rows, not both")
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,8 +16,8 @@ class Hyperparameters(Part):
 
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate; the default depends on the tuning (1e-4 for adapters, 1e-5 for full and freeze)."""
-    num_train_epochs: float = Field(default=3.0, gt=0)
-    """Passes over the data."""
+    num_train_epochs: Annotated[float, Field(gt=0)] | Literal["auto"] = 3.0
+    """Passes over the data; `auto` goes by the number of rows (100 rows: 15, 1,000: 10, 10,000: 2; a rule of thumb)."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps; overrides the epochs."""
     per_device_train_batch_size: int = Field(default=1, ge=1)
@@ -64,6 +64,11 @@ class Hyperparameters(Part):
     """Steps between two evaluations with `eval_strategy: steps`."""
     eval_on_start: bool | None = None
     """Evaluate once before the first step."""
+
+    @property
+    def epochs(self) -> float:
+        """`num_train_epochs` as a number; 3 for `auto` where the rows are not known."""
+        return 3.0 if self.num_train_epochs == "auto" else self.num_train_epochs
 
     @property
     def passed_through(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class JobSpec(Part):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        return _expanded(value) if isinstance(value, dict) else value
+        return expanded(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _fill_label(self) -> JobSpec:
@@ -84,7 +84,7 @@ def clean_label(text: str) -> str:
     return label or "job"
 
 
-def _expanded(data: dict[str, Any]) -> dict[str, Any]:
+def expanded(data: dict[str, Any]) -> dict[str, Any]:
     """Accept the short forms that people write: a bare method, tuning, dataset path or list of files."""
     out = dict(data)
     if isinstance(out.get("method"), str):

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.hyperparameters import Hyperparameters
-from ftsdk.spec.job import JobSpec
+from ftsdk.spec.job import JobSpec, expanded
+from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, is_foreign, put, write_at
 from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS
 
@@ -34,18 +35,55 @@ WRITTEN = {
 """Variants of LoRA and how they are written."""
 
 
-def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
-    """A spec from mappings, parts or short forms; `where` names the file in messages.
+_UNION_MEMBERS = ("constrained-float", "literal['auto']")
+"""pydantic's words for the kinds of num_train_epochs."""
+_ORDER = {name: number for number, name in enumerate((*LLAMAFACTORY, *OTHERS, *REPLACED, *GONE, *REWRITTEN))}
 
-    Raises SpecError, and UnsupportedError for a tuning that no trainer has.
+
+def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
+    """A spec from mappings, parts or short forms; names of other programs are moved to their places (see `settled`).
+
+    `where` names the file in messages. Raises SpecError, and UnsupportedError for a tuning that no trainer has.
     """
     if not isinstance(data, Mapping):
         raise SpecError(f"{where}: a spec is a mapping with at least `model` and `dataset`.")
     _refuse_unsupported(data.get("tuning"), where)
     try:
-        return JobSpec.model_validate(_plain(data))
+        return JobSpec.model_validate(settled(data)[0])
     except ValidationError as problem:
         raise SpecError(f"{where}: {sentences(problem)}") from None
+    except SpecError as problem:
+        raise SpecError(f"{where}: {problem}") from None
+
+
+def settled(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple[dict[str, Any], list[str]]:
+    """A spec's data with every name of `ftsdk.spec.names` in its place, and a sentence for each that was moved.
+
+    They may stand at the top or under `hyperparameters`; so may our own hyperparameters. Raises SpecError where two
+    names of one place differ. What `data` says replaces what the spec `over` says.
+    """
+    plain: dict[str, Any] = _plain(data)
+    top = {key: value for key, value in plain.items() if _belongs_below(key)}
+    before = over.model_dump() if over else {}
+    spec = expanded({**before, **{key: value for key, value in plain.items() if key not in top}})
+    if isinstance(inner := spec.get("hyperparameters", {}), dict):
+        own = {key: value for key, value in inner.items() if key in Hyperparameters.model_fields or not is_foreign(key)}
+        spec["hyperparameters"] = own
+        top = {**{key: value for key, value in inner.items() if key not in own}, **top}
+    ordered = sorted(top, key=lambda name: _ORDER.get(name, -1))
+    notes = [_placed(spec, name, top[name], replace=bool(over)) for name in ordered]
+    return spec, [note for note in notes if note]
+
+
+def _belongs_below(key: str) -> bool:
+    return key not in JobSpec.model_fields and (is_foreign(key) or key in Hyperparameters.model_fields)
+
+
+def _placed(spec: dict[str, Any], name: str, value: Any, *, replace: bool) -> str | None:
+    if is_foreign(name):
+        return put(spec, name, value, replace=replace)
+    write_at(spec, f"hyperparameters.{name}", value, replace=True)
+    return f"{name} is hyperparameters.{name} here."
 
 
 def _refuse_unsupported(tuning: Any, where: str) -> None:
@@ -72,7 +110,7 @@ def sentences(problem: ValidationError) -> str:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    kinds = REWARDS if "rewards" in error["loc"] else TUNINGS
+    kinds = (*(REWARDS if "rewards" in error["loc"] else TUNINGS), *_UNION_MEMBERS)
     location = [_printable(str(part)) for part in error["loc"] if part not in kinds]
     field = ".".join(location) or "the spec"
     match error["type"]:

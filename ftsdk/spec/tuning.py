@@ -67,6 +67,8 @@ class Oft(Part):
     """Size of one rotation block."""
     targets: tuple[str, ...] = Field(default=("all",), strict=False)
     """Modules that are rotated; `all` means every linear layer."""
+    bits: Literal[4, 8] | None = None
+    """Bits of a base weight that bitsandbytes quantises (QOFT); left out: not quantised."""
 
 
 Tuning = Annotated[Full | Freeze | Lora | QLora | Oft, Field(discriminator="type")]

@@ -60,14 +60,19 @@ def test_other_arguments_pass_through(rendered):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("output_dir", "not yours to set"), ("lorarank", "did you mean"), ("x", "knows"), ("lora_plus", "knows")],
+    [
+        ("adapter_name_or_path", "not yours to set"),
+        ("lorarank", "did you mean"),
+        ("x", "knows"),
+        ("lora_plus", "knows"),
+    ],
 )
 def test_names_that_are_wrong_or_ours_are_refused(rendered, name, says):
     with pytest.raises(SpecError, match=says):
         rendered(hyperparameters={name: 1})
 
 
-@pytest.mark.parametrize(("name", "value"), [("use_rslora", 1), ("oft_rank", True), ("dataloader_num_workers", "four")])
+@pytest.mark.parametrize(("name", "value"), [("use_galore", 1), ("oft_rank", True), ("dataloader_num_workers", "four")])
 def test_a_passed_through_value_of_the_wrong_type_is_refused(rendered, name, value):
     with pytest.raises(SpecError, match=f"hyperparameters.{name}: should be"):
         rendered(hyperparameters={name: value})

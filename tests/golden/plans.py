@@ -8,10 +8,11 @@ from typing import Any
 
 from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.backends.local import Local, LocalOptions
-from ftsdk.facts import Facts, MachineFacts, ModelFacts, SourceFacts
+from ftsdk.facts import Facts, MachineFacts, ModelFacts
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.plan import Plan
 from ftsdk.runtime_archive import RuntimeArchive
+from ftsdk.sources import SourceFacts
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
 

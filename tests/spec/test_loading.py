@@ -40,7 +40,7 @@ def test_json_round_trip():
     ("change", "says"),
     [
         ({"modle": "x"}, "did you mean 'model'"),
-        ({"learning_rate": 1}, "'learning_rate' under hyperparameters"),
+        ({"lerning_rate": 1}, "'learning_rate' under hyperparameters"),
         ({"tuning": {"rnk": 3}}, "did you mean 'rank'"),
         ({"tuning": "lorra"}, "did you mean 'lora'"),
         ({"method": "dop"}, "method.stage"),

@@ -179,7 +179,7 @@ def _hub_cache(asked: Asked) -> str | None:
     """Folder in which hub downloads stay for the next job; None if nothing comes from a hub."""
     facts = asked.facts
     models = [model for model in (facts.model, facts.reward_model) if model]
-    from_hub = any(source.file is None for source in (*facts.train, *facts.eval))
+    from_hub = any(not source.is_here for source in (*facts.train, *facts.eval))
     from_hub = from_hub or not all(map(planning.base_is_here, models))
     return _join(asked, facts.home, "cache", "hub") if from_hub else None
 

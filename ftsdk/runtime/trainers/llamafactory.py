@@ -36,7 +36,7 @@ def configured(job: TrainJob) -> dict[str, Any]:
         **config,
         "output_dir": job["output"],
         "overwrite_output_dir": False,
-        "dataset_dir": job["data"],
+        "dataset_dir": config.get("dataset_dir", job["data"]),  # REMOTE:… is the only one that a plan names
         "resume_from_checkpoint": job["resume"],
         "restore_callback_states_from_checkpoint": True,  # early stopping counts on
         "save_total_limit": None,  # the supervisor clears scratch once a checkpoint is durable

@@ -1,0 +1,74 @@
+"""Every YAML that LLaMA-Factory ships: planned unchanged, or refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftsdk import specfile
+from ftsdk.backends import get
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import inspect
+from tests import llamafactory
+
+OTHERS_DATA = {"extras/asft/llama2_full_asft.yaml": "med", "extras/asft/qwen2_full_asft.yaml": "math"}
+"""Their data set is in no dataset_info.json that LLaMA-Factory ships."""
+REFUSED = {
+    "v1/": "v1 engine",
+    "megatron/": "Megatron",
+    "merge_lora/": "merge and export",
+    "inference/": "chat with llamafactory-cli",
+    "nlg_eval/": "predict with llamafactory-cli",
+    "accelerate/": "configuration of accelerate",
+    "tokens_cfg": "'model' is missing",
+}
+
+
+@pytest.fixture(scope="module")
+def examples(pytestconfig):
+    return llamafactory.source(Path(pytestconfig.cache.mkdir("llamafactory"))) / "examples"
+
+
+def plan(path: Path, backend: str = "local", changes: tuple[str, ...] = ()):
+    loaded = specfile.load(str(path), changes=changes)
+    return get(backend, {}).plan(loaded.spec, inspect(loaded.spec, folder=loaded.folder))
+
+
+def sorted_out(examples: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Files to train, and files to refuse with what the refusal says."""
+    every = sorted(examples.rglob("*.yaml"))
+    refused = {p: why for p in every for mark, why in REFUSED.items() if mark in str(p.relative_to(examples))}
+    return [p for p in every if p not in refused], refused
+
+
+def test_every_training_of_the_examples_is_planned_unchanged(examples):
+    train, refused = sorted_out(examples)
+    assert len(train) == 47
+    assert len(refused) == 35
+    for path in train:
+        name = str(path.relative_to(examples))
+        if name in OTHERS_DATA:
+            with pytest.raises(SpecError, match=f"dataset '{OTHERS_DATA[name]}'"):
+                plan(path)
+            continue
+        for backend in ("local", "docker"):
+            assert plan(path, backend).trainer_config["do_train"] is True, name
+
+
+def test_every_other_file_is_refused_with_its_reason(examples):
+    for path, why in sorted_out(examples)[1].items():
+        with pytest.raises((SpecError, UnsupportedError), match=why):
+            specfile.load(str(path))
+
+
+@pytest.mark.trainer
+def test_llamafactory_itself_accepts_every_plan(examples, tmp_path):
+    paths = [p for p in sorted_out(examples)[0] if str(p.relative_to(examples)) not in OTHERS_DATA]
+    answers = llamafactory.parser_answers({p.name: _on_a_cpu(plan(p).trainer_config) for p in paths}, tmp_path)
+    assert {name: said for name, said in answers.items() if said} == {}
+
+
+def _on_a_cpu(config: dict[str, object]) -> dict[str, object]:
+    """The parser looks at the machine too: at what it computes in, and for the package deepspeed."""
+    return {**config, "output_dir": "out", "bf16": False, "fp8": False, "deepspeed": None}

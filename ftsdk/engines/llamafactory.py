@@ -113,8 +113,8 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
     model = facts.model
-    inside = layout.inside(model.base) if model.kind == "path" else model.base
     adapter = layout.inside(model.address) if model.base != model.address else None
+    inside = layout.inside(model.base)
     return {"model_name_or_path": inside, "adapter_name_or_path": adapter, "model_revision": spec.revision}
 
 

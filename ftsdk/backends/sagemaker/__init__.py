@@ -5,18 +5,27 @@ It calls boto3 directly: the vendor's own SDK can neither name a job nor plan on
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
-from ftsdk import planning
-from ftsdk.backends.base import Capabilities, require
-from ftsdk.backends.sagemaker import isolation, machines, places
+from ftsdk import contract, planning, records
+from ftsdk.backends.base import Capabilities, JobInfo, require
+from ftsdk.backends.sagemaker import isolation, jobs, machines, places, states, streams, vault
 from ftsdk.backends.sagemaker import request as requests
+from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
-from ftsdk.errors import SpecError
+from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.contract import Outcome, Storage
+from ftsdk.errors import BackendError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
+from ftsdk.records import LogLine
 from ftsdk.spec import JobSpec
+from ftsdk.store import Store, open_store
 
 
 class SageMaker:
@@ -24,12 +33,17 @@ class SageMaker:
 
     name: ClassVar[str] = "sagemaker"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        multi_node=True, spot=True, secrets=True, remote_output=True, image=True
+        multi_node=True, spot=True, secrets=True, remote_output=True, image=True, recovers=True
     )
     options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
 
     def __init__(self, options: SageMakerOptions | None = None) -> None:
         self.options = options or SageMakerOptions()
+        self._services = Services(self.options)
+        self._attempts: dict[str, int] = {}
+        """Job -> the newest attempt that we know of."""
+        self._ended: dict[str, tuple[Outcome | None, bool]] = {}
+        """Native name -> what its folder says about its end, which does not change any more."""
 
     # --- start ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
@@ -62,7 +76,109 @@ class SageMaker:
             warnings=(*plan.warnings, *machines.warnings(asked.types, spec.resources)),
         )
 
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+        """Create the training job; the service lets a name exist once, so nothing is started twice.
+
+        `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
+        """
+        vault.check(self._services, plan)
+        store = open_store(plan.document["durable"], plan.storage)
+        store.put_if_absent(contract.claim_key(plan.attempt), plan.claim())
+        try:
+            self._services.call("sagemaker", "create_training_job", **plan.request)
+        except RefusedError as problem:
+            if problem.code != "ResourceInUse":
+                raise
+            self._check_same(plan)
+        self._attempts[plan.name] = plan.attempt
+        return plan.native_name
+
+    # --- look ----------------------------------------------------------------------------------------------
+    def describe(self, job_id: str) -> JobInfo:
+        """State of the newest attempt, from the service; at its end, the supervisor's own record tells more."""
+        native = self._newest(job_id)
+        if native.said["TrainingJobStatus"] not in states.ENDS:
+            return jobs.info(job_id, native, None, cancelled=False)
+        if native.name not in self._ended:
+            self._ended[native.name] = self._at_end(native)
+        outcome, cancelled = self._ended[native.name]
+        return jobs.info(job_id, native, outcome, cancelled=cancelled)
+
+    def list(self) -> Iterator[JobInfo]:
+        """Every job of ours in this account and region; a listing has no reasons, `describe` has."""
+        return jobs.newest(self._services)
+
+    def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines of all attempts from CloudWatch."""
+        seen = records.parse_cursor(after)
+        tail = streams.Tail(self._services, seen)
+        numbers = jobs.attempts(self._services, job_id)
+        for number in numbers:
+            native = jobs.describe(self._services, contract.native_name(job_id, number))
+            if native is not None:
+                yield from tail.attempt(
+                    native.name,
+                    number,
+                    num_nodes=native.num_nodes,
+                    follow=follow and number == numbers[-1],
+                    ended=partial(self._ended_at, native.name),
+                )
+
+    def cancel(self, job_id: str) -> None:
+        """SIGTERM to the supervisors, which have the platform's 120 seconds for saving."""
+        native = self._newest(job_id)
+        if native.said["TrainingJobStatus"] != "InProgress":
+            return
+        note = json.dumps({"time": time.time()}).encode()
+        self._store(native).put_if_absent(contract.cancel_key(native.attempt), note)
+        try:
+            self._services.call("sagemaker", "stop_training_job", TrainingJobName=native.name)
+        except RefusedError:
+            if self._newest(job_id).said["TrainingJobStatus"] == "InProgress":
+                raise  # else it ended, or somebody was quicker
+
+    def artifacts(self, job_id: str) -> Store:
+        """The job's folder in S3."""
+        return self._store(self._newest(job_id))
+
     # --- parts of these ------------------------------------------------------------------------------------
+    def _newest(self, job_id: str) -> Native:
+        """The newest attempt. One that lives is the newest; where one has ended, another may follow."""
+        known = self._attempts.get(job_id)
+        native = jobs.describe(self._services, contract.native_name(job_id, known)) if known else None
+        if native is None or native.said["TrainingJobStatus"] in states.ENDS:
+            number = jobs.attempts(self._services, job_id)[-1]
+            if native is None or number > native.attempt:
+                native = jobs.describe(self._services, contract.native_name(job_id, number))
+        if native is None:
+            raise JobNotFoundError(f"Job {job_id} was deleted in SageMaker a moment ago.")
+        self._attempts[job_id] = native.attempt
+        return native
+
+    def _at_end(self, native: Native) -> tuple[Outcome | None, bool]:
+        """What the supervisors recorded, and whether we asked it to stop."""
+        store = self._store(native)
+        outcome = records.outcome(store, native.attempt, native.num_nodes)
+        return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
+
+    def _ended_at(self, native_name: str) -> float | None:
+        native = jobs.describe(self._services, native_name)
+        if native is None:
+            return 0.0
+        return jobs.info("", native, None, cancelled=False).ended_at
+
+    def _store(self, native: Native) -> Store:
+        return open_store(native.durable, self._storage())
+
+    def _check_same(self, plan: Plan) -> None:
+        """The name is taken: by this very attempt, or by something else. Raises BackendError."""
+        native = jobs.describe(self._services, plan.native_name)
+        if native and native.said.get("Environment", {}).get(requests.ENV_DIGEST) != plan.digest:
+            raise BackendError(
+                f"There is a training job {plan.native_name} in {self._services.region} already, of another spec: "
+                f"give the spec another name."
+            )
+
     def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
         options = self.options
         region = places.checked_region(options.region)

@@ -1,0 +1,161 @@
+"""A job's lines from CloudWatch: every stream of an attempt, also those that a restart opens later.
+
+Each stream has a token of its own. A node's streams are read one after the other; the next one begins once the one
+before has said its last word, or has been silent for `DRAIN_S`, since events may come late. A line's cursor is its
+stamp; where a restart counts again from what was saved (the machine is gone, its last lines with it), and for lines
+without a stamp, numbers go on behind the line before, in the same way for every reader.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ftsdk import contract
+from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.contract import Stamp
+from ftsdk.records import LogLine
+
+GROUP: Final = "/aws/sagemaker/TrainingJobs"
+STREAM: Final = re.compile(r"/algo-(\d+)-")
+DRAIN_S: Final = 10.0
+"""Events reach CloudWatch seconds after they were written (measured by others: under 5 s)."""
+POLL_MIN_S, POLL_MAX_S = 0.5, 5.0
+LAST_WORD: Final = f'{contract.EVENT_MARK}{{"event": "{contract.EVENT_OUTCOME}"'
+
+Ended = Callable[[], float | None]
+"""Seconds since the epoch at which the attempt ended; None while it lives."""
+
+
+class Tail:
+    """Reads attempts' lines behind a cursor."""
+
+    def __init__(self, services: Services, seen: dict[int, Stamp]) -> None:
+        self._services = services
+        self._seen = seen
+
+    def attempt(self, native: str, number: int, *, num_nodes: int, follow: bool, ended: Ended) -> Iterator[LogLine]:
+        """Lines of one attempt, nodes in turns; with `follow` until it has ended and nothing more can come."""
+        if self._seen and all(stamp.attempt > number for stamp in self._seen.values()):
+            return
+        nodes = {node: NodeTail(self._services, number, node) for node in range(num_nodes)}
+        pause_s = POLL_MIN_S
+        while True:
+            ended_at = ended()  # before the look: what was written until then is seen
+            for name, node in self._streams(native):
+                if node in nodes:
+                    nodes[node].add(name)
+            quiet = True
+            for tail in nodes.values():
+                for line in self._unseen(tail):
+                    quiet = False
+                    yield line
+            if ended_at is None and not follow:
+                return
+            if ended_at is not None and quiet and _is_drained(nodes, ended_at):
+                return
+            pause_s = min(pause_s * 1.5, POLL_MAX_S) if quiet else POLL_MIN_S
+            if quiet:
+                time.sleep(pause_s)
+
+    def _unseen(self, tail: NodeTail) -> Iterator[LogLine]:
+        """A node's new lines behind the cursor; the other nodes' places are in the cursor too."""
+        node = tail.node
+        others = "".join(f",{stamp}" for other, stamp in sorted(self._seen.items()) if other != node)
+        for stamp, text in tail.lines():
+            if node not in self._seen or stamp > self._seen[node]:
+                self._seen[node] = stamp
+                yield LogLine(text, f"{stamp}{others}")
+
+    def _streams(self, native: str) -> list[tuple[str, int]]:
+        """(name, node) of the streams there are, oldest first."""
+        found = []
+        prefix = f"{native}/"
+        try:
+            for page in self._services.pages(
+                "logs", "describe_log_streams", logGroupName=GROUP, logStreamNamePrefix=prefix
+            ):
+                found += page["logStreams"]
+        except RefusedError as problem:
+            if problem.code != "ResourceNotFoundException":  # the group comes with the account's first job
+                raise
+        found.sort(key=lambda stream: (stream.get("creationTime", 0), stream["logStreamName"]))
+        named = [(stream["logStreamName"], STREAM.search(stream["logStreamName"])) for stream in found]
+        return [(name, int(match[1]) - 1) for name, match in named if match]
+
+
+class NodeTail:
+    """One node's streams in an attempt."""
+
+    def __init__(self, services: Services, attempt: int, node: int) -> None:
+        self._services = services
+        self._attempt, self.node = attempt, node
+        self._streams: list[str] = []
+        self._current = 0
+        self._token: str | None = None
+        self._last = -1
+        self._offset = 0
+        self._waiting_since: float | None = None
+        self.has_said_all = False
+        """Whether the newest stream has said its last word."""
+
+    def add(self, name: str) -> None:
+        """A stream that is there."""
+        if name not in self._streams:
+            self._streams.append(name)
+            self.has_said_all = False
+
+    def lines(self) -> Iterator[tuple[Stamp, str]]:
+        """What is new, as (place, text)."""
+        while True:
+            said = False
+            for message in self._messages():
+                said = True
+                yield self._placed(message)
+            if not self._goes_on(said=said):
+                return
+
+    def _goes_on(self, *, said: bool) -> bool:
+        """Move to the next stream if this one is done."""
+        if self._current + 1 >= len(self._streams):
+            return False
+        now = time.monotonic()
+        self._waiting_since = now if said or self._waiting_since is None else self._waiting_since
+        if not self.has_said_all and now - self._waiting_since < DRAIN_S:
+            return False
+        self._current, self._token, self._waiting_since, self.has_said_all = self._current + 1, None, None, False
+        return True
+
+    def _messages(self) -> Iterator[str]:
+        while True:
+            page = self._page()
+            for event in page["events"]:
+                yield event["message"]
+            same = page["nextForwardToken"] == self._token  # the end, so far
+            self._token = page["nextForwardToken"]
+            if same:
+                return
+
+    def _page(self) -> dict[str, Any]:
+        after = {"nextToken": self._token} if self._token else {}
+        name = self._streams[self._current]
+        return self._services.call(
+            "logs", "get_log_events", logGroupName=GROUP, logStreamName=name, startFromHead=True, **after
+        )
+
+    def _placed(self, message: str) -> tuple[Stamp, str]:
+        stamp, text = contract.split_line(message)
+        if stamp is None:
+            self._last += 1
+        else:
+            if stamp.sequence + self._offset <= self._last:
+                self._offset = self._last + 1 - stamp.sequence
+            self._last = stamp.sequence + self._offset
+            self.has_said_all = text.startswith(LAST_WORD)
+        return Stamp(self._attempt, self.node, self._last), text
+
+
+def _is_drained(nodes: dict[int, NodeTail], ended_at: float) -> bool:
+    return all(tail.has_said_all for tail in nodes.values()) or time.time() - ended_at > DRAIN_S

@@ -152,7 +152,7 @@ def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
     """Submit one attempt, with the journal written before and after it."""
     journal.intend(attempt)
     try:
-        _make_ready(attempt)
+        make_ready(attempt)
         native_id = job.backend.submit(attempt, dict(secrets))
     except Exception:
         journal.forget(attempt)
@@ -186,7 +186,7 @@ def _after(job: Job, there: JobInfo, plan: Plan) -> Plan:
     return replace(next_one, document={**plan.document, "budget_s": left_s})
 
 
-def _make_ready(plan: Plan) -> None:
+def make_ready(plan: Plan) -> None:
     """What a job in a bucket needs before it starts: its uploads and its document. Folders are the backend's."""
     if plan.uploads:
         from ftsdk.progress import byte_bar

@@ -11,10 +11,10 @@ import json
 import logging
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.request import Request, urlopen
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
@@ -78,6 +78,11 @@ class SageMakerCloud:
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         )
 
+    def make_account(self) -> None:
+        """An empty account with the bucket that SageMaker's own tools make; the emulators of a process share moto."""
+        urlopen(Request(f"{self.url}/moto-api/reset", method="POST")).close()
+        self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+
     # --- requests ------------------------------------------------------------------------------------------
     def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
@@ -139,8 +144,8 @@ class SageMakerCloud:
         if count > self.quotas.get(kind, count):
             raise RefusalError(
                 "ResourceLimitExceeded",
-                f"The account-level service limit '{kind} for training job usage' is {self.quotas[kind]} Instances, with "
-                f"current utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service "
+                f"The account-level service limit '{kind} for training job usage' is {self.quotas[kind]} Instances, "
+                f"with current utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service "
                 f"Quotas to request an increase for this quota.",
             )
 

@@ -1,4 +1,4 @@
-"""What botocore's service model says about a request, read by itself: the emulator must not believe ftsdk's own table."""
+"""What botocore's service model says about a request, read anew: an emulator must not believe ftsdk's own table."""
 
 from __future__ import annotations
 
@@ -31,11 +31,7 @@ def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:
     if "max" in rules and size > rules["max"]:
         yield f"{path}: must be at most {rules['max']}"
     if kind == "string":
-        pattern = rules.get("pattern", ".*").replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
-        if value not in (rules.get("enum") or [value]):
-            yield f"{path}: must satisfy enum value set"
-        elif not re.fullmatch(pattern, value, re.DOTALL):
-            yield f"{path}: must satisfy regular expression pattern {pattern}"
+        yield from _text(rules, value, path)
     elif kind == "structure":
         yield from (f"{path}.{name}: required" for name in shape.required_members if name not in value)
         for name, item in value.items():
@@ -50,6 +46,14 @@ def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:
         for key, item in value.items():
             yield from _walk(shape.key, key, f"{path} key")
             yield from _walk(shape.value, item, f"{path}.{key}")
+
+
+def _text(rules: dict[str, Any], value: str, path: str) -> Iterator[str]:
+    pattern = rules.get("pattern", ".*").replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
+    if value not in (rules.get("enum") or [value]):
+        yield f"{path}: must satisfy enum value set"
+    elif not re.fullmatch(pattern, value, re.DOTALL):
+        yield f"{path}: must satisfy regular expression pattern {pattern}"
 
 
 def _prose(request: dict[str, Any]) -> Iterator[str]:

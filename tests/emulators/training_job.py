@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -276,7 +275,7 @@ class Node:
         count = 0
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
             for found in page.get("Contents", []):
-                path = target / (found["Key"][len(key) :].lstrip("/") or os.path.basename(key))
+                path = target / (found["Key"][len(key) :].lstrip("/") or Path(key).name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._s3.download_file(bucket, found["Key"], str(path))
                 count += 1
@@ -331,7 +330,7 @@ class Node:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """The request's own, the two that the platform adds, and the role's keys in the place of its credentials URL."""
+        """The request's own, the two that the platform adds, and keys in the place of the role's credentials URL."""
         from tests.emulators.sagemaker import KEYS
 
         own = {"TRAINING_JOB_NAME": self._job.name, "TRAINING_JOB_ARN": arn(self._job.name)}

@@ -24,6 +24,9 @@ from ftsdk.errors import BackendError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
+from ftsdk.sizing.catalogue import instances_of
+from ftsdk.sizing.market import Market
+from ftsdk.sizing.price import known_prices
 from ftsdk.spec import JobSpec
 from ftsdk.store import Store, open_store
 
@@ -60,6 +63,8 @@ class SageMaker:
             layout=requests.layout(facts, asked.root, isolated=self.options.network_isolation, durable=asked.durable),
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=requests.GRACE_S,
+            restarts=True,
+            storage=self._storage(),
         )
         plan = planning.plan_from(
             made,
@@ -68,13 +73,24 @@ class SageMaker:
             scope=asked.region,
             request=requests.request(asked),
             options=self.options.model_dump(mode="json"),
+            machine_usd_per_hour=machines.usd_per_hour(asked.types[0], asked.region, spec.resources, facts.prices),
         )
         channels = (*requests.own_channels(asked), *requests.inputs_of(facts, asked.root))
         return replace(
             plan,
+            storage=self._storage(),
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
             warnings=(*plan.warnings, *machines.warnings(asked.types, spec.resources)),
         )
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same plan on machines that are not taken back."""
+        return requests.on_demand(plan)
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """Training instances with accelerators. Pure."""
+        require(self.name, self.capabilities, spec)
+        return Market(machines=instances_of("sagemaker"), region=self.options.region, prices=known_prices(facts.prices))
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Create the training job; the service lets a name exist once, so nothing is started twice.
@@ -82,7 +98,9 @@ class SageMaker:
         `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
         """
         vault.check(self._services, plan)
-        store = open_store(plan.document["durable"], plan.storage)
+        store = open_store(requests.durable_of(plan.request), plan.storage)
+        if self.options.network_isolation:  # the job knows its folder by another name, so nobody has put this there
+            store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
         store.put_if_absent(contract.claim_key(plan.attempt), plan.claim())
         try:
             self._services.call("sagemaker", "create_training_job", **plan.request)
@@ -166,6 +184,12 @@ class SageMaker:
         if native is None:
             return 0.0
         return jobs.info("", native, None, cancelled=False).ended_at
+
+    def _storage(self) -> Storage:
+        storage = Storage(region=places.checked_region(self.options.region))
+        if self.options.endpoint_url:
+            storage["endpoint"] = self.options.endpoint_url
+        return storage
 
     def _store(self, native: Native) -> Store:
         return open_store(native.durable, self._storage())

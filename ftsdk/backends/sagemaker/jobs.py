@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
 from ftsdk.backends.sagemaker import states
+from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import RefusedError, Services, says_not_found
 from ftsdk.contract import Outcome
 from ftsdk.errors import JobNotFoundError
@@ -17,8 +18,6 @@ from ftsdk.sizing.price import packaged_prices, price_of
 
 OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
 """What `planning.job_name` and `contract.native_name` make."""
-OUTPUT: Final = "/sagemaker"
-"""Where, below a job's folder, the platform puts what it uploads itself."""
 
 
 class Native(NamedTuple):
@@ -36,7 +35,7 @@ class Native(NamedTuple):
     @property
     def durable(self) -> str:
         """Address of the job's folder."""
-        return str(self.said["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
+        return durable_of(self.said)
 
     @property
     def num_nodes(self) -> int:

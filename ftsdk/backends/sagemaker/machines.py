@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ftsdk.errors import SpecError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
+from ftsdk.sizing.price import Prices, known_prices, packaged_prices, price_of
+from ftsdk.sizing.spot import advisor
 from ftsdk.spec.parts import Resources
 
 EFA_FAMILIES: Final = ("p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300")
@@ -68,3 +71,23 @@ def _none(resources: Resources, there: list[Instance]) -> str:
         f"resources.accelerator {resources.accelerator}: SageMaker has no training instance with it; "
         f"choose one of {', '.join(cards)}."
     )
+
+
+def usd_per_hour(instance_type: str, region: str, resources: Resources, own: Prices) -> float | None:
+    """What one machine costs in an hour on the capacity that is asked for; None is unknown.
+
+    Managed spot training bills the training price for fewer seconds; the saving is that of the same machine on EC2.
+    """
+    price = price_of("sagemaker", instance_type, region, known_prices(own))
+    if price is None or not resources.spot:
+        return price.usd_per_hour if price else None
+    if price.spot_usd_per_hour is not None:
+        return price.spot_usd_per_hour
+    entry = advisor(instance_type)
+    return price.usd_per_hour * (1 - entry.saving) if entry else None
+
+
+def usd_per_hour_of(machines: Mapping[str, Any], region: str) -> float | None:
+    """What all machines of a request cost in an hour on demand, as far as the packaged prices know."""
+    price = price_of("sagemaker", str(machines.get("InstanceType", "")), region, packaged_prices())
+    return price.usd_per_hour * int(machines["InstanceCount"]) if price else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError
 from ftsdk.fingerprints import Fingerprint
-from ftsdk.plan import Upload
+from ftsdk.plan import Plan, Upload
 
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
@@ -38,6 +38,8 @@ STOP_MARGIN_S: Final = 900
 DEFAULT_WAIT_S: Final = limits.DAY_S
 DEFAULT_VOLUME_GB: Final = 100
 """Fits on every type whose local disk is its volume (the smallest, ml.g4dn.xlarge, has 125 GB)."""
+OUTPUT: Final = "/sagemaker"
+"""Where, below a job's folder, the platform puts what it uploads itself."""
 METRICS: Final = ("loss", "eval_loss", "train_loss", "grad_norm", "learning_rate", "tokens_per_s", "gpu_memory_gib")
 ENV_DIGEST: Final = "FTSDK_DIGEST"
 """Says, in the job's description, which spec and data it was made from."""
@@ -82,7 +84,7 @@ class Channel:
         """The files and where they go."""
         for name, file in self.files:
             target = self.uri + name if self.uri.endswith("/") else self.uri
-            yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256)
+            yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256, is_content_address=True)
 
 
 # --- inputs ------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def request(asked: Asked) -> dict[str, Any]:
         "AlgorithmSpecification": _algorithm(asked),
         "InputDataConfig": [_channel(channel, options.input_mode) for channel in channels],
         "OutputDataConfig": {
-            "S3OutputPath": f"{asked.durable}/sagemaker",
+            "S3OutputPath": asked.durable + OUTPUT,
             "CompressionType": "NONE",
             **({"KmsKeyId": options.kms_key} if options.kms_key else {}),
         },
@@ -195,6 +197,20 @@ def request(asked: Asked) -> dict[str, Any]:
     }
     refuse(made)
     return made
+
+
+def durable_of(made: Mapping[str, Any]) -> str:
+    """Address of the job's folder, from a request or a description."""
+    return str(made["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
+
+
+def on_demand(plan: Plan) -> Plan:
+    """A plan for spot machines as one for machines that are not taken back. Pure."""
+    kept = {key: value for key, value in plan.request["StoppingCondition"].items() if key != "MaxWaitTimeInSeconds"}
+    made = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
+    spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
+    full = machines.usd_per_hour_of(made["ResourceConfig"], plan.storage.get("region", ""))
+    return replace(plan, request=made, spec=spec, usd_per_hour=plan.options.get("price_usd_per_hour") or full)
 
 
 def refuse(made: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 

@@ -109,7 +109,7 @@ class NodeTail:
 
     def lines(self) -> Iterator[tuple[Stamp, str]]:
         """What is new, as (place, text)."""
-        while True:
+        while self._streams:
             said = False
             for message in self._messages():
                 said = True

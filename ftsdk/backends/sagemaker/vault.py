@@ -21,8 +21,8 @@ def check(services: Services, plan: Plan) -> None:
     if missing:
         names = " ".join(missing)
         raise AuthError(
-            f"secrets: {', '.join(missing)} is not in Secrets Manager of {services.region}, and a value from here would "
-            f"show in the job's description; store it with `ftsdk secrets put {names} --backend sagemaker`."
+            f"secrets: {', '.join(missing)} is not in Secrets Manager of {services.region}, and a value from here "
+            f"would show in the job's description; store it with `ftsdk secrets put {names} --backend sagemaker`."
         )
 
 

@@ -50,6 +50,8 @@ class SageMakerCloud:
         """Instance types that are not to be had."""
         self.denied: set[str] = set()
         """Operations that the caller may not do."""
+        self.before_answer: Callable[[str], None] = lambda operation: None
+        """Called with an operation that is done, before its answer goes out."""
         self.grace_s = 120
         self._chance = random.Random(7)
         self._lock = threading.Lock()
@@ -98,6 +100,7 @@ class SageMakerCloud:
             said = ours(json.loads(body)) if ours else {}
         except RefusalError as refusal:
             return _refuse(start, 400, *refusal.args)
+        self.before_answer(operation)
         return self._break(operation, start) if lost else _say(start, "200 OK", said)  # done, but the answer is lost
 
     def _operation(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
@@ -145,8 +148,8 @@ class SageMakerCloud:
             raise RefusalError(
                 "ResourceLimitExceeded",
                 f"The account-level service limit '{kind} for training job usage' is {self.quotas[kind]} Instances, "
-                f"with current utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service "
-                f"Quotas to request an increase for this quota.",
+                f"with current utilization of 0 Instances and a request delta of {count} Instances. Please use "
+                f"AWS Service Quotas to request an increase for this quota.",
             )
 
     def _DescribeTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

@@ -67,7 +67,7 @@ SIGNS: Final[tuple[Sign, ...]] = (
     Sign(r"AccessDenied|[Aa]ccess [Dd]enied|not authorized|403 Forbidden", "auth",
          "The job's role may not do this; `ftsdk doctor -b sagemaker` prints the policy that it needs."),
     Sign(r"(pull|find|import|manifest).{0,60}(image|repository)|ECR|CannotPull|image .{0,80}not (exist|found)",
-         "bad_config", "The image cannot be pulled. Check the option image; `ftsdk image push -b sagemaker` makes one."),
+         "bad_config", "The image cannot be pulled. Check the option image; see `ftsdk image push -b sagemaker`."),
     Sign(r"[Nn]o space left|disk.{0,20}(full|space)|ran out of disk", "disk_full",
          "The disk is full. Raise resources.disk_gb."),
     Sign(r"[Oo]ut.?[Oo]f.?[Mm]emory|exit code: 137", "host_oom",

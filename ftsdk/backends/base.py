@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -146,6 +146,30 @@ class LeavesSpot(Protocol):
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same plan without spot: `request` and `usd_per_hour` change, name and digest stay. Pure."""
+
+
+@runtime_checkable
+class StoresSecrets(Protocol):
+    """Backends whose jobs fetch their secrets themselves: values from this machine are stored first, and never sent."""
+
+    def put_secret(self, name: str, value: str) -> str:
+        """Store a secret, or a new value of it; returns where it is."""
+
+
+@runtime_checkable
+class PushesImages(Protocol):
+    """Backends with an image registry of their own."""
+
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image; returns its address in the registry, made if it is missing."""
+
+
+@runtime_checkable
+class HasHandle(Protocol):
+    """Backends whose vendor has an SDK with a class for a job."""
+
+    def handle(self, job_id: str) -> Any:
+        """The vendor's own object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:

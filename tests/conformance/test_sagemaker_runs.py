@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 
 import pytest
@@ -90,3 +91,47 @@ def test_two_interruptions_change_nothing(cloud, tiny_fields):
     assert stamps == sorted(set(stamps))
     middle = len(lines) // 2
     assert list(shaken.logs(after=lines[middle].cursor)) == lines[middle + 1 :]
+
+
+def test_a_cancel_saves_and_the_next_attempt_goes_on(cloud, tiny_fields):
+    fields = {
+        **tiny_fields,
+        "hyperparameters": {**TWELVE_STEPS, "max_steps": 5000},
+        "checkpoint": {"every_steps": 10},
+    }
+    job = started(cloud, fields)
+    wait_for_step(job, 10)
+    job.cancel()
+    info = job.wait(PATIENCE_S)
+    assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled"), info
+    saved = int(re.search(r"step (\d+) is saved", info.message)[1])
+    again = started(cloud, {**fields, "name": job.name.rpartition("-")[0]})
+    assert again.uri == job.uri
+    assert contract.native_name(job.name, 2) in cloud.jobs
+    wait_for_step(again, saved + 10)
+    again.cancel()
+    assert again.wait(PATIENCE_S).attempt == 2
+    steps = [point["step"] for point in again.metrics() if "loss" in point]
+    assert steps == list(range(1, steps[-1] + 1))
+    assert steps[-1] > saved
+
+
+def test_two_nodes_train_together(cloud, tiny_fields):
+    job = started(cloud, {**tiny_fields, "hyperparameters": dict(TWELVE_STEPS), "resources": {"num_nodes": 2}})
+    info = job.wait(PATIENCE_S)
+    assert info.state is JobState.SUCCEEDED, info
+    losses, _ = made(job)
+    assert sorted(losses) == list(range(1, 13))
+    assert losses[12] < losses[1]
+    nodes = {contract.parse_stamp(line.cursor.split(",")[0]).node for line in job.logs()}
+    assert nodes == {0, 1}
+    assert info.native["instance_count"] == 2
+
+
+def test_without_a_network_the_platform_carries_the_folder(cloud, tiny_fields):
+    spec = parse({"name": new_label(), **tiny_fields, "hyperparameters": dict(TWELVE_STEPS)}, where="test")
+    backend = SageMaker(options(cloud, network_isolation=True))
+    job = submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
+    assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, job.info()
+    assert "adapter_model.safetensors" in job.model().files
+    assert sorted(made(job)[0]) == list(range(1, 13))

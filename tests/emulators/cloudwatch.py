@@ -7,6 +7,7 @@ from typing import Any
 
 PAGE_EVENTS, PAGE_BYTES = 10_000, 1 << 20
 """What one GetLogEvents answer holds at most."""
+PAGE_STREAMS = 50
 EVENT_BYTES = 256 << 10
 """A longer event is cut in pieces, as the platform's agent does."""
 

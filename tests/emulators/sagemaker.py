@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.emulators.cloudwatch import Streams
+from tests.emulators.cloudwatch import PAGE_STREAMS, Streams
 from tests.emulators.service_model import refusals
 from tests.emulators.training_job import ACCOUNT, REGION, TrainingJob, arn
 
@@ -187,7 +187,9 @@ class SageMakerCloud:
     def _DescribeLogStreams(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if not self.logs.has_any:
             raise RefusalError("ResourceNotFoundException", "The specified log group does not exist.")
-        return {"logStreams": self.logs.describe(request.get("logStreamNamePrefix", ""))}
+        found, first = self.logs.describe(request.get("logStreamNamePrefix", "")), int(request.get("nextToken", 0))
+        more = {"nextToken": str(first + PAGE_STREAMS)} if first + PAGE_STREAMS < len(found) else {}
+        return {"logStreams": found[first : first + PAGE_STREAMS], **more}
 
     def _GetLogEvents(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return self.logs.page(request["logStreamName"], request.get("nextToken"))

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ftsdk import contract, planning, records
-from ftsdk.backends.base import Capabilities, JobInfo, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.sagemaker import isolation, jobs, machines, places, states, streams, vault
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import RefusedError, Services
 from ftsdk.contract import Outcome, Storage
-from ftsdk.errors import BackendError, JobNotFoundError, SpecError
+from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
@@ -39,6 +39,7 @@ class SageMaker:
         multi_node=True, spot=True, secrets=True, remote_output=True, image=True, recovers=True
     )
     options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
+    scope_option: ClassVar[str] = "region"
 
     def __init__(self, options: SageMakerOptions | None = None) -> None:
         self.options = options or SageMakerOptions()
@@ -158,6 +159,34 @@ class SageMaker:
     def artifacts(self, job_id: str) -> Store:
         """The job's folder in S3."""
         return self._store(self._newest(job_id))
+
+    # --- around jobs ---------------------------------------------------------------------------------------
+    def doctor(self) -> Iterator[Check]:
+        """Credentials, the role and what it may do, the bucket, the image, the quota."""
+        from ftsdk.backends.sagemaker import diagnosis
+
+        return diagnosis.checks(self.options, self._services)
+
+    def put_secret(self, name: str, value: str) -> str:
+        """Store a secret in Secrets Manager; returns its ARN."""
+        return vault.put(self._services, self.options.secrets_prefix, name, value)
+
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image to this account's ECR."""
+        from ftsdk.backends.sagemaker import registry
+
+        return registry.push(self._services, tag, on_line)
+
+    def handle(self, job_id: str) -> Any:
+        """The SageMaker SDK's TrainingJob. Raises NotInstalledError without `ftsdk[sagemaker-sdk]`."""
+        native = self._newest(job_id)
+        try:
+            from sagemaker.core.resources import TrainingJob
+        except ImportError:
+            raise NotInstalledError("This needs SageMaker's own SDK: pip install 'ftsdk[sagemaker-sdk]'.") from None
+        return TrainingJob.get(
+            training_job_name=native.name, session=self._services.session(), region=self._services.region
+        )
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _newest(self, job_id: str) -> Native:

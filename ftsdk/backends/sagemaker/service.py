@@ -81,20 +81,25 @@ class Services:
                 return
             yield page
 
-    def _make(self, name: str) -> Any:
+    def session(self) -> Any:
+        """boto3's session for the region. Raises NotInstalledError without boto3."""
         try:
             import boto3
-            from botocore.config import Config
             from botocore.exceptions import BotoCoreError
         except ImportError:
             raise NotInstalledError("The sagemaker backend needs boto3: pip install 'ftsdk[sagemaker]'.") from None
-        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-        config = Config(retries=retries, connect_timeout=10, read_timeout=60, user_agent_extra="ftsdk")
         try:
-            session = boto3.session.Session(region_name=self.region)
-            return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
+            return boto3.session.Session(region_name=self.region)
         except BotoCoreError as problem:
             raise SpecError(f"boto3 cannot be set up ({problem}): check AWS_PROFILE and ~/.aws/config.") from problem
+
+    def _make(self, name: str) -> Any:
+        session = self.session()
+        from botocore.config import Config
+
+        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60, user_agent_extra="ftsdk")
+        return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
 
 
 class RefusedError(BackendError):

@@ -18,5 +18,11 @@ def image() -> str:
 
 def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:
     """The backend's options in an emulated account: small CPU machines."""
-    given = {"role": ROLE, "region": REGION, "endpoint_url": cloud.url, "image": image(), "instance_type": "ml.m5.xlarge"}
+    given = {
+        "role": ROLE,
+        "region": REGION,
+        "endpoint_url": cloud.url,
+        "image": image(),
+        "instance_type": "ml.m5.xlarge",
+    }
     return SageMakerOptions(**{**given, **changed})

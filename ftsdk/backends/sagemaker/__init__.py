@@ -65,6 +65,7 @@ class SageMaker:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=requests.GRACE_S,
             restarts=True,
+            after_save="park",
             storage=self._storage(),
         )
         plan = planning.plan_from(

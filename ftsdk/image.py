@@ -82,12 +82,11 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
     _docker("push", registry_ref, on_line=on_line)
 
 
-def push_derived(tag: str, registry_ref: str, *lines: str, on_line: Callable[[str], None] = _ignore) -> None:
-    """Push a local image with some Dockerfile lines more. Raises as `push` does."""
+def derive(tag: str, new_tag: str, *lines: str) -> None:
+    """Build an image on a local one by some Dockerfile lines more. Raises as `build` does."""
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
         (Path(context) / "Dockerfile").write_text("\n".join((f"FROM {tag}", *lines, "")), encoding="utf-8")
-        _docker("build", "--tag", registry_ref, context, on_line=on_line)
-    _docker("push", registry_ref, on_line=on_line)
+        _docker("build", "--tag", new_tag, context)
 
 
 def login(registry: str, user: str, password: str) -> None:

@@ -122,18 +122,16 @@ def cancel(job: str, as_json: bool) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
 def rm(job: str, yes: bool, as_json: bool) -> None:
-    """Remove what a job left on this machine: model, checkpoints, logs and its record. Asks first."""
+    """Remove what a job left here or in its bucket: model, checkpoints, logs and its record. Asks first."""
     from ftsdk import removing
 
     found = removing.remains(job)
-    for folder, count in found.folders.items():
-        say(f"{folder}  ({size(count)})")
+    for place, count in found.places.items():
+        say(f"{place}  ({size(count)})")
     if not yes:
         click.confirm(f"Remove {found.uri} ({size(found.bytes)})?", abort=True, err=True)
     removing.remove(found)
-    emit(
-        {"uri": found.uri, "bytes": found.bytes, "folders": [str(f) for f in found.folders]}, as_json, lambda: found.uri
-    )
+    emit({"uri": found.uri, "bytes": found.bytes, "places": list(found.places)}, as_json, lambda: found.uri)
 
 
 @click.command()

@@ -13,7 +13,9 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -48,6 +50,8 @@ class SageMakerCloud:
         """Instance type -> machines that the account may have; others are unlimited."""
         self.sold_out: set[str] = set()
         """Instance types that are not to be had."""
+        self.role_lacks: set[str] = set()
+        """Actions that the job's role may not do, as IAM's simulator says."""
         self.denied: set[str] = set()
         """Operations that the caller may not do."""
         self.before_answer: Callable[[str], None] = lambda operation: None
@@ -87,6 +91,8 @@ class SageMakerCloud:
 
     # --- requests ------------------------------------------------------------------------------------------
     def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+            return self._answer_form(environ, start)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
         self.calls[operation or environ["REQUEST_METHOD"]] += 1
         ours = self._operation(service, operation)
@@ -108,6 +114,8 @@ class SageMakerCloud:
             return self._deny
         if service == "SageMaker":
             return getattr(self, f"_{operation}", None)
+        if service == "ServiceQuotasV20190624":
+            return self._ListServiceQuotas
         if service == "Logs_20140328":
             return {"DescribeLogStreams": self._DescribeLogStreams, "GetLogEvents": self._GetLogEvents}.get(operation)
         return None
@@ -126,6 +134,28 @@ class SageMakerCloud:
 
     def _deny(self, _request: dict[str, Any]) -> dict[str, Any]:
         raise RefusalError("AccessDeniedException", "User: arn:aws:iam::123456789012:user/ada is not authorized")
+
+    # --- what moto lacks -----------------------------------------------------------------------------------
+    def _answer_form(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """IAM and STS send forms."""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        asked = parse_qs(body.decode())
+        if asked.get("Action") != ["SimulatePrincipalPolicy"]:
+            return self._moto({**environ, "wsgi.input": BytesIO(body)}, start)
+        actions = [values[0] for key, values in asked.items() if key.startswith("ActionNames.")]
+        rows = "".join(
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>*</EvalResourceName><EvalDecision>"
+            f"{'implicitDeny' if action in self.role_lacks else 'allowed'}</EvalDecision></member>"
+            for action in actions
+        )
+        start("200 OK", [("Content-Type", "text/xml")])
+        found = f"<EvaluationResults>{rows}</EvaluationResults><IsTruncated>false</IsTruncated>"
+        result = f"<SimulatePrincipalPolicyResult>{found}</SimulatePrincipalPolicyResult>"
+        return [f"<SimulatePrincipalPolicyResponse>{result}</SimulatePrincipalPolicyResponse>".encode()]
+
+    def _ListServiceQuotas(self, _request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        found = [{"QuotaName": f"{kind} for training job usage", "Value": n} for kind, n in self.quotas.items()]
+        return {"Quotas": found}
 
     # --- training jobs -------------------------------------------------------------------------------------
     def _CreateTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

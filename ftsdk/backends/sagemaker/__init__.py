@@ -126,7 +126,7 @@ class SageMaker:
 
     def list(self) -> Iterator[JobInfo]:
         """Every job of ours in this account and region; a listing has no reasons, `describe` has."""
-        return jobs.newest(self._services)
+        return jobs.newest(self._services) if self.options.region else iter(())
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts from CloudWatch."""

@@ -34,5 +34,6 @@ def push(services: Services, tag: str, on_line: Callable[[str], None]) -> str:
     registry = places.registry(account, services.region)
     address = f"{registry}/{tag}"
     image.login(registry, user, password)
-    image.push_derived(tag, address, OWNER, on_line=on_line)
+    image.derive(tag, address, OWNER)
+    image.push(address, address, on_line=on_line)
     return address

@@ -20,7 +20,7 @@ from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
 from ftsdk.store import open_store
 from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance
-from tests.backends.sagemaker.account import options
+from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 pytestmark = pytest.mark.docker
@@ -54,7 +54,7 @@ class TestSageMaker(BackendConformance):
     def backend(self, cloud, tmp_path_factory):
         self.cloud, self.scripts = cloud, tmp_path_factory.mktemp("scripts")
         cloud.client("secretsmanager").create_secret(Name="ftsdk/FTSDK_SECRET_WORD", SecretString=SECRET)
-        return SageMaker(options(cloud))
+        return SageMaker(options(cloud, image=image()))
 
     @pytest.fixture
     def trained(self, tiny_fields):

@@ -15,7 +15,7 @@ from ftsdk.facts import inspect
 from ftsdk.job import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, new_label
-from tests.backends.sagemaker.account import options
+from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 pytestmark = [pytest.mark.docker, pytest.mark.trainer]
@@ -35,7 +35,7 @@ def cloud(monkeypatch):
 
 def started(cloud, fields, **changed):
     spec = parse({"name": new_label(), "env": {"OMP_NUM_THREADS": "1"}, **fields, **changed}, where="test")
-    backend = SageMaker(options(cloud))
+    backend = SageMaker(options(cloud, image=image()))
     return submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
 
 
@@ -130,7 +130,7 @@ def test_two_nodes_train_together(cloud, tiny_fields):
 
 def test_without_a_network_the_platform_carries_the_folder(cloud, tiny_fields):
     spec = parse({"name": new_label(), **tiny_fields, "hyperparameters": dict(TWELVE_STEPS)}, where="test")
-    backend = SageMaker(options(cloud, network_isolation=True))
+    backend = SageMaker(options(cloud, image=image(), network_isolation=True))
     job = submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
     assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, job.info()
     assert "adapter_model.safetensors" in job.model().files

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 from ftsdk.backends.sagemaker.options import SageMakerOptions
-from ftsdk.image import default_tag
+from ftsdk.backends.sagemaker.registry import OWNER
+from ftsdk.image import default_tag, derive
 from tests.emulators.sagemaker import ROLE, SageMakerCloud
 from tests.emulators.training_job import REGION
 
 
+@cache
 def image() -> str:
-    """The project's image, in the machine's own daemon instead of ECR."""
-    return os.environ.get("FTSDK_TEST_SAGEMAKER_IMAGE", default_tag("cpu"))
+    """The project's image as `ftsdk image push` would push it, in the machine's own daemon instead of ECR."""
+    derive(os.environ.get("FTSDK_TEST_IMAGE", default_tag("cpu")), "ftsdk:test-sagemaker", OWNER)
+    return "ftsdk:test-sagemaker"
 
 
 def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:
@@ -22,7 +26,6 @@ def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:
         "role": ROLE,
         "region": REGION,
         "endpoint_url": cloud.url,
-        "image": image(),
         "instance_type": "ml.m5.xlarge",
     }
     return SageMakerOptions(**{**given, **changed})

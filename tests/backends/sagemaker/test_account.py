@@ -34,7 +34,7 @@ def cloud(monkeypatch):
         monkeypatch.setenv(name, value)
     cloud = SageMakerCloud()
     cloud.make_account()
-    for name, value in options(cloud).model_dump(include={"role", "endpoint_url", "image"}).items():
+    for name, value in options(cloud).model_dump(include={"role", "endpoint_url"}).items():
         monkeypatch.setenv(f"FTSDK_SAGEMAKER_{name}".upper(), value)
     monkeypatch.setenv("FTSDK_SAGEMAKER_INSTANCE_TYPE", "ml.m5.xlarge")
     yield cloud

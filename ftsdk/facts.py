@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ftsdk import contract, fingerprints, reward_files
+from ftsdk import contract, fingerprints, remote_model, reward_files
 from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.home import home_dir
@@ -19,6 +19,7 @@ from ftsdk.runtime_archive import RuntimeArchive
 from ftsdk.sizing.price import Prices
 from ftsdk.sizing.price_file import own_prices
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.store import BUCKET_SCHEMES
 
 if TYPE_CHECKING:
     from ftsdk.data.known import KnownFile, Lengths
@@ -56,6 +57,8 @@ class ModelFacts:
     files: tuple[Fingerprint, ...]
     config: dict[str, Any] | None
     """The model's config.json; None if it cannot be read from here."""
+    bytes: int | None = None
+    """Size of a remote model's files; None if it is not remote, or not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,10 @@ def _model(address: str, root: Path) -> ModelFacts:
 
         address = url2pathname(urlsplit(address).path)
     if "://" in address:
-        return ModelFacts(address=address, kind="remote", base=address, files=(), config=None)
+        found = remote_model.look(address)
+        return ModelFacts(
+            address=address, kind="remote", base=found.base, files=(), config=found.config, bytes=found.bytes
+        )
     if address.startswith("modelscope:"):
         hub_id = address.partition(":")[2]
         return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
@@ -215,7 +221,9 @@ def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
 
 def _source(address: str, spec: JobSpec, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
     scheme, mark, rest = address.partition("://")
-    if mark:
+    if scheme in BUCKET_SCHEMES and mark:
+        yield _bucket_source(rest, spec.dataset, address)
+    elif mark:
         yield _hub_source(scheme, rest, spec.dataset, address)
     elif address in registered:
         yield _registered_source(address, registered[address])
@@ -288,6 +296,18 @@ def _registered_source(name: str, entry: dict[str, Any]) -> SourceFacts:
         format=str(entry.get("formatting", "alpaca")),
         num_rows=None,
     )
+
+
+def _bucket_source(rest: str, dataset: Dataset, address: str) -> SourceFacts:
+    from ftsdk.data.formats import dataset_info_entry
+
+    name = rest.rstrip("/").rpartition("/")[2]
+    if "." not in name:
+        raise SpecError(f"dataset {address!r}: give a file in the bucket (.jsonl, .json, .csv, .parquet or .arrow).")
+    declared = dataset.format or "alpaca"
+    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, address)
+    label = name.partition(".")[0]
+    return SourceFacts(name=label, address=address, file=None, entry=entry, format=declared, num_rows=None)
 
 
 def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:

@@ -198,6 +198,12 @@ def _after(job: Job, there: JobInfo, plan: Plan) -> Plan:
 
 def make_ready(plan: Plan) -> None:
     """What a job in a bucket needs before it starts: its uploads and its document. Folders are the backend's."""
+    for copy in plan.copies:
+        from ftsdk.copying import carry
+        from ftsdk.progress import byte_bar
+
+        with byte_bar(f"Copying {copy.source}", copy.bytes or 0) as on_bytes:
+            carry(copy, plan.storage, on_bytes)
     if plan.uploads:
         from ftsdk.progress import byte_bar
         from ftsdk.staging import stage

@@ -60,10 +60,11 @@ def plan(
     is_flag=True,
     help="Submit although the estimate says that it cannot fit, or not into the budget.",
 )
+@click.option("--copy", is_flag=True, help="Copy a model from another cloud first; `plan` shows its size and cost.")
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
-    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, as_json: bool,
+    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, copy: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
@@ -75,6 +76,7 @@ def submit(
         again=again,
         size_check=not no_size_check,
         data_check=not no_data_check,
+        copy=copy,
         on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
@@ -111,6 +113,8 @@ def _plan_text(made: Any) -> str:
     """The plan for people: the job, then the request and the trainer's configuration as YAML."""
     import yaml
 
+    from ftsdk import copying
+
     def block(title: str, data: Any) -> str:
         return f"{title}:\n" + "\n".join(
             f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, width=110).splitlines()
@@ -119,6 +123,8 @@ def _plan_text(made: Any) -> str:
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
     if made.uploads:
         parts.append("uploads:\n" + "\n".join(f"  {u.source} -> {u.target} ({size(u.bytes)})" for u in made.uploads))
+    if made.copies:
+        parts.append("copies, with --copy only:\n" + "\n".join(f"  {copying.described(copy)}" for copy in made.copies))
     if made.secrets:
         parts.append(f"secrets (names only): {', '.join(made.secrets)}")
     if made.estimate:

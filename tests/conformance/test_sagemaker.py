@@ -128,6 +128,21 @@ class TestSageMaker(BackendConformance):
         info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
         assert (info.state, info.reason) == (JobState.FAILED, "capacity")
 
+    def test_on_spot_the_next_type_is_tried(self, backend, spec, facts, cloud):
+        cloud.sold_out = {"ml.c5.xlarge"}
+        chooser = SageMaker(backend.options.model_copy(update={"instance_type": ("ml.c5.xlarge", "ml.m5.xlarge")}))
+        asked = parse({**spec.model_dump(), "resources": {"spot": True}}, where="test")
+        plan = chooser.plan(asked, facts)
+        assert self.start(plan, chooser, HELLO).wait(PATIENCE_S).reason == "capacity"
+        info = self.start(plan, chooser, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.attempt, info.native["instance_type"]) == (JobState.SUCCEEDED, 2, "ml.m5.xlarge")
+
+    def test_on_demand_the_service_takes_the_first_that_is_free(self, backend, spec, facts, cloud):
+        cloud.sold_out = {"ml.c5.xlarge"}
+        chooser = SageMaker(backend.options.model_copy(update={"instance_type": ("ml.c5.xlarge", "ml.m5.xlarge")}))
+        info = self.start(chooser.plan(spec, facts), chooser, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.native["instance_type"]) == (JobState.SUCCEEDED, "ml.m5.xlarge")
+
     def test_no_quota(self, backend, plan, cloud):
         cloud.quotas = {"ml.m5.xlarge": 0}
         with pytest.raises(

@@ -28,7 +28,7 @@ def cloud(monkeypatch):
         monkeypatch.setenv(name, value)
     cloud = SageMakerCloud()
     cloud.make_account()
-    cloud.grace_s = 20
+    cloud.grace_s = 12
     yield cloud
     cloud.close()
 
@@ -41,7 +41,7 @@ def started(cloud, fields, **changed):
 
 def wait_for_step(job, step):
     """Until a checkpoint of at least this step is committed."""
-    store = job._backend.artifacts(job.name)
+    store = job.store
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         keys = [item.key for item in store.list(f"{contract.CHECKPOINTS_DIR}/")]

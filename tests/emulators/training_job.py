@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ACCOUNT, REGION = "123456789012", "us-west-2"
 ROUND_S = 0.05
 FAILURE_LETTERS = 1024
-BATCH_S = 0.1
+SIGKILLED = 137
 
 
 def arn(name: str) -> str:
@@ -162,7 +162,8 @@ class TrainingJob:
         self.trained_s += time.time() - began
         for node in self._nodes:
             node.upload_checkpoints()
-        if why in ("notice", "blackout") and self.request.get("EnableManagedSpotTraining"):
+        left_by_itself = why == "notice" and any(node.exit_code != SIGKILLED for node in self._nodes)
+        if why in ("notice", "blackout") and self.request.get("EnableManagedSpotTraining") and not left_by_itself:
             self._asked = ""
             return True
         self._finish(why)
@@ -187,7 +188,7 @@ class TrainingJob:
         self._move("Uploading")
         for node in self._nodes:
             node.upload(self._output(), compressed=self.request["OutputDataConfig"].get("CompressionType") != "NONE")
-        if why:
+        if why in ("stop", "runtime"):
             return self._end("Stopped", "MaxRuntimeExceeded" if why == "runtime" else "Stopped")
         failed = next((node for node in self._nodes if node.exit_code), None)
         if failed:

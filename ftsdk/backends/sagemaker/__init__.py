@@ -36,7 +36,7 @@ class SageMaker:
 
     name: ClassVar[str] = "sagemaker"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        multi_node=True, spot=True, secrets=True, remote_output=True, image=True, recovers=True
+        multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True, recovers=True
     )
     options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
     scope_option: ClassVar[str] = "region"
@@ -65,7 +65,7 @@ class SageMaker:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=requests.GRACE_S,
             restarts=True,
-            after_save="park",
+            after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
             storage=self._storage(),
         )
         plan = planning.plan_from(
@@ -81,6 +81,7 @@ class SageMaker:
         return replace(
             plan,
             storage=self._storage(),
+            copies=tuple(requests.copies_of(facts, asked.root)),
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
             warnings=(*plan.warnings, *machines.warnings(asked.types, spec.resources)),
         )
@@ -105,7 +106,7 @@ class SageMaker:
             store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
         store.put_if_absent(contract.claim_key(plan.attempt), plan.claim())
         try:
-            self._services.call("sagemaker", "create_training_job", **plan.request)
+            self._services.call("sagemaker", "create_training_job", **self._arguments(plan))
         except RefusedError as problem:
             if problem.code != "ResourceInUse":
                 raise
@@ -223,6 +224,16 @@ class SageMaker:
 
     def _store(self, native: Native) -> Store:
         return open_store(native.durable, self._storage())
+
+    def _arguments(self, plan: Plan) -> dict[str, Any]:
+        """The request; on spot, after an attempt that found its type sold out, with the next of the types."""
+        types = plan.options["instance_type"]
+        if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:
+            return plan.request
+        before = jobs.describe(self._services, contract.native_name(plan.name, plan.attempt - 1))
+        if before is None or "CapacityError" not in before.said.get("FailureReason", ""):
+            return plan.request
+        return requests.on_next_type(plan.request, types, before.instance_type)
 
     def _check_same(self, plan: Plan) -> None:
         """The name is taken: by this very attempt, or by something else. Raises BackendError."""

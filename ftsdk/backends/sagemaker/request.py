@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract
+from ftsdk import contract, copying
 from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.engines import Layout
-from ftsdk.errors import SpecError
+from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.fingerprints import Fingerprint
-from ftsdk.plan import Plan, Upload
+from ftsdk.plan import Copy, Plan, Upload
 
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
@@ -38,6 +38,7 @@ STOP_MARGIN_S: Final = 900
 DEFAULT_WAIT_S: Final = limits.DAY_S
 DEFAULT_VOLUME_GB: Final = 100
 """Fits on every type whose local disk is its volume (the smallest, ml.g4dn.xlarge, has 125 GB)."""
+REMOTE: Final = ("s3://", "oss://", "gs://")
 OUTPUT: Final = "/sagemaker"
 """Where, below a job's folder, the platform puts what it uploads itself."""
 METRICS: Final = ("loss", "eval_loss", "train_loss", "grad_norm", "learning_rate", "tokens_per_s", "gpu_memory_gib")
@@ -132,12 +133,26 @@ def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
     for name, address in dict.fromkeys((("model", model.address), ("base", model.base))):
         if name == "base" and model.base == model.address:
             continue
-        if address.startswith("s3://"):
-            yield Channel(name, address.rstrip("/") + "/")
+        if address.startswith(REMOTE):
+            yield Channel(name, _in_s3(address, root))
             continue
         files = [(inside, file) for file in model.files if (inside := _below(address, file.path))]
         if files:
             yield _staged(name, files, root)
+
+
+def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
+    """Models that lie in another cloud."""
+    model = facts.model
+    sizes = {model.address: model.bytes, model.base: model.bytes if model.base == model.address else None}
+    for address, size in sizes.items():
+        if address.startswith(REMOTE[1:]):
+            yield copying.copy_of(address, root, size)
+
+
+def _in_s3(address: str, root: str) -> str:
+    """A folder's own address, or that of its copy."""
+    return address.rstrip("/") + "/" if address.startswith("s3://") else copying.copy_of(address, root, None).target
 
 
 def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
@@ -148,6 +163,8 @@ def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
         for number, source in enumerate(sources):
             if source.address.startswith("s3://"):
                 yield Channel(f"{role}-{number}", source.address)
+            elif source.address.startswith(REMOTE):
+                raise UnsupportedError(f"dataset {source.address}: SageMaker reads from S3; copy the file there first.")
 
 
 def _staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> Channel:
@@ -210,7 +227,15 @@ def on_demand(plan: Plan) -> Plan:
     made = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
     spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
     full = machines.usd_per_hour_of(made["ResourceConfig"], plan.storage.get("region", ""))
-    return replace(plan, request=made, spec=spec, usd_per_hour=plan.options.get("price_usd_per_hour") or full)
+    document = {**plan.document, "after_save": "exit"}
+    price = plan.options.get("price_usd_per_hour") or full
+    return replace(plan, request=made, spec=spec, document=document, usd_per_hour=price)
+
+
+def on_next_type(made: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
+    """The request on the type after the one that was tried, in the order of preference, from the end to the start."""
+    place = types.index(tried) + 1 if tried in types else 0
+    return {**made, "ResourceConfig": {**made["ResourceConfig"], "InstanceType": types[place % len(types)]}}
 
 
 def refuse(made: dict[str, Any]) -> None:

@@ -139,7 +139,13 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
 @click.option("--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Copy the files there.")
 @json_option
 def model(job: str, folder: Path | None, as_json: bool) -> None:
-    """Show or download the model that a job made."""
+    """Show or download the model that a job made; JOB may be another job's model.tar.gz in a bucket, to unpack."""
+    from ftsdk.archives import is_archive, unpack
+
+    if is_archive(job):
+        target = unpack(job, folder or job.rpartition("/")[2].partition(".")[0])
+        emit({"uri": job, "downloaded_to": str(target)}, as_json, lambda: str(target))
+        return
     found = attach(job).model()
     if folder:
         from ftsdk.progress import byte_bar

@@ -127,14 +127,18 @@ class TrainingJob:
         ]
         free = [name for name in wanted if name not in self.cloud.sold_out]
         if free and "InstancePreferences" in machines:
-            machines |= {"SelectedInstanceType": free[0], "SelectedInstanceCount": 1}
+            machines |= {
+                "SelectedInstanceType": free[0],
+                "SelectedInstanceCount": machines["InstancePreferences"][0].get("InstanceCount", 1),
+            }
         return bool(free)
 
     def _once(self) -> bool:
         """One start of all machines; True if spot takes them back and it is started again."""
         self.starts += 1
         self._move("Downloading")
-        count = self.request["ResourceConfig"].get("InstanceCount", 1)
+        machines = self.request["ResourceConfig"]
+        count = machines.get("InstanceCount") or machines["InstancePreferences"][0].get("InstanceCount", 1)
         self._nodes = [Node(self, number, count) for number in range(count)]
         try:
             missing = [name for node in self._nodes[:1] for name in node.download()]

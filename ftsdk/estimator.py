@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk import backends, budgets, watching
+from ftsdk import backends, budgets, copying, watching
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
@@ -65,6 +65,7 @@ class Estimator:
         again: bool = False,
         size_check: bool = True,
         data_check: bool = True,
+        copy: bool = False,
         on_attach: Callable[[JobInfo], None] = lambda info: None,
         on_decision: watching.Hear = lambda decision, info: None,
         on_warning: Callable[[str], None] = warnings.warn,
@@ -78,6 +79,7 @@ class Estimator:
             size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory
                 or into its budget.
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
+            copy: copy what lies in another cloud, which costs egress; without it such a plan is refused.
             on_attach: called with the state of an equal job that was there already.
             on_decision: called with what follows an attempt that has ended, while waiting.
             on_warning: called with each warning of the plan; by default Python's own.
@@ -91,6 +93,8 @@ class Estimator:
             budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())
         if data_check:
             refuse_bad_data(self.spec, facts)
+        if not copy:
+            copying.refuse(plan.copies)
         job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
         if wait:
             watching.wait(job, hear=on_decision)

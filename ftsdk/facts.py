@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ftsdk import contract, fingerprints, reward_files
+from ftsdk import contract, fingerprints, remote_model, reward_files
 from ftsdk.data.tokens import TokenizerFacts, tokenizer_facts
 from ftsdk.errors import SpecError
 from ftsdk.fingerprints import Fingerprint
@@ -39,6 +39,8 @@ class ModelFacts:
     """The model's config.json; None if it cannot be read from here."""
     tokenizer: TokenizerFacts | None = None
     """None if its files are not on this machine."""
+    bytes: int | None = None
+    """Size of a remote model's files; None if it is not remote, or not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,10 @@ def _model(address: str, root: Path) -> ModelFacts:
 
         address = url2pathname(urlsplit(address).path)
     if "://" in address:
-        return ModelFacts(address=address, kind="remote", base=address, files=(), config=None)
+        found = remote_model.look(address)
+        return ModelFacts(
+            address=address, kind="remote", base=found.base, files=(), config=found.config, bytes=found.bytes
+        )
     if address.startswith("modelscope:"):
         hub_id = address.partition(":")[2]
         return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)

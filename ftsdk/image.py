@@ -84,6 +84,18 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
     _docker("push", registry_ref, on_line=on_line)
 
 
+def derive(tag: str, new_tag: str, *lines: str) -> None:
+    """Build an image on a local one by some Dockerfile lines more. Raises as `build` does."""
+    with TemporaryDirectory(prefix="ftsdk-image-") as context:
+        (Path(context) / "Dockerfile").write_text("\n".join((f"FROM {tag}", *lines, "")), encoding="utf-8")
+        _docker("build", "--tag", new_tag, context)
+
+
+def login(registry: str, user: str, password: str) -> None:
+    """Let the docker command into a registry. Raises AuthError if that refuses, NotInstalledError without Docker."""
+    _docker("login", "--username", user, "--password-stdin", registry, stdin=password)
+
+
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
     """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()
@@ -125,18 +137,26 @@ def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
             return
 
 
-def _docker(*arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
+def _docker(*arguments: str, on_line: Callable[[str], None] = _ignore, stdin: str | None = None) -> list[str]:
     """Run one docker command, passing its lines on; returns the last of them."""
     last: deque[str] = deque(maxlen=8)
     try:
         process = subprocess.Popen(
-            ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            ["docker", *arguments],
+            stdin=None if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError:
         raise NotInstalledError(
             "There is no docker command on this machine; install Docker (https://docs.docker.com/engine/install/)."
         ) from None
     with process:
+        if stdin is not None and process.stdin is not None:
+            process.stdin.write(stdin)
+            process.stdin.close()
         for line in process.stdout or ():
             last.append(line.rstrip())
             on_line(line.rstrip())

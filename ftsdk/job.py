@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from ftsdk import backends, budgets, contract, history, journal
-from ftsdk.backends.base import Backend, JobInfo, JobState
-from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError
+from ftsdk.backends.base import Backend, HasHandle, JobInfo, JobState, StoresSecrets
+from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.model import Model, open_model
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine, read_json
@@ -42,11 +42,10 @@ class Job:
         Raises JobNotFoundError if the platform has no such job.
         """
         uri = job if "://" in job else _uri_of(job)
-        name, _, rest = uri.partition("://")
-        if not rest:
+        if not uri.partition("://")[2]:
             raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
         known = journal.entries(uri)
-        attached = cls(uri, backends.get(name, known[0].options if known else None))
+        attached = cls(uri, backends.at(uri, known[0].options if known else None))
         attached.info()
         return attached
 
@@ -115,6 +114,15 @@ class Job:
             raise _no_model(self.uri, info)
         return open_model(self.store, self.uri, self.document)
 
+    def sagemaker(self) -> Any:
+        """The SageMaker SDK's own object for a job on SageMaker, with all that its users know.
+
+        Raises UnsupportedError for a job elsewhere and NotInstalledError without `ftsdk[sagemaker-sdk]`.
+        """
+        if not isinstance(self.backend, HasHandle):
+            raise UnsupportedError(f"Job {self.uri} does not run on SageMaker: its backend has no such object.")
+        return self.backend.handle(self.name)
+
     @cached_property
     def store(self) -> Store:
         """The job's durable folder."""
@@ -152,7 +160,7 @@ def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
     """Submit one attempt, with the journal written before and after it."""
     journal.intend(attempt)
     try:
-        _make_ready(attempt)
+        make_ready(attempt)
         native_id = job.backend.submit(attempt, dict(secrets))
     except Exception:
         journal.forget(attempt)
@@ -162,6 +170,8 @@ def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
 
 def read_secrets(plan: Plan) -> dict[str, str]:
     """Values of the plan's secrets from the environment. Raises AuthError naming what is not set."""
+    if issubclass(backends.backend_class(plan.backend), StoresSecrets):
+        return {}  # the job fetches them itself
     missing = [name for name in plan.secrets if name not in os.environ]
     if missing:
         raise AuthError(f"secrets: {', '.join(missing)} is not set in the environment; export it, then submit again.")
@@ -186,8 +196,14 @@ def _after(job: Job, there: JobInfo, plan: Plan) -> Plan:
     return replace(next_one, document={**plan.document, "budget_s": left_s})
 
 
-def _make_ready(plan: Plan) -> None:
+def make_ready(plan: Plan) -> None:
     """What a job in a bucket needs before it starts: its uploads and its document. Folders are the backend's."""
+    for copy in plan.copies:
+        from ftsdk.copying import carry
+        from ftsdk.progress import byte_bar
+
+        with byte_bar(f"Copying {copy.source}", copy.bytes or 0) as on_bytes:
+            carry(copy, plan.storage, on_bytes)
     if plan.uploads:
         from ftsdk.progress import byte_bar
         from ftsdk.staging import stage

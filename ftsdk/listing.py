@@ -16,10 +16,12 @@ def jobs(backend: str | None = None, *, on_problem: Callable[[str], None]) -> It
     """
     seen: set[str] = set()
     answered: set[str] = set()
+    known = {(entry.backend, entry.name): entry.uri for entry in journal.entries()}
     for name in [backend] if backend else backends.names():
         try:
-            for info in backends.get(name).list():
-                uri = f"{name}://{info.name}"
+            place = backends.get(name)
+            for info in place.list():
+                uri = known.get((name, info.name)) or backends.uri_of(place, info.name)
                 seen.add(uri)
                 yield uri, info
             answered.add(name)

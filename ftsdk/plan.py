@@ -20,6 +20,8 @@ class Upload:
     target: str
     bytes: int
     sha256: str
+    is_content_address: bool = False
+    """What stands at `target`, with this size, can be nothing else: it is not sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a job left on this machine, and its removal."""
+"""What a job left on this machine or in its bucket, and its removal."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from ftsdk import journal
 from ftsdk.errors import FtsdkError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.job import Job
-from ftsdk.store import FolderStore
+from ftsdk.store import FolderStore, ObjectInfo
+from ftsdk.store.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """The folders of a job on this machine."""
+    """The folders of a job on this machine, and its objects."""
 
     uri: str
     folders: dict[Path, int]
     """Folder -> bytes of its files."""
+    bucket: ObjectStore | None = None
+    objects: tuple[ObjectInfo, ...] = ()
+    """What lies below the job's own address. Staged inputs lie elsewhere: other jobs use them."""
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Every folder and address -> bytes."""
+        kept = {self.bucket.uri: sum(item.bytes for item in self.objects)} if self.bucket and self.objects else {}
+        return {**{str(folder): count for folder, count in self.folders.items()}, **kept}
 
     @property
     def bytes(self) -> int:
         """Size of all of it."""
-        return sum(self.folders.values())
+        return sum(self.places.values())
 
 
 def remains(job: str) -> Remains:
@@ -37,9 +47,11 @@ def remains(job: str) -> Remains:
         return Remains(known[0].uri, _there(jobs_dir(home_dir()) / known[0].name))
     if not info.state.terminal:
         raise FtsdkError(f"Job {attached.uri} is {info.state}: cancel it first (`ftsdk cancel {attached.uri}`).")
-    folders = [jobs_dir(home_dir()) / attached.name]
-    if isinstance(attached.store, FolderStore) and attached.store.root.name == attached.name:
-        folders.append(attached.store.root)
+    folders, store = [jobs_dir(home_dir()) / attached.name], attached.store
+    if isinstance(store, FolderStore) and store.root.name == attached.name:
+        folders.append(store.root)
+    if isinstance(store, ObjectStore) and store.uri.endswith(f"/{attached.name}"):
+        return Remains(attached.uri, _there(*folders), store, tuple(store.list()))
     return Remains(attached.uri, _there(*folders))
 
 
@@ -52,8 +64,11 @@ def _bytes(folder: Path) -> int:
 
 
 def remove(found: Remains) -> None:
-    """Delete the folders and the journal's record."""
+    """Delete the folders, the objects and the journal's record."""
     import shutil
+
+    if found.bucket and found.objects:
+        found.bucket.delete(*(item.key for item in found.objects))
 
     for folder in found.folders:
         try:

@@ -13,6 +13,7 @@ from ftsdk.data.registered import check_entry, files_of, from_entry, origin, scr
 from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.store import BUCKET_SCHEMES
 
 if TYPE_CHECKING:
     from ftsdk.data.cutting import Cut
@@ -87,6 +88,8 @@ def _source(address: str, spec: JobSpec, registered: dict[str, Any], root: Path)
     scheme, mark, rest = address.partition("://")
     if spec.dataset.on_hub:
         yield SourceFacts(name=address, address=address, file=None, entry={}, format="alpaca", num_rows=None)
+    elif mark and scheme in BUCKET_SCHEMES:
+        yield _bucket_source(rest, spec.dataset, address)
     elif mark:
         yield _hub_source(scheme, rest, spec.dataset, address)
     elif address in registered:
@@ -210,6 +213,18 @@ def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
 def _below(path: Path) -> tuple[Fingerprint, ...]:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return tuple(fingerprints.of(file) for file in files)
+
+
+def _bucket_source(rest: str, dataset: Dataset, address: str) -> SourceFacts:
+    from ftsdk.data.formats import dataset_info_entry
+
+    name = rest.rstrip("/").rpartition("/")[2]
+    if "." not in name:
+        raise SpecError(f"dataset {address!r}: give a file in the bucket (.jsonl, .json, .csv, .parquet or .arrow).")
+    declared = dataset.format or "alpaca"
+    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, address)
+    label = name.partition(".")[0]
+    return SourceFacts(name=label, address=address, file=None, entry=entry, format=declared, num_rows=None)
 
 
 def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:

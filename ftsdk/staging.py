@@ -44,7 +44,7 @@ def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
 
 def _is_there(upload: Upload, storage: Storage) -> bool:
     store, name = _place(upload, storage)
-    return upload.sha256 in upload.target and store.size(name) == upload.bytes
+    return (upload.is_content_address or upload.sha256 in upload.target) and store.size(name) == upload.bytes
 
 
 def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: Callable[[int], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -74,7 +74,7 @@ def test_a_spec_in_another_folder_trains_the_same(checkout, tmp_path_factory, na
     original = checkout / f"{name}.yaml"
     elsewhere = written(original, tmp_path_factory.mktemp("elsewhere"))
     found, expected = plan(elsewhere).trainer_config, plan(original).trainer_config
-    assert os.path.samefile(found["model_name_or_path"], expected["model_name_or_path"])
+    assert Path(found["model_name_or_path"]).samefile(expected["model_name_or_path"])
     assert {**found, "model_name_or_path": ""} == {**expected, "model_name_or_path": ""}
 
 

@@ -17,6 +17,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "docker": "ftsdk.backends.docker:Docker",
         "local": "ftsdk.backends.local:Local",
+        "sagemaker": "ftsdk.backends.sagemaker:SageMaker",
         "skypilot": "ftsdk.backends.skypilot:SkyPilot",
     }
 )
@@ -50,6 +51,20 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
 
     kind = backend_class(name)
     return kind(resolve(name, kind.options_model, options or {}))  # type: ignore[call-arg]
+
+
+def at(uri: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """The backend behind a job's URI; with `NAME://SCOPE/JOB` the scope is one of its options, e.g. a region."""
+    name, _, rest = uri.partition("://")
+    scope, option = rest.rpartition("/")[0], getattr(backend_class(name), "scope_option", None)
+    return get(name, {**(options or {}), **({option: scope} if scope and option else {})})
+
+
+def uri_of(place: Backend, job_name: str) -> str:
+    """The URI of a job in a place; the inverse of `at`."""
+    option = getattr(place, "scope_option", None)
+    scope = getattr(getattr(place, "options", None), option, None) if option else None
+    return f"{place.name}://{f'{scope}/' if scope else ''}{job_name}"
 
 
 def each() -> Iterator[Backend]:

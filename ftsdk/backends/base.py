@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -72,6 +72,8 @@ class Capabilities:
     """Values of `secrets` reach the job unseen."""
     remote_output: bool = False
     """`output` may be (or must be) an address such as s3://."""
+    remote_inputs: bool = False
+    """`model` and `dataset` may be addresses such as s3://."""
     image: bool = False
     """The job runs in a container image."""
     recovers: bool = False
@@ -148,6 +150,36 @@ class LeavesSpot(Protocol):
         """The same plan without spot: `request` and `usd_per_hour` change, name and digest stay. Pure."""
 
 
+@runtime_checkable
+class StoresSecrets(Protocol):
+    """Backends whose jobs fetch their secrets themselves: values from this machine are stored first, and never sent."""
+
+    def put_secret(self, name: str, value: str) -> str:
+        """Store a secret, or a new value of it; returns where it is."""
+
+
+@runtime_checkable
+class PushesImages(Protocol):
+    """Backends with an image registry of their own."""
+
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image; returns its address in the registry, made if it is missing."""
+
+
+@runtime_checkable
+class HasHandle(Protocol):
+    """Backends whose vendor has an SDK with a class for a job."""
+
+    def handle(self, job_id: str) -> Any:
+        """The vendor's own object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
+
+
+def _remote(spec: JobSpec) -> str:
+    """The first input in a bucket, or an empty string."""
+    addresses = (spec.model, *spec.dataset.train, *spec.dataset.eval)
+    return next((address for address in addresses if address.startswith(("s3://", "oss://", "gs://"))), "")
+
+
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
     """Refuse, in one wording, what the backend cannot do. Raises UnsupportedError."""
     asked = {
@@ -156,6 +188,7 @@ def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
         "accelerators": (spec.resources.accelerator is not None, "resources.accelerator", "leave accelerator out"),
         "memory_limit": (spec.resources.memory_gb is not None, "resources.memory_gb", "leave memory_gb out"),
         "secrets": (bool(spec.secrets), "secrets", "leave secrets out"),
+        "remote_inputs": (bool(remote := _remote(spec)), f"model or dataset {remote!r}", "download it and give a path"),
         "remote_output": ("://" in (spec.output or ""), f"output {spec.output!r}", "give a folder"),
     }
     for capability, (wanted, what, instead) in asked.items():

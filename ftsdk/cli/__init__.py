@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
     "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
     "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),
+    "secrets": ("secrets:secrets", "Store secrets where a backend's jobs fetch them."),
     "image": ("image:image", "Build or push the training image."),
     "prices": ("prices:prices", "Show and refresh the prices that estimates use."),
     "completion": ("completion:completion", "Print the shell completion script."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ftsdk.cli.completion import complete_backend
 from ftsdk.cli.output import emit, json_option, say, size
 
 if TYPE_CHECKING:
@@ -34,15 +35,37 @@ def build(torch: Torch, tag: str | None, base_image: str | None, as_json: bool) 
 
 
 @image.command()
-@click.argument("reference")
+@click.argument("reference", required=False)
+@click.option("--backend", "-b", shell_complete=complete_backend, help="Push to this backend's own registry instead.")
+@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of that backend.")
 @click.option(
     "--torch", type=click.Choice(["cuda", "cuda12", "cpu"]), default="cuda", show_default=True, help="Build of torch."
 )
 @click.option("--tag", help="Name of the local image; the docker backend's own default if left out.")
 @json_option
-def push(reference: str, torch: Torch, tag: str | None, as_json: bool) -> None:
-    """Push the image to a registry under REFERENCE, e.g. registry.example.com/team/ftsdk:1."""
+def push(
+    reference: str | None, backend: str | None, options: tuple[str, ...], torch: Torch, tag: str | None, as_json: bool
+) -> None:
+    """Push the image to a registry under REFERENCE, e.g. registry.example.com/team/ftsdk:1, or to a backend's own."""
     from ftsdk import image
 
-    image.push(tag or image.default_tag(torch), reference, on_line=say)
+    local = tag or image.default_tag(torch)
+    if (reference is None) == (backend is None):
+        raise click.UsageError("Give REFERENCE or --backend.")
+    if reference is None:
+        reference = _push_to(backend or "", options, local)
+    else:
+        image.push(local, reference, on_line=say)
     emit({"reference": reference}, as_json, lambda: reference)
+
+
+def _push_to(backend: str, options: tuple[str, ...], local: str) -> str:
+    from ftsdk import backends
+    from ftsdk.backends.base import PushesImages
+    from ftsdk.cli.run import pairs
+    from ftsdk.errors import UnsupportedError
+
+    place = backends.get(backend, pairs(options))
+    if not isinstance(place, PushesImages):
+        raise UnsupportedError(f"The {backend} backend has no registry of its own: give REFERENCE.")
+    return place.push_image(local, say)

@@ -122,18 +122,16 @@ def cancel(job: str, as_json: bool) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
 def rm(job: str, yes: bool, as_json: bool) -> None:
-    """Remove what a job left on this machine: model, checkpoints, logs and its record. Asks first."""
+    """Remove what a job left here or in its bucket: model, checkpoints, logs and its record. Asks first."""
     from ftsdk import removing
 
     found = removing.remains(job)
-    for folder, count in found.folders.items():
-        say(f"{folder}  ({size(count)})")
+    for place, count in found.places.items():
+        say(f"{place}  ({size(count)})")
     if not yes:
         click.confirm(f"Remove {found.uri} ({size(found.bytes)})?", abort=True, err=True)
     removing.remove(found)
-    emit(
-        {"uri": found.uri, "bytes": found.bytes, "folders": [str(f) for f in found.folders]}, as_json, lambda: found.uri
-    )
+    emit({"uri": found.uri, "bytes": found.bytes, "places": list(found.places)}, as_json, lambda: found.uri)
 
 
 @click.command()
@@ -141,7 +139,13 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
 @click.option("--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Copy the files there.")
 @json_option
 def model(job: str, folder: Path | None, as_json: bool) -> None:
-    """Show or download the model that a job made."""
+    """Show or download the model that a job made; JOB may be another job's model.tar.gz in a bucket, to unpack."""
+    from ftsdk.archives import is_archive, unpack
+
+    if is_archive(job):
+        target = unpack(job, folder or job.rpartition("/")[2].partition(".")[0])
+        emit({"uri": job, "downloaded_to": str(target)}, as_json, lambda: str(target))
+        return
     found = attach(job).model()
     if folder:
         from ftsdk.progress import byte_bar

@@ -62,10 +62,11 @@ def plan(
     is_flag=True,
     help="Submit although the estimate says that it cannot fit, or not into the budget.",
 )
+@click.option("--copy", is_flag=True, help="Copy a model from another cloud first; `plan` shows its size and cost.")
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
-    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, as_json: bool,
+    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, copy: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
@@ -78,6 +79,7 @@ def submit(
         size_check=not no_size_check,
         data_check=not no_data_check,
         on_warning=_warn,
+        copy=copy,
         on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
@@ -116,6 +118,8 @@ def _plan_text(made: Any) -> str:
     """The plan for people: the job, then the request and the trainer's configuration as YAML."""
     import yaml
 
+    from ftsdk import copying
+
     def block(title: str, data: Any) -> str:
         return f"{title}:\n" + "\n".join(
             f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, width=110).splitlines()
@@ -124,6 +128,8 @@ def _plan_text(made: Any) -> str:
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
     if made.uploads:
         parts.append("uploads:\n" + "\n".join(f"  {u.source} -> {u.target} ({size(u.bytes)})" for u in made.uploads))
+    if made.copies:
+        parts.append("copies, with --copy only:\n" + "\n".join(f"  {copying.described(copy)}" for copy in made.copies))
     if made.secrets:
         parts.append(f"secrets (names only): {', '.join(made.secrets)}")
     if made.estimate:

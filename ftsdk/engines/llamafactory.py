@@ -101,8 +101,8 @@ def _check_template(name: str | None) -> None:
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
     model = facts.model
-    inside = layout.inside(model.base) if model.kind == "path" else model.base
     adapter = layout.inside(model.address) if model.base != model.address else None
+    inside = layout.inside(model.base)
     return {"model_name_or_path": inside, "adapter_name_or_path": adapter, "model_revision": spec.revision}
 
 
@@ -233,5 +233,6 @@ def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
 
 def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
     """The entry of dataset_info.json, with paths inside."""
-    local = [key for key in ("file_name", "script_url") if key in source.entry and source.is_here]
-    return {**source.entry, **{key: layout.inside(source.entry[key]) for key in local}}
+    paths = {key: source.entry[key] for key in ("file_name", "script_url") if key in source.entry}
+    travel = {key: path for key, path in paths.items() if source.is_here or "://" in path}
+    return {**source.entry, **{key: layout.inside(path) for key, path in travel.items()}}

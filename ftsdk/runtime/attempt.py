@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
 from ftsdk.contract import Outcome
-from ftsdk.runtime import command, handover, memory, resume
+from ftsdk.runtime import command, handover, memory, resume, sagemaker
 from ftsdk.runtime.checkpoints import Identity
 from ftsdk.runtime.clock import RunningTime
 from ftsdk.runtime.earlier import Earlier, step_of
@@ -23,7 +23,7 @@ from ftsdk.runtime.io import Durable
 from ftsdk.runtime.io.mount import delete_tree
 from ftsdk.runtime.lines import Log
 from ftsdk.runtime.masking import Mask
-from ftsdk.runtime.model import is_published, publish_model
+from ftsdk.runtime.model import is_published, publish_model, published_files
 from ftsdk.runtime.patience import patiently, within_s
 from ftsdk.runtime.peers import Peers, Trouble
 from ftsdk.runtime.restarts import Restarts
@@ -105,6 +105,8 @@ class Attempt:
             self._log.close()
             return None
         exit_code = self._record(ending)
+        if sagemaker.is_here(environ):
+            self._tell_sagemaker(ending)
         if ending.state == "SUCCEEDED":
             self._clear_scratch()
         if ending.state == "INTERRUPTED" and self._signals.stopped_at and self._start.document["after_save"] == "park":
@@ -280,6 +282,14 @@ class Attempt:
         """For what comes after the training."""
         left_s = self._trainer.time_left_s() if self._trainer else None
         return UNREACHABLE_S if left_s is None else left_s
+
+    def _tell_sagemaker(self, ending: Ending) -> None:
+        """What the platform reads; our own records count, so nothing here can fail the attempt."""
+        if ending.state == "FAILED":
+            sagemaker.leave_failure(self._mask.text(f"{ending.reason}: {ending.message} {ending.hint}"))
+        elif ending.state == "SUCCEEDED" and not self._identity.node:
+            with contextlib.suppress(OSError):
+                sagemaker.leave_model(published_files(self._output))
 
     def _is_cancelled(self) -> bool:
         key = contract.cancel_key(self._start.attempt)

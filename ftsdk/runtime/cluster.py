@@ -39,6 +39,10 @@ def read_cluster(environ: Mapping[str, str]) -> Cluster:
 
     Raises ValueError for a description that makes no sense.
     """
+    from ftsdk.runtime import sagemaker
+
+    if sagemaker.is_here(environ):
+        return sagemaker.read_cluster()
     alone = Cluster()
     for names in PLATFORMS:
         if names.num_nodes in environ:

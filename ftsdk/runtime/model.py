@@ -36,5 +36,11 @@ def publish_model(durable: Durable, identity: Identity, output: Path, step: int 
     return total
 
 
+def published_files(output: Path) -> dict[str, Path]:
+    """The model's files in the output folder, by their names; none if there is no such folder."""
+    found = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if not _is_left_out(name)}
+
+
 def _is_left_out(name: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in LEFT_OUT)

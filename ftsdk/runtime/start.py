@@ -42,6 +42,8 @@ def read_start(environ: Mapping[str, str]) -> Start:
     secrets, warnings = _secrets(environ.get(contract.ENV_SECRETS_FILE, ""))
     given = environ.get(contract.ENV_SECRETS, "").split(",")
     secrets |= {name: environ[name] for name in given if name in environ}
+    if told := environ.get(contract.ENV_SECRETS_FROM):
+        secrets |= _fetched(told, environ)
     return Start(document, attempt, cluster, secrets, warnings)
 
 
@@ -65,6 +67,16 @@ def _document(path: str) -> JobDocument:
     if "://" not in document["durable"]:
         document["durable"] = str(Path(document["durable"]).absolute())
     return document
+
+
+def _fetched(told: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Secrets that the job asks the cloud for itself."""
+    from ftsdk.runtime.aws_secrets import SecretError, fetch
+
+    try:
+        return fetch(told, environ)
+    except SecretError as problem:
+        raise RefusedError(f"{problem}: store it with `ftsdk secrets put`, and let the job's role read it.") from None
 
 
 def _secrets(name: str) -> tuple[dict[str, str], tuple[str, ...]]:

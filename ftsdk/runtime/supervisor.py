@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.contract import Outcome
+from ftsdk.runtime import sagemaker
 from ftsdk.runtime.attempt import Attempt
 from ftsdk.runtime.family import Family, Guard
 from ftsdk.runtime.io import Durable, open_durable
@@ -32,6 +33,8 @@ def supervise(environ: Mapping[str, str]) -> int:
             recorded = _final_record(durable, start)
             if recorded is not None:
                 return recorded["exit_code"]
+            if sagemaker.is_here(environ):
+                environ = {**sagemaker.network(), **environ}
             restarts, exit_code = Restarts(start.document), None
             while exit_code is None:
                 exit_code = Attempt(start, durable, signals, family, guard).run(environ, restarts)
@@ -40,10 +43,15 @@ def supervise(environ: Mapping[str, str]) -> int:
             guard.dismiss()
     except RefusedError as refusal:
         sys.stderr.write(f"ftsdk: {refusal}\n")
+        if sagemaker.is_here(environ):
+            sagemaker.leave_failure(f"bad_config: {refusal}")
         return contract.EXIT_CONTRACT
     except OSError as problem:
         where = f" ({problem.filename})" if problem.filename else ""
-        sys.stderr.write(f"ftsdk: the job's storage does not work: {problem.strerror or problem}{where}.\n")
+        said = f"the job's storage does not work: {problem.strerror or problem}{where}."
+        sys.stderr.write(f"ftsdk: {said}\n")
+        if sagemaker.is_here(environ):
+            sagemaker.leave_failure(f"lost: {said[0].upper()}{said[1:]}")
         return contract.EXIT_CRASHED
 
 

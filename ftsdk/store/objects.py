@@ -66,10 +66,10 @@ class ObjectStore:
         except KeyError:
             return None
 
-    def delete(self, key: str) -> None:
-        """Remove an object, if it is there."""
+    def delete(self, *keys: str) -> None:
+        """Remove objects, as far as they are there."""
         with _errors():
-            self._bucket.delete([key])
+            self._bucket.delete(list(keys))
 
     def upload(self, key: str, source: Path, on_bytes: Callable[[int], None] = lambda done: None) -> str:
         """Store a file whole or not at all; returns the SHA-256 of what was sent."""

@@ -30,7 +30,7 @@ from ftsdk import backends, contract, home
 from ftsdk.backends.base import Backend, JobState
 from ftsdk.errors import FtsdkError, JobFailedError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts, inspect
-from ftsdk.job import Job, submit
+from ftsdk.job import Job, make_ready, submit
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
 from ftsdk.spec import JobSpec
@@ -189,6 +189,7 @@ class BackendConformance:
 
     def test_two_at_once_start_one(self, backend: Backend, plan: Plan) -> None:
         placed = self.place(plan, HELLO)
+        make_ready(placed)
         with ThreadPoolExecutor(4) as pool:
             native = set(pool.map(lambda _: backend.submit(placed, {}), range(4)))
         assert native == {plan.native_name}

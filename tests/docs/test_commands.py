@@ -6,7 +6,7 @@
 - `local://NAME` or `docker://some-name-0a1b2c3d` stands for the job that the page's last `ftsdk submit` printed.
 - A line ends with exit code 0, or with what its comment `# exit code N` says.
 - The commands in PARSED_ONLY are not run, for the reason given there; that they exist is checked.
-- A page that says docker runs on Docker.
+- A page that says docker runs on Docker, one that says sagemaker in an emulated account (on Docker, too).
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from pathlib import Path
 
 import pytest
 
+from ftsdk.backends.sagemaker import policies
 from ftsdk.image import default_tag
 from tests import tiny
+from tests.backends.sagemaker.account import image as sagemaker_image
+from tests.backends.sagemaker.account import options
 from tests.docs.pages import ROOT, Block, blocks, pages
 from tests.docs.test_snippets import unknown
+from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 PARSED_ONLY = {
     r"^make\b": "CI runs `make test` itself; the others are its parts or take minutes",
@@ -38,7 +42,7 @@ PARSED_ONLY = {
     r"^wandb\b": "needs an account",
     r"^tensorboard\b": "is a server that does not end",
 }
-JOB = re.compile(r"\b(?:local|docker)://(?:NAME|[a-z0-9-]+-[0-9a-f]{8})\b")
+JOB = re.compile(r"\b(?:local|docker|sagemaker)://(?:NAME|(?:[a-z0-9-]+/)?[a-z0-9-]+-[0-9a-f]{8})\b")
 EXIT_CODE = re.compile(r"# exit code (\d+)")
 
 SPEC = """\
@@ -91,7 +95,7 @@ def found() -> list[object]:
     for page in pages():
         commands = [line for block in blocks(page, "bash") for line in lines(block)]
         run = [line for line in commands if not reason_not_to_run(line)]
-        marks = [pytest.mark.docker] if any("docker" in line for line in run) else []
+        marks = [pytest.mark.docker] if any(re.search("docker|sagemaker", line) for line in run) else []
         marks += [pytest.mark.trainer] if any("ftsdk submit" in line for line in run) else []
         if commands:
             parameters.append(pytest.param(page, marks=marks, id=page.relative_to(ROOT).as_posix()))
@@ -136,8 +140,25 @@ def environment(tmp_path):
     }
 
 
+@pytest.fixture
+def account(page, environment):
+    """What a reader of SageMaker's page has: an account with a role, and a token."""
+    if page.name != "sagemaker.md":
+        yield
+        return
+    cloud = SageMakerCloud()
+    cloud.make_account()
+    cloud.client("iam").create_role(RoleName="ftsdk", AssumeRolePolicyDocument=json.dumps(policies.TRUST))
+    given = options(cloud, image=sagemaker_image())
+    environment |= {**KEYS, "HF_TOKEN": "hf_x", "FTSDK_SAGEMAKER_INSTANCE_TYPE": ",".join(given.instance_type)}
+    for name, value in given.model_dump(include={"role", "endpoint_url", "image"}).items():
+        environment[f"FTSDK_SAGEMAKER_{name}".upper()] = value
+    yield
+    cloud.close()
+
+
 @pytest.mark.parametrize("page", found())
-def test_commands(page, reader, environment):
+def test_commands(page, reader, environment, account):
     jobs = []
     try:
         for block in blocks(page, "bash"):

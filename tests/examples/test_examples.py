@@ -11,6 +11,8 @@ import pytest
 
 from ftsdk.image import default_tag
 from tests import tiny
+from tests.backends.sagemaker.account import image, options
+from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ("--set", "cutoff_len=64", "--set", "max_steps=4", "--set", "tuning.rank=4")
@@ -31,7 +33,6 @@ def model(tiny_folder):
 def run(home):
     """Run a command; returns what it wrote to stdout."""
     environment = {
-        **os.environ,
         "FTSDK_HOME": str(home),
         "FTSDK_LOCAL_PYTHON": tiny.TRAINER_PYTHON,
         "FTSDK_DOCKER_IMAGE": default_tag("cpu"),
@@ -39,7 +40,9 @@ def run(home):
     }
 
     def run_command(*command):
-        done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, cwd=home, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -135,3 +138,23 @@ def test_docker_sft_yaml_trains_in_a_container(run, model):
     changes = (*SMALL, "--set", f"model={model}")
     said = run(*ftsdk("submit", EXAMPLES / "docker_sft.yaml", "--backend", "docker", *changes, "--follow"))
     assert said.startswith("docker://docker-sft-")
+
+
+@pytest.mark.docker
+@pytest.mark.trainer
+def test_sagemaker_spot_yaml_trains_in_an_emulated_account(run, model, monkeypatch):
+    cloud = SageMakerCloud()
+    cloud.make_account()
+    given = options(cloud, image=image()).model_dump(include={"role", "endpoint_url", "image"})
+    for name, value in given.items():
+        monkeypatch.setenv(f"FTSDK_SAGEMAKER_{name}".upper(), value)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    spec = EXAMPLES / "sagemaker_spot.yaml"
+    changes = (*SMALL, "--set", f"model={model}", "--set", "bf16=false")  # the emulator's machine has no GPU
+    try:
+        said = run(*ftsdk("submit", spec, "--backend", "sagemaker", *changes, "--follow"))
+    finally:
+        cloud.close()
+    assert said.startswith("sagemaker://us-west-2/sagemaker-spot-")
+    assert next(iter(cloud.jobs.values())).request["EnableManagedSpotTraining"]

@@ -5,4 +5,5 @@ import json
 from tests.golden.plans import golden_files
 
 for path, plan in golden_files():
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")

@@ -77,8 +77,15 @@ def _docker_two_nodes() -> Plan:
     return Docker(DockerOptions(user="1000:1000")).plan(asked, facts(gpus=("NVIDIA H100",) * 4, local_model=False))
 
 
+def _sagemaker() -> Plan:
+    from tests.golden.sagemaker import REQUESTS
+
+    return REQUESTS["one-gpu"]()
+
+
 PLANS: dict[str, Callable[[], Plan]] = {
     "local": _local,
+    "sagemaker": _sagemaker,
     "docker": _docker,
     "docker-two-nodes": _docker_two_nodes,
 }
@@ -86,5 +93,13 @@ PLANS: dict[str, Callable[[], Plan]] = {
 
 def golden_files() -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each golden file, and what should be in it."""
+    from tests.golden.sagemaker import REQUESTS
+
     for name, make in PLANS.items():
         yield FOLDER / f"{name}.json", make().to_json()
+    for name, make in REQUESTS.items():
+        plan = make().to_json()
+        yield (
+            FOLDER / "sagemaker-requests" / f"{name}.json",
+            {key: plan[key] for key in ("request", "uploads", "warnings")},
+        )

@@ -1,0 +1,279 @@
+"""The sagemaker backend: a managed training job of Amazon SageMaker, in any image that holds the trainer.
+
+It calls boto3 directly: the vendor's own SDK can neither name a job nor plan one without uploading.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+from ftsdk import contract, planning, records
+from ftsdk.backends.base import Capabilities, Check, JobInfo, require
+from ftsdk.backends.sagemaker import isolation, jobs, machines, places, states, streams, vault
+from ftsdk.backends.sagemaker import request as requests
+from ftsdk.backends.sagemaker.jobs import Native
+from ftsdk.backends.sagemaker.options import SageMakerOptions
+from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.contract import Outcome, Storage
+from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
+from ftsdk.facts import Facts
+from ftsdk.plan import Plan
+from ftsdk.records import LogLine
+from ftsdk.sizing.catalogue import instances_of
+from ftsdk.sizing.market import Market
+from ftsdk.sizing.price import known_prices
+from ftsdk.spec import JobSpec
+from ftsdk.store import Store, open_store
+
+
+class SageMaker:
+    """Jobs as SageMaker training jobs, `NAME-a1`, `NAME-a2` …; their folder lies in S3."""
+
+    name: ClassVar[str] = "sagemaker"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True, recovers=True
+    )
+    options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
+    scope_option: ClassVar[str] = "region"
+
+    def __init__(self, options: SageMakerOptions | None = None) -> None:
+        self.options = options or SageMakerOptions()
+        self._services = Services(self.options)
+        self._attempts: dict[str, int] = {}
+        """Job -> the newest attempt that we know of."""
+        self._ended: dict[str, tuple[Outcome | None, bool]] = {}
+        """Native name -> what its folder says about its end, which does not change any more."""
+
+    # --- start ---------------------------------------------------------------------------------------------
+    def plan(self, spec: JobSpec, facts: Facts) -> Plan:
+        """The arguments of `create_training_job`, and the uploads before it."""
+        require(self.name, self.capabilities, spec)
+        isolation.refuse(spec, facts, self.options)
+        facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
+        asked = self._asked(spec, facts)
+        made = planning.draft(
+            asked.spec,
+            facts,
+            digest=asked.digest,
+            backend=self.name,
+            layout=requests.layout(facts, asked.root, isolated=self.options.network_isolation, durable=asked.durable),
+            nproc_per_node=spec.resources.accelerators_per_node,
+            grace_s=requests.GRACE_S,
+            restarts=True,
+            after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
+            storage=self._storage(),
+        )
+        plan = planning.plan_from(
+            made,
+            asked.spec,
+            backend=self.name,
+            scope=asked.region,
+            request=requests.request(asked),
+            options=self.options.model_dump(mode="json"),
+            machine_usd_per_hour=machines.usd_per_hour(asked.types[0], asked.region, spec.resources, facts.prices),
+        )
+        channels = (*requests.own_channels(asked), *requests.inputs_of(facts, asked.root))
+        return replace(
+            plan,
+            storage=self._storage(),
+            copies=tuple(requests.copies_of(facts, asked.root)),
+            uploads=tuple(upload for channel in channels for upload in channel.uploads),
+            warnings=(*plan.warnings, *machines.warnings(asked.types, spec.resources)),
+        )
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same plan on machines that are not taken back."""
+        return requests.on_demand(plan)
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """Training instances with accelerators. Pure."""
+        require(self.name, self.capabilities, spec)
+        return Market(machines=instances_of("sagemaker"), region=self.options.region, prices=known_prices(facts.prices))
+
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+        """Create the training job; the service lets a name exist once, so nothing is started twice.
+
+        `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
+        """
+        vault.check(self._services, plan)
+        store = open_store(requests.durable_of(plan.request), plan.storage)
+        if self.options.network_isolation:  # the job knows its folder by another name, so nobody has put this there
+            store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
+        store.put_if_absent(contract.claim_key(plan.attempt), plan.claim())
+        try:
+            self._services.call("sagemaker", "create_training_job", **self._arguments(plan))
+        except RefusedError as problem:
+            if problem.code != "ResourceInUse":
+                raise
+            self._check_same(plan)
+        self._attempts[plan.name] = plan.attempt
+        return plan.native_name
+
+    # --- look ----------------------------------------------------------------------------------------------
+    def describe(self, job_id: str) -> JobInfo:
+        """State of the newest attempt, from the service; at its end, the supervisor's own record tells more."""
+        native = self._newest(job_id)
+        if native.said["TrainingJobStatus"] not in states.ENDS:
+            return jobs.info(job_id, native, None, cancelled=False)
+        if native.name not in self._ended:
+            self._ended[native.name] = self._at_end(native)
+        outcome, cancelled = self._ended[native.name]
+        return jobs.info(job_id, native, outcome, cancelled=cancelled)
+
+    def list(self) -> Iterator[JobInfo]:
+        """Every job of ours in this account and region; a listing has no reasons, `describe` has."""
+        return jobs.newest(self._services) if self.options.region else iter(())
+
+    def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines of all attempts from CloudWatch."""
+        seen = records.parse_cursor(after)
+        tail = streams.Tail(self._services, seen)
+        numbers = jobs.attempts(self._services, job_id)
+        for number in numbers:
+            native = jobs.describe(self._services, contract.native_name(job_id, number))
+            if native is not None:
+                yield from tail.attempt(
+                    native.name,
+                    number,
+                    num_nodes=native.num_nodes,
+                    follow=follow and number == numbers[-1],
+                    ended=partial(self._ended_at, native.name),
+                )
+
+    def cancel(self, job_id: str) -> None:
+        """SIGTERM to the supervisors, which have the platform's 120 seconds for saving."""
+        native = self._newest(job_id)
+        if native.said["TrainingJobStatus"] != "InProgress":
+            return
+        note = json.dumps({"time": time.time()}).encode()
+        self._store(native).put_if_absent(contract.cancel_key(native.attempt), note)
+        try:
+            self._services.call("sagemaker", "stop_training_job", TrainingJobName=native.name)
+        except RefusedError:
+            if self._newest(job_id).said["TrainingJobStatus"] == "InProgress":
+                raise  # else it ended, or somebody was quicker
+
+    def artifacts(self, job_id: str) -> Store:
+        """The job's folder in S3."""
+        return self._store(self._newest(job_id))
+
+    # --- around jobs ---------------------------------------------------------------------------------------
+    def doctor(self) -> Iterator[Check]:
+        """Credentials, the role and what it may do, the bucket, the image, the quota."""
+        from ftsdk.backends.sagemaker import diagnosis
+
+        return diagnosis.checks(self.options, self._services)
+
+    def put_secret(self, name: str, value: str) -> str:
+        """Store a secret in Secrets Manager; returns its ARN."""
+        return vault.put(self._services, self.options.secrets_prefix, name, value)
+
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image to this account's ECR."""
+        from ftsdk.backends.sagemaker import registry
+
+        return registry.push(self._services, tag, on_line)
+
+    def handle(self, job_id: str) -> Any:
+        """The SageMaker SDK's TrainingJob. Raises NotInstalledError without `ftsdk[sagemaker-sdk]`."""
+        native = self._newest(job_id)
+        try:
+            from sagemaker.core.resources import TrainingJob
+        except ImportError:
+            raise NotInstalledError("This needs SageMaker's own SDK: pip install 'ftsdk[sagemaker-sdk]'.") from None
+        return TrainingJob.get(
+            training_job_name=native.name, session=self._services.session(), region=self._services.region
+        )
+
+    # --- parts of these ------------------------------------------------------------------------------------
+    def _newest(self, job_id: str) -> Native:
+        """The newest attempt. One that lives is the newest; where one has ended, another may follow."""
+        known = self._attempts.get(job_id)
+        native = jobs.describe(self._services, contract.native_name(job_id, known)) if known else None
+        if native is None or native.said["TrainingJobStatus"] in states.ENDS:
+            number = jobs.attempts(self._services, job_id)[-1]
+            if native is None or number > native.attempt:
+                native = jobs.describe(self._services, contract.native_name(job_id, number))
+        if native is None:
+            raise JobNotFoundError(f"Job {job_id} was deleted in SageMaker a moment ago.")
+        self._attempts[job_id] = native.attempt
+        return native
+
+    def _at_end(self, native: Native) -> tuple[Outcome | None, bool]:
+        """What the supervisors recorded, and whether we asked it to stop."""
+        store = self._store(native)
+        outcome = records.outcome(store, native.attempt, native.num_nodes)
+        return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
+
+    def _ended_at(self, native_name: str) -> float | None:
+        native = jobs.describe(self._services, native_name)
+        if native is None:
+            return 0.0
+        return jobs.info("", native, None, cancelled=False).ended_at
+
+    def _storage(self) -> Storage:
+        storage = Storage(region=places.checked_region(self.options.region))
+        if self.options.endpoint_url:
+            storage["endpoint"] = self.options.endpoint_url
+        return storage
+
+    def _store(self, native: Native) -> Store:
+        return open_store(native.durable, self._storage())
+
+    def _arguments(self, plan: Plan) -> dict[str, Any]:
+        """The request; on spot, after an attempt that found its type sold out, with the next of the types."""
+        types = plan.options["instance_type"]
+        if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:
+            return plan.request
+        before = jobs.describe(self._services, contract.native_name(plan.name, plan.attempt - 1))
+        if before is None or "CapacityError" not in before.said.get("FailureReason", ""):
+            return plan.request
+        return requests.on_next_type(plan.request, types, before.instance_type)
+
+    def _check_same(self, plan: Plan) -> None:
+        """The name is taken: by this very attempt, or by something else. Raises BackendError."""
+        native = jobs.describe(self._services, plan.native_name)
+        if native and native.said.get("Environment", {}).get(requests.ENV_DIGEST) != plan.digest:
+            raise BackendError(
+                f"There is a training job {plan.native_name} in {self._services.region} already, of another spec: "
+                f"give the spec another name."
+            )
+
+    def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
+        options = self.options
+        region = places.checked_region(options.region)
+        if options.role is None:
+            raise SpecError(
+                "The sagemaker backend needs the option 'role', the ARN of an IAM role: give it by -o role=ARN, "
+                "FTSDK_SAGEMAKER_ROLE, or [sagemaker] in ftsdk.toml; `ftsdk doctor -b sagemaker` prints its policy."
+            )
+        account = places.account_of(options.role, region)
+        types = options.instance_type or (machines.instance_for(spec.resources),)
+        digest = planning.digest_of(spec, facts)
+        name = planning.job_name(spec, digest)
+        root = places.root(options.bucket, options.prefix, account=account, region=region)
+        return requests.Asked(
+            spec=_with_accelerator(spec, types[0]),
+            facts=facts,
+            options=options,
+            name=name,
+            digest=digest,
+            region=region,
+            account=account,
+            root=root,
+            durable=places.durable(spec.output, root, name),
+            image=options.image or places.default_image(types[0], account=account, region=region),
+            types=types,
+        )
+
+
+def _with_accelerator(spec: JobSpec, instance_type: str) -> JobSpec:
+    """The spec as it will run: a named machine says which accelerator that is, or that there is none."""
+    instance = machines.accelerators_of(instance_type)
+    card = instance.card if instance else None
+    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": card})})

@@ -1,0 +1,92 @@
+"""Options of the sagemaker backend: what belongs to an AWS account and not to the training."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from ftsdk.backends.options import Options
+from ftsdk.backends.sagemaker import limits
+from ftsdk.errors import did_you_mean
+
+REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+def _region() -> str | None:
+    return next((os.environ[name] for name in REGION_VARIABLES if os.environ.get(name)), None)
+
+
+def _words(value: Any) -> Any:
+    """`a,b` from the command line or the environment as a tuple."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _pairs(value: Any) -> Any:
+    """`team=nlp,cost=42` from the command line or the environment as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [word.partition("=") for word in value.split(",") if word.strip()]
+    if not all(mark for _, mark, _ in pairs):
+        raise ValueError("write key=value,key=value")
+    return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
+
+
+class SageMakerOptions(Options):
+    """Options of the sagemaker backend."""
+
+    role: str | None = None
+    """ARN of the role that the job runs as, e.g. `arn:aws:iam::123456789012:role/ftsdk`; needed for plan and submit."""
+    region: str | None = Field(default_factory=_region)
+    """AWS region, e.g. `us-west-2` or `cn-northwest-1`; AWS_REGION if left out."""
+    bucket: str | None = None
+    """S3 bucket of inputs and results, in the same region; `sagemaker-REGION-ACCOUNT` if left out."""
+    prefix: str = "ftsdk"
+    """Folder in the bucket."""
+    image: str | None = None
+    """Image in ECR with the trainer and a `python`; what `ftsdk image push --backend sagemaker` made if left out."""
+    instance_type: Words = ()
+    """Machine types in order of preference, e.g. `ml.g5.2xlarge,ml.g6.2xlarge`; chosen by `resources` if left out."""
+    volume_gb: int | None = None
+    """Disk of each machine in gigabytes; `resources.disk_gb`, else 100."""
+    subnets: Words = ()
+    """Subnets of your VPC; the job needs a way to S3 from there (a gateway endpoint, say)."""
+    security_groups: Words = ()
+    """Security groups of your VPC; nodes of one job must be allowed to talk to each other."""
+    kms_key: str | None = None
+    """KMS key for the disk and for what the platform uploads; the service's own if left out."""
+    keep_alive_minutes: int = 0
+    """Warm pool: how long a machine waits for the next job after the end, billed; needs a quota, excludes spot."""
+    network_isolation: bool = False
+    """No network in the job but for its nodes: model and data must come from here or S3."""
+    encrypt_traffic: bool = False
+    """Encrypt what nodes send each other; slower."""
+    input_mode: Literal["File", "FastFile"] = "File"
+    """File copies inputs to the disk before the start; FastFile reads them from S3 while training."""
+    max_wait_hours: float | None = Field(default=None, gt=0)
+    """Spot: hours in all, waiting included; the time limit and 24 hours if left out."""
+    retries: int = Field(default=2, ge=0, le=30)
+    """How often the service starts a job again after an internal error of its own; 0 for never."""
+    tags: Pairs = Field(default={})
+    """Tags of the job, e.g. `team=nlp,project=bot`."""
+    secrets_prefix: str = "ftsdk/"
+    """What stands before a secret's name in Secrets Manager; in SSM Parameter Store, with a slash before it."""
+    profile: str | None = None
+    """Profile in ~/.aws/config; the SDK's own search if left out."""
+    endpoint_url: str | None = None
+    """Address of all AWS services, for tests; the region's own if left out."""
+
+    @field_validator("instance_type")
+    @classmethod
+    def _known_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        """Types newer than our table are asked of the installed botocore. That reads files, so plans can't do it."""
+        for name in types:
+            known = limits.instance_types()
+            if name not in known and name not in limits.instance_types_of_botocore():
+                raise ValueError(f"there is no training instance {name!r}{did_you_mean(name, known)}")
+        return types

@@ -1,0 +1,101 @@
+"""The least that IAM has to allow: for the role that jobs run as, and for whoever submits. Pure data."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ftsdk.backends.sagemaker.places import partition_of, split
+from ftsdk.backends.sagemaker.streams import GROUP
+
+OBJECTS: Final = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+PUSH: Final = (
+    "ecr:CreateRepository",
+    "ecr:DescribeImages",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+    "ecr:CompleteLayerUpload",
+    "ecr:PutImage",
+)
+TRUST: Final = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+"""Lets SageMaker take the role."""
+
+
+class Account(NamedTuple):
+    """What the policies are about."""
+
+    region: str
+    account: str
+    root: str
+    """`s3://bucket/prefix`."""
+    role: str
+    secrets_prefix: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """A resource of this account and region."""
+        return f"arn:{partition_of(self.region).name}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def job_policy(account: Account) -> dict[str, Any]:
+    """For the option `role`: its inputs and results in S3, its log, its image, its secrets."""
+    group = account.arn("logs", f"log-group:{GROUP}")
+    return _policy(
+        *_storage(account),
+        _allow(("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+               group, f"{group}:*"),
+        _allow(("cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"), "*"),
+        _allow(PULL, account.arn("ecr", "repository/*")),
+        *_secrets(account, ("secretsmanager:GetSecretValue",)),
+    )  # fmt: skip
+
+
+def caller_policy(account: Account) -> dict[str, Any]:
+    """For whoever runs ftsdk."""
+    group = account.arn("logs", f"log-group:{GROUP}")
+    jobs = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob",
+            "sagemaker:AddTags")  # fmt: skip
+    asking = ("sagemaker:ListTrainingJobs", "servicequotas:ListServiceQuotas", "ecr:GetAuthorizationToken")
+    stored = ("secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:DescribeSecret")
+    passing = _allow(("iam:PassRole", "iam:GetRole", "iam:SimulatePrincipalPolicy"), account.role)
+    return _policy(
+        _allow(jobs, account.arn("sagemaker", "training-job/*")),
+        _allow(asking, "*"),
+        passing,
+        *_storage(account),
+        _allow(("logs:DescribeLogStreams", "logs:GetLogEvents"), group, f"{group}:*"),
+        *_secrets(account, stored),
+        _allow((*PULL, *PUSH), account.arn("ecr", "repository/ftsdk")),
+    )
+
+
+def actions_of(policy: dict[str, Any]) -> dict[str, list[str]]:
+    """Resource -> actions: what a simulation is asked."""
+    found: dict[str, list[str]] = {}
+    for statement in policy["Statement"]:
+        found.setdefault(statement["Resource"][0], []).extend(statement["Action"])
+    return found
+
+
+def _storage(account: Account) -> tuple[dict[str, Any], dict[str, Any]]:
+    bucket, prefix = split(account.root)
+    arn = f"arn:{partition_of(account.region).name}:s3:::{bucket}"
+    return _allow(OBJECTS, f"{arn}/{prefix}/*" if prefix else f"{arn}/*"), _allow(("s3:ListBucket",), arn)
+
+
+def _secrets(account: Account, actions: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    prefix = account.secrets_prefix
+    return (
+        _allow(actions, account.arn("secretsmanager", f"secret:{prefix}*")),
+        _allow(("ssm:GetParameter",), account.arn("ssm", f"parameter/{prefix}*")),
+    )
+
+
+def _allow(actions: tuple[str, ...], *resources: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+
+def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

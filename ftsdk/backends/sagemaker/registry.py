@@ -1,0 +1,39 @@
+"""ftsdk's image in the account's ECR."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Final
+
+from ftsdk import image
+from ftsdk.backends.sagemaker import places
+from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.errors import BackendError
+
+OWNER: Final = "USER root"
+"""/opt/ml belongs to root, and a job writes its model and its failure there."""
+
+
+def push(services: Services, tag: str, on_line: Callable[[str], None]) -> str:
+    """Push a local image to this account's ECR, its repository made if it is missing; returns its address there.
+
+    Raises NotInstalledError or UnavailableError without Docker, AuthError for what the account does not allow.
+    """
+    account = services.call("sts", "get_caller_identity")["Account"]
+    repository, _, _ = tag.partition(":")
+    try:
+        services.call("ecr", "create_repository", repositoryName=repository)
+    except RefusedError as problem:
+        if problem.code != "RepositoryAlreadyExistsException":
+            raise
+    given = services.call("ecr", "get_authorization_token")["authorizationData"]
+    if not given:
+        raise BackendError("ECR gave no login; try again.")
+    user, _, password = b64decode(given[0]["authorizationToken"]).decode().partition(":")
+    registry = places.registry(account, services.region)
+    address = f"{registry}/{tag}"
+    image.login(registry, user, password)
+    image.derive(tag, address, OWNER)
+    image.push(address, address, on_line=on_line)
+    return address

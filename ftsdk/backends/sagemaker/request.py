@@ -1,0 +1,334 @@
+"""Spec and facts -> the exact CreateTrainingJob request and what has to be in S3 before it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk import contract, copying
+from ftsdk.backends.sagemaker import limits, machines
+from ftsdk.engines import Layout
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.fingerprints import Fingerprint
+from ftsdk.plan import Copy, Plan, Upload
+
+if TYPE_CHECKING:
+    from ftsdk.backends.sagemaker.options import SageMakerOptions
+    from ftsdk.facts import Facts
+    from ftsdk.sources import SourceFacts
+    from ftsdk.spec import JobSpec
+
+CHANNELS: Final = "/opt/ml/input/data"
+"""Where the platform puts inputs (SageMaker developer guide, "How SageMaker provides training information")."""
+CHECKPOINTS: Final = "/opt/ml/checkpoints"
+SCRATCH: Final = "/tmp/ftsdk"
+HUB_CACHE: Final = "/tmp/ftsdk-hub"
+STOP_S: Final = 120.0
+"""The platform's time between SIGTERM and SIGKILL."""
+GRACE_S: Final = 100.0
+"""What the trainer has of it; the rest is for the supervisor's last words."""
+DEFAULT_RUN_S: Final = 5 * limits.DAY_S
+"""The quota "Longest run time for a training job" of an account that never asked for more."""
+STOP_MARGIN_S: Final = 900
+"""The supervisor keeps the time limit itself, with a checkpoint; the platform's own comes later, as the last resort."""
+DEFAULT_WAIT_S: Final = limits.DAY_S
+DEFAULT_VOLUME_GB: Final = 100
+"""Fits on every type whose local disk is its volume (the smallest, ml.g4dn.xlarge, has 125 GB)."""
+REMOTE: Final = ("s3://", "oss://", "gs://")
+OUTPUT: Final = "/sagemaker"
+"""Where, below a job's folder, the platform puts what it uploads itself."""
+METRICS: Final = ("loss", "eval_loss", "train_loss", "grad_norm", "learning_rate", "tokens_per_s", "gpu_memory_gib")
+ENV_DIGEST: Final = "FTSDK_DIGEST"
+"""Says, in the job's description, which spec and data it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the request is made from."""
+
+    spec: JobSpec
+    facts: Facts
+    options: SageMakerOptions
+    name: str
+    digest: str
+    region: str
+    account: str
+    root: str
+    """`s3://bucket/prefix`: staged inputs, the runtime, and the jobs."""
+    durable: str
+    """The job's own folder in S3."""
+    image: str
+    types: tuple[str, ...]
+
+    @property
+    def native_name(self) -> str:
+        """The first attempt; `Plan.for_attempt` renames it."""
+        return contract.native_name(self.name, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """An input: a place in S3 that the platform brings to `/opt/ml/input/data/NAME`."""
+
+    name: str
+    uri: str
+    """A folder (with a slash at its end) or a single object."""
+    files: tuple[tuple[str, Fingerprint], ...] = ()
+    """(name in the folder, local file) for what has to be uploaded."""
+
+    @property
+    def uploads(self) -> Iterator[Upload]:
+        """The files and where they go."""
+        for name, file in self.files:
+            target = self.uri + name if self.uri.endswith("/") else self.uri
+            yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256, is_content_address=True)
+
+
+# --- inputs ------------------------------------------------------------------------------------------------
+def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
+    """Where the job's things lie inside."""
+    inputs: dict[str, str] = {}
+    model = facts.model
+    names = {channel.name for channel in inputs_of(facts, root)}
+    if "model" in names:
+        inputs[model.address] = f"{CHANNELS}/model"
+    if "base" in names:
+        inputs[model.base] = f"{CHANNELS}/base"
+    for role, sources in (("train", facts.train), ("eval", facts.eval)):
+        for number, source in enumerate(sources):
+            if source.file:
+                inputs[source.file.path] = f"{CHANNELS}/{role}/{_name_in_channel(number, source)}"
+            elif source.address.startswith("s3://"):
+                inputs[source.address] = f"{CHANNELS}/{role}-{number}/{PurePosixPath(source.address).name}"
+    return Layout(durable=CHECKPOINTS if isolated else durable, scratch=SCRATCH, inputs=inputs)
+
+
+def inputs_of(facts: Facts, root: str) -> list[Channel]:
+    """The model and the data, as channels."""
+    return [*_model_channels(facts, root), *_data_channels(facts, root)]
+
+
+def own_channels(asked: Asked) -> list[Channel]:
+    """The job document and the runtime that reads it."""
+    runtime = asked.facts.runtime
+    file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
+    name = runtime_name(asked.facts)
+    return [
+        Channel("job", f"{asked.durable}/{contract.JOB_FILE}"),
+        Channel("runtime", f"{asked.root}/runtime/{name}", ((name, file),)),
+    ]
+
+
+def runtime_name(facts: Facts) -> str:
+    """The runtime's file name; it says what is in it."""
+    return facts.runtime.path.replace("\\", "/").rpartition("/")[2]
+
+
+def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
+    model = facts.model
+    for name, address in dict.fromkeys((("model", model.address), ("base", model.base))):
+        if name == "base" and model.base == model.address:
+            continue
+        if address.startswith(REMOTE):
+            yield Channel(name, _in_s3(address, root))
+            continue
+        files = [(inside, file) for file in model.files if (inside := _below(address, file.path))]
+        if files:
+            yield _staged(name, files, root)
+
+
+def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
+    """Models that lie in another cloud."""
+    model = facts.model
+    sizes = {model.address: model.bytes, model.base: model.bytes if model.base == model.address else None}
+    for address, size in sizes.items():
+        if address.startswith(REMOTE[1:]):
+            yield copying.copy_of(address, root, size)
+
+
+def _in_s3(address: str, root: str) -> str:
+    """A folder's own address, or that of its copy."""
+    return address.rstrip("/") + "/" if address.startswith("s3://") else copying.copy_of(address, root, None).target
+
+
+def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
+    for role, sources in (("train", facts.train), ("eval", facts.eval)):
+        files = [(_name_in_channel(n, source), source.file) for n, source in enumerate(sources) if source.file]
+        if files:
+            yield _staged(role, files, root)
+        for number, source in enumerate(sources):
+            if source.address.startswith("s3://"):
+                yield Channel(f"{role}-{number}", source.address)
+            elif source.address.startswith(REMOTE):
+                raise UnsupportedError(f"dataset {source.address}: SageMaker reads from S3; copy the file there first.")
+
+
+def _staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> Channel:
+    """A folder whose name is the digest of what is in it: the same files are uploaded once, for all jobs."""
+    listed = tuple(files)
+    written = json.dumps(sorted((inside, file.sha256) for inside, file in listed))
+    return Channel(name, f"{root}/inputs/{hashlib.sha256(written.encode()).hexdigest()[:16]}/", listed)
+
+
+def _name_in_channel(number: int, source: SourceFacts) -> str:
+    """Two files of one name may lie in two folders here."""
+    return f"{number}/{source.address.replace(chr(92), '/').rpartition('/')[2]}"
+
+
+def _below(folder: str, path: str) -> str:
+    """The path relative to the folder, with forward slashes; empty if it does not lie there."""
+    if path.startswith((folder + "/", folder + "\\")):
+        return path[len(folder) + 1 :].replace("\\", "/")
+    return ""
+
+
+# --- the request -------------------------------------------------------------------------------------------
+def request(asked: Asked) -> dict[str, Any]:
+    """The arguments of `create_training_job`. Raises SpecError naming every limit that is passed."""
+    options, spec = asked.options, asked.spec
+    channels = [*own_channels(asked), *inputs_of(asked.facts, asked.root)]
+    made = {
+        "TrainingJobName": asked.native_name,
+        "RoleArn": options.role,
+        "AlgorithmSpecification": _algorithm(asked),
+        "InputDataConfig": [_channel(channel, options.input_mode) for channel in channels],
+        "OutputDataConfig": {
+            "S3OutputPath": asked.durable + OUTPUT,
+            "CompressionType": "NONE",
+            **({"KmsKeyId": options.kms_key} if options.kms_key else {}),
+        },
+        "ResourceConfig": _machines(asked),
+        "StoppingCondition": _time_limits(spec, options),
+        "EnableManagedSpotTraining": spec.resources.spot,
+        "EnableNetworkIsolation": options.network_isolation,
+        "EnableInterContainerTrafficEncryption": options.encrypt_traffic,
+        "Environment": _environment(asked),
+        "Tags": [{"Key": key, "Value": value} for key, value in _tags(asked).items()],
+        **({"VpcConfig": _network(options)} if options.subnets or options.security_groups else {}),
+        **({"RetryStrategy": {"MaximumRetryAttempts": options.retries}} if options.retries else {}),
+        **({"CheckpointConfig": _synced(asked)} if options.network_isolation else {}),
+    }
+    refuse(made)
+    return made
+
+
+def durable_of(made: Mapping[str, Any]) -> str:
+    """Address of the job's folder, from a request or a description."""
+    return str(made["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
+
+
+def on_demand(plan: Plan) -> Plan:
+    """A plan for spot machines as one for machines that are not taken back. Pure."""
+    kept = {key: value for key, value in plan.request["StoppingCondition"].items() if key != "MaxWaitTimeInSeconds"}
+    made = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
+    spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
+    full = machines.usd_per_hour_of(made["ResourceConfig"], plan.storage.get("region", ""))
+    document = {**plan.document, "after_save": "exit"}
+    price = plan.options.get("price_usd_per_hour") or full
+    return replace(plan, request=made, spec=spec, document=document, usd_per_hour=price)
+
+
+def on_next_type(made: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
+    """The request on the type after the one that was tried, in the order of preference, from the end to the start."""
+    place = types.index(tried) + 1 if tried in types else 0
+    return {**made, "ResourceConfig": {**made["ResourceConfig"], "InstanceType": types[place % len(types)]}}
+
+
+def refuse(made: dict[str, Any]) -> None:
+    """Raise SpecError if the service would refuse the request; the message has every reason."""
+    if found := list(limits.problems(made)):
+        raise SpecError(f"SageMaker would refuse this job: {'; '.join(found)}.")
+
+
+def _algorithm(asked: Asked) -> dict[str, Any]:
+    runtime = f"{CHANNELS}/runtime/{runtime_name(asked.facts)}"
+    return {
+        "TrainingImage": asked.image,
+        "TrainingInputMode": asked.options.input_mode,
+        "ContainerEntrypoint": ["python", runtime, "supervise"],
+        "MetricDefinitions": [{"Name": f"ftsdk:{name}", "Regex": _regex(name)} for name in METRICS],
+    }
+
+
+def _regex(metric: str) -> str:
+    """Finds a metric in an event line of ours (see `contract.event_line`) and nowhere else."""
+    return rf'ftsdk \{{"event": "{contract.EVENT_METRICS}".*"{metric}": ([-+.0-9eE]+)'
+
+
+def _channel(channel: Channel, mode: str) -> dict[str, Any]:
+    own = channel.name in ("job", "runtime")
+    return {
+        "ChannelName": channel.name,
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": channel.uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+        "InputMode": "File" if own else mode,
+    }
+
+
+def _machines(asked: Asked) -> dict[str, Any]:
+    options, resources = asked.options, asked.spec.resources
+    count = resources.num_nodes
+    if len(asked.types) > 1 and not resources.spot:
+        kind: dict[str, Any] = {
+            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count} for name in asked.types]
+        }
+    else:
+        kind = {"InstanceType": asked.types[0], "InstanceCount": count}
+    return {
+        **kind,
+        "VolumeSizeInGB": options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB,
+        **({"VolumeKmsKeyId": options.kms_key} if options.kms_key else {}),
+        **({"KeepAlivePeriodInSeconds": options.keep_alive_minutes * 60} if options.keep_alive_minutes else {}),
+    }
+
+
+def _time_limits(spec: JobSpec, options: SageMakerOptions) -> dict[str, int]:
+    asked_s = ceil(spec.timeout_hours * 3600) + STOP_MARGIN_S if spec.timeout_hours else DEFAULT_RUN_S
+    if not spec.resources.spot:
+        return {"MaxRuntimeInSeconds": asked_s}
+    wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else asked_s + DEFAULT_WAIT_S
+    return {"MaxRuntimeInSeconds": asked_s, "MaxWaitTimeInSeconds": wait_s}
+
+
+def _network(options: SageMakerOptions) -> dict[str, list[str]]:
+    return {"SecurityGroupIds": list(options.security_groups), "Subnets": list(options.subnets)}
+
+
+def _synced(asked: Asked) -> dict[str, str]:
+    """Without a network the runtime can't talk to S3: the platform copies the folder there, when it likes."""
+    return {"S3Uri": asked.durable, "LocalPath": CHECKPOINTS}
+
+
+def _tags(asked: Asked) -> dict[str, str]:
+    return {"ftsdk:name": asked.name, "ftsdk:label": asked.spec.name, **asked.options.tags}
+
+
+def _environment(asked: Asked) -> dict[str, str]:
+    efa = asked.spec.resources.num_nodes > 1 and all(machines.has_efa(name) for name in asked.types)
+    return {
+        contract.ENV_JOB: f"{CHANNELS}/job/{contract.JOB_FILE}",
+        contract.ENV_NATIVE_NAME: asked.native_name,
+        ENV_DIGEST: asked.digest,
+        "AWS_REGION": asked.region,
+        "AWS_DEFAULT_REGION": asked.region,
+        **({"AWS_ENDPOINT_URL": asked.options.endpoint_url} if asked.options.endpoint_url else {}),
+        "HF_HOME": f"{HUB_CACHE}/huggingface",
+        "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope",
+        **(machines.EFA_ENVIRONMENT if efa else {}),
+        **({contract.ENV_SECRETS_FROM: _secrets_from(asked)} if asked.spec.secrets else {}),
+    }
+
+
+def _secrets_from(asked: Asked) -> str:
+    """Names only: the runtime asks Secrets Manager, then SSM, with the job's own role."""
+    return json.dumps({"aws": list(asked.spec.secrets), "prefix": asked.options.secrets_prefix}, separators=(",", ":"))

@@ -1,0 +1,158 @@
+"""AWS's services: clients with one retry policy, and their errors as ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.backends.sagemaker import places
+from ftsdk.errors import (
+    AuthError,
+    BackendError,
+    CapacityError,
+    NotInstalledError,
+    QuotaError,
+    SpecError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from ftsdk.backends.sagemaker.options import SageMakerOptions
+
+ATTEMPTS: Final = 10
+"""Tries of one call, with botocore's standard backoff: throttling and 5xx are no errors of a person's."""
+CREDENTIALS_HINT: Final = "run `aws configure sso` or set AWS_PROFILE; `ftsdk doctor -b sagemaker` checks it"
+
+CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
+    (
+        r"AccessDenied|UnauthorizedOperation|NotAuthorized",
+        AuthError,
+        "AWS does not allow it: {said}; `ftsdk doctor -b sagemaker` prints the policies that are needed",
+    ),
+    (r"Expired|InvalidClientTokenId|UnrecognizedClient|InvalidSignature|SignatureDoesNotMatch|AuthFailure", AuthError,
+     "AWS refuses the credentials: {said}; " + CREDENTIALS_HINT),
+    (r"ResourceLimitExceeded|LimitExceeded|QuotaExceeded", QuotaError, "{said}; {quota}"),
+    (r"CapacityError|InsufficientCapacity", CapacityError,
+     "AWS has no such machine free right now: {said}; name more types (-o instance_type=A,B) or try another region"),
+    (r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ServiceUnavailable|InternalFailure|InternalError"
+     r"|InternalServer|RequestTimeout|^5\d\d$", UnavailableError,
+     "AWS does not answer as it should: {said}; try again in a minute"),
+)  # fmt: skip
+"""Error code -> our error; the first row that fits wins."""
+
+
+class Services:
+    """Clients of one account and region, each made when it is first asked for."""
+
+    def __init__(self, options: SageMakerOptions) -> None:
+        self._options = options
+        self._clients: dict[str, Any] = {}
+        self._lock = Lock()
+
+    @property
+    def region(self) -> str:
+        """The region. Raises SpecError without one."""
+        return places.checked_region(self._options.region)
+
+    def client(self, name: str) -> Any:
+        """boto3's client of a service. Raises NotInstalledError without boto3."""
+        with self._lock:  # boto3's sessions are not for several threads, its clients are
+            if name not in self._clients:
+                self._clients[name] = self._make(name)
+            return self._clients[name]
+
+    def call(self, service: str, operation: str, /, **arguments: Any) -> dict[str, Any]:
+        """One request and its answer. Raises our errors; `ClientError` stays inside as the cause."""
+        client = self.client(service)
+        with errors(self.region):
+            answer: dict[str, Any] = getattr(client, operation)(**arguments)
+        return answer
+
+    def pages(self, service: str, operation: str, /, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """All pages of a listing."""
+        pages = iter(self.client(service).get_paginator(operation).paginate(**arguments))
+        while True:
+            with errors(self.region):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def session(self) -> Any:
+        """boto3's session for the region. Raises NotInstalledError without boto3."""
+        try:
+            import boto3
+            from botocore.exceptions import BotoCoreError
+        except ImportError:
+            raise NotInstalledError("The sagemaker backend needs boto3: pip install 'ftsdk[sagemaker]'.") from None
+        try:
+            return boto3.session.Session(region_name=self.region)
+        except BotoCoreError as problem:
+            raise SpecError(f"boto3 cannot be set up ({problem}): check AWS_PROFILE and ~/.aws/config.") from problem
+
+    def _make(self, name: str) -> Any:
+        session = self.session()
+        from botocore.config import Config
+
+        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60, user_agent_extra="ftsdk")
+        return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
+
+
+class RefusedError(BackendError):
+    """The service said no and the row for its code is missing above: `code` and `said` tell what."""
+
+    def __init__(self, code: str, said: str) -> None:
+        super().__init__(f"AWS refused: {said} ({code}).")
+        self.code, self.said = code, said
+
+
+@contextmanager
+def errors(region: str) -> Iterator[None]:
+    """botocore's errors as ours."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as problem:
+        raise failure(problem.response.get("Error", {}), region) from problem
+    except (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.TokenRetrievalError,
+    ) as problem:
+        raise AuthError(f"There are no AWS credentials ({problem}); {CREDENTIALS_HINT}.") from problem
+    except (exceptions.SSOError, exceptions.UnauthorizedSSOTokenError) as problem:
+        raise AuthError(f"The AWS login is over ({problem}): run `aws sso login`.") from problem
+    except exceptions.HTTPClientError as problem:
+        said = str(problem).rstrip(".")
+        raise UnavailableError(f"AWS does not answer in {region} ({said}): check the network.") from problem
+    except exceptions.ParamValidationError as problem:
+        raise SpecError(f"The request is malformed: {problem}.") from problem
+
+
+def failure(error: dict[str, Any], region: str) -> BackendError:
+    """Our error for a service's code and words."""
+    code, said = str(error.get("Code", "")), str(error.get("Message", "")).rstrip(". ") or "it gave no reason"
+    for pattern, kind, sentence in CODES:
+        if re.search(pattern, code):
+            return kind(sentence.format(said=said, quota=quota_hint(said, region)) + ".")
+    return RefusedError(code, said)
+
+
+def quota_hint(said: str, region: str) -> str:
+    """Which quota to raise, and where."""
+    named = re.search(r"service limit '([^']+)'", said)
+    quota = f"the quota '{named[1]}'" if named else "it"
+    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
+    return (
+        f"raise {quota} of SageMaker at https://{region}.console.{domain}/servicequotas/home/services/sagemaker/quotas"
+    )
+
+
+def says_not_found(problem: RefusedError) -> bool:
+    """SageMaker answers ValidationException for a job that is not there, other services ResourceNotFound."""
+    return "NotFound" in problem.code or "not found" in problem.said.lower() or "could not find" in problem.said.lower()

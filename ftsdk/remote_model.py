@@ -1,0 +1,56 @@
+"""A base model in a bucket, as far as it can be seen from here: its files, its shape, and what an adapter stands on."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ftsdk import contract
+
+PATIENCE_S: Final = 5.0
+"""A plan works without a network: a bucket that does not answer is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteModel:
+    """What was found; None is unknown."""
+
+    base: str
+    """The model under an adapter; else the address itself."""
+    bytes: int | None = None
+    config: dict[str, Any] | None = None
+
+
+def look(address: str) -> RemoteModel:
+    """Look into a bucket's folder; what cannot be reached or read is unknown."""
+    from ftsdk.runtime.io.bucket import Bucket
+
+    try:
+        bucket = Bucket(address, {}, os.environ, patience_s=PATIENCE_S)
+        files = dict(bucket.list(""))
+        config = _json(bucket, "config.json") if "config.json" in files else None
+        base = _base(bucket, address) if "adapter_config.json" in files else address
+    except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
+        return RemoteModel(base=address)
+    return RemoteModel(base=base, bytes=sum(files.values()) or None, config=config)
+
+
+def _base(bucket: Any, address: str) -> str:
+    """A job of ours says it best: the path in an adapter's own configuration is one inside a container."""
+    from ftsdk.runtime.io.bucket import Bucket
+
+    above = address.rstrip("/").rpartition("/")[0]
+    try:
+        named = _json(Bucket(above, {}, os.environ, patience_s=PATIENCE_S), contract.JOB_FILE).get("base_model")
+    except (OSError, ValueError):
+        named = None
+    return str(named or _json(bucket, "adapter_config.json").get("base_model_name_or_path") or address)
+
+
+def _json(bucket: Any, key: str) -> dict[str, Any]:
+    found = json.loads(bucket.read(key))
+    if not isinstance(found, dict):
+        raise ValueError(f"{key} holds no object")
+    return found

@@ -1,0 +1,31 @@
+"""An account of the emulator: the backend's options in it, and the image that its jobs run."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+from ftsdk.backends.sagemaker.options import SageMakerOptions
+from ftsdk.backends.sagemaker.registry import OWNER
+from ftsdk.image import default_tag, derive
+from tests.emulators.sagemaker import ROLE, SageMakerCloud
+from tests.emulators.training_job import REGION
+
+
+@cache
+def image() -> str:
+    """The project's image as `ftsdk image push` would push it, in the machine's own daemon instead of ECR."""
+    derive(os.environ.get("FTSDK_TEST_IMAGE", default_tag("cpu")), "ftsdk:test-sagemaker", OWNER)
+    return "ftsdk:test-sagemaker"
+
+
+def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:
+    """The backend's options in an emulated account: small CPU machines."""
+    given = {
+        "role": ROLE,
+        "region": REGION,
+        "endpoint_url": cloud.url,
+        "instance_type": "ml.m5.xlarge",
+    }
+    return SageMakerOptions(**{**given, **changed})

@@ -1,0 +1,234 @@
+"""What surrounds jobs in an account: doctor, secrets, the registry, addresses, what a job leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ftsdk import backends, listing, removing
+from ftsdk.backends.base import StoresSecrets
+from ftsdk.backends.sagemaker import SageMaker, policies
+from ftsdk.backends.sagemaker.policies import Account
+from ftsdk.cli import cli
+from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError, NotInstalledError, SpecError, UnsupportedError
+from ftsdk.facts import inspect
+from ftsdk.job import Job, make_ready, submit
+from ftsdk.spec.loading import parse
+from tests.backends.sagemaker.account import options
+from tests.emulators.sagemaker import BUCKET, KEYS, ROLE, SageMakerCloud
+from tests.emulators.training_job import ACCOUNT, REGION
+
+PAGE = Path(__file__).parents[3] / "docs" / "backends" / "sagemaker.md"
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    cloud = SageMakerCloud()
+    cloud.make_account()
+    for name, value in options(cloud).model_dump(include={"role", "endpoint_url"}).items():
+        monkeypatch.setenv(f"FTSDK_SAGEMAKER_{name}".upper(), value)
+    monkeypatch.setenv("FTSDK_SAGEMAKER_INSTANCE_TYPE", "ml.m5.xlarge")
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def role(cloud):
+    iam = cloud.client("iam")
+    iam.create_role(RoleName="ftsdk", AssumeRolePolicyDocument=json.dumps(policies.TRUST))
+
+
+def run(*words, **given):
+    result = CliRunner().invoke(cli, words, **given)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def checked(**changed):
+    place = backends.get("sagemaker", changed)
+    return {check.what: check for check in place.doctor()}
+
+
+# --- doctor --------------------------------------------------------------------------------------------------
+def test_a_whole_account_passes_within_ten_seconds(cloud, role):
+    ecr = cloud.client("ecr")
+    ecr.create_repository(repositoryName="ours")
+    manifest = json.dumps({"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []})
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    ecr.put_image(repositoryName="ours", imageManifest=manifest, imageManifestMediaType=kind, imageTag="1")
+    cloud.quotas = {"ml.m5.xlarge": 4}
+    began = time.monotonic()
+    found = checked(image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ours:1")
+    assert time.monotonic() - began < 10
+    assert {what for what, check in found.items() if not check.ok} == set(), found
+    assert set(found) == {"credentials", "role", "permissions", "bucket", "image", "quota"}
+    assert found["quota"].detail == "4 x ml.m5.xlarge for training job usage"
+
+
+def test_what_is_missing_has_a_remedy(cloud):
+    cloud.role_lacks = {"s3:PutObject", "logs:PutLogEvents"}
+    cloud.quotas = {"ml.m5.xlarge": 0}
+    found = checked(bucket="nobody-has-this", image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1")
+    missing = {what for what, check in found.items() if not check.ok}
+    assert missing == {"role", "permissions", "bucket", "image", "quota"}
+    assert found["permissions"].detail == "the role may not s3:PutObject, logs:PutLogEvents"
+    assert '"Action": ["s3:GetObject"' in found["permissions"].remedy
+    assert "aws s3 mb s3://nobody-has-this" in found["bucket"].remedy
+    assert "ftsdk image push --backend sagemaker" in found["image"].remedy
+    assert "servicequotas" in found["quota"].remedy
+
+
+def test_a_role_that_sagemaker_may_not_take(cloud):
+    trust = json.dumps(policies.TRUST).replace("sagemaker", "ec2")
+    cloud.client("iam").create_role(RoleName="ftsdk", AssumeRolePolicyDocument=trust)
+    assert "may not take" in checked()["role"].detail
+
+
+def test_without_a_role_the_policy_is_printed(cloud):
+    found = checked(role=None)["role"]
+    assert not found.ok
+    assert f"arn:aws:s3:::{BUCKET}/ftsdk/*" in found.remedy
+    assert f"-o role={ROLE}" in found.remedy
+
+
+def test_without_credentials_that_is_all_it_says(cloud, monkeypatch):
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    found = checked(region=REGION)
+    assert list(found) == ["credentials"]
+    assert "aws configure sso" in found["credentials"].remedy
+    with pytest.raises(AuthError, match="There are no AWS credentials"):
+        list(backends.get("sagemaker", {"region": REGION}).list())
+
+
+def test_without_a_region_nobody_uses_it_here(cloud, monkeypatch):
+    monkeypatch.delenv("AWS_REGION")
+    assert list(backends.get("sagemaker").list()) == []
+    assert "AWS_REGION" in checked()["credentials"].remedy
+    with pytest.raises(SpecError, match="'region' is missing"):
+        backends.get("sagemaker").describe("x-00000000")
+
+
+@pytest.mark.parametrize("who", ["job", "caller"])
+def test_the_page_has_the_policies(who):
+    account = Account("us-west-2", "123456789012", "s3://BUCKET/ftsdk", ROLE, "ftsdk/")
+    made = {"job": policies.job_policy, "caller": policies.caller_policy}[who](account)
+    written = re.search(rf"<!-- policy: {who} -->\n\n```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert json.loads(written[1]) == made
+
+
+# --- secrets and images --------------------------------------------------------------------------------------
+def test_secrets_are_stored_from_the_environment_or_asked_for(cloud, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "one")
+    for value in ("two", "three"):
+        said = json.loads(run("secrets", "put", "HF_TOKEN", "WANDB_API_KEY", "-b", "sagemaker", "--json", input=value))
+    assert said["HF_TOKEN"].startswith(f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ftsdk/HF_TOKEN")
+    read = cloud.client("secretsmanager").get_secret_value
+    assert read(SecretId="ftsdk/HF_TOKEN")["SecretString"] == "one"
+    assert read(SecretId="ftsdk/WANDB_API_KEY")["SecretString"] == "three"
+    assert isinstance(SageMaker(), StoresSecrets)
+
+
+def test_a_backend_without_a_vault_says_so():
+    with pytest.raises(UnsupportedError, match="get their secrets at the submit"):
+        run("secrets", "put", "X", "-b", "local")
+
+
+def test_the_image_goes_to_the_accounts_own_registry(cloud, monkeypatch, tmp_path):
+    """ECR is moto's; docker is a program that writes down how it was called, because no registry runs here."""
+    program = tmp_path / "docker"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
+        "made = open(sys.argv[-1] + '/Dockerfile').read() if sys.argv[1] == 'build' else ''\n"
+        f"open({str(tmp_path / 'calls')!r}, 'a').write(json.dumps([sys.argv[1:], bool(said), made]) + '\\n')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for _ in range(2):  # the second time the repository is there
+        address = run("image", "push", "-b", "sagemaker", "--tag", "ftsdk:9").strip()
+    assert address == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ftsdk:9"
+    calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()][-4:]
+    assert [call[0][0] for call in calls] == ["login", "build", "tag", "push"]
+    assert calls[0][1]
+    assert calls[1][2] == "FROM ftsdk:9\nUSER root\n"
+    assert calls[3][0] == ["push", address]
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def job(cloud, spec_folder):
+    """A job whose machines are not to be had: no container is needed."""
+    cloud.sold_out = {"ml.m5.xlarge"}
+    spec = parse({"name": "sold-out", "model": "model", "dataset": "train.jsonl"}, where="test")
+    place = backends.get("sagemaker")
+    made = submit(place.plan(spec, inspect(spec, folder=spec_folder)), place, secrets={}, on_attach=print)
+    made.wait(30)
+    return made
+
+
+def test_an_address_is_enough_to_attach(job, monkeypatch, tmp_path):
+    monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "another-machine"))
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("FTSDK_SAGEMAKER_ROLE")
+    assert job.uri.startswith(f"sagemaker://{REGION}/sold-out-")
+    assert Job.attach(job.uri).info() == job.info()
+
+
+def test_the_listing_has_addresses_that_attach(job, monkeypatch, tmp_path):
+    monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "another-machine"))
+    found = list(listing.jobs("sagemaker", on_problem=print))
+    assert [uri for uri, _ in found] == [job.uri]
+
+
+def test_what_a_job_leaves_is_shown_and_removed(job):
+    store = job.store
+    assert {item.key for item in store.list()} == {"job.json", "attempts/a1/claim.json"}
+    found = removing.remains(job.uri)
+    assert list(found.places) == [f"s3://{BUCKET}/ftsdk/jobs/{job.name}"]
+    assert found.bytes > 0
+    removing.remove(found)
+    assert list(store.list()) == []
+
+
+def test_a_job_that_runs_is_not_removed(job, cloud):
+    native = next(iter(cloud.jobs.values()))
+    native.status, native.secondary = "InProgress", "Training"
+    with pytest.raises(FtsdkError, match="cancel it first"):
+        removing.remains(Job(job.uri, backends.get("sagemaker")).uri)
+
+
+def test_a_name_that_something_else_has_is_refused(cloud, job, spec_folder):
+    native = next(iter(cloud.jobs.values()))
+    native.request["Environment"]["FTSDK_DIGEST"] = "another"
+    place = backends.get("sagemaker")
+    spec = parse({"name": "sold-out", "model": "model", "dataset": "train.jsonl"}, where="test")
+    plan = place.plan(spec, inspect(spec, folder=spec_folder))
+    make_ready(plan)
+    with pytest.raises(FtsdkError, match="of another spec"):
+        place.submit(plan, {})
+
+
+def test_deleted_in_the_console_is_not_found(cloud, job):
+    cloud.client("sagemaker").delete_training_job(TrainingJobName=f"{job.name}-a1")
+    with pytest.raises(JobNotFoundError):
+        Job.attach(job.uri)
+
+
+def test_the_vendors_own_handle_needs_its_sdk(job):
+    if "sagemaker" not in sys.modules:
+        with pytest.raises(NotInstalledError, match=r"ftsdk\[sagemaker-sdk\]"):
+            job.sagemaker()

@@ -1,0 +1,172 @@
+"""The sagemaker backend keeps what every backend promises, against the emulator with real containers."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ftsdk import journal
+from ftsdk.backends.base import JobState
+from ftsdk.backends.sagemaker import SageMaker, states
+from ftsdk.errors import AuthError, QuotaError
+from ftsdk.job import make_ready, submit
+from ftsdk.plan import Upload
+from ftsdk.spec.loading import parse
+from ftsdk.store import open_store
+from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance
+from tests.backends.sagemaker.account import image, options
+from tests.emulators.sagemaker import KEYS, SageMakerCloud
+
+pytestmark = pytest.mark.docker
+
+
+def place_in_train_channel(plan, source, folder):
+    """The plan with a trainer of a few lines among its training files."""
+    data = source.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    path = Path(folder, f"trainer-{digest[:12]}.py")
+    path.write_bytes(data)
+    channel = next(c for c in plan.request["InputDataConfig"] if c["ChannelName"] == "train")
+    target = channel["DataSource"]["S3DataSource"]["S3Uri"] + path.name
+    upload = Upload(source=str(path), target=target, bytes=len(data), sha256=digest, is_content_address=True)
+    document = {**plan.document, "trainer": f"/opt/ml/input/data/train/{path.name}"}
+    return replace(plan, document=document, uploads=(*plan.uploads, upload))
+
+
+class TestSageMaker(BackendConformance):
+    @pytest.fixture
+    def cloud(self, monkeypatch):
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+        cloud = SageMakerCloud()
+        cloud.make_account()
+        cloud.grace_s = 10
+        yield cloud
+        cloud.close()
+
+    @pytest.fixture
+    def backend(self, cloud, tmp_path_factory):
+        self.cloud, self.scripts = cloud, tmp_path_factory.mktemp("scripts")
+        cloud.client("secretsmanager").create_secret(Name="ftsdk/FTSDK_SECRET_WORD", SecretString=SECRET)
+        return SageMaker(options(cloud, image=image()))
+
+    @pytest.fixture
+    def trained(self, tiny_fields):
+        return tiny_fields
+
+    def place(self, plan, source):
+        return place_in_train_channel(plan, source, self.scripts)
+
+    def test_many_lines(self, backend, plan):
+        self.follow_many(backend, plan, 200_000)
+
+    def test_lines_that_come_late_are_not_lost(self, backend, plan, cloud):
+        cloud.logs.delay_s = 3.0
+        job = self.start(plan, backend, "for i in range(1000): print('line', i)")
+        texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
+        assert texts == [f"line {i}" for i in range(1000)]
+
+    def test_a_fifth_of_all_calls_refused_changes_nothing(self, backend, plan, cloud):
+        cloud.trouble = 0.2
+        job = self.start(plan, backend, MAKES_A_FILE + "\nfor i in range(1000): print('line', i)")
+        texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
+        assert texts == [f"line {i}" for i in range(1000)]
+        assert job.result(PATIENCE_S).files == {"weights.bin": 256 * 40}
+        assert list(cloud.jobs) == [plan.native_name]
+
+    def test_a_client_that_dies_after_the_create_loses_nothing(self, backend, plan, cloud, tmp_path):
+        placed = self.place(plan, HELLO)
+        (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
+        code = (
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends, job\n"
+            "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('sagemaker', plan.options)\n"
+            "job.submit(plan, backend, secrets={}, on_attach=print)"
+        )
+        client = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "plan.json")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        cloud.before_answer = lambda operation: client.kill() if operation == "CreateTrainingJob" else None
+        assert client.wait(PATIENCE_S) == -signal.SIGKILL
+        cloud.before_answer = lambda operation: None
+        assert [(entry.uri, entry.submitted_at) for entry in journal.entries()] == [(plan.uri, None)]
+        there = []
+        job = submit(placed, backend, secrets={}, on_attach=there.append)
+        assert [info.attempt for info in there] == [1]
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
+        assert list(cloud.jobs) == [plan.native_name]
+
+    def test_somebody_stops_it_in_the_console(self, backend, plan, cloud):
+        job = self.start(plan, backend, LONG)
+        next(line for line in job.logs(follow=True) if line.text == "begun")
+        cloud.client("sagemaker").stop_training_job(TrainingJobName=plan.native_name)
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.CANCELLED, "stopped")
+
+    def test_the_platform_hears_why(self, backend, plan, cloud):
+        job = self.start(plan, backend, "raise MemoryError('an odd thing happened')")
+        info = job.wait(PATIENCE_S)
+        said = cloud.jobs[plan.native_name].describe()["FailureReason"]
+        assert said.startswith(f"AlgorithmError: {info.reason}: ")
+        assert "an odd thing happened" in said
+        assert states.state_of({"TrainingJobStatus": "Failed", "FailureReason": said}).message in info.message
+        assert info.native["training_seconds"] is not None
+
+    def test_what_it_made_is_where_the_platform_looks_too(self, backend, plan, cloud):
+        self.start(plan, backend, MAKES_A_FILE).result(PATIENCE_S)
+        address = cloud.jobs[plan.native_name].describe()["ModelArtifacts"]["S3ModelArtifacts"]
+        assert open_store(address, plan.storage).read("weights.bin") == bytes(range(256)) * 40
+
+    def test_no_capacity(self, backend, plan, cloud):
+        cloud.sold_out = {"ml.m5.xlarge"}
+        info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.FAILED, "capacity")
+
+    def test_on_spot_the_next_type_is_tried(self, backend, spec, facts, cloud):
+        cloud.sold_out = {"ml.c5.xlarge"}
+        chooser = SageMaker(backend.options.model_copy(update={"instance_type": ("ml.c5.xlarge", "ml.m5.xlarge")}))
+        asked = parse({**spec.model_dump(), "resources": {"spot": True}}, where="test")
+        plan = chooser.plan(asked, facts)
+        assert self.start(plan, chooser, HELLO).wait(PATIENCE_S).reason == "capacity"
+        info = self.start(plan, chooser, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.attempt, info.native["instance_type"]) == (JobState.SUCCEEDED, 2, "ml.m5.xlarge")
+
+    def test_on_demand_the_service_takes_the_first_that_is_free(self, backend, spec, facts, cloud):
+        cloud.sold_out = {"ml.c5.xlarge"}
+        chooser = SageMaker(backend.options.model_copy(update={"instance_type": ("ml.c5.xlarge", "ml.m5.xlarge")}))
+        info = self.start(chooser.plan(spec, facts), chooser, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.native["instance_type"]) == (JobState.SUCCEEDED, "ml.m5.xlarge")
+
+    def test_no_quota(self, backend, plan, cloud):
+        cloud.quotas = {"ml.m5.xlarge": 0}
+        with pytest.raises(
+            QuotaError, match=r"raise the quota 'ml.m5.xlarge for training job usage' of SageMaker at http"
+        ):
+            self.start(plan, backend, HELLO)
+        assert journal.entries() == []
+
+    def test_not_allowed(self, backend, plan, cloud):
+        cloud.denied = {"CreateTrainingJob"}
+        with pytest.raises(AuthError, match="ftsdk doctor -b sagemaker"):
+            self.start(plan, backend, HELLO)
+
+    def test_a_secret_that_is_only_here_is_refused(self, backend, spec, facts):
+        told = parse({**spec.model_dump(), "secrets": ("ANOTHER",)}, where="test")
+        with pytest.raises(AuthError, match="ftsdk secrets put ANOTHER --backend sagemaker"):
+            self.start(backend.plan(told, facts), backend, HELLO, ANOTHER="x")
+
+    def test_a_second_submit_sends_no_file_again(self, backend, plan, cloud):
+        make_ready(plan)
+        puts = cloud.calls["PUT"]
+        make_ready(plan)
+        assert cloud.calls["PUT"] == puts + 1  # the job document
+
+    def public_words(self, plan):
+        said = self.cloud.client("sagemaker").describe_training_job(TrainingJobName=plan.native_name)
+        return json.dumps(said, default=str)

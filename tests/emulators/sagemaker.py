@@ -1,0 +1,236 @@
+"""SageMaker training over real HTTP on loopback: the request's container runs for real, on the machine's Docker.
+
+moto answers for S3, IAM, STS, ECR, Secrets Manager and SSM; training jobs and their logs are our own, because moto's
+jobs end before they begin. What is not in here was read in the developer guide (pages "How Amazon SageMaker AI runs
+your training image", "… provides training information", "… processes training output", "Managed spot training").
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs
+from urllib.request import Request, urlopen
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from tests.emulators.cloudwatch import PAGE_STREAMS, Streams
+from tests.emulators.service_model import refusals
+from tests.emulators.training_job import ACCOUNT, REGION, TrainingJob, arn
+
+logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": REGION}
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ftsdk"
+BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+JSON_TYPE = ("Content-Type", "application/x-amz-json-1.1")
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+
+
+class RefusalError(Exception):
+    """An error answer: its code and its words."""
+
+
+class SageMakerCloud:
+    """The server. `trouble` is the share of calls that get a throttling or a 5xx answer instead of their own."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, TrainingJob] = {}
+        self.logs = Streams()
+        self.calls: Counter[str] = Counter()
+        self.trouble = 0.0
+        self.quotas: dict[str, int] = {}
+        """Instance type -> machines that the account may have; others are unlimited."""
+        self.sold_out: set[str] = set()
+        """Instance types that are not to be had."""
+        self.role_lacks: set[str] = set()
+        """Actions that the job's role may not do, as IAM's simulator says."""
+        self.denied: set[str] = set()
+        """Operations that the caller may not do."""
+        self.before_answer: Callable[[str], None] = lambda operation: None
+        """Called with an operation that is done, before its answer goes out."""
+        self.grace_s = 120
+        self._chance = random.Random(7)
+        self._lock = threading.Lock()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop what runs, then the server."""
+        self.trouble = 0.0
+        for job in self.jobs.values():
+            job.kill()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def client(self, service: str) -> Any:
+        """boto3's client of this cloud."""
+        import boto3
+
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def make_account(self) -> None:
+        """An empty account with the bucket that SageMaker's own tools make; the emulators of a process share moto."""
+        urlopen(Request(f"{self.url}/moto-api/reset", method="POST")).close()
+        self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    # --- requests ------------------------------------------------------------------------------------------
+    def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+            return self._answer_form(environ, start)
+        service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
+        self.calls[operation or environ["REQUEST_METHOD"]] += 1
+        ours = self._operation(service, operation)
+        if ours is None and not self._in_trouble():
+            return self._moto(environ, start)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        lost = self._in_trouble() if ours else True
+        if lost and (ours is None or self._chance.random() < 0.5):
+            return self._break(operation, start)
+        try:
+            said = ours(json.loads(body)) if ours else {}
+        except RefusalError as refusal:
+            return _refuse(start, 400, *refusal.args)
+        self.before_answer(operation)
+        return self._break(operation, start) if lost else _say(start, "200 OK", said)  # done, but the answer is lost
+
+    def _operation(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        if operation in self.denied:
+            return self._deny
+        if service == "SageMaker":
+            return getattr(self, f"_{operation}", None)
+        if service == "ServiceQuotasV20190624":
+            return self._ListServiceQuotas
+        if service == "Logs_20140328":
+            return {"DescribeLogStreams": self._DescribeLogStreams, "GetLogEvents": self._GetLogEvents}.get(operation)
+        return None
+
+    def _in_trouble(self) -> bool:
+        with self._lock:
+            return self._chance.random() < self.trouble
+
+    def _break(self, operation: str, start: Start) -> list[bytes]:
+        if not operation:  # S3 speaks XML
+            start("503 Slow Down", [("Content-Type", "application/xml"), ("Connection", "close")])
+            return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
+        if self._chance.random() < 0.5:
+            return _refuse(start, 400, "ThrottlingException", "Rate exceeded")
+        return _refuse(start, 500, "InternalFailure", "We encountered an internal error. Please try again.")
+
+    def _deny(self, _request: dict[str, Any]) -> dict[str, Any]:
+        raise RefusalError("AccessDeniedException", "User: arn:aws:iam::123456789012:user/ada is not authorized")
+
+    # --- what moto lacks -----------------------------------------------------------------------------------
+    def _answer_form(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """IAM and STS send forms."""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        asked = parse_qs(body.decode())
+        if asked.get("Action") != ["SimulatePrincipalPolicy"]:
+            return self._moto({**environ, "wsgi.input": BytesIO(body)}, start)
+        actions = [values[0] for key, values in asked.items() if key.startswith("ActionNames.")]
+        rows = "".join(
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>*</EvalResourceName><EvalDecision>"
+            f"{'implicitDeny' if action in self.role_lacks else 'allowed'}</EvalDecision></member>"
+            for action in actions
+        )
+        start("200 OK", [("Content-Type", "text/xml")])
+        found = f"<EvaluationResults>{rows}</EvaluationResults><IsTruncated>false</IsTruncated>"
+        result = f"<SimulatePrincipalPolicyResult>{found}</SimulatePrincipalPolicyResult>"
+        return [f"<SimulatePrincipalPolicyResponse>{result}</SimulatePrincipalPolicyResponse>".encode()]
+
+    def _ListServiceQuotas(self, _request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        found = [{"QuotaName": f"{kind} for training job usage", "Value": n} for kind, n in self.quotas.items()]
+        return {"Quotas": found}
+
+    # --- training jobs -------------------------------------------------------------------------------------
+    def _CreateTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if why := refusals(request):
+            raise RefusalError("ValidationException", f"{len(why)} validation errors detected: {'; '.join(why[:5])}")
+        self._check_quota(request["ResourceConfig"])
+        name = request["TrainingJobName"]
+        with self._lock:
+            if name in self.jobs:
+                raise RefusalError(
+                    "ResourceInUse", "Training job names must be unique within an AWS account and region"
+                )
+            self.jobs[name] = job = TrainingJob(request, self)
+        job.start()
+        return {"TrainingJobArn": arn(name)}
+
+    def _check_quota(self, machines: dict[str, Any]) -> None:
+        kind, count = machines.get("InstanceType", ""), machines.get("InstanceCount", 1)
+        if count > self.quotas.get(kind, count):
+            raise RefusalError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{kind} for training job usage' is {self.quotas[kind]} Instances, "
+                f"with current utilization of 0 Instances and a request delta of {count} Instances. Please use "
+                f"AWS Service Quotas to request an increase for this quota.",
+            )
+
+    def _DescribeTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self._job(request).describe()
+
+    def _StopTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        job = self._job(request)
+        if not job.stop():
+            raise RefusalError(
+                "ValidationException", f"The request was rejected because the training job is in status {job.status}."
+            )
+        return {}
+
+    def _DeleteTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if self._job(request).status not in ("Completed", "Failed", "Stopped"):
+            raise RefusalError("ResourceInUse", "The training job is in use")
+        del self.jobs[request["TrainingJobName"]]
+        return {}
+
+    def _ListTrainingJobs(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        part, first = request.get("NameContains", ""), int(request.get("NextToken", 0))
+        found = [job.summary() for name, job in self.jobs.items() if part in name]
+        found.sort(key=lambda row: row["CreationTime"], reverse=request.get("SortOrder", "Descending") == "Descending")
+        last = first + request.get("MaxResults", 10)
+        more = {"NextToken": str(last)} if last < len(found) else {}
+        return {"TrainingJobSummaries": found[first:last], **more}
+
+    def _job(self, request: dict[str, Any]) -> TrainingJob:
+        found = self.jobs.get(request["TrainingJobName"])
+        if found is None:
+            raise RefusalError("ValidationException", "Requested resource not found.")
+        return found
+
+    # --- their logs ----------------------------------------------------------------------------------------
+    def _DescribeLogStreams(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if not self.logs.has_any:
+            raise RefusalError("ResourceNotFoundException", "The specified log group does not exist.")
+        found, first = self.logs.describe(request.get("logStreamNamePrefix", "")), int(request.get("nextToken", 0))
+        more = {"nextToken": str(first + PAGE_STREAMS)} if first + PAGE_STREAMS < len(found) else {}
+        return {"logStreams": found[first : first + PAGE_STREAMS], **more}
+
+    def _GetLogEvents(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self.logs.page(request["logStreamName"], request.get("nextToken"))
+
+
+def _say(start: Start, status: str, data: dict[str, Any], *headers: tuple[str, str]) -> list[bytes]:
+    body = json.dumps(data).encode()
+    start(status, [JSON_TYPE, ("Content-Length", str(len(body))), *headers])
+    return [body]
+
+
+def _refuse(start: Start, status: int, code: str, message: str) -> list[bytes]:
+    word = "Bad Request" if status == 400 else "Internal Server Error"
+    return _say(start, f"{status} {word}", {"__type": code, "message": message}, ("x-amzn-errortype", code))

@@ -1,0 +1,73 @@
+"""What botocore's service model says about a request, read anew: an emulator must not believe ftsdk's own table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+DAY_S = 86400
+
+
+@cache
+def _shape() -> Any:
+    from botocore.session import get_session
+
+    model = get_session().get_service_model("sagemaker")
+    return model.operation_model("CreateTrainingJob").input_shape
+
+
+def refusals(request: dict[str, Any]) -> list[str]:
+    """Why CreateTrainingJob would refuse a request."""
+    return [*_walk(_shape(), request, "request"), *_prose(request)]
+
+
+def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:
+    rules, kind = shape.metadata, shape.type_name
+    size = len(value) if kind in ("string", "list", "map") else value
+    if "min" in rules and size < rules["min"]:
+        yield f"{path}: must be at least {rules['min']}"
+    if "max" in rules and size > rules["max"]:
+        yield f"{path}: must be at most {rules['max']}"
+    if kind == "string":
+        yield from _text(rules, value, path)
+    elif kind == "structure":
+        yield from (f"{path}.{name}: required" for name in shape.required_members if name not in value)
+        for name, item in value.items():
+            if name not in shape.members:
+                yield f"{path}.{name}: unknown"
+            else:
+                yield from _walk(shape.members[name], item, f"{path}.{name}")
+    elif kind == "list":
+        for number, item in enumerate(value):
+            yield from _walk(shape.member, item, f"{path}.{number}")
+    elif kind == "map":
+        for key, item in value.items():
+            yield from _walk(shape.key, key, f"{path} key")
+            yield from _walk(shape.value, item, f"{path}.{key}")
+
+
+def _text(rules: dict[str, Any], value: str, path: str) -> Iterator[str]:
+    pattern = rules.get("pattern", ".*").replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
+    if value not in (rules.get("enum") or [value]):
+        yield f"{path}: must satisfy enum value set"
+    elif not re.fullmatch(pattern, value, re.DOTALL):
+        yield f"{path}: must satisfy regular expression pattern {pattern}"
+
+
+def _prose(request: dict[str, Any]) -> Iterator[str]:
+    limits, machines = request.get("StoppingCondition", {}), request.get("ResourceConfig", {})
+    spot, wait = request.get("EnableManagedSpotTraining"), limits.get("MaxWaitTimeInSeconds")
+    run = limits.get("MaxRuntimeInSeconds", DAY_S)
+    if spot and (wait is None or wait < run):
+        yield "MaxWaitTimeInSeconds must be at least MaxRuntimeInSeconds"
+    if wait is not None and not spot:
+        yield "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+    if spot and (machines.get("KeepAlivePeriodInSeconds") or machines.get("InstancePreferences")):
+        yield "KeepAlivePeriodInSeconds and InstancePreferences are not supported with managed spot training"
+    if run > 28 * DAY_S:
+        yield "MaxRuntimeInSeconds must be at most 28 days"
+    names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
+    if len(set(names)) < len(names):
+        yield "ChannelName must be unique"

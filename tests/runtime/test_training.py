@@ -234,12 +234,43 @@ def test_data_that_cannot_be_read_is_named(tmp_path, tiny_folder):
     assert run.ended() == ("FAILED", "bad_data")
 
 
-def test_a_dead_rank_takes_its_peers_with_it(tmp_path, tiny_folder):
-    run = train(tmp_path, tiny_folder, nproc_per_node=2, config={"max_steps": 500})
+@pytest.mark.parametrize("notice", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_dead_rank_takes_its_peers_with_it(tmp_path, tiny_folder, notice):
+    run = train(tmp_path, tiny_folder, nproc_per_node=2, config={"max_steps": 500}, restarts=0)
     run.wait_for('"step": 6,')
     workers = sorted((tmp_path / "scratch" / "run").glob("worker-*.pid"))
     os.kill(int(workers[1].read_text()), 9)
-    assert run.wait() == contract.EXIT_CRASHED
-    assert run.ended()[1] in ("killed", "communication")
+    if notice:
+        assert run.terminate() == contract.EXIT_INTERRUPTED
+    else:
+        assert run.wait() == contract.EXIT_CRASHED
+        assert run.ended()[1] in ("killed", "communication")
     assert run.events(contract.EVENT_COMMIT)[-1]["step"] == 5
     assert gone(str(tmp_path))
+
+
+@pytest.mark.long
+def test_the_best_model_is_loaded_after_attempts_that_did_not_make_it(tmp_path, tiny_folder):
+    """The first evaluation stays the best; its checkpoint outlives retention and comes back for the last attempt."""
+    best = {
+        "val_size": 0.2,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "loss",
+        "greater_is_better": True,
+    }
+    whole = train(tmp_path / "whole", tiny_folder, config=best)
+    assert whole.wait() == contract.EXIT_SUCCEEDED
+    first = train(tmp_path / "parts", tiny_folder, config=best)
+    first.wait_for('"step": 7,')
+    first.process.kill()
+    first.wait()
+    assert gone(str(tmp_path / "parts"))
+    second = train(tmp_path / "parts", tiny_folder, attempt=2, config=best)
+    assert second.wait() == contract.EXIT_SUCCEEDED
+    kept = sorted(path.name for path in (tmp_path / "parts" / "durable" / contract.CHECKPOINTS_DIR).iterdir())
+    assert kept == ["checkpoint-000002", "checkpoint-000010", "checkpoint-000012"]
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ftsdk import backends, contract
+from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.chaos.kinds import GENTLE, kind_for
 from ftsdk.chaos.target import POLL_S, NothingToHarmError, Target, backend_of, ended
 from ftsdk.job import Job, read_secrets, submit
+from ftsdk.plan import Plan
 from ftsdk.records import end_of_attempt
 
 ENDS_WITHIN_S = 180.0
@@ -75,12 +76,14 @@ def rehearse(
     """Do harm `times` times, each at a random moment within `within_s` seconds of a running attempt.
 
     After each, a job that has ended is started again as the same submit would, unless `go_on` is false. Stops early
-    if the job comes to its end. Raises what `strike` raises, and NothingToHarmError for a job that does not run.
+    if the job comes to its end. Raises what `strike` raises, NothingToHarmError for a job that does not run, and
+    AuthError if the job has secrets that are not in the environment.
     """
     chance = random.Random(seed)
     chosen = tuple(kinds) or GENTLE
     if job.done():
         raise ended(job)
+    read_secrets(_plan(job))  # better now than after the harm
     for number in range(times):
         if not _comes_to(job, chance.uniform(0, within_s)):
             return
@@ -94,9 +97,12 @@ def rehearse(
 
 def start_again(job: Job) -> None:
     """What a second submit of the same spec and data does: nothing to a job that runs or has succeeded."""
-    backend = backends.get(backend_of(job))
-    plan = folders.find(backend.name, job.name).plan
-    submit(plan, backends.get(backend.name, plan.options), secrets=read_secrets(plan), on_attach=lambda info: None)
+    plan = _plan(job)
+    submit(plan, job.backend, secrets=read_secrets(plan), on_attach=lambda info: None)
+
+
+def _plan(job: Job) -> Plan:
+    return folders.find(backend_of(job), job.name).plan
 
 
 def _comes_to(job: Job, moment_s: float) -> bool:

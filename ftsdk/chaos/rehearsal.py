@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends import folders
@@ -45,18 +46,18 @@ def strike(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.
     """
     backend = backend_of(job)
     chosen = kind_for(kind, backend)
-    before, cursor = job.info(), _cursor(job)
+    before, starts = job.info(), _starts(job)
     if before.state.terminal:
         raise ended(job)
     at = time.time()
     what = chosen.do(Target(job=job, backend=backend, chance=chance, lasting_s=lasting_s))
-    after = _settled(job, cursor) if chosen.ends else job.info()
+    after = _settled(job, starts) if chosen.ends else job.info()
     return Strike(
         kind=kind,
         what=what,
         at=at,
         attempt=before.attempt,
-        step=_last_step(job, before.attempt),
+        step=_last_step(job),
         state=after.state.value,
         reason=after.reason,
         message=after.message,
@@ -129,32 +130,28 @@ def _strike_when_possible(job: Job, kind: str, chance: random.Random, lasting_s:
     return None
 
 
-def _settled(job: Job, cursor: str | None) -> JobInfo:
-    """The job's state once it has ended, or has begun anew by itself."""
+def _settled(job: Job, starts: int) -> JobInfo:
+    """The job's state once it has ended, or has begun anew by itself after so many starts."""
     deadline = time.monotonic() + ENDS_WITHIN_S
-    while not (info := job.info()).state.terminal and not _began_anew(job, cursor):
+    announced = max(starts, job.document["num_nodes"])  # the start that was hit may not have said so yet
+    while not (info := job.info()).state.terminal and _starts(job) <= announced:
         if time.monotonic() > deadline:
             break
         time.sleep(POLL_S)
     return info
 
 
-def _began_anew(job: Job, cursor: str | None) -> bool:
-    """Whether a supervisor has started behind the cursor: what restarts a crashed job need not be us."""
-    return any(
-        event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in job.events(after=cursor)
-    )
+def _starts(job: Job) -> int:
+    """How often a supervisor of the newest attempt has begun: what restarts a crashed job need not be us."""
+    return sum(event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in _events(job))
 
 
-def _cursor(job: Job) -> str | None:
-    cursor = None
-    for line in job.logs():
-        cursor = line.cursor
-    return cursor
+def _events(job: Job) -> Iterator[dict[str, Any]]:
+    """What the newest attempt has logged."""
+    attempt = job.info().attempt
+    return job.events(after=end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None)
 
 
-def _last_step(job: Job, attempt: int) -> int:
-    """The last step that an attempt's log shows; 0 if it shows none."""
-    earlier = end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None
-    steps = [event["step"] for event in job.events(after=earlier) if event["event"] == contract.EVENT_METRICS]
-    return max(steps, default=0)
+def _last_step(job: Job) -> int:
+    """The last step that the newest attempt's log shows; 0 if it shows none."""
+    return max((event["step"] for event in _events(job) if event["event"] == contract.EVENT_METRICS), default=0)

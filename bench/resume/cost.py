@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from bench.launch import report
 from bench.resume import losses
@@ -26,7 +26,6 @@ GIGABYTE = {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers":
 CADENCE_S = 15 * 60.0
 """What the cost of a checkpoint is set against, next to the cadence that it was measured at."""
 LARGE = 1e9
-NEVER = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Size:
     shape: Mapping[str, int]
 
 
-FULL = Size(steps=36, every=12, rounds=3, shape=GIGABYTE)
+FULL = Size(steps=36, every=9, rounds=3, shape=GIGABYTE)
 QUICK = Size(steps=6, every=3, rounds=1, shape={})
 
 
@@ -55,22 +54,15 @@ class Trained:
     """When each publish began and ended."""
     checkpoint_bytes: int = 0
 
-    @property
-    def seconds(self) -> float:
-        """From the end of the first step to that of the last."""
-        return self.ends[-1] - self.ends[0]
+    def times(self, what: Literal["quiet", "saving", "beside"]) -> list[float]:
+        """Seconds of steps: of quiet ones, with the save behind a step, or beside a publish."""
+        return [end - begin for number, (begin, end) in enumerate(pairwise(self.ends), 1)
+                if self._what(number, begin, end) == what]  # fmt: skip
 
-    @property
-    def saves(self) -> int:
-        """Checkpoints between the first step's end and the last one's."""
-        return (len(self.ends) - 1) // self.every
-
-    def steps(self) -> Iterator[tuple[float, bool]]:
-        """(seconds, whether a publish was under way) of every step but the first and those that hold a save."""
-        for number in range(1, len(self.ends)):
-            begin, end = self.ends[number - 1 : number + 1]
-            if number % self.every:
-                yield end - begin, any(start < end and begin < stop for start, stop in self.publishes)
+    def _what(self, number: int, begin: float, end: float) -> str:
+        if not number % self.every:
+            return "saving"
+        return "beside" if any(start < end and begin < stop for start, stop in self.publishes) else "quiet"
 
 
 def run(*, quick: bool, results: Path = report.RESULTS) -> None:
@@ -105,12 +97,11 @@ def _grown(small: Path, folder: Path, shape: Mapping[str, int]) -> Path:
 
 def _round(large: Path, folder: Path, size: Size, number: int) -> Iterator[Trained]:
     """Everybody once, in turn."""
-    for every in (NEVER, size.every):
-        yield _ours(large, f"cost-{number}-{every}", size, every)
-        yield _theirs(large, folder / f"plain-{number}-{every}", size, every)
+    yield _ours(large, f"cost-{number}", size)
+    yield _theirs(large, folder / f"plain-{number}", size)
 
 
-def _estimator(large: Path, label: str, size: Size, every: int) -> Estimator:
+def _estimator(large: Path, label: str, size: Size) -> Estimator:
     return Estimator(
         name=label,
         model=str(large / "model"),
@@ -125,21 +116,21 @@ def _estimator(large: Path, label: str, size: Size, every: int) -> Estimator:
             "gradient_checkpointing": False,
             "train_from_scratch": True,
         },
-        checkpoint={"every_steps": every, "keep": 4},
+        checkpoint={"every_steps": size.every, "keep": 4},
         env={"OMP_NUM_THREADS": "1"},
         backend="local",
     )
 
 
-def _ours(large: Path, label: str, size: Size, every: int) -> Trained:
-    job = _estimator(large, label, size, every).fit(wait=False)
+def _ours(large: Path, label: str, size: Size) -> Trained:
+    job = _estimator(large, label, size).fit(wait=False)
     job.result()
     events = list(job.events())
     ends = tuple(event["time"] for event in events if event["event"] == contract.EVENT_METRICS and "loss" in event)
     commits = {event["step"]: event for event in events if event["event"] == contract.EVENT_COMMIT}
     made = Trained(
         who="ftsdk",
-        every=every,
+        every=size.every,
         ends=ends,
         publishes=tuple(_publishes(job, commits)),
         checkpoint_bytes=max((event["bytes"] for event in commits.values()), default=0),
@@ -157,8 +148,8 @@ def _publishes(job: Job, commits: Mapping[int, Mapping[str, Any]]) -> Iterator[t
             yield end - event["seconds"], end
 
 
-def _theirs(large: Path, folder: Path, size: Size, every: int) -> Trained:
-    plan = _estimator(large, "plain", size, every).plan()
+def _theirs(large: Path, folder: Path, size: Size) -> Trained:
+    plan = _estimator(large, "plain", size).plan()
     data = folder / "data"
     data.mkdir(parents=True)
     (data / "dataset_info.json").write_text(json.dumps(plan.document["dataset_info"]), "utf-8")
@@ -166,8 +157,8 @@ def _theirs(large: Path, folder: Path, size: Size, every: int) -> Trained:
         **plan.trainer_config,
         "output_dir": str(folder / "output"),
         "dataset_dir": str(data),
-        "save_strategy": "no" if every == NEVER else "steps",
-        "save_steps": every,
+        "save_strategy": "steps",
+        "save_steps": size.every,
         "disable_tqdm": True,
         "include_num_input_tokens_seen": "non_padding",
     }
@@ -176,7 +167,7 @@ def _theirs(large: Path, folder: Path, size: Size, every: int) -> Trained:
     if plain.wait():
         raise RuntimeError("".join(plain.tail))
     shutil.rmtree(folder)
-    return Trained(who="LLaMA-Factory", every=every, ends=tuple(plain.ends))
+    return Trained(who="LLaMA-Factory", every=size.every, ends=tuple(plain.ends))
 
 
 # --- report -----------------------------------------------------------------------------------------------------
@@ -214,11 +205,11 @@ def _markdown(
         "",
         "## What a checkpoint adds",
         "",
-        f"Full tuning on the CPU, {size.steps} steps, {largest / LARGE:.2f} GB a checkpoint, medians of {size.rounds} "
-        f"rounds in turn. The cost of one is the time added by all of them, publishing beside the training included, "
-        f"divided by their number.",
+        f"Full tuning on the CPU, {largest / LARGE:.2f} GB a checkpoint, one every {size.every} of {size.steps} steps, "
+        f"{size.rounds} rounds in turn. All times are medians: of a quiet step, of a step and the save behind it, of a "
+        "step beside a publish. A checkpoint adds the save, and what its publish slows the steps beside it by.",
         "",
-        f"| | without s | with s | checkpoints | each adds s | at a checkpoint every {CADENCE_S / 60:g} minutes |",
+        f"| | a step s | with a save s | beside a publish s | a checkpoint adds s | every {CADENCE_S / 60:g} minutes |",
         "|---|---|---|---|---|---|",
         *(_cost_row(who, runs) for who in dict.fromkeys(one.who for one in runs)),
         "",
@@ -227,7 +218,7 @@ def _markdown(
         "ftsdk's steps of the same trainings, those that hold a save left out: quiet ones, and ones during which a "
         "checkpoint was hashed, flushed and stored in the background.",
         "",
-        *_histogram([step for one in runs if one.who == "ftsdk" for step in one.steps()]),
+        *_histogram([one for one in runs if one.who == "ftsdk"]),
     )
     if lost:
         yield from (
@@ -245,18 +236,16 @@ def _markdown(
 
 def _cost_row(who: str, runs: list[Trained]) -> str:
     ours = [one for one in runs if one.who == who]
-    without = median(one.seconds for one in ours if one.every == NEVER)
-    saving = [one for one in ours if one.every != NEVER]
-    with_, saves = median(one.seconds for one in saving), saving[0].saves
-    added = (with_ - without) / saves
-    return f"| {who} | {without:.2f} | {with_:.2f} | {saves} | {added:.2f} | {100 * added / CADENCE_S:.2f} % |"
+    quiet, saving, beside = _times(ours, "quiet"), _times(ours, "saving"), _times(ours, "beside")
+    slower = max(0.0, median(beside) - median(quiet)) if beside else 0.0
+    added = median(saving) - median(quiet) + slower * len(beside) / len(saving)
+    share = f"{100 * added / CADENCE_S:.2f} %"
+    return f"| {who} | {median(quiet):.3f} | {median(saving):.3f} | {_median(beside)} | {added:.2f} | {share} |"
 
 
-def _histogram(steps: Iterable[tuple[float, bool]]) -> Iterator[str]:
+def _histogram(runs: Sequence[Trained]) -> Iterator[str]:
     """Quiet steps and steps beside a publish, in bins around the quiet median."""
-    found = list(steps)
-    quiet = [seconds for seconds, publishing in found if not publishing]
-    busy = [seconds for seconds, publishing in found if publishing]
+    quiet, busy = _times(runs, "quiet"), _times(runs, "beside")
     middle = median(quiet)
     edges = [middle * factor for factor in (0.0, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, float("inf"))]
     yield "| seconds | quiet | beside a publish |"
@@ -268,6 +257,10 @@ def _histogram(steps: Iterable[tuple[float, bool]]) -> Iterator[str]:
     yield f"| median | {middle:.3f} | {_median(busy)} |"
     yield f"| 9 of 10 within | {_ninth(quiet)} | {_ninth(busy)} |"
     yield ""
+
+
+def _times(runs: Sequence[Trained], what: Literal["quiet", "saving", "beside"]) -> list[float]:
+    return [seconds for one in runs for seconds in one.times(what)]
 
 
 def _median(steps: list[float]) -> str:

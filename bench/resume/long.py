@@ -14,8 +14,6 @@ from bench.resume import disks, table
 from bench.resume.campaign import Reference, Story, reference, store_away, story
 from bench.resume.setups import BY_NAME, SETUPS, Setup
 
-HARMS_OF_ONE = 20
-"""At most so many interruptions of one training."""
 AWAY_S = 120.0
 WITH_STORE_AWAY = ("local, LoRA with dropout", "docker, LoRA with dropout")
 
@@ -54,7 +52,7 @@ def stories(tiny: Path, *, interruptions: int, seed: int, setups: Iterable[Setup
             return
         if setup.name not in peace:
             peace[setup.name] = reference(setup, tiny, f"peace-{number}")
-        most = min(HARMS_OF_ONE, interruptions - done)
+        most = min(setup.most, interruptions - done)
         one = story(setup, tiny, f"harm-{number}", peace[setup.name], seed=seed + number, most=most)
         done += len(one.blows)
         yield one

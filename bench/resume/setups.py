@@ -26,6 +26,8 @@ class Setup:
     resources: Mapping[str, Any] = field(default_factory=dict)
     retry: Mapping[str, Any] = field(default_factory=dict)
     cadence_steps: int = 20
+    most: int = 25
+    """At most so many interruptions of one training."""
     own_disk: bool = False
     """Results go to a small file system of their own, which takes root to make."""
 
@@ -70,17 +72,19 @@ SETUPS: tuple[Setup, ...] = (
         kinds=LOCAL,
         resources=TWO_RANKS,
         retry={"on": "infra"},
+        most=12,
     ),
     Setup(
         name="docker, LoRA, 2 nodes",
         backend="docker",
         kinds=(*DOCKER, "network"),
         resources={"num_nodes": 2},
+        most=12,
     ),
-    Setup(name="local, LoRA, disk of its own", backend="local", kinds=("fill-disk", "kill"), own_disk=True),
-    Setup(name="docker, LoRA, disk of its own", backend="docker", kinds=("fill-disk", "kill"), own_disk=True),
+    Setup(name="local, LoRA, disk of its own", backend="local", kinds=("fill-disk", "kill"), own_disk=True, most=10),
+    Setup(name="docker, LoRA, disk of its own", backend="docker", kinds=("fill-disk", "kill"), own_disk=True, most=10),
     Setup(name="local, full", backend="local", kinds=LOCAL, tuning={"type": "full"}),
-    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS),
+    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS, most=12),
     Setup(
         name="local, LoRA, accumulation over 4, logs every 3",
         backend="local",

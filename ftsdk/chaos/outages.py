@@ -23,11 +23,13 @@ def cut_network(target: Target) -> str:
     name = target.one_container()
     shown: list[dict[str, Any]] = json.loads(command.ask([target.program, "container", "inspect", name]))
     networks = shown[0]["NetworkSettings"]["Networks"]
-    for network in networks:
-        command.ask([target.program, "network", "disconnect", network, name])
-    time.sleep(target.lasting_s)
-    for network, place in networks.items():
-        _connect(target.program, network, name, place)
+    try:
+        for network in networks:
+            command.ask([target.program, "network", "disconnect", network, name])
+        time.sleep(target.lasting_s)
+    finally:
+        for network, place in networks.items():
+            _connect(target.program, network, name, place)
     return f"cut container {name} off its network for {target.lasting_s:g} s"
 
 

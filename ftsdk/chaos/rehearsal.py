@@ -6,13 +6,15 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ftsdk import backends, contract
+from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.chaos.kinds import GENTLE, kind_for
 from ftsdk.chaos.target import POLL_S, NothingToHarmError, Target, backend_of, ended
 from ftsdk.job import Job, read_secrets, submit
+from ftsdk.plan import Plan
 from ftsdk.records import end_of_attempt
 
 ENDS_WITHIN_S = 180.0
@@ -44,18 +46,18 @@ def strike(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.
     """
     backend = backend_of(job)
     chosen = kind_for(kind, backend)
-    before, cursor = job.info(), _cursor(job)
+    before, starts = job.info(), _starts(job)
     if before.state.terminal:
         raise ended(job)
     at = time.time()
     what = chosen.do(Target(job=job, backend=backend, chance=chance, lasting_s=lasting_s))
-    after = _settled(job, cursor) if chosen.ends else job.info()
+    after = _settled(job, starts) if chosen.ends else job.info()
     return Strike(
         kind=kind,
         what=what,
         at=at,
         attempt=before.attempt,
-        step=_last_step(job, before.attempt),
+        step=_last_step(job),
         state=after.state.value,
         reason=after.reason,
         message=after.message,
@@ -75,12 +77,14 @@ def rehearse(
     """Do harm `times` times, each at a random moment within `within_s` seconds of a running attempt.
 
     After each, a job that has ended is started again as the same submit would, unless `go_on` is false. Stops early
-    if the job comes to its end. Raises what `strike` raises, and NothingToHarmError for a job that does not run.
+    if the job comes to its end. Raises what `strike` raises, NothingToHarmError for a job that does not run, and
+    AuthError if the job has secrets that are not in the environment.
     """
     chance = random.Random(seed)
     chosen = tuple(kinds) or GENTLE
     if job.done():
         raise ended(job)
+    read_secrets(_plan(job))  # better now than after the harm
     for number in range(times):
         if not _comes_to(job, chance.uniform(0, within_s)):
             return
@@ -94,9 +98,12 @@ def rehearse(
 
 def start_again(job: Job) -> None:
     """What a second submit of the same spec and data does: nothing to a job that runs or has succeeded."""
-    backend = backends.get(backend_of(job))
-    plan = folders.find(backend.name, job.name).plan
-    submit(plan, backends.get(backend.name, plan.options), secrets=read_secrets(plan), on_attach=lambda info: None)
+    plan = _plan(job)
+    submit(plan, job.backend, secrets=read_secrets(plan), on_attach=lambda info: None)
+
+
+def _plan(job: Job) -> Plan:
+    return folders.find(backend_of(job), job.name).plan
 
 
 def _comes_to(job: Job, moment_s: float) -> bool:
@@ -123,32 +130,28 @@ def _strike_when_possible(job: Job, kind: str, chance: random.Random, lasting_s:
     return None
 
 
-def _settled(job: Job, cursor: str | None) -> JobInfo:
-    """The job's state once it has ended, or has begun anew by itself."""
+def _settled(job: Job, starts: int) -> JobInfo:
+    """The job's state once it has ended, or has begun anew by itself after so many starts."""
     deadline = time.monotonic() + ENDS_WITHIN_S
-    while not (info := job.info()).state.terminal and not _began_anew(job, cursor):
+    announced = max(starts, job.document["num_nodes"])  # the start that was hit may not have said so yet
+    while not (info := job.info()).state.terminal and _starts(job) <= announced:
         if time.monotonic() > deadline:
             break
         time.sleep(POLL_S)
     return info
 
 
-def _began_anew(job: Job, cursor: str | None) -> bool:
-    """Whether a supervisor has started behind the cursor: what restarts a crashed job need not be us."""
-    return any(
-        event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in job.events(after=cursor)
-    )
+def _starts(job: Job) -> int:
+    """How often a supervisor of the newest attempt has begun: what restarts a crashed job need not be us."""
+    return sum(event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in _events(job))
 
 
-def _cursor(job: Job) -> str | None:
-    cursor = None
-    for line in job.logs():
-        cursor = line.cursor
-    return cursor
+def _events(job: Job) -> Iterator[dict[str, Any]]:
+    """What the newest attempt has logged."""
+    attempt = job.info().attempt
+    return job.events(after=end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None)
 
 
-def _last_step(job: Job, attempt: int) -> int:
-    """The last step that an attempt's log shows; 0 if it shows none."""
-    earlier = end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None
-    steps = [event["step"] for event in job.events(after=earlier) if event["event"] == contract.EVENT_METRICS]
-    return max(steps, default=0)
+def _last_step(job: Job) -> int:
+    """The last step that the newest attempt's log shows; 0 if it shows none."""
+    return max((event["step"] for event in _events(job) if event["event"] == contract.EVENT_METRICS), default=0)

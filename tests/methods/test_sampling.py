@@ -34,6 +34,7 @@ FULL, LORA, OFT = "full", {"type": "lora", "rank": 8}, {"type": "oft", "block_si
 RATES = {"full": 1e-2, "lora": 3e-2, "oft": 3e-2}
 STRONG = {"rewards": [{"function": "reward.py:share", "weight": 10.0}]}
 """For methods whose pull towards the reference model is on."""
+HELD_OUT = {"train": ["prompts.jsonl"], "eval_fraction": 0.25}
 CELLS = {
     "grpo-full": ("grpo", FULL, {}),
     "dapo-lora": ("dapo", LORA, {"mask_truncated": False}),  # every answer of this model is truncated
@@ -84,7 +85,7 @@ def job_data(stage, tuning, method, **hyperparameters):
         "model": "./model",
         "method": {"stage": stage, "rewards": ["reward.py:share"], "max_completion_length": 8, **method},
         "tuning": tuning,
-        "dataset": "prompts.jsonl",
+        "dataset": HELD_OUT if stage == "gspo" else "prompts.jsonl",
         "hyperparameters": {
             "learning_rate": rate,
             "lr_scheduler_type": "constant",
@@ -145,6 +146,7 @@ def test_every_method_raises_its_reward_and_gives_a_model(submitted):
     judged(jobs)
     event = list(jobs["rloo-lora"].metrics())[-1]
     assert {"reward", "reward_std", "kl", "entropy", "completion_length", "loss", "tokens_per_s"} <= event.keys()
+    assert any("eval_reward" in record for record in jobs["gspo-full"].metrics())
     assert {"reward", "kl", "entropy", "loss"} <= list(jobs["ppo-full"].metrics())[-1].keys()
 
 

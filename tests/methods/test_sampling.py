@@ -128,7 +128,7 @@ def judged(jobs):
     for name, job in jobs.items():
         assert job.state is JobState.SUCCEEDED, (name, job.info())
         earned = rewards(job)
-        assert len(earned) == 30, name
+        assert len(earned) == (15 if "reused" in name else 30), name  # once a sampling
         first, last = sum(earned[:6]) / 6, sum(earned[-6:]) / 6
         assert last > 1.5 * first > 0, (name, first, last)
         folders.append(str(job.model().path))

@@ -116,8 +116,12 @@ def submitted(folder, monkeypatch):
     return submit
 
 
+def stepwise(job):
+    return [event for event in job.metrics() if "reward" in event]
+
+
 def rewards(job):
-    return [event["reward"] for event in job.metrics() if "reward" in event]
+    return [event["reward"] for event in stepwise(job)]
 
 
 def judged(jobs):
@@ -144,10 +148,10 @@ def judged(jobs):
 def test_every_method_raises_its_reward_and_gives_a_model(submitted):
     jobs = submitted(CELLS)
     judged(jobs)
-    event = list(jobs["rloo-lora"].metrics())[-1]
-    assert {"reward", "reward_std", "kl", "entropy", "completion_length", "loss", "tokens_per_s"} <= event.keys()
+    measured = {"reward", "reward_std", "kl", "entropy", "completion_length", "loss", "tokens_per_s"}
+    assert measured <= stepwise(jobs["rloo-lora"])[-1].keys()
     assert any("eval_reward" in record for record in jobs["gspo-full"].metrics())
-    assert {"reward", "kl", "entropy", "loss"} <= list(jobs["ppo-full"].metrics())[-1].keys()
+    assert {"reward", "kl", "entropy", "loss"} <= stepwise(jobs["ppo-full"])[-1].keys()
 
 
 @pytest.mark.long

@@ -69,6 +69,32 @@ def test_an_adapter_and_its_base_lie_apart():
     assert not [entry for entry in values(run_of(plan), "--mount") if "/ftsdk/hub" in entry]
 
 
+def test_a_reward_model_and_a_reward_function_are_mounted_too():
+    base, judge = f"{WORK}/model", f"{WORK}/judge"
+    shape = (Fingerprint(f"{base}/config.json", 1, "c"), Fingerprint(f"{base}/model.safetensors", 1, "d"))
+    model = ModelFacts(address=base, kind="path", base=base, files=shape, config=None)
+    files = (Fingerprint(f"{judge}/adapter_config.json", 1, "a"), *shape)
+    found = replace(
+        facts(),
+        model=model,
+        reward_model=ModelFacts(address=judge, kind="path", base=base, files=files, config=None),
+        reward_files={"reward.py": Fingerprint(f"{WORK}/reward.py", 1, "b")},
+        train=tuple(replace(source, num_rows=None) for source in facts().train),
+    )
+    method = {"stage": "ppo", "reward_model": "./judge", "rewards": ["reward.py:score"]}
+    plan = made(method=method, hyperparameters={}, dataset={"train": ["train.jsonl"]}, found=replace(found, eval=()))
+    assert plan.trainer_config["rewards"][0]["file"] == "/ftsdk/inputs/rewards/0/reward.py"
+    judged = plan.trainer_config["reward_model"]
+    assert (judged["model_name_or_path"], judged["adapter_name_or_path"]) == (
+        "/ftsdk/inputs/model",
+        "/ftsdk/inputs/reward-model",
+    )
+    targets = [entry.split("target=")[1] for entry in values(run_of(plan), "--mount")]
+    assert "/ftsdk/inputs/rewards/0/reward.py,readonly" in targets
+    assert "/ftsdk/inputs/reward-model/adapter_config.json,readonly" in targets
+    assert len(targets) == len(set(targets))
+
+
 def test_an_adapter_of_a_hub_model_needs_the_hub():
     files = (Fingerprint(f"{WORK}/adapter/adapter_config.json", 1, "a"),)
     model = ModelFacts(address=f"{WORK}/adapter", kind="path", base="Qwen/Qwen3-8B", files=files, config=None)

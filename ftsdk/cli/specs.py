@@ -29,8 +29,14 @@ def init(recipe: str, output: Path) -> None:
 
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_spec)
+@click.option("--model", help="Only models with this in their name, e.g. qwen3.")
+@click.option("--method", help="Only this method, e.g. dpo.")
+@click.option("--tuning", help="Only this tuning, e.g. qlora.")
+@click.option("--size", metavar="MIN-MAX", help="Only models of so many billion parameters, e.g. 8 or 1-4.")
 @json_option
-def recipes(name: str | None, as_json: bool) -> None:
+def recipes(
+    name: str | None, model: str | None, method: str | None, tuning: str | None, size: str | None, as_json: bool
+) -> None:
     """List the ready-made specs, or show the one called NAME."""
     from ftsdk import recipes, specfile
 
@@ -38,8 +44,21 @@ def recipes(name: str | None, as_json: bool) -> None:
         path = recipes.path_of(name)
         emit(specfile.read_yaml(path), as_json, lambda: path.read_text("utf-8").rstrip())
         return
-    rows = [recipe._asdict() for recipe in recipes.each()]
-    emit(rows, as_json, lambda: table(("RECIPE", "WHAT IT IS"), [(r["name"], r["summary"]) for r in rows]))
+    wanted = recipes.Filter(model=model, method=method, tuning=tuning, size_b=_sizes(size) if size else None)
+    rows = [found._asdict() for found in recipes.described(wanted)]
+    if not rows:
+        say("No recipe is like that; `ftsdk recipes` lists them all.")
+    shown = [(r["name"], r["method"], r["tuning"], r["accelerator"] or "any", r["model"]) for r in rows]
+    emit(rows, as_json, lambda: table(("RECIPE", "METHOD", "TUNING", "ACCELERATOR", "MODEL"), shown))
+
+
+def _sizes(text: str) -> tuple[float, float]:
+    """`8` or `1-4`, with or without a b behind the numbers."""
+    try:
+        low, *high = (float(part.strip().lower().removesuffix("b")) for part in text.split("-"))
+        return low, high[0] if high else low
+    except ValueError:
+        raise SpecError(f"--size {text!r}: write billions of parameters, such as 8 or 1-4.") from None
 
 
 @click.command()

@@ -9,6 +9,7 @@ import pytest
 from ftsdk import specfile
 from ftsdk.backends import get
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.estimator import Estimator
 from ftsdk.facts import inspect
 from tests import llamafactory
 
@@ -72,3 +73,37 @@ def test_llamafactory_itself_accepts_every_plan(examples, tmp_path):
 def _on_a_cpu(config: dict[str, object]) -> dict[str, object]:
     """The parser looks at the machine too: at what it computes in, and for the package deepspeed."""
     return {**config, "output_dir": "out", "bf16": False, "fp8": False, "deepspeed": None}
+
+
+SMALL = ("max_steps=2", "bf16=false", "max_samples=16", "preprocessing_num_workers=1", "dataloader_num_workers=0",
+         "cutoff_len=128", "gradient_accumulation_steps=1")  # fmt: skip
+
+
+@pytest.mark.trainer
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_lora/qwen3_lora_sft.yaml",
+        pytest.param("train_lora/qwen3_lora_dpo.yaml", marks=pytest.mark.long),
+        pytest.param("train_lora/qwen3_lora_kto.yaml", marks=pytest.mark.long),
+        pytest.param("train_lora/qwen3_lora_reward.yaml", marks=pytest.mark.long),
+        pytest.param("train_lora/qwen3_lora_pretrain.yaml", marks=pytest.mark.long),
+        pytest.param("extras/loraplus/llama3_lora_sft.yaml", marks=pytest.mark.long),
+        pytest.param("extras/oft/llama3_oft_sft.yaml", marks=pytest.mark.long),
+        pytest.param("extras/muon/qwen2_full_sft.yaml", marks=pytest.mark.long),
+        pytest.param("extras/dft/qwen2_full_sft.yaml", marks=pytest.mark.long),
+        pytest.param("extras/llama_pro/llama3_freeze_sft.yaml", marks=pytest.mark.long),
+    ],
+)
+def test_a_text_example_trains_with_a_small_model(examples, tiny_folder, name):
+    changes = (*SMALL, f"model={tiny_folder / 'model'}")
+    if "deepspeed" in (examples / name).read_text():  # its package needs a GPU's toolkit
+        changes = (*changes, "deepspeed=null")
+    if "llama_pro" in name:  # trains blocks that its expand.sh adds before
+        changes = (*changes, "use_llama_pro=false", "tuning.trainable_layers=1")
+    loaded = specfile.load(str(examples / name), changes=changes)
+    estimator = Estimator(
+        loaded.spec, backend="local", options={"python": llamafactory.TRAINER_PYTHON}, folder=loaded.folder
+    )
+    job = estimator.fit(data_check=False, on_warning=lambda sentence: None)
+    assert job.model().path.is_dir()

@@ -27,6 +27,7 @@ from ftsdk.engines.arguments import known_arguments
 from ftsdk.spec import (
     Budget,
     Checkpoint,
+    CloudWatch,
     Dataset,
     Freeze,
     Full,
@@ -85,6 +86,7 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
     ("budget", Budget, ""),
     ("tracking", Tracking, ""),
     ("tracking.wandb", Wandb, ""),
+    ("tracking.cloudwatch", CloudWatch, ""),
 )
 
 

@@ -7,6 +7,7 @@ Everything here is versioned by `VERSION`: a supervisor refuses a job document o
 from __future__ import annotations
 
 import json
+import re
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict
 
@@ -81,6 +82,12 @@ def start_key(attempt: int, node: int) -> str:
 def segment_key(attempt: int, node: int, number: int) -> str:
     """Key of one log segment; names sort in the order of the lines."""
     return f"{LOGS_DIR}/a{attempt:04d}-n{node:04d}-{number:06d}.log"
+
+
+def segment_place(key: str) -> tuple[int, int, int] | None:
+    """(attempt, node, number) of a log segment's key; None for any other key."""
+    found = re.fullmatch(rf"{LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log", key)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def checkpoint_key(step: int) -> str:
@@ -279,6 +286,16 @@ class WandbRun(TypedDict):
     """The whole spec and plan, for the run's page."""
 
 
+class CloudWatchLogs(TypedDict):
+    """Where in Amazon CloudWatch a copy of the lines and the metrics goes."""
+
+    job: str
+    """The log streams are `JOB/nNODE`, the metrics' dimension is `Job`."""
+    region: str
+    log_group: str
+    namespace: str
+
+
 class Storage(TypedDict, total=False):
     """How to reach storage at an address; what is left out is the provider's own. No secrets."""
 
@@ -317,6 +334,7 @@ class JobDocument(TypedDict):
     num_nodes: int
     checkpoint: CheckpointPolicy
     wandb: WandbRun | None
+    cloudwatch: CloudWatchLogs | None
     env: dict[str, str]
     grace_s: float
     """Seconds the platform leaves between SIGTERM and SIGKILL."""

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ftsdk import budgets, contract
-from ftsdk.contract import CheckpointPolicy, InputFile, JobDocument, Storage, WandbRun
+from ftsdk.contract import CheckpointPolicy, CloudWatchLogs, InputFile, JobDocument, Storage, WandbRun
 from ftsdk.engines import Layout, Rendered, advice, render
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
@@ -101,6 +101,7 @@ def draft(
         num_nodes=spec.resources.num_nodes,
         checkpoint=_cadence(spec),
         wandb=_wandb(spec.tracking, name, spec, rendered.config),
+        cloudwatch=_cloudwatch(spec.tracking, name),
         env=dict(spec.env),
         grace_s=grace_s,
         after_save=after_save,
@@ -234,3 +235,10 @@ def _wandb(tracking: Tracking, name: str, spec: JobSpec, config: dict[str, Any])
     run = tracking.wandb
     page = {"spec": spec.model_dump(mode="json"), "trainer": config}
     return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=name, config=page)
+
+
+def _cloudwatch(tracking: Tracking, name: str) -> CloudWatchLogs | None:
+    sink = tracking.cloudwatch
+    if sink is None:
+        return None
+    return CloudWatchLogs(job=name, region=sink.region, log_group=sink.log_group, namespace=sink.namespace)

@@ -25,7 +25,6 @@ MOST_METRICS = 64
 """Enough for a measured speed with its range."""
 TAIL_PIECE_BYTES, TAIL_BYTES = 1 << 18, 1 << 23
 """First piece of a log's end (each further one is twice as long), and how far back more metrics are looked for."""
-_SEGMENT = re.compile(rf"{contract.LOGS_DIR}/a(\d+)-n(\d+)-(\d+)\.log")
 
 
 class LogLine(NamedTuple):
@@ -145,8 +144,8 @@ def _segments(store: Store) -> dict[int, list[str]]:
     """Node -> keys of its segments, oldest first."""
     found: dict[int, list[str]] = defaultdict(list)
     for item in store.list(f"{contract.LOGS_DIR}/"):
-        if match := _SEGMENT.fullmatch(item.key):
-            found[int(match[2])].append(item.key)
+        if place := contract.segment_place(item.key):
+            found[place[1]].append(item.key)
     return dict(sorted(found.items()))
 
 

@@ -26,8 +26,10 @@ from ftsdk.runtime.masking import Mask
 from ftsdk.runtime.model import is_published, publish_model, published_files
 from ftsdk.runtime.patience import patiently, within_s
 from ftsdk.runtime.peers import Peers, Trouble
+from ftsdk.runtime.reports import Reports
 from ftsdk.runtime.restarts import Restarts
 from ftsdk.runtime.signals import Signals
+from ftsdk.runtime.sinks import Sink
 from ftsdk.runtime.start import Start
 from ftsdk.runtime.trainer import Trainer
 from ftsdk.runtime.watch import Watch
@@ -49,10 +51,12 @@ CANCEL_POLL_S = 3.0
 class Attempt:
     """What the supervisor does once it knows its job."""
 
-    def __init__(self, start: Start, durable: Durable, signals: Signals, family: Family, guard: Guard) -> None:
+    def __init__(
+        self, start: Start, durable: Durable, signals: Signals, family: Family, guard: Guard, sink: Sink
+    ) -> None:
         document, cluster = start.document, start.cluster
         self._start, self._durable, self._signals = start, durable, signals
-        self._family, self._guard = family, guard
+        self._family, self._guard, self._sink = family, guard, sink
         self._clock = RunningTime(durable, start.attempt, cluster.node_rank)
         self._mask = Mask(start.secrets.values())
         self._earlier = Earlier(durable, start.attempt, cluster.node_rank)
@@ -172,6 +176,7 @@ class Attempt:
             limits_s={name: self._clock.left_s(limit) for name, limit in limits.items()},
         )
         self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._saved_step)
+        reports = Reports(document, self._durable)
         status = trainer.run(
             command.argv(self._start),
             command.environment(self._start, environ, self._write_job(folder)),
@@ -181,6 +186,7 @@ class Attempt:
         )
         self._log.end_line()
         self._settle(trainer)
+        reports.finish(self._time_left_s())
         facts = Facts(
             status=status,
             records=handover.records(self._run_folder),
@@ -236,6 +242,8 @@ class Attempt:
     def _round(self) -> None:
         self._log.tick()
         self._clock.tick()
+        for notice in self._sink.notices():
+            self._warn(notice)
         if self._signals.stopped_at is None and self._cancel_note():
             self._signals.ask_to_stop()
         if self._trainer and not self._trouble and (trouble := self._peers.trouble()):

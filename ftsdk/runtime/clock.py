@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 
 from ftsdk import contract
@@ -29,6 +30,7 @@ class RunningTime:
         """Seconds that earlier starts ran."""
         self.started_at = now
         self._next_tell = 0.0
+        self._telling: threading.Thread | None = None
         self.tick()
 
     def left_s(self, limit_s: float | None) -> float | None:
@@ -43,6 +45,13 @@ class RunningTime:
         self._next_tell = now + TELL_EVERY_S
         alive_at = self.started_at + now - self._began
         said = Clock(starts=self.starts, ran_s=self.ran_s, started_at=self.started_at, alive_at=alive_at)
+        if finally_:
+            self._put(said)
+        elif not (self._telling and self._telling.is_alive()):  # in a thread: a bucket may answer late
+            self._telling = threading.Thread(target=self._put, args=(said,), daemon=True)
+            self._telling.start()
+
+    def _put(self, said: Clock) -> None:
         with contextlib.suppress(OSError):
             self._durable.put_bytes(self._key, json.dumps(said).encode())
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk import contract
-from ftsdk.runtime import handover
+from ftsdk.runtime import handover, reports
 from ftsdk.runtime.start import Start
 
 ARCHIVE = str(Path(sys.argv[0]).absolute())
@@ -52,12 +52,12 @@ def argv(start: Start) -> list[str]:
 def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> dict[str, str]:
     """The supervisor's own environment, what the job asks for, the secrets, and what makes the trainer behave."""
     document = start.document
-    durable, scratch = Path(document["durable"]), Path(document["scratch"])
+    written, scratch = reports.folder(document), Path(document["scratch"])
     inherited = {name: value for name, value in environ.items() if name != contract.ENV_SECRETS_FILE}
     made = {
         **({"PYTHONUNBUFFERED": "1"} if document["trainer"].endswith(".py") else {}),  # our worker sees to it itself
         "HF_DATASETS_CACHE": str(scratch / "datasets"),
-        "TENSORBOARD_LOGGING_DIR": str(durable / "tensorboard"),
+        "TENSORBOARD_LOGGING_DIR": str(written / "tensorboard"),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),
         **QUIET,
         **PATIENT,
@@ -68,7 +68,7 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
     }
     if not made.get(WANDB_KEY):
         made.pop(WANDB_KEY, None)  # an empty one makes W&B fail, offline too
-    return made | _import_path(document["trainer"], made) | _wandb(start, made, durable)
+    return made | _import_path(document["trainer"], made) | _wandb(start, made, written)
 
 
 def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -79,20 +79,20 @@ def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), environ.get("PYTHONPATH"))))}
 
 
-def _wandb(start: Start, environ: Mapping[str, str], durable: Path) -> dict[str, str]:
+def _wandb(start: Start, environ: Mapping[str, str], written: Path) -> dict[str, str]:
     """Every attempt goes on with the one run that the plan names."""
     run = start.document["wandb"]
     if run is None:
         return {"WANDB_MODE": "disabled"}
     auto = "online" if WANDB_KEY in environ else "offline"  # W&B itself knows no "auto"
-    (durable / "wandb").mkdir(parents=True, exist_ok=True)
+    (written / "wandb").mkdir(parents=True, exist_ok=True)
     return {
         "WANDB_PROJECT": run["project"],
         **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
         "WANDB_RUN_ID": run["run_id"],
         "WANDB_RESUME": "allow",
         "WANDB_MODE": auto if run["mode"] == "auto" else run["mode"],
-        "WANDB_DIR": str(durable),
+        "WANDB_DIR": str(written),
     }
 
 

@@ -17,7 +17,11 @@ from ftsdk.runtime.family import Family, Guard
 from ftsdk.runtime.io import Durable, open_durable
 from ftsdk.runtime.restarts import Restarts
 from ftsdk.runtime.signals import Signals
+from ftsdk.runtime.sinks import open_sink
 from ftsdk.runtime.start import RefusedError, Start, read_start
+
+DRAINED_WITHIN_S = 60.0
+"""At the end: how long a sink may take for what is left. The segments keep it for the next start, if there is one."""
 
 
 def supervise(environ: Mapping[str, str]) -> int:
@@ -35,9 +39,11 @@ def supervise(environ: Mapping[str, str]) -> int:
                 return recorded["exit_code"]
             if sagemaker.is_here(environ):
                 environ = {**sagemaker.network(), **environ}
+            sink = open_sink(start, durable, environ)
             restarts, exit_code = Restarts(start.document), None
             while exit_code is None:
-                exit_code = Attempt(start, durable, signals, family, guard).run(environ, restarts)
+                exit_code = Attempt(start, durable, signals, family, guard, sink).run(environ, restarts)
+            sink.drain(DRAINED_WITHIN_S)
             return exit_code
         finally:
             guard.dismiss()

@@ -88,6 +88,17 @@ class Wandb(Part):
     """`auto` is online with WANDB_API_KEY (name it in `secrets`); without it the run is kept in files to sync later."""
 
 
+class CloudWatch(Part):
+    """Amazon CloudWatch, from any backend: a copy of the lines and the metrics. Credentials may come as `secrets`."""
+
+    region: str
+    """Region of the log group and the metrics, e.g. us-west-2."""
+    log_group: str = Field(default="/ftsdk", pattern=r"^[.\-_/#A-Za-z0-9]{1,512}$")
+    """Log group; made if it is not there. The job's nodes are its streams."""
+    namespace: str = Field(default="ftsdk", pattern=r"^[.\-_/#:A-Za-z0-9]{1,255}$")
+    """Namespace of the metrics; their dimension `Job` is the job's name."""
+
+
 class Tracking(Part):
     """Where metrics go besides our own stream."""
 
@@ -95,6 +106,8 @@ class Tracking(Part):
     """Weights & Biases."""
     tensorboard: bool = False
     """Write TensorBoard event files beside the model."""
+    cloudwatch: CloudWatch | None = None
+    """Amazon CloudWatch."""
 
     @model_validator(mode="before")
     @classmethod

@@ -36,6 +36,7 @@ def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
         "num_nodes": 1,
         "checkpoint": {"every_minutes": None, "every_steps": None, "mtbf_hours": None, "keep": 2},
         "wandb": None,
+        "cloudwatch": None,
         "env": {},
         "grace_s": 20.0,
         "after_save": "exit",

@@ -120,3 +120,17 @@ def test_wrong_credentials_end_the_start_in_one_sentence(s3, tmp_path):
 def test_a_folder_is_still_a_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_durable(document(tmp_path, ""), {}).read("nothing")
+
+
+def test_what_reporters_write_is_brought_to_the_bucket(s3, tmp_path):
+    trainer = script(
+        tmp_path,
+        "for name in ('TENSORBOARD_LOGGING_DIR', 'WANDB_DIR'):\n"
+        "    folder = pathlib.Path(os.environ[name]); folder.mkdir(parents=True, exist_ok=True)\n"
+        "    (folder / 'file').write_text(name)\n",
+    )
+    wandb = {"project": "p", "entity": None, "mode": "offline", "run_id": "job", "config": {}}
+    run = Supervised(tmp_path, trainer, durable=s3.address, wandb=wandb)
+    assert run.wait() == contract.EXIT_SUCCEEDED
+    assert run.store.read("tensorboard/file") == b"TENSORBOARD_LOGGING_DIR"
+    assert run.store.read("file") == b"WANDB_DIR"  # W&B makes `wandb/` in it

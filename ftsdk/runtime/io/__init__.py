@@ -38,8 +38,8 @@ class Durable(Protocol):
     def put_file(self, key: str, source: Path) -> Written:
         """Store a local file whole or not at all. The source must not be written to afterwards."""
 
-    def read(self, key: str) -> bytes:
-        """The object's bytes. Raises FileNotFoundError."""
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """The object's bytes from `start`, at most `length` of them. Raises FileNotFoundError."""
 
     def fetch(self, key: str, target: Path) -> Written:
         """Bring an object to a new local path, for reading only. Raises FileNotFoundError."""

@@ -50,8 +50,10 @@ class Mount:
         _sync_folder(target.parent)
         return written
 
-    def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        with (self.root / key).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
 
     def fetch(self, key: str, target: Path) -> Written:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -40,8 +40,8 @@ class Object:
     def put_file(self, key: str, source: Path) -> Written:
         return self._bucket.put_file(key, source)
 
-    def read(self, key: str) -> bytes:
-        return self._bucket.read(key)
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        return self._bucket.read(key, start, length)
 
     def fetch(self, key: str, target: Path) -> Written:
         return self._bucket.fetch(key, target)

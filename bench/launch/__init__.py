@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.launch import docker, environments, install, jobs, logs, report, startup
+from bench.launch import docker, environments, install, jobs, logs, report, sagemaker, startup
 from bench.launch.environments import Environment
 from bench.launch.timing import Measure
 
@@ -28,6 +28,11 @@ def run(*, quick: bool, results: Path = report.RESULTS) -> None:
     print(f"Written to {page} and {page.with_suffix('.json').name}.")
 
 
+def _with_extra(envs: dict[str, Environment], quick: bool) -> dict[str, Environment]:
+    """ftsdk with what its sagemaker backend takes."""
+    return envs if quick else {**envs, "ftsdk": environments.ours("sagemaker")}
+
+
 def _measures(envs: dict[str, Environment], folder: Path, quick: bool) -> Iterator[Measure]:
     several, few = (1, 1) if quick else (SEVERAL, FEW)
     lines = QUICK_LINES if quick else LINES
@@ -37,6 +42,7 @@ def _measures(envs: dict[str, Environment], folder: Path, quick: bool) -> Iterat
     yield jobs.plans(envs, folder, few)
     yield jobs.processes(envs, folder, several)
     yield from logs.processes(envs, folder, few, lines)
+    yield sagemaker.submits(_with_extra(envs, quick), folder, few)
     image = None if quick else docker.image()
     if image:
         yield jobs.containers(envs, folder, several, image)

@@ -70,10 +70,11 @@ class Environment:
         return self.python.parent / name
 
 
-def ours() -> Environment:
+def ours(extra: str = "") -> Environment:
     """ftsdk as a user installs it: `pip install .` of this checkout, made anew so that it is today's."""
-    shutil.rmtree(CACHE / OURS.name, ignore_errors=True)
-    return _installed(OURS, (str(ROOT),))
+    folder = f"{OURS.name}-{extra}" if extra else OURS.name
+    shutil.rmtree(CACHE / folder, ignore_errors=True)
+    return _installed(OURS, (f"{ROOT}[{extra}]" if extra else str(ROOT),), folder)
 
 
 def here() -> Environment:
@@ -88,8 +89,8 @@ def of(peer: Peer) -> Environment:
     return _installed(peer, peer.requirements)
 
 
-def _installed(peer: Peer, requirements: tuple[str, ...]) -> Environment:
-    folder, empty = _made(peer.name, requirements), _made("empty", ())
+def _installed(peer: Peer, requirements: tuple[str, ...], name: str = "") -> Environment:
+    folder, empty = _made(name or peer.name, requirements), _made("empty", ())
     versions = _distributions(folder)
     return Environment(
         peer=peer,

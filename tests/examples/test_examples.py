@@ -154,7 +154,7 @@ def test_sagemaker_spot_yaml_trains_in_an_emulated_account(run, model, monkeypat
     changes = (*SMALL, "--set", f"model={model}", "--set", "bf16=false")  # the emulator's machine has no GPU
     try:
         said = run(*ftsdk("submit", spec, "--backend", "sagemaker", *changes, "--follow"))
+        assert next(iter(cloud.jobs.values())).request["EnableManagedSpotTraining"]
     finally:
         cloud.close()
     assert said.startswith("sagemaker://us-west-2/sagemaker-spot-")
-    assert next(iter(cloud.jobs.values())).request["EnableManagedSpotTraining"]

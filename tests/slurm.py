@@ -44,7 +44,12 @@ import json, sys, sky
 name, task = json.load(sys.stdin)
 sky.stream_and_get(sky.launch(sky.Task.from_yaml_config(task), cluster_name=name), output_stream=sys.stderr)
 """
-SKY_DOWN = "import json, sys, sky; sky.get(sky.down(json.load(sys.stdin)))"
+SKY_DOWN = """
+import json, sys, sky
+name = json.load(sys.stdin)
+if sky.get(sky.status([name])):
+    sky.get(sky.down(name))
+"""
 SKY_QUEUE = "import json, sys, sky; print(sky.get(sky.queue(json.load(sys.stdin))))"
 
 
@@ -64,7 +69,7 @@ def sky_up(name: str, task: dict[str, object]) -> str:
 
 
 def sky_down(name: str) -> None:
-    """Take it down."""
+    """Take it down, if it is up."""
     sky(SKY_DOWN, name)
 
 

@@ -10,7 +10,7 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.skypilot import failures, jobs, states
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
-from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED
+from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
 from ftsdk.backends.skypilot.states import Native, Verdict
 from ftsdk.contract import claim_key
 from ftsdk.errors import BackendError, UnavailableError
@@ -133,7 +133,7 @@ def end(server: ApiServer, job: SkyJob) -> None:
     """Ask SkyPilot to end the newest attempt; nobody waits for it."""
     request = job.plan.for_attempt(job.attempt).request
     request_id = jobs.said(job).get("request_id", "")
-    if request_id and server.status(request_id) in UNDER_WAY:
+    if request["kind"] != ON_CLUSTER and request_id and server.status(request_id) in UNDER_WAY:
         server.post("/api/cancel", {"request_ids": [request_id]})
     found = native(server, job)
     if found and request["kind"] == MANAGED:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ftsdk.backends.skypilot import SkyPilot
+from ftsdk.backends.base import JobState
+from ftsdk.backends.skypilot import SkyPilot, jobs
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.contract import EVENT_COMMIT, EVENT_PHASE
+from ftsdk.errors import AuthError, CapacityError, UnavailableError
 from ftsdk.facts import inspect
-from ftsdk.job import submit
+from ftsdk.job import Job, submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, new_label
+from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
 from tests import slurm, tiny
 
 pytestmark = pytest.mark.skypilot
@@ -52,6 +55,71 @@ class TestSkyPilot(BackendConformance):
 
     def public_words(self, plan):
         return slurm.sky_queue(CLUSTER)
+
+    def test_many_lines(self, backend, plan):
+        self.follow_many(backend, plan, 200_000)
+
+    def test_a_client_that_died_has_lost_nothing(self, backend, plan):
+        job = self.start(plan, backend, "import time; time.sleep(5)")
+        said = backend.artifacts(plan.name).path(jobs.request_key(1))
+        assert json.loads(said.read_bytes())["request_id"]
+        said.unlink()  # it died before it heard of the request
+        fresh = Job(job.uri, SkyPilot(backend.options))
+        assert not fresh.info().state.terminal
+        assert fresh.wait(60).state is JobState.SUCCEEDED
+
+
+REFUSED = {
+    "aws": ({"infra": ("aws",)}, {}, AuthError, "auth"),
+    "a card that nobody has": ({"infra": (slurm.INFRA,)}, {"accelerator": "L4"}, CapacityError, "capacity"),
+    "no such cluster": ({"cluster": "nobodys"}, {}, UnavailableError, "lost"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_refusal_is_told_at_once(what, spec_folder):
+    given, resources, kind, reason = REFUSED[what]
+    spec = parse(
+        {"model": "model", "dataset": "train.jsonl", "resources": resources, "name": new_label()}, where="test"
+    )
+    backend = SkyPilot(options(**given))
+    plan = backend.plan(spec, inspect(spec, folder=spec_folder))
+    with pytest.raises(kind):
+        submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    info = Job(plan.uri, backend).info()
+    assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
+
+
+def test_doctor_says_where_it_may_run():
+    checks = {check.what: check for check in SkyPilot(options()).doctor()}
+    assert all(check.ok for check in checks.values())
+    assert "Slurm" in checks["infra"].detail
+    without = SkyPilot(SkyPilotOptions(sky_python="/no/such/python")).doctor()
+    assert [(check.what, check.ok) for check in without] == [("SkyPilot", False)]
+
+
+READS_ITS_DATA = """
+import json, os, sys
+job = json.load(open(os.environ["FTSDK_TRAIN"]))["document"]
+for file in job["inputs"]:
+    print("input", file["path"], len(open(file["path"], "rb").read()) == file["bytes"])
+sys.exit("it has read them")
+"""
+
+
+def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
+    fields = {"model": "model", "dataset": "train.jsonl", "name": new_label(), "resources": {"accelerator": "H100"}}
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(infra=(slurm.INFRA,)))
+    plan = in_durable_folder(backend.plan(spec, inspect(spec, folder=spec_folder)), READS_ITS_DATA)
+    job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    info = job.wait(180)
+    assert (info.state, info.exit_code) == (JobState.FAILED, 1)
+    assert "it has read them" in info.message
+    read = [line.text.split() for line in job.logs() if line.text.startswith("input")]
+    assert [words[2] for words in read] == ["True"] * 2
+    assert all(words[1].startswith(f"/tmp/ftsdk-{plan.name}/inputs/") for words in read)
+    assert slurm.is_gone(plan.native_name, within_s=120)
 
 
 # --- recovery -----------------------------------------------------------------------------------------------

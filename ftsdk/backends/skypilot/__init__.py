@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from ftsdk import contract, planning, records
@@ -20,6 +21,7 @@ from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.look import Looks
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.states import Verdict
+from ftsdk.contract import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
@@ -63,11 +65,19 @@ class SkyPilot:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
             restarts=True,
+            storage=self._reached(durable),
         )
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(asked)
-        return planning.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
+        plan = planning.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
+        return replace(plan, storage=self._reached(durable), warnings=(*plan.warnings, *requests.warnings(asked)))
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same task on capacity that is not taken back."""
+        task = plan.request["task"]
+        resources = {name: value for name, value in task["resources"].items() if name != "use_spot"}
+        return replace(plan, request={**plan.request, "task": {**task, "resources": resources}})
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""
@@ -126,7 +136,10 @@ class SkyPilot:
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _find(self, job_id: str) -> SkyJob:
-        return jobs.find(job_id, self.options.storage)
+        return jobs.find(job_id, self.options)
+
+    def _reached(self, durable: str) -> Storage:
+        return self.options.reached if "://" in durable else {}
 
     def _info(self, job: SkyJob) -> JobInfo:
         info = jobs.running(job)

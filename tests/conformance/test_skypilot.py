@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.skypilot import SkyPilot, jobs
 from ftsdk.backends.skypilot.options import SkyPilotOptions
@@ -92,17 +93,18 @@ def test_a_refusal_is_told_at_once(what, spec_folder):
 
 def test_doctor_says_where_it_may_run():
     checks = {check.what: check for check in SkyPilot(options()).doctor()}
-    assert all(check.ok for check in checks.values())
-    assert "Slurm" in checks["infra"].detail
+    assert all(check.ok for check in checks.values()), checks
+    assert slurm.INFRA in checks["infra"].detail
     without = SkyPilot(SkyPilotOptions(sky_python="/no/such/python")).doctor()
     assert [(check.what, check.ok) for check in without] == [("SkyPilot", False)]
 
 
 READS_ITS_DATA = """
-import json, os, sys
+import json, os, sys, time
 job = json.load(open(os.environ["FTSDK_TRAIN"]))["document"]
 for file in job["inputs"]:
-    print("input", file["path"], len(open(file["path"], "rb").read()) == file["bytes"])
+    print("input", file["path"], len(open(file["path"], "rb").read()) == file["bytes"], flush=True)
+time.sleep(3)
 sys.exit("it has read them")
 """
 
@@ -113,6 +115,10 @@ def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
     backend = SkyPilot(options(infra=(slurm.INFRA,)))
     plan = in_durable_folder(backend.plan(spec, inspect(spec, folder=spec_folder)), READS_ITS_DATA)
     job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    next(line for line in job.logs(follow=True) if line.text.startswith("input"))
+    assert not job.done()
+    claim = json.loads(backend.artifacts(plan.name).read(contract.claim_key(1)))
+    assert claim["usd_per_hour"] == pytest.approx(2.5, rel=0.05)  # as SkyPilot's configuration has it
     info = job.wait(180)
     assert (info.state, info.exit_code) == (JobState.FAILED, 1)
     assert "it has read them" in info.message

@@ -104,9 +104,10 @@ def said(job: SkyJob) -> dict[str, Any]:
     return dict(records.read_json(job.store, request_key(job.attempt)) or {})
 
 
-def is_cancelled(job: SkyJob) -> bool:
-    """Whether somebody asked the newest attempt to stop."""
-    return records.read_json(job.store, contract.cancel_key(job.attempt)) is not None
+def cancelled_at(job: SkyJob) -> float | None:
+    """When somebody asked the newest attempt to stop, in seconds since the epoch."""
+    note = records.read_json(job.store, contract.cancel_key(job.attempt))
+    return float(note["time"]) if note else None
 
 
 def has_lines(job: SkyJob) -> bool:
@@ -124,6 +125,12 @@ def is_alive(job: SkyJob) -> bool:
 def outcome(job: SkyJob) -> Outcome | None:
     """How the newest attempt ended as far as the nodes said so."""
     return records.outcome(job.store, job.attempt, job.num_nodes)
+
+
+def all_said(job: SkyJob) -> bool:
+    """Whether every node of the newest attempt has said how it ended."""
+    keys = (contract.outcome_key(job.attempt, node) for node in range(job.num_nodes))
+    return all(records.read_json(job.store, key) for key in keys)
 
 
 def running(job: SkyJob) -> JobInfo:

@@ -45,14 +45,67 @@ def options(**changed):
     return SkyPilotOptions(**given, **changed)
 
 
+LONG_ENOUGH = {**TWELVE_STEPS, "max_steps": 100}
+"""To be preempted in the middle."""
+
+
+def long_training(backend, tiny_fields, **resources):
+    spec = parse(
+        {
+            **tiny_fields,
+            "name": new_label(),
+            "hyperparameters": LONG_ENOUGH,
+            "checkpoint": {"every_steps": 10},
+            "env": {"OMP_NUM_THREADS": "1"},
+            "resources": {"num_nodes": 2, **resources},
+        },
+        where="test",
+    )
+    return submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
+
+
+def weights(job):
+    return Path(job.result(400).path, "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, tiny_fields, tmp_path_factory):
+    """A training on two nodes that nothing happens to; its inputs are copied there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**slurm.ENVIRONMENT, "FTSDK_HOME": str(tmp_path_factory.mktemp("home"))}.items():
+            patch.setenv(name, value)
+        job = long_training(SkyPilot(options(cluster=cluster)), tiny_fields)
+        job.wait(300)
+        yield job
+
+
 class TestSkyPilot(BackendConformance):
     @pytest.fixture
     def backend(self, cluster):
         return SkyPilot(options(cluster=cluster, shared=("/tmp",)))
 
-    @pytest.fixture
-    def trained(self, tiny_fields):
-        return {**tiny_fields, "resources": {"num_nodes": 2}}
+    @pytest.mark.trainer
+    def test_real_training(self, undisturbed):
+        model = undisturbed.model()
+        assert model.adapter
+        assert "adapter_model.safetensors" in model.files
+        losses = {point["step"]: point["loss"] for point in undisturbed.metrics() if "loss" in point}
+        assert sorted(losses) == list(range(1, 101))
+        assert losses[100] < losses[1]
+        assert {line.cursor.split(",")[0].split(".")[1] for line in undisturbed.logs()} == {"0", "1"}
+
+    # What no backend does by itself is tried on the others; here each takes half a minute.
+    @pytest.mark.long
+    def test_lines_are_stamped(self, backend, plan):
+        super().test_lines_are_stamped(backend, plan)
+
+    @pytest.mark.long
+    def test_artifacts_and_model(self, backend, plan, tmp_path):
+        super().test_artifacts_and_model(backend, plan, tmp_path)
+
+    @pytest.mark.long
+    def test_after_a_cancel_comes_a_new_attempt(self, backend, plan):
+        super().test_after_a_cancel_comes_a_new_attempt(backend, plan)
 
     def public_words(self, plan):
         return slurm.sky_queue(CLUSTER)
@@ -128,33 +181,9 @@ def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
     assert slurm.is_gone(plan.native_name, within_s=120)
 
 
-# --- recovery -----------------------------------------------------------------------------------------------
-LONG_ENOUGH = {**TWELVE_STEPS, "max_steps": 100}
-"""To be preempted in the middle."""
-
-
-def long_training(backend, tiny_fields, **resources):
-    spec = parse(
-        {
-            **tiny_fields,
-            "name": new_label(),
-            "hyperparameters": LONG_ENOUGH,
-            "checkpoint": {"every_steps": 10},
-            "env": {"OMP_NUM_THREADS": "1"},
-            "resources": {"num_nodes": 2, **resources},
-        },
-        where="test",
-    )
-    return submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
-
-
-def weights(job):
-    return Path(job.result(400).path, "adapter_model.safetensors").read_bytes()
-
-
+# --- recovery ---------------------------------------------------------------------------------------------
 @pytest.mark.trainer
-def test_a_preempted_job_makes_the_same_model(cluster, tiny_fields):
-    undisturbed = long_training(SkyPilot(options(cluster=cluster)), tiny_fields)
+def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields):
     expected = weights(undisturbed)
     slurm.sky_down(cluster)  # its allocation would keep the preempting job waiting
     backend = SkyPilot(options(infra=(slurm.SPOT,)))

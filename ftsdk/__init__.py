@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ftsdk.plan import Plan as Plan
     from ftsdk.spec import Budget as Budget
     from ftsdk.spec import Checkpoint as Checkpoint
+    from ftsdk.spec import CloudWatch as CloudWatch
     from ftsdk.spec import Dataset as Dataset
     from ftsdk.spec import Freeze as Freeze
     from ftsdk.spec import Full as Full
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "spec",
     "Checkpoint": "spec",
+    "CloudWatch": "spec",
     "Dataset": "spec",
     "Estimator": "estimator",
     "Freeze": "spec",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 BASE = Path(os.environ.get("FTSDK_SLURM_BASE", "/var/lib/ftsdk-slurm"))
 PORT = 46527
@@ -44,7 +46,12 @@ import json, sys, sky
 name, task = json.load(sys.stdin)
 sky.stream_and_get(sky.launch(sky.Task.from_yaml_config(task), cluster_name=name), output_stream=sys.stderr)
 """
-SKY_DOWN = "import json, sys, sky; sky.get(sky.down(json.load(sys.stdin)))"
+SKY_DOWN = """
+import json, sys, sky
+name = json.load(sys.stdin)
+if sky.get(sky.status([name])):
+    sky.get(sky.down(name))
+"""
 SKY_QUEUE = "import json, sys, sky; print(sky.get(sky.queue(json.load(sys.stdin))))"
 
 
@@ -64,10 +71,35 @@ def sky_up(name: str, task: dict[str, object]) -> str:
 
 
 def sky_down(name: str) -> None:
-    """Take it down."""
+    """Take it down, if it is up."""
     sky(SKY_DOWN, name)
 
 
 def sky_queue(name: str) -> str:
     """All that its queue shows."""
     return sky(SKY_QUEUE, name)
+
+
+def is_gone(name: str, *, within_s: float) -> bool:
+    """Whether a SkyPilot cluster's allocation ends by itself."""
+    ends = time.monotonic() + within_s
+    while time.monotonic() < ends:
+        if not any(row.startswith(name[:20]) for row in ask("squeue", "-h", "-o", "%j").split()):
+            return True
+        time.sleep(1)
+    return False
+
+
+def ask_sky(code: str) -> Any:
+    """The JSON that a few lines of Python with SkyPilot print."""
+    return json.loads(sky(code, None))
+
+
+def sdk(verb: str, **asked: object) -> Any:
+    """What ftsdk's program for SkyPilot's interpreter answers."""
+    from ftsdk.backends.skypilot.sdk import __file__ as program
+
+    environment = {**os.environ, **ENVIRONMENT}
+    given = json.dumps({"verb": verb, **asked})
+    run = subprocess.run([PYTHON, program], input=given, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)

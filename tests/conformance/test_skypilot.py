@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from ftsdk.backends.skypilot import SkyPilot
+from ftsdk import contract
+from ftsdk.backends.base import JobState
+from ftsdk.backends.skypilot import SkyPilot, jobs
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.testing.conformance import BackendConformance
+from ftsdk.contract import EVENT_COMMIT, EVENT_PHASE
+from ftsdk.errors import AuthError, CapacityError, UnavailableError
+from ftsdk.facts import inspect
+from ftsdk.job import Job, submit
+from ftsdk.spec.loading import parse
+from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
 from tests import slurm, tiny
 
 pytestmark = pytest.mark.skypilot
@@ -28,23 +39,163 @@ def cluster():
     slurm.sky_down(CLUSTER)
 
 
+def options(**changed):
+    """What every job here needs; only what lies in `shared` need not be copied."""
+    given = {"storage": str(slurm.BASE / "shared"), "python": tiny.TRAINER_PYTHON, "sky_python": str(slurm.PYTHON)}
+    return SkyPilotOptions(**given, **changed)
+
+
+LONG_ENOUGH = {**TWELVE_STEPS, "max_steps": 100}
+"""To be preempted in the middle."""
+
+
+def long_training(backend, tiny_fields, **resources):
+    spec = parse(
+        {
+            **tiny_fields,
+            "name": new_label(),
+            "hyperparameters": LONG_ENOUGH,
+            "checkpoint": {"every_steps": 10},
+            "env": {"OMP_NUM_THREADS": "1"},
+            "resources": {"num_nodes": 2, **resources},
+        },
+        where="test",
+    )
+    return submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
+
+
+def weights(job):
+    return Path(job.result(400).path, "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, tiny_fields, tmp_path_factory):
+    """A training on two nodes that nothing happens to; its inputs are copied there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**slurm.ENVIRONMENT, "FTSDK_HOME": str(tmp_path_factory.mktemp("home"))}.items():
+            patch.setenv(name, value)
+        job = long_training(SkyPilot(options(cluster=cluster)), tiny_fields)
+        job.wait(300)
+        yield job
+
+
 class TestSkyPilot(BackendConformance):
     @pytest.fixture
     def backend(self, cluster):
-        shared, storage = ("/tmp", str(slurm.BASE)), str(slurm.BASE / "shared")
-        return SkyPilot(
-            SkyPilotOptions(
-                cluster=cluster,
-                storage=storage,
-                shared=shared,
-                python=tiny.TRAINER_PYTHON,
-                sky_python=str(slurm.PYTHON),
-            )
-        )
+        return SkyPilot(options(cluster=cluster, shared=("/tmp",)))
 
-    @pytest.fixture
-    def trained(self, tiny_fields):
-        return {**tiny_fields, "resources": {"num_nodes": 2}}
+    @pytest.mark.trainer
+    def test_real_training(self, undisturbed):
+        model = undisturbed.model()
+        assert model.adapter
+        assert "adapter_model.safetensors" in model.files
+        losses = {point["step"]: point["loss"] for point in undisturbed.metrics() if "loss" in point}
+        assert sorted(losses) == list(range(1, 101))
+        assert losses[100] < losses[1]
+        assert {line.cursor.split(",")[0].split(".")[1] for line in undisturbed.logs()} == {"0", "1"}
+
+    # What no backend does by itself is tried on the others; here each takes half a minute.
+    @pytest.mark.long
+    def test_lines_are_stamped(self, backend, plan):
+        super().test_lines_are_stamped(backend, plan)
+
+    @pytest.mark.long
+    def test_artifacts_and_model(self, backend, plan, tmp_path):
+        super().test_artifacts_and_model(backend, plan, tmp_path)
+
+    @pytest.mark.long
+    def test_after_a_cancel_comes_a_new_attempt(self, backend, plan):
+        super().test_after_a_cancel_comes_a_new_attempt(backend, plan)
 
     def public_words(self, plan):
         return slurm.sky_queue(CLUSTER)
+
+    def test_many_lines(self, backend, plan):
+        self.follow_many(backend, plan, 200_000)
+
+    def test_a_client_that_died_has_lost_nothing(self, backend, plan):
+        job = self.start(plan, backend, "import time; time.sleep(5)")
+        said = backend.artifacts(plan.name).path(jobs.request_key(1))
+        assert json.loads(said.read_bytes())["request_id"]
+        said.unlink()  # it died before it heard of the request
+        fresh = Job(job.uri, SkyPilot(backend.options))
+        assert not fresh.info().state.terminal
+        assert fresh.wait(60).state is JobState.SUCCEEDED
+
+
+REFUSED = {
+    "aws": ({"infra": ("aws",)}, {}, AuthError, "auth"),
+    "a card that nobody has": ({"infra": (slurm.INFRA,)}, {"accelerator": "L4"}, CapacityError, "capacity"),
+    "no such cluster": ({"cluster": "nobodys"}, {}, UnavailableError, "lost"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_refusal_is_told_at_once(what, spec_folder):
+    given, resources, kind, reason = REFUSED[what]
+    spec = parse(
+        {"model": "model", "dataset": "train.jsonl", "resources": resources, "name": new_label()}, where="test"
+    )
+    backend = SkyPilot(options(**given))
+    plan = backend.plan(spec, inspect(spec, folder=spec_folder))
+    with pytest.raises(kind):
+        submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    info = Job(plan.uri, backend).info()
+    assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
+
+
+def test_doctor_says_where_it_may_run():
+    checks = {check.what: check for check in SkyPilot(options()).doctor()}
+    assert all(check.ok for check in checks.values()), checks
+    assert slurm.INFRA in checks["infra"].detail
+    without = SkyPilot(SkyPilotOptions(sky_python="/no/such/python")).doctor()
+    assert [(check.what, check.ok) for check in without] == [("SkyPilot", False)]
+
+
+READS_ITS_DATA = """
+import json, os, sys, time
+job = json.load(open(os.environ["FTSDK_TRAIN"]))["document"]
+for file in job["inputs"]:
+    print("input", file["path"], len(open(file["path"], "rb").read()) == file["bytes"], flush=True)
+time.sleep(3)
+sys.exit("it has read them")
+"""
+
+
+def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
+    fields = {"model": "model", "dataset": "train.jsonl", "name": new_label(), "resources": {"accelerator": "H100"}}
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(infra=(slurm.INFRA,)))
+    plan = in_durable_folder(backend.plan(spec, inspect(spec, folder=spec_folder)), READS_ITS_DATA)
+    job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    next(line for line in job.logs(follow=True) if line.text.startswith("input"))
+    assert not job.done()
+    claim = json.loads(backend.artifacts(plan.name).read(contract.claim_key(1)))
+    assert claim["usd_per_hour"] == pytest.approx(2.5, rel=0.05)  # as SkyPilot's configuration has it
+    info = job.wait(180)
+    assert (info.state, info.exit_code) == (JobState.FAILED, 1)
+    assert "it has read them" in info.message
+    read = [line.text.split() for line in job.logs() if line.text.startswith("input")]
+    assert [words[2] for words in read] == ["True"] * 2
+    assert all(words[1].startswith(f"/tmp/ftsdk-{plan.name}/inputs/") for words in read)
+    assert slurm.is_gone(plan.native_name, within_s=120)
+
+
+# --- recovery ---------------------------------------------------------------------------------------------
+@pytest.mark.trainer
+def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields):
+    expected = weights(undisturbed)
+    slurm.sky_down(cluster)  # its allocation would keep the preempting job waiting
+    backend = SkyPilot(options(infra=(slurm.SPOT,)))
+    job = long_training(backend, tiny_fields, spot=True)
+    next(event for event in job.events(follow=True) if event["event"] == EVENT_COMMIT)
+    subprocess.run(["srun", "-p", "dev", "-N", "2", "--exclusive", "sleep", "1"], check=True)
+    assert weights(job) == expected
+    assert job.info().attempt == 1
+    starts = [
+        event["resume_step"] for event in job.events() if event["event"] == EVENT_PHASE and "resume_step" in event
+    ]
+    assert starts[0] is None
+    assert max(filter(None, starts)) >= 10
+    metrics = [point["step"] for point in job.metrics() if "loss" in point]
+    assert metrics == list(range(1, 101))

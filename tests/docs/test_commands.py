@@ -37,6 +37,7 @@ PARSED_ONLY = {
     r"^ftsdk image\b": "builds or pushes gigabytes; has its own test",
     r"^pip install\b": "needs a package index",
     r"^python -m bench\b": "takes minutes to an hour; has its own test",
+    r"\bskypilot\b": "needs a cloud; tests/conformance and tests/examples do the same on Slurm",
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",

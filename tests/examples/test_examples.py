@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftsdk.image import default_tag
-from tests import tiny
+from tests import slurm, tiny
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
@@ -158,3 +158,16 @@ def test_sagemaker_spot_yaml_trains_in_an_emulated_account(run, model, monkeypat
     finally:
         cloud.close()
     assert said.startswith("sagemaker://us-west-2/sagemaker-spot-")
+
+
+@pytest.mark.skypilot
+@pytest.mark.trainer
+def test_skypilot_spot_yaml_trains_on_slurm(run, model, monkeypatch):
+    given = {"infra": slurm.SPOT, "storage": slurm.BASE / "shared", "python": tiny.TRAINER_PYTHON}
+    for name, value in {**given, "sky_python": slurm.PYTHON, "accelerators": "H100", "managed": "false"}.items():
+        monkeypatch.setenv(f"FTSDK_SKYPILOT_{name}".upper(), str(value))
+    for name, value in slurm.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    changes = (*SMALL, "--set", f"model={model}", "--set", "bf16=false")  # pretended GPUs
+    said = run(*ftsdk("submit", EXAMPLES / "skypilot_spot.yaml", "--backend", "skypilot", *changes, "--follow"))
+    assert said.startswith("skypilot://slurm/ftlocal/spot/skypilot-spot-")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.backends.local import Local, LocalOptions
+from ftsdk.backends.skypilot import SkyPilot
+from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.facts import Facts, MachineFacts, ModelFacts
 from ftsdk.fingerprints import Fingerprint
 from ftsdk.plan import Plan
@@ -83,11 +86,50 @@ def _sagemaker() -> Plan:
     return REQUESTS["one-gpu"]()
 
 
+SKYPILOT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "skypilot-aws-spot": (
+        {"infra": ("aws/us-west-2", "aws/us-east-1"), "accelerators": ("H100",), "storage": "s3://bucket/jobs",
+         "storage_region": "us-west-2"},
+        {"resources": {"accelerator": "A100-80GB", "accelerators_per_node": 8, "num_nodes": 2, "spot": True},
+         "secrets": ("HF_TOKEN",)},
+    ),
+    "skypilot-gcp": (
+        {"infra": ("gcp/us-central1",), "storage": "gs://bucket/jobs", "image": "me/trainer:1"},
+        {"resources": {"accelerator": "L4", "disk_gb": 200, "memory_gb": 60.0}},
+    ),
+    "skypilot-azure": (
+        {"infra": ("azure/eastus", "azure/westus"), "choose": "cheapest", "storage": "s3://bucket/jobs"},
+        {"resources": {"accelerator": "A100-80GB"}, "secrets": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
+    ),
+    "skypilot-kubernetes": (
+        {"infra": ("k8s/team",), "managed": True, "storage": "s3://bucket/jobs", "storage_endpoint": "http://minio:9000"},
+        {"resources": {"accelerator": "H100", "accelerators_per_node": 8}},
+    ),
+    "skypilot-slurm": (
+        {"infra": ("slurm/lab/preempt",), "storage": "/nfs/jobs", "cpus": "16+"},
+        {"resources": {"accelerator": "H100", "num_nodes": 2, "spot": True}, "timeout_hours": 24.0},
+    ),
+    "skypilot-cluster": (
+        {"cluster": "mine", "storage": "/nfs/jobs", "shared": (WORK, HOME), "python": "/nfs/venv/bin/python"},
+        {},
+    ),
+}
+"""Name -> the backend's options, and what differs in the spec."""  # fmt: skip
+
+
+def _skypilot(name: str) -> Plan:
+    options, fields = SKYPILOT[name]
+    hub = name == "skypilot-aws-spot"
+    given = {"model": "Qwen/Qwen3-8B", **fields} if hub else fields
+    return SkyPilot(SkyPilotOptions(**options)).plan(spec(**given), facts(local_model=not hub))
+
+
 PLANS: dict[str, Callable[[], Plan]] = {
     "local": _local,
     "sagemaker": _sagemaker,
     "docker": _docker,
     "docker-two-nodes": _docker_two_nodes,
+    **{name: partial(_skypilot, name) for name in SKYPILOT},
 }
 
 

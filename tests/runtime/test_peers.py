@@ -72,3 +72,8 @@ def test_a_cluster_that_makes_no_sense_is_refused(rank):
 
 def test_one_node_is_what_there_is_without_a_word():
     assert read_cluster({}) == Cluster(1, 0, "127.0.0.1", 29500)
+
+
+def test_skypilot_names_its_nodes():
+    told = {"SKYPILOT_NUM_NODES": "2", "SKYPILOT_NODE_RANK": "1", "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.8"}
+    assert read_cluster({**told, contract.ENV_MASTER_PORT: "20123"}) == Cluster(2, 1, "10.0.0.7", 20123)

@@ -273,6 +273,21 @@ def test_secrets_reach_the_trainer_and_nothing_else(tmp_path):
     assert "***" in run.outcome()["message"]
     written = [path for path in tmp_path.rglob("*") if path.is_file() and b"hf_secret_value" in path.read_bytes()]
     assert written == []
+
+
+def test_secrets_that_the_platform_gives_are_masked_too(tmp_path):
+    trainer = script(tmp_path, "print('token', os.environ['HF_TOKEN'])")
+    run = Supervised(tmp_path, trainer, environ={contract.ENV_SECRETS: "HF_TOKEN", "HF_TOKEN": "hf_secret_value"})
+    assert run.wait() == contract.EXIT_SUCCEEDED
+    assert "token ***" in run.output()
+
+
+def test_a_note_is_enough_for_a_cancel(tmp_path):
+    run = Supervised(tmp_path, script(tmp_path, "print('begun', flush=True); time.sleep(60)"))
+    run.wait_for("begun")
+    run.store.put(contract.cancel_key(1), b"{}")
+    run.wait()
+    assert run.outcome()["state"] == "CANCELLED"
     assert b"hf_secret_value" not in run.stdout + run.stderr
 
 

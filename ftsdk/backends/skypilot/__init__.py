@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import ClassVar
 
 from ftsdk import contract, planning, records
@@ -20,12 +22,18 @@ from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.look import Looks
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.states import Verdict
+from ftsdk.contract import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
 from ftsdk.spec import JobSpec
 from ftsdk.store import Store
+
+PATIENCE_S = 30.0
+"""What a supervisor has, besides its grace, for seeing a cancel and writing down how it ended."""
+PUT_AWAY_S = 300.0
+"""So long after its end a job's cluster may still be there."""
 
 
 class SkyPilot:
@@ -41,6 +49,8 @@ class SkyPilot:
         self.options = options or SkyPilotOptions()
         self._server = ApiServer(self.options.sky_python)
         self._looks = Looks(self._server)
+        self._gone: set[str] = set()
+        self._priced: set[tuple[str, int]] = set()
 
     # --- start ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
@@ -63,29 +73,39 @@ class SkyPilot:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
             restarts=True,
+            storage=self._reached(durable),
         )
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(asked)
-        return planning.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
+        plan = planning.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
+        return replace(plan, storage=self._reached(durable), warnings=(*plan.warnings, *requests.warnings(asked)))
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same task on capacity that is not taken back."""
+        task = plan.request["task"]
+        resources = {name: value for name, value in task["resources"].items() if name != "use_spot"}
+        return replace(plan, request={**plan.request, "task": {**task, "resources": resources}})
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""
         job = jobs.create(plan)
         if not job.store.put_if_absent(contract.claim_key(plan.attempt), plan.claim()):
             return plan.native_name
-        request = plan.request
+        self._hand_in(job, plan, secrets)
+        self._looks.tell(job, plan.attempt, Verdict(JobState.PENDING, message="SkyPilot has taken it."))
+        return plan.native_name
+
+    def _hand_in(self, job: SkyJob, plan: Plan, secrets: Mapping[str, str]) -> None:
+        """Launch, and write down what SkyPilot said to it."""
+        asked = {name: plan.request[name] for name in ("kind", "cluster", "task")}
         try:
-            said = self._server.run(
-                "launch", kind=request["kind"], cluster=request["cluster"], task=request["task"], secrets=dict(secrets)
-            )
+            said = self._server.run("launch", **asked, secrets=dict(secrets))
         except BackendError as problem:
             said = {"error": {"reason": failures.reason(problem), "message": str(problem)}}
             raise
         finally:
             job.store.put(jobs.request_key(plan.attempt), json.dumps(said).encode())
-        self._looks.tell(job, plan.attempt, Verdict(JobState.PENDING, message="SkyPilot has taken it."))
-        return plan.native_name
 
     # --- look ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
@@ -126,18 +146,52 @@ class SkyPilot:
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _find(self, job_id: str) -> SkyJob:
-        return jobs.find(job_id, self.options.storage)
+        return jobs.find(job_id, self.options)
+
+    def _reached(self, durable: str) -> Storage:
+        return self.options.reached if "://" in durable else {}
 
     def _info(self, job: SkyJob) -> JobInfo:
         info = jobs.running(job)
         ended = jobs.outcome(job)
         if ended and not self._may_go_on(job, ended["exit_code"]):
+            self._put_away(job, ended["ended_at"])
             return jobs.with_outcome(info, ended)
         if not ended and jobs.is_alive(job):
+            self._insist(job)
+            self._ask_price(job)
             return info
         verdict = self._looks.at(job, info.attempt)
         ended = jobs.outcome(job) if verdict.state.terminal else None  # it may have ended between the two looks
         return jobs.with_outcome(info, ended) if ended else jobs.with_verdict(info, verdict)
+
+    def _put_away(self, job: SkyJob, ended_at: float) -> None:
+        """A cluster that was made for the job alone goes by itself two minutes after it; who sees the end may ask."""
+        request = job.plan.for_attempt(job.attempt).request
+        name, mine = request["cluster"], request["kind"] == requests.LAUNCHED
+        if mine and not self.options.autostop_minutes and name not in self._gone and jobs.all_said(job):
+            self._gone.add(name)
+            if time.time() - ended_at < PUT_AWAY_S:
+                with suppress(BackendError):
+                    self._server.post("/down", {"cluster_name": name})
+
+    def _ask_price(self, job: SkyJob) -> None:
+        """Once a job runs, SkyPilot knows what its machines cost; the claim keeps it, and the cost so far follows."""
+        key = job.plan.name, job.attempt
+        claim = None if key in self._priced else records.read_json(job.store, contract.claim_key(job.attempt))
+        self._priced.add(key)
+        if claim and claim["usd_per_hour"] is None:
+            with suppress(BackendError):
+                claim["usd_per_hour"] = look.usd_per_hour(self._server, job)
+                job.store.put(contract.claim_key(job.attempt), json.dumps(claim).encode())
+
+    def _insist(self, job: SkyJob) -> None:
+        """A supervisor that does not heed a cancel within its grace is ended by SkyPilot."""
+        asked_at = jobs.cancelled_at(job)
+        key = job.plan.for_attempt(job.attempt).native_name
+        if asked_at and time.time() - asked_at > self.options.grace_s + PATIENCE_S and key not in self._gone:
+            self._gone.add(key)
+            look.end(self._server, job)
 
     def _may_go_on(self, job: SkyJob, exit_code: int) -> bool:
         """Whether SkyPilot starts the attempt again after this exit code."""

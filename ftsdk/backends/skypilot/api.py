@@ -61,6 +61,18 @@ class ApiServer:
         return next((str(found["status"]) for found in json.loads(data)), None)
 
     def _open(self, path: str, data: bytes | None = None) -> tuple[bytes, Message]:
+        try:
+            return self._exchange(path, data)
+        except ConnectionRefusedError as problem:
+            if not self._is_local:
+                raise _unreachable(self._endpoint, problem) from problem
+            self.run("start")
+        try:
+            return self._exchange(path, data)
+        except ConnectionRefusedError as problem:
+            raise _unreachable(self._endpoint, problem) from problem
+
+    def _exchange(self, path: str, data: bytes | None) -> tuple[bytes, Message]:
         from urllib.error import HTTPError, URLError
         from urllib.request import urlopen
 
@@ -70,19 +82,10 @@ class ApiServer:
         except HTTPError as problem:
             raise _refusal(problem.code, problem.read()) from None
         except (URLError, HTTPException, OSError) as problem:
-            if self._is_local and isinstance(getattr(problem, "reason", None), ConnectionRefusedError):
-                self.run("start")
-                return self._open_once_more(path, data)
-            raise _unreachable(self._endpoint, problem) from problem
-
-    def _open_once_more(self, path: str, data: bytes | None) -> tuple[bytes, Message]:
-        from urllib.request import urlopen
-
-        try:
-            with urlopen(self._request(path, data), timeout=PATIENCE_S) as answer:
-                return answer.read(), answer.headers
-        except OSError as problem:
-            raise _unreachable(self._endpoint, problem) from problem
+            cause = getattr(problem, "reason", problem)
+            if isinstance(cause, ConnectionRefusedError):
+                raise cause from None
+            raise _unreachable(self._endpoint, cause) from problem
 
     def _request(self, path: str, data: bytes | None) -> Request:
         from http.cookiejar import MozillaCookieJar
@@ -167,6 +170,6 @@ def _refusal(code: int, body: bytes) -> BackendError:
 
 def _unreachable(endpoint: str, problem: object) -> UnavailableError:
     return UnavailableError(
-        f"SkyPilot's API server at {endpoint} cannot be reached ({getattr(problem, 'reason', problem)}): "
+        f"SkyPilot's API server at {endpoint} cannot be reached ({problem}): "
         f"see `sky api info`, and `sky api start` for one on this machine."
     )

@@ -10,8 +10,8 @@ from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledErr
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 KINDS: Final[tuple[tuple[str, str, type[BackendError], str], ...]] = (
     (
-        "NoCloudAccessError|ResourcesUnavailableError",
-        r"no cloud|not enabled|access is disabled|no infra",
+        "NoCloudAccessError|ResourcesUnavailableError|StorageError",
+        r"no cloud|cloud access|not enabled|access is disabled|no infra",
         AuthError,
         "SkyPilot has no access there; `sky check` says what is missing ({said}).",
     ),

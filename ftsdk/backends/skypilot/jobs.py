@@ -12,6 +12,7 @@ from typing import Any, Final
 from ftsdk import contract, records
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.backends.folders import PLAN_FILE, STATES
+from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.states import Verdict
 from ftsdk.contract import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError
@@ -62,10 +63,11 @@ def create(plan: Plan) -> SkyJob:
     return job
 
 
-def find(name: str, storage: str | None) -> SkyJob:
+def find(name: str, options: SkyPilotOptions) -> SkyJob:
     """The job with a name, known here or found in the storage. Raises JobNotFoundError."""
+    storage = options.storage
     here = FolderStore(jobs_dir(home_dir()) / name)
-    for store in (here, open_store(f"{storage.rstrip('/')}/{name}") if storage else None):
+    for store in (here, open_store(f"{storage.rstrip('/')}/{name}", options.reached) if storage else None):
         found = records.read_json(store, PLAN_FILE) if store else None
         if found and found["backend"] == "skypilot":
             plan = Plan.from_json(found)
@@ -81,13 +83,13 @@ def each() -> Iterator[SkyJob]:
     plans = sorted(jobs_dir(home_dir()).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
     for path in plans:
         try:
-            yield find(path.parent.name, None)
+            yield find(path.parent.name, SkyPilotOptions())
         except JobNotFoundError:
             continue
 
 
 def _store(plan: Plan) -> Store:
-    return open_store(plan.request["folder"])
+    return open_store(plan.request["folder"], plan.storage)
 
 
 def _mtime(path: Path) -> float:
@@ -102,9 +104,10 @@ def said(job: SkyJob) -> dict[str, Any]:
     return dict(records.read_json(job.store, request_key(job.attempt)) or {})
 
 
-def is_cancelled(job: SkyJob) -> bool:
-    """Whether somebody asked the newest attempt to stop."""
-    return records.read_json(job.store, contract.cancel_key(job.attempt)) is not None
+def cancelled_at(job: SkyJob) -> float | None:
+    """When somebody asked the newest attempt to stop, in seconds since the epoch."""
+    note = records.read_json(job.store, contract.cancel_key(job.attempt))
+    return float(note["time"]) if note else None
 
 
 def has_lines(job: SkyJob) -> bool:
@@ -122,6 +125,12 @@ def is_alive(job: SkyJob) -> bool:
 def outcome(job: SkyJob) -> Outcome | None:
     """How the newest attempt ended as far as the nodes said so."""
     return records.outcome(job.store, job.attempt, job.num_nodes)
+
+
+def all_said(job: SkyJob) -> bool:
+    """Whether every node of the newest attempt has said how it ended."""
+    keys = (contract.outcome_key(job.attempt, node) for node in range(job.num_nodes))
+    return all(records.read_json(job.store, key) for key in keys)
 
 
 def running(job: SkyJob) -> JobInfo:

@@ -10,7 +10,7 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.skypilot import failures, jobs, states
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
-from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED
+from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
 from ftsdk.backends.skypilot.states import Native, Verdict
 from ftsdk.contract import claim_key
 from ftsdk.errors import BackendError, UnavailableError
@@ -52,7 +52,7 @@ def verdict(server: ApiServer, job: SkyJob) -> Verdict:
     if "error" in said:
         return Verdict(JobState.FAILED, said["error"]["reason"], said["error"]["message"])
     found = native(server, job)
-    cancelled = jobs.is_cancelled(job)
+    cancelled = jobs.cancelled_at(job) is not None
     if found:
         is_managed = job.plan.request["kind"] == MANAGED
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
@@ -87,6 +87,20 @@ def _gone(job: SkyJob) -> Verdict:
         "SkyPilot knows nothing of it any more and it left no result: its cluster was taken down, or another API "
         "server answers now; submit again to go on from the last checkpoint.",
     )
+
+
+def usd_per_hour(server: ApiServer, job: SkyJob) -> float | None:
+    """What the newest attempt's machines cost in an hour, all together, by SkyPilot's own cost report."""
+    request, request_id = job.plan.for_attempt(job.attempt).request, jobs.said(job).get("request_id")
+    if request["kind"] == MANAGED:
+        ids = server.answer(request_id)["job_id"] if request_id else []
+        ends = tuple(f"-{job_id}" for job_id in ids)  # SkyPilot names a managed job's cluster NAME-ID, NAME cut short
+        rows = [row for row in server.ask("/cost_report", {"days": 30}) if row["name"].endswith(ends)]
+    else:
+        rows = [row for row in server.ask("/cost_report", {"days": 30}) if row["name"] == request["cluster"]]
+    last = max(rows, key=lambda row: row["launched_at"] or 0, default=None)
+    known = last and last.get("total_cost") and last.get("duration")
+    return round(last["total_cost"] / last["duration"] * 3600, 4) if last and known else None
 
 
 class Looks:
@@ -133,7 +147,7 @@ def end(server: ApiServer, job: SkyJob) -> None:
     """Ask SkyPilot to end the newest attempt; nobody waits for it."""
     request = job.plan.for_attempt(job.attempt).request
     request_id = jobs.said(job).get("request_id", "")
-    if request_id and server.status(request_id) in UNDER_WAY:
+    if request["kind"] != ON_CLUSTER and request_id and server.status(request_id) in UNDER_WAY:
         server.post("/api/cancel", {"request_ids": [request_id]})
     found = native(server, job)
     if found and request["kind"] == MANAGED:

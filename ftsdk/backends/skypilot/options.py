@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from ftsdk.backends.options import Options
+from ftsdk.contract import Storage
 
 IMAGE: Final = "hiyouga/llamafactory:0.9.5"
 """LLaMA-Factory's own image, which any cloud can pull."""
@@ -21,6 +22,10 @@ class SkyPilotOptions(Options):
     storage: str | None = None
     """Where jobs keep their results: a folder that this machine and every node see, or an address such as
     s3://bucket/prefix. The spec's `output` counts more."""
+    storage_region: str | None = None
+    """Region of a bucket in `storage`, where the environment of node and machine do not say it (AWS_REGION)."""
+    storage_endpoint: str | None = None
+    """URL of the service of a bucket in `storage`, if it is not the provider's own."""
     shared: tuple[str, ...] = Field(default=(), strict=False)
     """Folders that every node sees under the same path as this machine: inputs in them are used in place, others are
     copied to the nodes."""
@@ -62,6 +67,12 @@ class SkyPilotOptions(Options):
         if len(bare) > 1:
             raise ValueError("infra that runs containers and Slurm cannot be mixed, the trainer comes another way")
         return self
+
+    @property
+    def reached(self) -> Storage:
+        """How a bucket in `storage` is reached."""
+        found = {"region": self.storage_region, "endpoint": self.storage_endpoint}
+        return cast("Storage", {name: value for name, value in found.items() if value})
 
     @property
     def bare(self) -> bool:

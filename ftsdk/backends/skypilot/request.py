@@ -36,6 +36,8 @@ TRAINER: Final = (
     "torch",
 )
 """What a virtual environment on a node gets: the versions of containers/locks/lf.in."""
+BUCKETS: Final = "obstore==0.12.1"
+"""What the runtime reaches buckets with."""
 FIRST_PORT, PORTS = 20000, 10000
 """Below the ports that Linux gives out by itself (32768 and up)."""
 
@@ -110,6 +112,17 @@ def request(asked: Asked) -> dict[str, Any]:
         "folder": asked.durable,
         "task": task(asked),
     }
+
+
+def warnings(asked: Asked) -> tuple[str, ...]:
+    """What SkyPilot cannot do as the spec says it."""
+    if asked.spec.resources.spot and any(map(runs_bare, asked.options.infra)):
+        where = asked.options.infra[0]
+        return (
+            f"resources.spot: Slurm has no spot capacity; {where} is used as it is, so name a partition whose jobs may "
+            f"be preempted (slurm/CLUSTER/PARTITION). The job is recovered all the same.",
+        )
+    return ()
 
 
 def task(asked: Asked) -> dict[str, Any]:
@@ -218,18 +231,26 @@ def _needs_setup(asked: Asked) -> bool:
 
 
 def _setup(asked: Asked) -> str | None:
-    """The user's own lines; else, without image and interpreter, a virtual environment, made by one node at a time."""
-    if asked.options.setup or not _needs_setup(asked):
+    """The user's own lines; else a virtual environment where there is no image, and what a bucket needs."""
+    if asked.options.setup:
         return asked.options.setup
-    venv = _venv(asked)
-    packages = " ".join(TRAINER)
+    if _needs_setup(asked):
+        return _make_venv(_venv(asked), [*TRAINER, *([BUCKETS] if "://" in asked.durable else [])])
+    if "://" in asked.durable:
+        python = _python(asked)
+        return f"{python} -c 'import obstore' 2>/dev/null || {python} -m pip install --quiet {BUCKETS}"
+    return None
+
+
+def _make_venv(venv: str, packages: list[str]) -> str:
+    """Made by one node at a time, since several may share the folder."""
     return "\n".join(
         [
             "set -e",
             f"exec 9>{venv}.lock && flock 9",
             f"if [ ! -e {venv}/ready ]; then",
             f"  python3 -m venv {venv}",
-            f"  {venv}/bin/python -m pip install --quiet {packages}",
+            f"  {venv}/bin/python -m pip install --quiet {' '.join(packages)}",
             f"  touch {venv}/ready",
             "fi",
         ]

@@ -23,9 +23,9 @@ def launch(asked: dict[str, Any]) -> dict[str, Any]:
     with sky.Dag() as dag:
         dag.add(task)
     sky.get(sky.optimize(dag))  # what is to be had nowhere is refused now, and not minutes later
-    if asked["kind"] == "managed":
-        return {"request_id": str(sky.jobs.launch(task, name=task.name))}
-    return {"request_id": str(sky.launch(task, cluster_name=asked["cluster"]))}
+    managed = asked["kind"] == "managed"
+    request_id = sky.jobs.launch(task, name=task.name) if managed else sky.launch(task, cluster_name=asked["cluster"])
+    return {"request_id": str(request_id)}
 
 
 def _on_cluster(task: Any, cluster: str) -> Any:
@@ -50,9 +50,10 @@ def start(_asked: dict[str, Any]) -> dict[str, Any]:
 def check(_asked: dict[str, Any]) -> dict[str, Any]:
     """SkyPilot's version, and where it may run."""
     import sky
+    from sky.client import sdk  # `sky.check` is a module
 
-    sky.get(sky.check(infra_list=None, verbose=False))
-    return {"version": sky.__version__, "infra": [str(name) for name in sky.get(sky.enabled_clouds(expand=True))]}
+    sky.get(sdk.check(None, verbose=False))
+    return {"version": sky.__version__, "infra": [str(name) for name in sky.get(sdk.enabled_clouds(expand=True))]}
 
 
 def parse(asked: dict[str, Any]) -> dict[str, Any]:

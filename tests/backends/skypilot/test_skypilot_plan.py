@@ -1,0 +1,131 @@
+"""Tasks as SkyPilot takes them, and what is refused before it is asked."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ftsdk import backends
+from ftsdk.backends.skypilot import SkyPilot, request
+from ftsdk.backends.skypilot.options import SkyPilotOptions
+from ftsdk.errors import SpecError, UnsupportedError
+from tests import slurm
+from tests.golden import plans
+
+LOCK = Path(__file__).parents[3] / "containers" / "locks" / "lf.in"
+
+
+def plan(spec_fields=None, **options):
+    given = {"infra": ("aws/us-west-2",), "storage": "s3://bucket/jobs", **options}
+    return SkyPilot(SkyPilotOptions(**given)).plan(plans.spec(**(spec_fields or {})), plans.facts())
+
+
+@pytest.mark.skypilot
+@pytest.mark.parametrize("name", plans.SKYPILOT)
+def test_skypilot_takes_the_task(name):
+    task = plans.PLANS[name]().request["task"]
+    said = slurm.sdk("parse", task=task)
+    assert said["num_nodes"] == task["num_nodes"]
+    resources = task["resources"]
+    choices = resources.get("ordered") or resources.get("any_of") or [resources]
+    assert len(said["resources"]) == len(choices)
+    for choice, taken in zip(choices, said["resources"], strict=True):
+        assert choice.get("accelerators", "").partition(":")[0] in taken
+
+
+def test_a_node_gets_the_versions_of_our_image():
+    locked = re.findall(r"^[a-z]+==\S+", LOCK.read_text("utf-8"), re.MULTILINE)
+    assert {word for word in request.TRAINER if "==" in word} <= set(locked)
+    pins = LOCK.with_suffix(".txt").read_text("utf-8").splitlines()
+    assert request.BUCKETS in pins
+
+
+def test_spot_is_managed_and_the_rest_gets_a_cluster_of_its_own():
+    spot = {"resources": {"spot": True, "accelerator": "H100"}}
+    assert plan(spot).request["kind"] == request.MANAGED
+    assert plan().request["kind"] == request.LAUNCHED
+    assert plan(managed=True).request["kind"] == request.MANAGED
+    assert plan(spot, managed=False).request["kind"] == request.LAUNCHED
+    task = plan(spot).request["task"]["resources"]
+    assert task["job_recovery"]["recover_on_exit_codes"] == [75]
+    assert "autostop" not in task
+    assert plan().request["task"]["resources"]["autostop"] == {"idle_minutes": 0, "down": True}
+
+
+def test_off_spot_only_that_changes():
+    backend = SkyPilot(SkyPilotOptions(infra=("aws",), storage="s3://bucket/jobs"))
+    before = backend.plan(plans.spec(resources={"spot": True, "accelerator": "H100"}), plans.facts())
+    after = backend.on_demand(before)
+    changed = json.loads(json.dumps(before.to_json()))
+    del changed["request"]["task"]["resources"]["use_spot"]
+    assert json.loads(json.dumps(after.to_json())) == changed
+
+
+def test_slurm_says_that_it_has_no_spot():
+    made = plan({"resources": {"spot": True}}, infra=("slurm/lab",), storage="/nfs/jobs")
+    assert "use_spot" not in made.request["task"]["resources"]
+    assert any("may be preempted" in warning for warning in made.warnings)
+
+
+def test_inputs_on_shared_folders_stay_where_they_are():
+    copied = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]["file_mounts"]
+    assert set(copied.values()) == {
+        f"{plans.WORK}/model",
+        f"{plans.WORK}/train.jsonl",
+        f"{plans.WORK}/eval.jsonl",
+        f"{plans.HOME}/cache/runtime-0123456789ab.pyz",
+    }
+    shared = plan(infra=("slurm/lab",), storage="/nfs/jobs", shared=(plans.WORK, plans.HOME))
+    assert "file_mounts" not in shared.request["task"]
+    assert {file["path"] for file in shared.document["inputs"]} == {file.path for file in plans.facts().files}
+
+
+def test_no_secret_is_in_the_task():
+    task = plan({"secrets": ("HF_TOKEN",)}).request["task"]
+    assert task["secrets"] == {"HF_TOKEN": None}
+    assert task["envs"]["FTSDK_SECRETS"] == "HF_TOKEN"
+
+
+def test_jobs_of_several_nodes_have_ports_of_their_own():
+    ports = [
+        plan({"name": name, "resources": {"num_nodes": 2}}).request["task"]["envs"]["FTSDK_MASTER_PORT"]
+        for name in ("one", "two")
+    ]
+    assert len(set(ports)) == 2
+    assert all(20000 <= int(port) < 30000 for port in ports)
+
+
+def test_without_storage_there_is_a_sentence_on_how_to_give_it():
+    with pytest.raises(SpecError, match="-o storage=VALUE, FTSDK_SKYPILOT_STORAGE"):
+        plan(storage=None)
+    with pytest.raises(SpecError, match="from / on"):
+        plan(storage="jobs")
+
+
+def test_options_come_as_text():
+    resolved = backends.get(
+        "skypilot", {"infra": "aws/us-west-2, gcp", "accelerators": "H100", "storage": "/nfs"}
+    ).options
+    assert resolved.infra == ("aws/us-west-2", "gcp")
+    assert resolved.accelerators == ("H100",)
+    with pytest.raises(SpecError, match="cannot be mixed"):
+        backends.get("skypilot", {"infra": "slurm/lab,aws"})
+    with pytest.raises(SpecError, match="leave infra and managed out"):
+        backends.get("skypilot", {"cluster": "mine", "managed": "true"})
+
+
+def test_spot_on_a_cluster_that_is_up_is_refused():
+    with pytest.raises(UnsupportedError, match="leave one out"):
+        plan({"resources": {"spot": True}}, infra=(), cluster="mine")
+
+
+def test_another_machine_finds_the_job_in_the_storage(tmp_path, monkeypatch):
+    from ftsdk.backends.skypilot import jobs
+
+    options = SkyPilotOptions(infra=("slurm/lab",), storage=str(tmp_path / "shared"))
+    made = SkyPilot(options).plan(plans.spec(), dataclasses.replace(plans.facts(), home=str(tmp_path / "one")))
+    jobs.create(made)
+    monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "two"))
+    assert jobs.find(made.name, options).plan == made

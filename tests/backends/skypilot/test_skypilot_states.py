@@ -1,0 +1,85 @@
+"""Every status that SkyPilot has means something; its errors become ours."""
+
+import pytest
+
+from ftsdk import contract, errors
+from ftsdk.backends.base import JobState
+from ftsdk.backends.skypilot import failures, states
+from ftsdk.backends.skypilot.states import CLUSTER_STATUSES, MANAGED_STATUSES, Native
+from tests import slurm
+
+ALL = """
+import json, sky
+from sky.jobs.state import ManagedJobStatus
+print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.JobStatus]]))
+"""
+CLASSES = """
+import inspect, json, sky.exceptions
+print(json.dumps([name for name, _ in inspect.getmembers(sky.exceptions, inspect.isclass)]))
+"""
+
+
+@pytest.mark.skypilot
+def test_no_status_of_this_skypilot_is_missing():
+    managed, on_cluster = slurm.ask_sky(ALL)
+    assert set(managed) == set(MANAGED_STATUSES)
+    assert set(on_cluster) == set(CLUSTER_STATUSES)
+
+
+@pytest.mark.skypilot
+def test_the_classes_that_we_know_are_there():
+    classes = set(slurm.ask_sky(CLASSES)) | {"ModuleNotFoundError"}
+    known = {name for pattern, *_ in failures.KINDS for name in pattern.split("|") if name.isidentifier()}
+    assert known <= classes
+
+
+@pytest.mark.parametrize("table", [MANAGED_STATUSES, CLUSTER_STATUSES])
+def test_every_end_has_a_reason(table):
+    for status in table:
+        verdict = states.state_of(Native(status), table)
+        assert (verdict.reason in contract.REASONS) == verdict.state.terminal
+        assert verdict.state is not JobState.SUCCEEDED  # only an outcome record says so
+        if verdict.state.terminal:
+            assert states.state_of(Native(status), table, cancelled=True).state is JobState.CANCELLED
+
+
+def test_an_unknown_status_is_no_end():
+    verdict = states.state_of(Native("DANCING"), MANAGED_STATUSES)
+    assert verdict.state is JobState.RUNNING
+    assert "DANCING" in verdict.message
+
+
+def test_a_cancel_by_others_is_no_cancel_of_ours():
+    assert states.state_of(Native("CANCELLED"), MANAGED_STATUSES).reason == "stopped"
+
+
+def test_skypilots_own_words_are_kept():
+    verdict = states.state_of(Native("FAILED_NO_RESOURCE", reason="tried us-west-2, us-east-1"), MANAGED_STATUSES)
+    assert (verdict.reason, "tried us-west-2" in verdict.message) == ("capacity", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        ("NoCloudAccessError", "Cloud access is not set up. Run: sky check", errors.AuthError),
+        ("ResourcesUnavailableError", "Task requires aws which is not enabled.", errors.AuthError),
+        ("ResourcesUnavailableError", "Failed to provision: VcpuLimitExceeded in us-west-2", errors.QuotaError),
+        (
+            "ResourcesUnavailableError",
+            "Catalog does not contain any instances\n-----\nsatisfying",
+            errors.CapacityError,
+        ),
+        ("ResourcesUnavailableError", "Failed to acquire resources in all zones in us-west-2", errors.CapacityError),
+        ("NotSupportedError", "Docker image is not supported on Slurm", errors.BackendError),
+        ("ClusterDoesNotExist", "\x1b[33mCluster 'x' does not exist.\x1b[0m", errors.UnavailableError),
+        ("ApiServerAuthenticationError", "login", errors.AuthError),
+        ("ModuleNotFoundError", "No module named 'sky'", errors.NotInstalledError),
+        ("SomethingNew", "of which we know nothing", errors.BackendError),
+    ],
+)
+def test_an_error_becomes_ours(kind, message, expected):
+    problem = failures.error(kind, message)
+    assert type(problem) is expected
+    assert "\x1b" not in str(problem)
+    assert "\n" not in str(problem)
+    assert failures.reason(problem) in contract.REASONS

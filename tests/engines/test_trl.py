@@ -114,7 +114,7 @@ def test_the_reference_answer_keeps_its_column(rendered):
         ({"hyperparameters": {"num_generations": 4}}, "method.num_generations"),
         ({"hyperparameters": {"temprature": 1}}, "did you mean"),
         ({"hyperparameters": {"top_k": "many"}}, "should be int"),
-        ({"hyperparameters": {"output_dir": "x"}}, "not yours to set"),
+        ({"hyperparameters": {"total_episodes": 9}}, "set `max_steps`"),
         ({"hyperparameters": {"eval_strategy": "epoch"}}, "held-out rows"),
         ({"method": {"rewards": []}}, "what an answer earns"),
         ({"method": {"num_generations": 3}}, "no multiple"),

@@ -21,7 +21,15 @@ from ftsdk.job import Job
 CADENCE_STEPS = 50
 EARLIEST, LATEST = 60, 220
 """The step at which an interruption comes."""
-SETUP = Setup(name="losses", backend="local", kinds=("term", "kill"), cadence_steps=CADENCE_STEPS)
+STEPS = 600
+"""So many that HF's own last save, which waits three seconds first, does not come after the end."""
+SETUP = Setup(
+    name="losses",
+    backend="local",
+    kinds=("term", "kill"),
+    hyperparameters={"max_steps": STEPS},
+    cadence_steps=CADENCE_STEPS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

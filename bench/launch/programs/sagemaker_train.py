@@ -20,7 +20,7 @@ BUCKET = "sagemaker-us-west-2-123456789012"
 
 def main(_verb: str, folder: str, url: str, runs: str) -> None:
     """A new job each time; its names have a resolution of a second."""
-    os.environ["AWS_ENDPOINT_URL"] = url
+    os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-west-2"}
     place = Path(folder)
     for name in ("model", "train"):
         (place / name).mkdir()

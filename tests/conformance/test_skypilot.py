@@ -21,7 +21,7 @@ from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durab
 from tests import slurm, tiny
 
 pytestmark = pytest.mark.skypilot
-CLUSTER = "conformance"
+CLUSTER = new_label()
 
 
 @pytest.fixture(autouse=True)

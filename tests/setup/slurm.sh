@@ -227,6 +227,10 @@ up() {
 }
 
 down() {
+  if lives slurmctld; then
+    scancel --user="$(id -un)"
+    for _ in $(seq 200); do [ -n "$(squeue -h)" ] || break; sleep 0.1; done
+  fi
   [ ! -x "$VENV/bin/sky" ] || ! api || sky api stop >/dev/null 2>&1 || true
   for daemon in slurmd-n1 slurmd-n2 slurmctld sshd probe munged; do stop $daemon; done
 }

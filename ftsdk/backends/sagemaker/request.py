@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, copying
+from ftsdk import contract, copying, planning
 from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError, UnsupportedError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CHANNELS: Final = "/opt/ml/input/data"
 """Where the platform puts inputs (SageMaker developer guide, "How SageMaker provides training information")."""
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
+MORE: Final = "more"
+"""Channel of what is neither the model nor the data."""
 SCRATCH: Final = "/tmp/ftsdk"
 HUB_CACHE: Final = "/tmp/ftsdk-hub"
 STOP_S: Final = 120.0
@@ -105,12 +107,30 @@ def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
                 inputs[source.file.path] = f"{CHANNELS}/{role}/{_name_in_channel(number, source)}"
             elif source.address.startswith("s3://"):
                 inputs[source.address] = f"{CHANNELS}/{role}-{number}/{PurePosixPath(source.address).name}"
+    inputs |= {path: f"{CHANNELS}/{MORE}/{inside}" for path, inside in _more(facts).items()}
     return Layout(durable=CHECKPOINTS if isolated else durable, scratch=SCRATCH, inputs=inputs)
 
 
 def inputs_of(facts: Facts, root: str) -> list[Channel]:
-    """The model and the data, as channels."""
-    return [*_model_channels(facts, root), *_data_channels(facts, root)]
+    """The model, the data and all that travels beside them, as channels."""
+    beside = [
+        (inside + file.path[len(path) :].replace("\\", "/"), file)
+        for path, inside in _more(facts).items()
+        for file in dict.fromkeys(facts.files)
+        if file.path == path or _below(path, file.path)
+    ]
+    more = [_staged(MORE, beside, root)] if beside else []
+    return [*_model_channels(facts, root), *_data_channels(facts, root), *more]
+
+
+def _more(facts: Facts) -> dict[str, str]:
+    """Reward functions, a reward model, media and files that arguments name: path here -> place in their channel."""
+    kinds = ("rewards/", "reward-model", "reward-base", "beside/")
+    return {
+        path: inside.removeprefix("/")
+        for path, inside in planning.staged(facts, "").items()
+        if inside.removeprefix("/").startswith(kinds)
+    }
 
 
 def own_channels(asked: Asked) -> list[Channel]:

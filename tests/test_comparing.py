@@ -9,6 +9,8 @@ import pytest
 
 from ftsdk.backends.docker import Docker
 from ftsdk.backends.local import Local
+from ftsdk.backends.skypilot import SkyPilot
+from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.comparing import compare
 from ftsdk.data.known import Lengths
 from ftsdk.sizing.catalogue import instances_of
@@ -48,6 +50,22 @@ def test_each_place_shows_its_cheapest_fastest_and_best_value():
     unpriced = [c for c in choices if c.backend == "pai"]
     assert [c.word for c in unpriced] == ["fastest"]
     assert unpriced[0].offer.cost_usd is None
+
+
+def test_skypilot_offers_what_its_own_catalogue_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".sky" / "catalogs" / "v8"
+    header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,SpotPrice\n"
+    rows = {"aws": "p5.4xlarge,H100,1,16,256,6.88,us-east-1,2.1\n", "gcp": "a3-high,H100,8,208,1872,88.0,x,\n"}
+    for cloud, row in rows.items():
+        (folder / cloud).mkdir(parents=True)
+        (folder / cloud / "vms.csv").write_text(header + row)
+    every = compare(SPEC, facts(), {"skypilot": SkyPilot()})
+    assert {c.offer.provider for c in every} == {"aws", "gcp"}
+    one = compare(SPEC, facts(), {"skypilot": SkyPilot(SkyPilotOptions(infra="gcp/us-central1"))})
+    assert {c.offer.provider for c in one} == {"gcp"}
+    (none,) = compare(SPEC, facts(), {"skypilot": SkyPilot(SkyPilotOptions(infra="slurm/ours"))})
+    assert "no machine of slurm" in none.why_not
 
 
 def test_this_machine_is_a_place_without_a_price():

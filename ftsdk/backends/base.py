@@ -139,7 +139,7 @@ class OffersMachines(Protocol):
     """Backends that know what they could rent, for `ftsdk plan --compare`."""
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
-        """Machine types and prices. Pure; raises UnsupportedError if the backend cannot run the spec at all."""
+        """Machine types and prices, from tables on this machine. Raises UnsupportedError if it cannot run the spec."""
 
 
 @runtime_checkable

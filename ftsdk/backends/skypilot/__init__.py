@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from ftsdk import contract, planning, records
@@ -27,6 +28,7 @@ from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
+from ftsdk.sizing.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.store import Store
 
@@ -86,6 +88,18 @@ class SkyPilot:
         task = plan.request["task"]
         resources = {name: value for name, value in task["resources"].items() if name != "use_spot"}
         return replace(plan, request={**plan.request, "task": {**task, "resources": resources}})
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """The machines in SkyPilot's own catalogue, as far as SkyPilot has fetched it to this machine."""
+        from ftsdk.sizing.refresh import skypilot_catalogue
+
+        require(self.name, self.capabilities, spec)
+        folder = Path.home() / ".sky" / "catalogs" / "v8"
+        machines, prices = skypilot_catalogue(folder)
+        clouds = {where.partition("/")[0] for where in self.options.infra}
+        wanted = tuple(machine for machine in machines if not clouds or machine.provider in clouds)
+        why = f"SkyPilot's catalogue in {folder} has no machine of {', '.join(sorted(clouds)) or 'any cloud'}"
+        return Market(machines=wanted, region=None, prices={**prices, **facts.prices}, why_none=why)
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""

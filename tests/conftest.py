@@ -40,11 +40,10 @@ def tiny_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def s3_server():
-    """An S3 server on loopback with one bucket."""
+    """An S3 server on loopback."""
     from tests.emulators.buckets import Buckets
 
     server = Buckets()
-    server.make_bucket()
     yield server
     server.close()
 
@@ -57,6 +56,7 @@ def s3(s3_server, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    s3_server.make_bucket()  # again: whoever resets moto resets it for the whole process
     s3_server.requests.clear()
     s3_server.address = f"s3://bucket/{tmp_path_factory.mktemp('s3').name}"
     return s3_server

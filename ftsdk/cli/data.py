@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,9 +28,16 @@ SPEC_SUFFIXES = (".yaml", ".yml")
 def data() -> None:
     """Check, measure, convert and split training data.
 
-    PATHS are files (JSON, JSON Lines, CSV, TSV, Parquet, Arrow, Excel, text; also .gz and .zst), folders and patterns.
-    Nothing is ever changed in place.
+    PATHS are files (JSON, JSON Lines, CSV, TSV, Parquet, Arrow, Excel, text; also .gz and .zst), folders and patterns,
+    here or in a bucket (s3://, oss://, gs://). Nothing is ever changed in place.
     """
+
+
+def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """What lies in a bucket is fetched to this machine, once."""
+    from ftsdk.remote_data import fetched, is_remote
+
+    return tuple(str(found) for path in paths for found in (fetched(path) if is_remote(path) else [path]))
 
 
 def shape_options(command: Command) -> Command:
@@ -87,8 +94,8 @@ def _from_spec(reference: str) -> dict[str, Any]:
     loaded = specfile.load(reference)
     dataset = loaded.spec.dataset
     return {
-        "paths": [_place(address, loaded) for address in dataset.train],
-        "eval_paths": [_place(address, loaded) for address in dataset.eval],
+        "paths": [place for address in dataset.train for place in _places(address, loaded)],
+        "eval_paths": [place for address in dataset.eval for place in _places(address, loaded)],
         "method": loaded.spec.method.stage,
         "format": dataset.format,
         "columns": dataset.columns,
@@ -98,25 +105,30 @@ def _from_spec(reference: str) -> dict[str, Any]:
     }
 
 
-def _place(address: str, loaded: Loaded) -> Path | DataFile:
+def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
     """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
     from ftsdk.data.registered import from_entry
+    from ftsdk.remote_data import fetched, is_remote
 
+    if is_remote(address):
+        return fetched(address)
     if "://" in address:
         raise SpecError(f"{address} is not on this machine; download it and check the files.")
     directory = loaded.spec.dataset.directory
     register = loaded.folder / directory / "dataset_info.json" if directory is not None else None
     entry = json.loads(register.read_text("utf-8")).get(address) if register and register.is_file() else None
     if register is None or entry is None:
-        return loaded.folder / address
+        return [loaded.folder / address]
     if "file_name" not in entry:
         raise SpecError(f"{address} is a data set on a hub, not on this machine; download it and check the files.")
-    return from_entry(entry, register.parent / entry["file_name"])
+    return [from_entry(entry, register.parent / entry["file_name"])]
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True)
-@click.option("--eval", "eval_paths", multiple=True, help="Held-out data: looked at too, and for leakage.")
+@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
+@click.option(
+    "--eval", "eval_paths", multiple=True, callback=_brought_here, help="Held-out data: looked at too, and for leakage."
+)
 @shape_options
 @click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; longer ones are reported.")
 @click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache, to count tokens exactly.")
@@ -191,7 +203,7 @@ def _say_verdict(report: Report) -> None:
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File to write (JSON Lines).")
 @click.option("--to", help="New format; left out: the same, as the trainer can load it.")
 @shape_options
@@ -211,7 +223,7 @@ def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, 
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
 @click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache; else an estimate.")
 @click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; left out: the suggestion.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True,
@@ -260,7 +272,7 @@ def _stats_text(found: Stats) -> str:
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
 @click.option("--output", "-o", "folder", required=True, type=click.Path(file_okay=False), help="Folder to write into.")
 @click.option("--fraction", type=float, help="Share of the rows to hold out, between 0 and 1.")
 @click.option("--rows", "num_eval", type=click.IntRange(min=1), help="Number of rows to hold out.")

@@ -232,6 +232,7 @@ down() {
     for _ in $(seq 200); do [ -n "$(squeue -h)" ] || break; sleep 0.1; done
   fi
   [ ! -x "$VENV/bin/sky" ] || ! api || sky api stop >/dev/null 2>&1 || true
+  ! lives sshd || pkill --parent "$(cat "$BASE/run/sshd.pid")" || true  # SkyPilot keeps its connections open
   for daemon in slurmd-n1 slurmd-n2 slurmctld sshd probe munged; do stop $daemon; done
 }
 

@@ -20,7 +20,7 @@ HOST=$(hostname -s)
 
 say() { printf '[%3ds] slurm: %s\n' "$SECONDS" "$*" >&2; }
 fail() { say "$*"; exit 1; }
-lives() { [ -s "$BASE/run/$1.pid" ] && kill -0 "$(cat "$BASE/run/$1.pid")" 2>/dev/null; }
+lives() { [ -s "$BASE/run/$1.pid" ] && kill -0 "$(cat "$BASE/run/$1.pid" 2>/dev/null)" 2>/dev/null; }
 stop() {
   if lives "$1"; then
     kill "$(cat "$BASE/run/$1.pid")"

@@ -20,7 +20,7 @@ HOST=$(hostname -s)
 
 say() { printf '[%3ds] slurm: %s\n' "$SECONDS" "$*" >&2; }
 fail() { say "$*"; exit 1; }
-lives() { [ -s "$BASE/run/$1.pid" ] && kill -0 "$(cat "$BASE/run/$1.pid")" 2>/dev/null; }
+lives() { [ -s "$BASE/run/$1.pid" ] && kill -0 "$(cat "$BASE/run/$1.pid" 2>/dev/null)" 2>/dev/null; }
 stop() {
   if lives "$1"; then
     kill "$(cat "$BASE/run/$1.pid")"
@@ -232,6 +232,7 @@ down() {
     for _ in $(seq 200); do [ -n "$(squeue -h)" ] || break; sleep 0.1; done
   fi
   [ ! -x "$VENV/bin/sky" ] || ! api || sky api stop >/dev/null 2>&1 || true
+  ! lives sshd || pkill --parent "$(cat "$BASE/run/sshd.pid")" || true  # SkyPilot keeps its connections open
   for daemon in slurmd-n1 slurmd-n2 slurmctld sshd probe munged; do stop $daemon; done
 }
 

@@ -17,6 +17,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "docker": "ftsdk.backends.docker:Docker",
         "local": "ftsdk.backends.local:Local",
+        "pai": "ftsdk.backends.pai:Pai",
         "sagemaker": "ftsdk.backends.sagemaker:SageMaker",
         "skypilot": "ftsdk.backends.skypilot:SkyPilot",
     }

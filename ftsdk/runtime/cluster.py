@@ -30,8 +30,12 @@ class Variables(NamedTuple):
 PLATFORMS: tuple[Variables, ...] = (
     Variables(contract.ENV_NUM_NODES, contract.ENV_NODE_RANK, contract.ENV_MASTER_ADDR, contract.ENV_MASTER_PORT),
     Variables("SKYPILOT_NUM_NODES", "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS", contract.ENV_MASTER_PORT),
+    Variables("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"),  # a PyTorchJob's (PAI, Kubeflow) count nodes
 )
 """First match wins: a row counts once its `num_nodes` is set. Backends that set our own variables need no row."""
+NOT_FOR_TRAINERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+                    "NPROC_PER_NODE", "NODE_RANK", "NNODES")  # fmt: skip
+"""A platform's words on nodes, which torch and transformers would take for processes; torchrun sets its own."""
 
 
 def read_cluster(environ: Mapping[str, str]) -> Cluster:

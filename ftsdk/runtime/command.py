@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.runtime import handover, reports
+from ftsdk.runtime.cluster import NOT_FOR_TRAINERS
 from ftsdk.runtime.start import Start
 
 ARCHIVE = str(Path(sys.argv[0]).absolute())
@@ -53,7 +54,8 @@ def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> d
     """The supervisor's own environment, what the job asks for, the secrets, and what makes the trainer behave."""
     document = start.document
     written, scratch = reports.folder(document), Path(document["scratch"])
-    inherited = {name: value for name, value in environ.items() if name != contract.ENV_SECRETS_FILE}
+    kept_back = (contract.ENV_SECRETS_FILE, *NOT_FOR_TRAINERS)
+    inherited = {name: value for name, value in environ.items() if name not in kept_back}
     made = {
         **({"PYTHONUNBUFFERED": "1"} if document["trainer"].endswith(".py") else {}),  # our worker sees to it itself
         "HF_DATASETS_CACHE": str(scratch / "datasets"),

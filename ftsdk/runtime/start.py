@@ -71,10 +71,11 @@ def _document(path: str) -> JobDocument:
 
 def _fetched(told: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Secrets that the job asks the cloud for itself."""
-    from ftsdk.runtime.aws_secrets import SecretError, fetch
+    from ftsdk.runtime import aliyun_secrets, aws_secrets
+    from ftsdk.runtime.aws_secrets import SecretError
 
     try:
-        return fetch(told, environ)
+        return (aliyun_secrets if "kms" in json.loads(told) else aws_secrets).fetch(told, environ)
     except SecretError as problem:
         raise RefusedError(f"{problem}: store it with `ftsdk secrets put`, and let the job's role read it.") from None
 

@@ -124,8 +124,15 @@ def _skypilot(name: str) -> Plan:
     return SkyPilot(SkyPilotOptions(**options)).plan(spec(**given), facts(local_model=not hub))
 
 
+def _pai() -> Plan:
+    from tests.golden.pai import REQUESTS
+
+    return REQUESTS["one-gpu"]()
+
+
 PLANS: dict[str, Callable[[], Plan]] = {
     "local": _local,
+    "pai": _pai,
     "sagemaker": _sagemaker,
     "docker": _docker,
     "docker-two-nodes": _docker_two_nodes,
@@ -135,13 +142,12 @@ PLANS: dict[str, Callable[[], Plan]] = {
 
 def golden_files() -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each golden file, and what should be in it."""
-    from tests.golden.sagemaker import REQUESTS
+    from tests.golden import pai, sagemaker
 
     for name, make in PLANS.items():
         yield FOLDER / f"{name}.json", make().to_json()
-    for name, make in REQUESTS.items():
-        plan = make().to_json()
-        yield (
-            FOLDER / "sagemaker-requests" / f"{name}.json",
-            {key: plan[key] for key in ("request", "uploads", "warnings")},
-        )
+    for backend, requests in (("pai", pai.REQUESTS), ("sagemaker", sagemaker.REQUESTS)):
+        for name, make in requests.items():
+            plan = make().to_json()
+            path = FOLDER / f"{backend}-requests" / f"{name}.json"
+            yield path, {key: plan[key] for key in ("request", "uploads", "warnings")}

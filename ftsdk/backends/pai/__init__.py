@@ -1,0 +1,262 @@
+"""The pai backend: a DLC job (PyTorchJob) of Alibaba Cloud's PAI, in any image that holds the trainer.
+
+It calls the DLC API by its generated client: PAI's own Python SDK submits another API and can't be installed beside
+current numpy and protobuf.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from ftsdk import contract, planning, records
+from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
+from ftsdk.backends.pai import jobs, limits, machines, places, podlogs, vault
+from ftsdk.backends.pai import request as requests
+from ftsdk.backends.pai.jobs import Native
+from ftsdk.backends.pai.options import PaiOptions
+from ftsdk.backends.pai.service import Services
+from ftsdk.contract import Outcome
+from ftsdk.errors import AuthError, JobNotFoundError, UnavailableError
+from ftsdk.facts import Facts
+from ftsdk.plan import Plan
+from ftsdk.records import LogLine
+from ftsdk.sizing.catalogue import instance_of, instances_of
+from ftsdk.sizing.market import Market
+from ftsdk.sizing.price import known_prices
+from ftsdk.spec import JobSpec
+from ftsdk.store import Store, open_store
+from ftsdk.store.objects import ObjectStore
+
+CREATING_S: Final = 120.0
+"""So long whoever has claimed an attempt is believed to be creating its job; then the next one does it."""
+
+
+class Pai:
+    """Jobs as DLC jobs, `NAME-a1`, `NAME-a2` …; their folder lies in OSS."""
+
+    name: ClassVar[str] = "pai"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        multi_node=True, spot=True, secrets=True, remote_output=True, image=True
+    )
+    options_model: ClassVar[type[PaiOptions]] = PaiOptions
+    scope_option: ClassVar[str] = "region"
+
+    def __init__(self, options: PaiOptions | None = None) -> None:
+        self.options = options or PaiOptions()
+        self._services = Services(self.options)
+        self._ids: dict[str, str] = {}
+        """Job -> id of the newest attempt that we know of."""
+        self._expected: dict[str, tuple[int, float]] = {}
+        """Job -> attempt that somebody is creating, and when we heard of it."""
+        self._ended: dict[str, tuple[Outcome | None, bool]] = {}
+        """Id -> what its folder says about its end, which does not change any more."""
+
+    # --- start ---------------------------------------------------------------------------------------------
+    def plan(self, spec: JobSpec, facts: Facts) -> Plan:
+        """The body of CreateJob, and the uploads before it."""
+        require(self.name, self.capabilities, spec)
+        facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
+        asked = self._asked(spec, facts)
+        made = planning.draft(
+            asked.spec,
+            facts,
+            digest=asked.digest,
+            backend=self.name,
+            layout=requests.layout(asked),
+            nproc_per_node=spec.resources.accelerators_per_node,
+            grace_s=self.options.grace_s - min(requests.LAST_WORDS_S, self.options.grace_s / 2),
+            restarts=True,
+            storage=places.job_storage(self.options),
+        )
+        request = requests.request(asked)
+        plan = planning.plan_from(
+            made,
+            asked.spec,
+            backend=self.name,
+            scope=asked.region,
+            request=request,
+            options=self.options.model_dump(mode="json"),
+            machine_usd_per_hour=self._price(asked.ecs_spec, facts, spot=spec.resources.spot),
+        )
+        unused = machines.warnings(asked.ecs_spec, spec.resources) if asked.ecs_spec else ()
+        return replace(
+            plan,
+            storage=places.storage(self.options),
+            uploads=tuple(upload for source in requests.sources(asked) for upload in source.uploads),
+            warnings=(*plan.warnings, *unused, *limits.warnings(request, asked.region)),
+        )
+
+    def on_demand(self, plan: Plan) -> Plan:
+        """The same plan on machines that are not taken back."""
+        ecs_spec = plan.request["JobSpecs"][0].get("EcsSpec", "")
+        return requests.on_demand(plan, machines.usd_per_hour(ecs_spec, self._services.region, {}, spot=False))
+
+    def market(self, spec: JobSpec, facts: Facts) -> Market:
+        """Machine types with accelerators. Pure."""
+        require(self.name, self.capabilities, spec)
+        prices = known_prices(facts.prices)
+        return Market(machines=instances_of(machines.PROVIDER), region=self.options.region, prices=prices)
+
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+        """Create the DLC job, once: the attempt is claimed in OSS, and looked up by its name before a repeat.
+
+        `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
+        """
+        vault.check(self._services, plan)
+        request = _with_registry_password(plan.request)
+        store = ObjectStore(requests.durable_of(request), plan.storage)
+        key = contract.claim_key(plan.attempt)
+        if not store.put_if_absent(key, plan.claim()) and self._is_taken(plan, store):
+            return plan.native_name
+        try:
+            self._ids[plan.name] = jobs.create(self._services, request)
+        except UnavailableError:
+            raise  # it may have come through: the claim stays
+        except Exception:
+            store.delete(key)
+            raise
+        return plan.native_name
+
+    # --- look ----------------------------------------------------------------------------------------------
+    def describe(self, job_id: str) -> JobInfo:
+        """State of the newest attempt, from DLC; at its end, the supervisor's own record tells more."""
+        try:
+            native = self._newest(job_id)
+        except JobNotFoundError:
+            attempt, heard_at = self._expected.get(job_id, (0, 0.0))
+            if time.time() - heard_at > CREATING_S:
+                raise
+            waits = "Somebody else is submitting it this moment."
+            return JobInfo(name=job_id, state=JobState.PENDING, message=waits, attempt=attempt)
+        if not native.has_ended:
+            return jobs.info(self._services, job_id, native, None, cancelled=False)
+        if native.id not in self._ended:
+            self._ended[native.id] = self._at_end(native)
+        outcome, cancelled = self._ended[native.id]
+        return jobs.info(self._services, job_id, native, outcome, cancelled=cancelled)
+
+    def list(self) -> Iterator[JobInfo]:
+        """Every job of ours in the workspace; a listing has no reasons, `describe` has."""
+        return jobs.each(self._services) if self.options.region and self.options.workspace_id else iter(())
+
+    def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """Lines of all attempts, from the segments in OSS: DLC's own log has no cursor and drops lines."""
+        store, last = self.artifacts(job_id), after
+        for line in records.read_lines(
+            store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal
+        ):
+            last = line.cursor
+            yield line
+        native = self._newest(job_id)
+        if native.has_ended and not _has_spoken(store, native.attempt):
+            yield from podlogs.lines(self._services, native, records.parse_cursor(last))
+
+    def cancel(self, job_id: str) -> None:
+        """Leave the note that tells a cancel from a preemption, then SIGTERM to the supervisors, who save."""
+        native = self._newest(job_id)
+        if native.has_ended:
+            return
+        note = json.dumps({"time": time.time()}).encode()
+        self._store(native).put_if_absent(contract.cancel_key(native.attempt), note)
+        jobs.stop(self._services, native)  # where DLC can't stop it yet, the supervisor reads the note when it is up
+
+    def artifacts(self, job_id: str) -> Store:
+        """The job's folder in OSS."""
+        return self._store(self._newest(job_id))
+
+    # --- around jobs ---------------------------------------------------------------------------------------
+    def doctor(self) -> Iterator[Check]:
+        """Credentials, the workspace, the bucket, the image, the machine type."""
+        from ftsdk.backends.pai import diagnosis
+
+        return diagnosis.checks(self.options, self._services)
+
+    def put_secret(self, name: str, value: str) -> str:
+        """Store a secret in KMS; returns its name there."""
+        return vault.put(self._services, self.options, name, value)
+
+    # --- parts of these ------------------------------------------------------------------------------------
+    def _newest(self, job_id: str) -> Native:
+        """The newest attempt. One that lives is the newest; where one has ended, another may follow."""
+        known = self._ids.get(job_id)
+        native = jobs.get(self._services, known) if known else None
+        if native is None or native.has_ended:
+            found = jobs.newest(self._services, job_id)
+            native = found if native is None or found.attempt > native.attempt else native
+        self._ids[job_id] = native.id
+        return native
+
+    def _at_end(self, native: Native) -> tuple[Outcome | None, bool]:
+        """What the supervisors recorded, and whether we asked it to stop."""
+        store = self._store(native)
+        outcome = records.outcome(store, native.attempt, native.num_nodes)
+        return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
+
+    def _store(self, native: Native) -> Store:
+        return open_store(native.durable, places.storage(self.options))
+
+    def _is_taken(self, plan: Plan, store: Store) -> bool:
+        """Whether another's claim stands: its job is there, or is being created."""
+        there = jobs.named(self._services, plan.native_name)
+        if there:
+            self._ids[plan.name] = there[0].id
+            return True
+        claim = records.read_json(store, contract.claim_key(plan.attempt))
+        if claim is None or time.time() - claim["time"] > CREATING_S:
+            return False  # whoever claimed it did not live to create it
+        self._expected[plan.name] = plan.attempt, time.time()
+        return True
+
+    def _price(self, ecs_spec: str | None, facts: Facts, *, spot: bool) -> float | None:
+        return machines.usd_per_hour(ecs_spec, self._services.region, facts.prices, spot=spot) if ecs_spec else None
+
+    def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
+        options = self.options
+        ecs_spec = None if options.resource_id else options.ecs_spec or machines.type_for(spec.resources)
+        digest = planning.digest_of(spec, facts)
+        name, root = planning.job_name(spec, digest), places.root(options)
+        return requests.Asked(
+            spec=_with_accelerator(spec, ecs_spec),
+            facts=facts,
+            options=options,
+            name=name,
+            digest=digest,
+            region=places.checked_region(options.region),
+            root=root,
+            durable=places.durable(spec.output, root, name),
+            ecs_spec=ecs_spec,
+        )
+
+
+def _with_accelerator(spec: JobSpec, ecs_spec: str | None) -> JobSpec:
+    """The spec as it will run: a named machine says which accelerator that is."""
+    instance = instance_of(ecs_spec) if ecs_spec else None
+    card = instance.card if instance else spec.resources.accelerator
+    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": card})})
+
+
+def _with_registry_password(request: dict[str, Any]) -> dict[str, Any]:
+    """The request as it is sent: a plan holds only the name of the variable with the registry's password."""
+    return {**request, "JobSpecs": [_with_auth(worker) for worker in request["JobSpecs"]]}
+
+
+def _with_auth(worker: dict[str, Any]) -> dict[str, Any]:
+    if "ImageConfig" not in worker:
+        return worker
+    name = worker["ImageConfig"]["Auth"].removeprefix("$")
+    if name not in os.environ:
+        raise AuthError(f"The pai backend's option 'image_auth' names {name}, which is not set: export {name}=USER:PW.")
+    auth = base64.b64encode(os.environ[name].encode()).decode()
+    return {**worker, "ImageConfig": {"Auth": auth}}
+
+
+def _has_spoken(store: Store, attempt: int) -> bool:
+    """Whether a supervisor of the attempt has written a line."""
+    own = contract.segment_key(attempt, 0, 0).partition("-n")[0]
+    return any(True for _ in store.list(own))

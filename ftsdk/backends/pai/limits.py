@@ -1,0 +1,146 @@
+"""What CreateJob accepts, checked before anything is sent; the client itself checks nothing.
+
+Sources: comments of alibabacloud-pai-dlc20201203 1.11.6, and
+https://www.alibabacloud.com/help/en/pai/developer-reference/api-pai-dlc-2020-12-03-createjob.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+MOST_BYTES: Final = 65_536
+"""Of the whole request, with what the service adds."""
+ADDED_BYTES: Final = 2_048
+"""Room for what the service adds."""
+SPOT_REGIONS: Final = ("cn-beijing", "cn-shanghai", "cn-hangzhou", "cn-shenzhen", "cn-wulanchabu", "cn-guangzhou",
+                       "ap-southeast-1")  # fmt: skip
+"""Where spot was documented in 2025-02; it may be elsewhere by now, so it is a warning."""
+MOST_TAGS: Final = 20
+"""Alibaba Cloud's limit for tags of a resource; the letters are 128 each."""
+
+Request = Mapping[str, Any]
+
+
+class Rule(NamedTuple):
+    """`broken` says whether a request breaks it."""
+
+    ours: str
+    """What a person wrote."""
+    theirs: str
+    """Field of the request."""
+    problem: str
+    broken: Callable[[Request], bool]
+
+
+def problems(request: Request) -> Iterator[str]:
+    """Everything that the service would refuse, a sentence each, in the names of our spec and options."""
+    for rule in RULES:
+        if rule.broken(request):
+            yield f"{rule.ours} ({rule.theirs}): {rule.problem}"
+
+
+def warnings(request: Request, region: str) -> tuple[str, ...]:
+    """What may be refused."""
+    if _spot(request) and region not in SPOT_REGIONS:
+        return (f"resources.spot: spot machines of DLC are documented for {', '.join(SPOT_REGIONS)}, not {region}.",)
+    return ()
+
+
+def _worker(request: Request) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = request["JobSpecs"][0]
+    return found
+
+
+def _spot(request: Request) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = _worker(request).get("SpotSpec", {})
+    return found
+
+
+def _vpc(request: Request) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = request.get("UserVpc", {})
+    return found
+
+
+def _settings(request: Request) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = request.get("Settings", {})
+    return found
+
+
+def _mount_paths(request: Request) -> list[str]:
+    return [source["MountPath"] for source in request.get("DataSources", ())]
+
+
+def _has(pattern: str) -> Callable[[str | None], bool]:
+    return lambda text: bool(re.fullmatch(pattern, text or ""))
+
+
+_is_name = _has(r"[A-Za-z0-9_.-]{1,256}")
+_is_image = _has(r"[a-z0-9][A-Za-z0-9./_:@-]+")
+_is_path = _has(r"/[^\s,]+")
+_is_number = _has(r"\d+")
+_is_type = _has(r"(ecs|ml)\.[a-z0-9-]+\.[a-z0-9-]+")
+_is_role = _has(r"acs:ram::\d+:role/[\w.-]+")
+_is_cidr = _has(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}")
+
+_AIMASTER = "EnableErrorMonitoringInAIMaster"
+_ROLES = "CredentialConfigItems"
+
+
+def _roles(request: Request) -> list[str]:
+    items = request["CredentialConfig"][_ROLES]
+    return [role["RoleArn"] for item in items for role in item["Roles"] if "RoleArn" in role]
+
+
+def _bytes(request: Request) -> int:
+    return len(json.dumps(request, ensure_ascii=False).encode())
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("name", "DisplayName", "1 to 256 letters, digits, `_`, `.` or `-`", lambda r: not _is_name(r["DisplayName"])),
+    Rule("option workspace_id", "WorkspaceId", "should be a number", lambda r: not _is_number(r["WorkspaceId"])),
+    Rule("option image", "JobSpecs.Image", "is no image's name", lambda r: not _is_image(_worker(r)["Image"])),
+    Rule("resources.num_nodes", "JobSpecs.PodCount", "less than 1", lambda r: _worker(r)["PodCount"] < 1),
+    Rule("option ecs_spec", "JobSpecs.EcsSpec", "is no machine type, e.g. ecs.gn7i-c8g1.2xlarge",
+         lambda r: "EcsSpec" in _worker(r) and not _is_type(_worker(r)["EcsSpec"])),
+    Rule("options ecs_spec and resource_id", "JobSpecs.EcsSpec", "one of a machine type and a quota is allowed",
+         lambda r: ("EcsSpec" in _worker(r)) == ("ResourceConfig" in _worker(r) or "ResourceId" in r)),
+    Rule("options cpu and memory_gb", "JobSpecs.ResourceConfig", "a quota needs both",
+         lambda r: "ResourceId" in r and not {"CPU", "Memory"} <= _worker(r).get("ResourceConfig", {}).keys()),
+    Rule("option priority", "Priority", "1 to 9", lambda r: not 1 <= r["Priority"] <= 9),
+    Rule("resources.spot", "JobSpecs.SpotSpec", "needs one of the options spot_discount_limit and spot_price_limit",
+         lambda r: bool(_spot(r)) and len(_spot(r).keys() & {"SpotDiscountLimit", "SpotPriceLimit"}) != 1),
+    Rule("resources.spot", "JobSpecs.SpotSpec", "a quota has no spot machines: leave resource_id or spot out",
+         lambda r: bool(_spot(r)) and "ResourceId" in r),
+    Rule("option aimaster", f"Settings.{_AIMASTER}", "does not work with spot machines of ECS: leave one of them out",
+         lambda r: bool(_spot(r)) and _AIMASTER in _settings(r) and _worker(r).get("EcsSpec", "")[:4] == "ecs."),
+    Rule("option vpc_id", "UserVpc.VpcId", "is needed with switch_id, security_group_id or extended_cidrs",
+         lambda r: bool(_vpc(r)) and "VpcId" not in _vpc(r)),
+    Rule("option security_group_id", "UserVpc.SecurityGroupId", "is needed with vpc_id",
+         lambda r: "VpcId" in _vpc(r) and "SecurityGroupId" not in _vpc(r)),
+    Rule("option extended_cidrs", "UserVpc.ExtendedCIDRs", "is needed with switch_id: all address blocks of the VPC",
+         lambda r: "SwitchId" in _vpc(r) and not _vpc(r).get("ExtendedCIDRs")),
+    Rule("option extended_cidrs", "UserVpc.ExtendedCIDRs", "should be address blocks such as 192.168.0.0/16",
+         lambda r: not all(_is_cidr(block) for block in _vpc(r).get("ExtendedCIDRs", ()))),
+    Rule("option role", "CredentialConfig.RoleArn", "should be acs:ram::ACCOUNT:role/NAME",
+         lambda r: not all(_is_role(arn) for arn in _roles(r))),
+    Rule("option mounts", "DataSources.MountPath", "should be a whole path, from / on",
+         lambda r: not all(_is_path(path) for path in _mount_paths(r))),
+    Rule("option mounts", "DataSources.MountPath", "two mounts have one path",
+         lambda r: len(set(_mount_paths(r))) < len(_mount_paths(r))),
+    Rule("option mounts", "DataSources", "a mount is either an address or a dataset's id",
+         lambda r: any(("Uri" in s) == ("DataSourceId" in s) for s in r.get("DataSources", ()))),
+    Rule("timeout_hours", "JobMaxRunningTimeMinutes", "less than a minute",
+         lambda r: r.get("JobMaxRunningTimeMinutes", 1) < 1),
+    Rule("option tags", "Settings.Tags", f"at most {MOST_TAGS} tags of 128 letters, none begins with acs: or aliyun",
+         lambda r: not _tags_fit(_settings(r).get("Tags", {}))),
+    Rule("env", "the whole request", f"is longer than {MOST_BYTES} bytes",
+         lambda r: _bytes(r) > MOST_BYTES - ADDED_BYTES),
+)  # fmt: skip
+
+
+def _tags_fit(tags: Mapping[str, str]) -> bool:
+    fine = all(key and not key.startswith(("acs:", "aliyun")) and max(len(key), len(tags[key])) <= 128 for key in tags)
+    return fine and len(tags) <= MOST_TAGS

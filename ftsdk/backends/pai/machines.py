@@ -1,0 +1,63 @@
+"""Which machine types fit `resources`. Pure; the table is `sizing/data/instances.csv`."""
+
+from __future__ import annotations
+
+from ftsdk.errors import SpecError
+from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
+from ftsdk.sizing.price import Prices, known_prices, price_of
+from ftsdk.spec.parts import Resources
+
+PROVIDER = "alibaba"
+
+
+def type_for(resources: Resources) -> str:
+    """The smallest machine type with these accelerators whose main memory holds what theirs does.
+
+    Weights pass through main memory when they are loaded. Raises SpecError if there is none.
+    """
+    if resources.accelerator is None:
+        raise SpecError(
+            "The pai backend needs a kind of machine: give resources.accelerator, e.g. A10, or the option ecs_spec, "
+            "e.g. -o ecs_spec=ecs.g7.2xlarge for a CPU, or resource_id for a quota."
+        )
+    card = card_of(resources.accelerator)
+    there = [instance for instance in instances_of(PROVIDER) if instance.card == card.name]
+    fitting = [instance for instance in there if instance.cards >= resources.accelerators_per_node]
+    if not fitting:
+        raise SpecError(_none(resources, there))
+    roomy = [instance for instance in fitting if instance.memory_gib >= card.usable_gib * instance.cards]
+    return min(roomy or fitting, key=lambda instance: (instance.cards, instance.vcpus, instance.name)).name
+
+
+def warnings(ecs_spec: str, resources: Resources) -> tuple[str, ...]:
+    """Accelerators that are paid for and not used."""
+    instance = instance_of(ecs_spec)
+    if instance is None or instance.cards <= resources.accelerators_per_node:
+        return ()
+    return (
+        f"{ecs_spec} has {instance.cards} x {instance.card} and {resources.accelerators_per_node} are used: "
+        f"set resources.accelerators_per_node to {instance.cards}.",
+    )
+
+
+def usd_per_hour(ecs_spec: str, region: str, own: Prices, *, spot: bool) -> float | None:
+    """What one machine costs in an hour as far as a price file of yours says; None is unknown.
+
+    No public table has Alibaba's GPU prices, and DLC's own list has none.
+    """
+    price = price_of(PROVIDER, ecs_spec, region, known_prices(own))
+    return (price.spot_usd_per_hour if spot else price.usd_per_hour) if price else None
+
+
+def _none(resources: Resources, there: list[Instance]) -> str:
+    if there:
+        most = max(instance.cards for instance in there)
+        return (
+            f"resources.accelerators_per_node {resources.accelerators_per_node}: Alibaba Cloud has at most {most} x "
+            f"{resources.accelerator} in a machine; use more nodes (resources.num_nodes)."
+        )
+    cards = sorted({instance.card for instance in instances_of(PROVIDER)})
+    return (
+        f"resources.accelerator {resources.accelerator}: Alibaba Cloud has no machine with it in ftsdk's table; "
+        f"choose one of {', '.join(cards)}, or name a type by -o ecs_spec=TYPE."
+    )

@@ -1,0 +1,288 @@
+"""Spec and facts -> the exact CreateJob request (a PyTorchJob) and what has to be in OSS before it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk import contract, planning
+from ftsdk.backends.pai import limits, places
+from ftsdk.engines import Layout
+from ftsdk.errors import SpecError
+from ftsdk.fingerprints import Fingerprint
+from ftsdk.plan import Plan, Upload
+
+if TYPE_CHECKING:
+    from ftsdk.backends.pai.options import PaiOptions
+    from ftsdk.facts import Facts
+    from ftsdk.spec import JobSpec
+
+MOUNTS: Final = "/mnt/ftsdk"
+"""Read-only mounts: the job document, the runtime, the inputs. Results never go through a mount: FUSE over OSS has no
+random writes and no rename (safetensors issues 787, 792, 842)."""
+SCRATCH: Final = "/tmp/ftsdk"
+HUB_CACHE: Final = "/tmp/ftsdk-hub"
+LAST_WORDS_S: Final = 20
+"""Of the platform's time between SIGTERM and SIGKILL, what the supervisor needs after the trainer has saved."""
+STOP_MARGIN_MINUTES: Final = 15
+"""The supervisor keeps the time limit itself, with a checkpoint; the platform's own comes later, as the last resort."""
+ENV_DIGEST: Final = "FTSDK_DIGEST"
+ENV_DURABLE: Final = "FTSDK_DURABLE"
+"""They say, in the job's description, what it was made from and where its folder is."""
+OUR_TAG: Final = "ftsdk"
+RESTARTS: Final = "--enable-job-restart True --max-num-of-job-restart 10 --job-execution-mode Sync"
+"""Arguments of AIMaster (PAI user guide, "AIMaster: elastic fault tolerance engine")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the request is made from."""
+
+    spec: JobSpec
+    facts: Facts
+    options: PaiOptions
+    name: str
+    digest: str
+    region: str
+    root: str
+    """`oss://bucket/prefix`: staged inputs, the runtime, and the jobs."""
+    durable: str
+    """The job's own folder in OSS."""
+    ecs_spec: str | None
+    """None in a quota."""
+
+    @property
+    def native_name(self) -> str:
+        """The first attempt; `Plan.for_attempt` renames it."""
+        return contract.native_name(self.name, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder in OSS that is mounted at `path`."""
+
+    address: str
+    path: str
+    files: tuple[tuple[str, Fingerprint], ...] = ()
+    """(name in the folder, local file) for what has to be uploaded."""
+
+    @property
+    def uploads(self) -> Iterator[Upload]:
+        """The files and where they go."""
+        for name, file in self.files:
+            target = f"{self.address}/{name}"
+            yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256, is_content_address=True)
+
+
+# --- inputs ------------------------------------------------------------------------------------------------
+def layout(asked: Asked) -> Layout:
+    """Where the job's things lie inside."""
+    return Layout(durable=asked.durable, scratch=SCRATCH, inputs={**_staged(asked.facts), **_remote(asked.facts)})
+
+
+def sources(asked: Asked) -> list[Source]:
+    """All that the job reads from OSS."""
+    runtime = asked.facts.runtime
+    file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
+    name = _runtime_name(asked.facts)
+    return [
+        Source(asked.durable, f"{MOUNTS}/job"),
+        Source(f"{asked.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((name, file),)),
+        *_folders(asked),
+        *_remote_sources(asked.facts),
+    ]
+
+
+def _runtime_name(facts: Facts) -> str:
+    return facts.runtime.path.replace("\\", "/").rpartition("/")[2]
+
+
+def _staged(facts: Facts) -> dict[str, str]:
+    return planning.staged(facts, MOUNTS)
+
+
+def _folders(asked: Asked) -> Iterator[Source]:
+    """Local inputs by the folder that they are mounted in, whose address is the digest of what is in it."""
+    inside = Layout(durable="", scratch="", inputs=_staged(asked.facts)).inside
+    groups: dict[str, list[tuple[str, Fingerprint]]] = {}
+    for file in asked.facts.files:
+        group, _, rest = inside(file.path).removeprefix(f"{MOUNTS}/").partition("/")
+        groups.setdefault(group, []).append((rest, file))
+    for group, files in groups.items():
+        written = json.dumps(sorted((name, file.sha256) for name, file in files))
+        digest = hashlib.sha256(written.encode()).hexdigest()[:16]
+        yield Source(f"{asked.root}/inputs/{digest}", f"{MOUNTS}/{group}", tuple(files))
+
+
+def _remote(facts: Facts) -> dict[str, str]:
+    """Addresses in OSS -> paths inside. A folder is mounted, so a file lies below the mount of its folder."""
+    found = {}
+    models = (facts.model.address, facts.model.base, facts.reward_model.address if facts.reward_model else "")
+    for number, address in enumerate(dict.fromkeys(models)):
+        if address.startswith("oss://"):
+            found[address] = f"{MOUNTS}/oss-model-{number}"
+    for number, source in enumerate((*facts.train, *facts.eval)):
+        if source.address.startswith("oss://"):
+            found[source.address] = f"{MOUNTS}/oss-data-{number}/{PurePosixPath(source.address).name}"
+    return found
+
+
+def _remote_sources(facts: Facts) -> Iterator[Source]:
+    for address, path in _remote(facts).items():
+        if path.startswith(f"{MOUNTS}/oss-data"):
+            yield Source(address.rpartition("/")[0], path.rpartition("/")[0])
+        else:
+            yield Source(address.rstrip("/"), path)
+
+
+# --- the request -------------------------------------------------------------------------------------------
+def request(asked: Asked) -> dict[str, Any]:
+    """The body of CreateJob. Raises SpecError naming every limit that is passed."""
+    options, spec = asked.options, asked.spec
+    made = {
+        "DisplayName": asked.native_name,
+        "JobType": "PyTorchJob",
+        "WorkspaceId": places.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
+        "JobSpecs": [_worker(asked)],
+        "UserCommand": f"exec python {MOUNTS}/runtime/{_runtime_name(asked.facts)} supervise",
+        "Envs": _environment(asked),
+        "DataSources": [*(_mount(source, asked.region) for source in sources(asked)), *_mounts(options)],
+        "CredentialConfig": _credentials(options.role),
+        "Priority": options.priority,
+        "Settings": _settings(asked),
+        **({"ResourceId": options.resource_id} if options.resource_id else {}),
+        **({"UserVpc": vpc} if (vpc := _vpc(options)) else {}),
+        **({"JobMaxRunningTimeMinutes": _minutes(spec.timeout_hours)} if spec.timeout_hours else {}),
+    }
+    if found := list(limits.problems(made)):
+        raise SpecError(f"PAI would refuse this job: {'; '.join(found)}.")
+    return made
+
+
+def durable_of(made: Mapping[str, Any]) -> str:
+    """Address of the job's folder, from a request or a description."""
+    return str(made.get("Envs", {}).get(ENV_DURABLE, ""))
+
+
+def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
+    """A plan for spot machines as one for machines that are not taken back. Pure."""
+    workers = [{key: value for key, value in w.items() if key != "SpotSpec"} for w in plan.request["JobSpecs"]]
+    spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
+    price = plan.options.get("price_usd_per_hour") or usd_per_hour
+    nodes = plan.document["num_nodes"]
+    return replace(
+        plan,
+        request={**plan.request, "JobSpecs": workers},
+        spec=spec,
+        usd_per_hour=price * nodes if price is not None else None,
+    )
+
+
+def _worker(asked: Asked) -> dict[str, Any]:
+    options = asked.options
+    return {
+        "Type": "Worker",  # the first one is the master
+        "Image": places.needed(options.image, "image", "an image that holds the trainer and a `python`"),
+        "PodCount": asked.spec.resources.num_nodes,
+        "RestartPolicy": "Never",  # the supervisor starts a crashed trainer again itself
+        **({"ImageConfig": {"Auth": f"${options.image_auth}"}} if options.image_auth else {}),
+        **({"EcsSpec": asked.ecs_spec} if asked.ecs_spec else {"ResourceConfig": _share(asked)}),
+        **({"SpotSpec": _spot(options)} if asked.spec.resources.spot else {}),
+        **({"SystemDisk": {"Size": asked.spec.resources.disk_gb}} if asked.spec.resources.disk_gb else {}),
+    }
+
+
+def _share(asked: Asked) -> dict[str, str]:
+    """What a node takes of a quota."""
+    options, resources = asked.options, asked.spec.resources
+    uses_gpus = resources.accelerator is not None or options.gpu_type is not None
+    given = {
+        "CPU": options.cpu,
+        "Memory": f"{options.memory_gb}Gi" if options.memory_gb else None,
+        "GPU": resources.accelerators_per_node if uses_gpus else None,
+        "GPUType": options.gpu_type,
+        "SharedMemory": f"{options.shared_memory_gb}Gi" if options.shared_memory_gb else None,
+    }
+    return {key: str(value) for key, value in given.items() if value is not None}
+
+
+def _spot(options: PaiOptions) -> dict[str, Any]:
+    return {
+        "SpotStrategy": "SpotWithPriceLimit",
+        **({"SpotDiscountLimit": options.spot_discount_limit} if options.spot_discount_limit else {}),
+        **({"SpotPriceLimit": options.spot_price_limit} if options.spot_price_limit else {}),
+    }
+
+
+def _mount(source: Source, region: str) -> dict[str, Any]:
+    return {"Uri": places.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
+
+
+def _mounts(options: PaiOptions) -> Iterator[dict[str, Any]]:
+    for path, what in options.mounts.items():
+        named = {"Uri": what} if "://" in what else {"DataSourceId": what}
+        yield {**named, "MountPath": path, "MountAccess": "RO"}
+
+
+def _credentials(role: str | None) -> dict[str, Any]:
+    """The job's RAM role; the platform injects its passing credentials (ALIBABA_CLOUD_CREDENTIALS_URI)."""
+    taken = {"RoleType": "service", **({"RoleArn": role} if role else {})}
+    return {
+        "EnableCredentialInject": True,
+        "AliyunEnvRoleKey": "0",
+        "CredentialConfigItems": [{"Key": "0", "Type": "Role", "Roles": [taken]}],
+    }
+
+
+def _settings(asked: Asked) -> dict[str, Any]:
+    options = asked.options
+    watched = {"EnableErrorMonitoringInAIMaster": True, "ErrorMonitoringArgs": RESTARTS}
+    return {
+        "Tags": {OUR_TAG: asked.spec.name, **options.tags},
+        "TerminationGracePeriodSeconds": options.grace_s,
+        **({"EnableRDMA": True} if options.rdma else {}),
+        **({"Driver": options.driver} if options.driver else {}),
+        **(watched if options.aimaster else {}),
+    }
+
+
+def _vpc(options: PaiOptions) -> dict[str, Any]:
+    given = {
+        "VpcId": options.vpc_id,
+        "SwitchId": options.switch_id,
+        "SecurityGroupId": options.security_group_id,
+        "ExtendedCIDRs": list(options.extended_cidrs),
+        "DefaultRoute": options.default_route,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _minutes(timeout_hours: float) -> int:
+    return ceil(timeout_hours * 60) + STOP_MARGIN_MINUTES
+
+
+def _environment(asked: Asked) -> dict[str, str]:
+    return {
+        contract.ENV_JOB: f"{MOUNTS}/job/{contract.JOB_FILE}",
+        contract.ENV_NATIVE_NAME: asked.native_name,
+        ENV_DIGEST: asked.digest,
+        ENV_DURABLE: asked.durable,
+        "HF_HOME": f"{HUB_CACHE}/huggingface",
+        "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope",
+        **({contract.ENV_SECRETS_FROM: _secrets_from(asked)} if asked.spec.secrets else {}),
+    }
+
+
+def _secrets_from(asked: Asked) -> str:
+    """Names only: the runtime asks KMS, with the job's own role."""
+    told = {
+        "kms": list(asked.spec.secrets),
+        "prefix": asked.options.secrets_prefix,
+        "endpoint": places.kms_endpoint(asked.options, inside=True),
+    }
+    return json.dumps(told, separators=(",", ":"))

@@ -1,0 +1,185 @@
+"""Alibaba Cloud's services: the real clients, one retry policy (they have none), and their errors as ours."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.backends.pai import places
+from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
+
+if TYPE_CHECKING:
+    from ftsdk.backends.pai.options import PaiOptions
+
+PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Between the tries of one call: throttling, 5xx and cut connections are no errors of a person's."""
+CONNECT_MS, READ_MS = 10_000, 60_000
+PAGE: Final = 100
+SINCE: Final = "2020-12-03T00:00:00Z"
+"""A listing looks back seven days unless it is told otherwise; no job is older than the API."""
+CREDENTIALS_HINT: Final = (
+    "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run `aliyun configure`; "
+    "`ftsdk doctor -b pai` checks it"
+)
+
+CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
+    (r"InvalidAccessKey|SignatureDoesNotMatch|InvalidSecurityToken|IncompleteSignature|SecurityTokenExpired|InvalidToken",
+     AuthError, "Alibaba Cloud refuses the credentials: {said}; " + CREDENTIALS_HINT),
+    (r"Forbidden(?!.ResourceNotFound)|NoPermission|Unauthorized|AccessDenied", AuthError,
+     "Alibaba Cloud does not allow it: {said}; `ftsdk doctor -b pai` prints the policy that is needed"),
+    (r"Throttl|TooManyRequests|ServiceUnavailable|InternalError|InternalServer|InternalFailure|SystemError|Timeout|^5\d\d$",
+     UnavailableError, "PAI does not answer as it should: {said}; try again in a minute"),
+    (r"Quota|LimitExceeded|ExceedLimit", QuotaError, "{said}; see the quotas of the workspace in PAI's console"),
+    (r"NoStock|OutOfStock|Insufficient|NotEnough", CapacityError,
+     "There is no such machine free right now: {said}; name another type (-o ecs_spec=TYPE) or try another region"),
+)  # fmt: skip
+"""Error code -> our error; the first row that fits wins."""
+
+
+class Services:
+    """Clients of one account and region, each made when it is first asked for."""
+
+    def __init__(self, options: PaiOptions) -> None:
+        self._options = options
+        self._dlc: Any = None
+        self._lock = Lock()
+
+    @property
+    def region(self) -> str:
+        """The region. Raises SpecError without one."""
+        return places.checked_region(self._options.region)
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace. Raises SpecError without one."""
+        return places.needed(self._options.workspace_id, "workspace_id", "the number of a PAI workspace")
+
+    def once(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
+        """One request, never repeated; `fields` in the API's own names. Raises our errors."""
+        client = self._client()
+        from alibabacloud_pai_dlc20201203 import models
+
+        kind = getattr(models, f"{''.join(word.title() for word in operation.split('_'))}Request", None)
+        asked = (kind().from_map(fields),) if kind else ()  # operations without fields have no such class
+        with errors():
+            answer: dict[str, Any] = getattr(client, operation)(*path, *asked).body.to_map()
+        return answer
+
+    def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
+        """One request that may be repeated, and its answer."""
+        for pause_s in PAUSES_S:
+            try:
+                return self.once(operation, *path, **fields)
+            except UnavailableError:
+                time.sleep(pause_s)
+        return self.once(operation, *path, **fields)
+
+    def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Rows of a listing in the workspace, newest first."""
+        page = 1
+        while True:
+            said = self.call("list_jobs", WorkspaceId=self.workspace_id, StartTime=SINCE, Order="desc",
+                             SortBy="GmtCreateTime", PageSize=PAGE, PageNumber=page, **fields)  # fmt: skip
+            rows = said.get("Jobs", [])
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            page += 1
+
+    def kms(self, action: str, **query: str) -> dict[str, Any]:
+        """One call of KMS."""
+        return self.generic(
+            places.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
+        )
+
+    def generic(
+        self,
+        endpoint: str,
+        action: str,
+        version: str,
+        *,
+        style: str,
+        path: str = "/",
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """One call of a service whose own client is not worth a package."""
+        client = self._open(endpoint, None)
+        from alibabacloud_tea_openapi import utils_models
+        from darabonba.runtime import RuntimeOptions
+
+        method = "POST" if style == "RPC" else "GET"
+        how = utils_models.Params(action=action, version=version, protocol=client._protocol, pathname=path,
+                                  method=method, auth_type="AK", style=style, req_body_type="json",
+                                  body_type="json")  # fmt: skip
+        with errors():
+            said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
+        found: dict[str, Any] = said.get("body") or {}
+        return found
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._dlc is None:
+                self._dlc = self._open(places.dlc_endpoint(self._options), "alibabacloud_pai_dlc20201203.client")
+            return self._dlc
+
+    def _open(self, endpoint: str, module: str | None) -> Any:
+        from importlib import import_module
+
+        try:
+            from alibabacloud_credentials.client import Client as Credentials
+            from alibabacloud_tea_openapi.utils_models import Config
+
+            kind = import_module(module or "alibabacloud_tea_openapi.client").Client
+        except ImportError:
+            raise NotInstalledError("The pai backend needs Alibaba Cloud's client: pip install 'ftsdk[pai]'.") from None
+        scheme, mark, host = endpoint.rpartition("://")
+        with errors():
+            config = Config(credential=Credentials(), endpoint=host, region_id=self.region, user_agent="ftsdk",
+                            protocol=scheme if mark else "https", connect_timeout=CONNECT_MS,
+                            read_timeout=READ_MS)  # fmt: skip
+            return kind(config)
+
+
+class RefusedError(BackendError):
+    """The service said no and the row for its code is missing above: `code` and `said` tell what."""
+
+    def __init__(self, code: str, said: str) -> None:
+        super().__init__(f"Alibaba Cloud refused: {said} ({code}).")
+        self.code, self.said = code, said
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """The clients' errors as ours."""
+    from alibabacloud_credentials.exceptions import CredentialException
+    from darabonba.exceptions import DaraException, RetryError
+    from Tea.exceptions import TeaException, UnretryableException
+
+    try:
+        yield
+    except CredentialException as problem:
+        raise AuthError(f"There are no Alibaba Cloud credentials ({problem}); {CREDENTIALS_HINT}.") from problem
+    except (UnretryableException, RetryError, OSError) as problem:
+        said = str(problem).rstrip(".").splitlines()[0][:200]
+        raise UnavailableError(f"Alibaba Cloud does not answer ({said}): check the network.") from problem
+    except (DaraException, TeaException) as problem:
+        status = str(getattr(problem, "status_code", "") or "")
+        raise failure(str(problem.code or ""), str(problem.message or ""), status) from problem
+
+
+def failure(code: str, message: str, status: str = "") -> BackendError:
+    """Our error for a service's code and words."""
+    said = re.sub(r"^code: \d+, ", "", message).partition(" request id:")[0].rstrip(". ") or "it gave no reason"
+    for pattern, kind, sentence in CODES:
+        if re.search(pattern, code) or (re.fullmatch(r"5\d\d", status) and kind is UnavailableError):
+            return kind(sentence.format(said=said) + ".")
+    return RefusedError(code, said)
+
+
+def says_not_found(problem: RefusedError) -> bool:
+    """DLC says NotFound or ResourceNotFound, KMS Forbidden.ResourceNotFound."""
+    return "NotFound" in problem.code

@@ -1,0 +1,28 @@
+"""An account of the emulator: the backend's options in it, and the image that its jobs run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ftsdk.backends.pai.options import PaiOptions
+from ftsdk.image import default_tag
+from tests.emulators.buckets import OssBuckets
+from tests.emulators.dlc import BUCKET, REGION, WORKSPACE, DlcCloud
+
+
+def options(cloud: DlcCloud, **changed: Any) -> PaiOptions:
+    """The backend's options in an emulated account: small CPU machines."""
+    given = {
+        "workspace_id": WORKSPACE,
+        "region": REGION,
+        "bucket": BUCKET,
+        "image": os.environ.get("FTSDK_TEST_IMAGE", default_tag("cpu")),
+        "ecs_spec": "ecs.g7.2xlarge",
+        "grace_s": 20,
+        "endpoint": cloud.url,
+        "kms_endpoint": cloud.url,
+        "oss_endpoint": f"http://{OssBuckets.host}",
+        "oss_job_endpoint": f"http://{OssBuckets.host}",
+    }
+    return PaiOptions(**{**given, **changed})

@@ -1,0 +1,196 @@
+"""The pai backend keeps what every backend promises, against the emulator with real containers."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ftsdk import contract
+from ftsdk.backends.base import JobState
+from ftsdk.backends.pai import Pai
+from ftsdk.errors import AuthError
+from ftsdk.job import submit
+from ftsdk.plan import Upload
+from ftsdk.spec.loading import parse
+from ftsdk.testing.conformance import (
+    HELLO,
+    LONG,
+    MAKES_A_FILE,
+    PATIENCE_S,
+    SECRET,
+    BackendConformance,
+    new_label,
+)
+from tests.backends.pai.account import options
+from tests.emulators.dlc import DlcCloud
+
+pytestmark = pytest.mark.docker
+
+
+def place_in_data_mount(plan, source, folder):
+    """The plan with a trainer of a few lines among its data files."""
+    data = source.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    path = Path(folder, f"trainer-{digest[:12]}.py")
+    path.write_bytes(data)
+    target = next(u.target for u in plan.uploads if "/0/" in u.target).rpartition("/0/")[0] + f"/{path.name}"
+    upload = Upload(source=str(path), target=target, bytes=len(data), sha256=digest, is_content_address=True)
+    document = {**plan.document, "trainer": f"/mnt/ftsdk/data/{path.name}"}
+    return replace(plan, document=document, uploads=(*plan.uploads, upload))
+
+
+class TestPai(BackendConformance):
+    @pytest.fixture
+    def cloud(self, monkeypatch):
+        cloud = DlcCloud()
+        for name, value in cloud.environment.items():
+            monkeypatch.setenv(name, value)
+        yield cloud
+        cloud.close()
+
+    @pytest.fixture
+    def backend(self, cloud, tmp_path_factory):
+        self.cloud, self.scripts = cloud, tmp_path_factory.mktemp("scripts")
+        cloud.secrets["ftsdk/FTSDK_SECRET_WORD"] = SECRET
+        return Pai(options(cloud))
+
+    @pytest.fixture
+    def trained(self, tiny_fields):
+        return tiny_fields
+
+    def place(self, plan, source):
+        return place_in_data_mount(plan, source, self.scripts)
+
+    def public_words(self, plan):
+        return json.dumps(self.cloud.job(plan.native_name).describe())
+
+    def test_many_lines(self, backend, plan):
+        self.follow_many(backend, plan, 200_000)
+
+    @pytest.mark.parametrize("trouble", ["drop", "lose", 429, 503])
+    def test_a_create_that_is_cut_starts_one_job(self, backend, plan, cloud, trouble):
+        cloud.troubles["CreateJob"] = [trouble]
+        job = self.start(plan, backend, HELLO)
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
+        assert [job.name for job in cloud.jobs.values()] == [plan.native_name]
+
+    def test_a_double_is_stopped(self, backend, plan, cloud):
+        cloud.troubles["CreateJob"] = ["lose"]
+        cloud.unseen = 1
+        job = self.start(plan, backend, "import time; time.sleep(4)")
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
+        first, second = cloud.jobs.values()
+        assert (first.status, second.status, first.name) == ("Succeeded", "Stopped", second.name)
+
+    def test_trouble_with_every_call_changes_nothing(self, backend, plan, cloud):
+        for action in ("ListJobs", "GetJob", "StopJob"):
+            cloud.troubles[action] = ["drop", 429, "lose", 503] * 3
+        job = self.start(plan, backend, LONG)
+        next(line for line in job.logs(follow=True) if line.text == "begun")
+        job.cancel()
+        assert job.wait(PATIENCE_S).state is JobState.CANCELLED
+        assert len(cloud.jobs) == 1
+
+    def test_a_client_that_dies_after_the_create_loses_nothing(self, backend, plan, cloud, tmp_path):
+        placed = self.place(plan, HELLO)
+        (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
+        code = (
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends, job\n"
+            "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('pai', plan.options)\n"
+            "job.submit(plan, backend, secrets={}, on_attach=print)"
+        )
+        client = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "plan.json")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        cloud.before_answer = lambda action: client.kill() if action == "CreateJob" else None
+        assert client.wait(PATIENCE_S) == -signal.SIGKILL
+        cloud.before_answer = lambda action: None
+        there = []
+        job = submit(placed, backend, secrets={}, on_attach=there.append)
+        assert [info.attempt for info in there] == [1]
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
+        assert len(cloud.jobs) == 1
+
+    def test_a_cancel_while_it_waits_for_machines(self, backend, plan, cloud):
+        cloud.sold_out = {"ecs.g7.2xlarge"}
+        job = self.start(plan, backend, HELLO)
+        assert job.info().state is JobState.PENDING
+        job.cancel()
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled")
+
+    def test_somebody_stops_it_in_the_console(self, backend, plan, cloud):
+        job = self.start(plan, backend, LONG)
+        next(line for line in job.logs(follow=True) if line.text == "begun")
+        cloud.job(plan.native_name).stop()
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.CANCELLED, "stopped")
+
+    @pytest.mark.parametrize("notice", [True, False])
+    def test_a_spot_machine_is_taken_back(self, backend, spec, facts, cloud, notice):
+        fields = {**spec.model_dump(), "name": new_label(), "resources": {"spot": True}}
+        asked = parse(fields, where="test")
+        plan = Pai(options(cloud, spot_discount_limit=0.8)).plan(asked, facts)
+        job = self.start(plan, backend, LONG)
+        next(line for line in job.logs(follow=True) if line.text == "begun")
+        cloud.job(plan.native_name).evict(notice=notice)
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.FAILED, "preempted"), info
+        assert info.reason in contract.RETRIED["preemption"]
+        again = self.start(backend.on_demand(plan), backend, HELLO)
+        assert again.wait(PATIENCE_S).attempt == 2
+        assert "SpotSpec" not in cloud.job(contract.native_name(plan.name, 2)).request["JobSpecs"][0]
+        assert [line.text for line in again.logs() if line.text in ("begun", "hello")] == ["begun", "hello"]
+
+    def test_what_the_shell_says_is_shown(self, backend, plan, cloud):
+        command = "echo it rains; exec no-such-program"
+        job = submit(replace(plan, request={**plan.request, "UserCommand": command}), backend, secrets={},
+                     on_attach=print)  # fmt: skip
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.FAILED, "bad_config")
+        lines = list(job.logs())
+        assert lines[0].text == "it rains"
+        assert "no-such-program" in lines[1].text
+        assert list(job.logs(after=lines[0].cursor)) == lines[1:]
+
+    def test_two_nodes_see_no_raw_variables(self, backend, spec, facts, cloud):
+        fields = {**spec.model_dump(), "name": new_label(), "resources": {"num_nodes": 2}}
+        plan = backend.plan(parse(fields, where="test"), facts)
+        source = (
+            "import os\nkept = {k: os.environ.get(k) for k in ('WORLD_SIZE', 'RANK', 'LOCAL_RANK', 'GROUP_RANK')}\n"
+            "print('seen', kept, 'NPROC_PER_NODE' in os.environ)"
+        )
+        job = self.start(plan, backend, source)
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, job.info()
+        seen = sorted(line.text for line in job.logs() if line.text.startswith("seen"))
+        ranks = ({"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": "0", "GROUP_RANK": rank} for rank in "01")
+        assert seen == [f"seen {rank} False" for rank in ranks]
+
+    def test_not_allowed(self, backend, plan, cloud):
+        cloud.denied = {"CreateJob"}
+        with pytest.raises(AuthError, match="ftsdk doctor -b pai"):
+            self.start(plan, backend, HELLO)
+        cloud.denied = set()
+        assert self.start(plan, backend, HELLO).wait(PATIENCE_S).state is JobState.SUCCEEDED
+
+    def test_a_secret_that_is_only_here_is_refused(self, backend, spec, facts):
+        told = parse({**spec.model_dump(), "secrets": ("ANOTHER",)}, where="test")
+        with pytest.raises(AuthError, match="ftsdk secrets put ANOTHER --backend pai"):
+            self.start(backend.plan(told, facts), backend, HELLO, ANOTHER="x")
+
+    def test_a_secret_is_put_and_put_again(self, backend, cloud):
+        for value in ("one", "two"):
+            assert backend.put_secret("A", value) == "ftsdk/A"
+            assert cloud.secrets["ftsdk/A"] == value
+
+    def test_an_attempt_finishes_and_writes_the_model_to_oss(self, backend, plan, cloud):
+        model = self.start(plan, backend, MAKES_A_FILE).result(PATIENCE_S)
+        assert model.files == {"weights.bin": 256 * 40}
+        assert backend.artifacts(plan.name).uri == f"oss://ours/ftsdk/jobs/{plan.name}"

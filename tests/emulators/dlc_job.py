@@ -1,0 +1,219 @@
+"""One job of the DLC emulator: its states, its nodes as containers, its mounts."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.emulators.dlc import DlcCloud
+
+TERMINAL = {"Succeeded", "Failed", "Stopped"}
+ROUND_S = 0.05
+
+
+class DlcJob:
+    """A job. `evict` takes its machines away, as spot does: the job fails and is not started again."""
+
+    def __init__(self, job_id: str, request: dict[str, Any], cloud: DlcCloud) -> None:
+        self.id, self.request, self.cloud = job_id, request, cloud
+        self.name = request["DisplayName"]
+        self.created_at = _now()
+        self.status, self.reason = "Creating", ("", "")
+        self.history: list[dict[str, Any]] = [{"Status": "Creating", "StartTime": self.created_at}]
+        self.finished_at = ""
+        self.lines: dict[str, list[str]] = {}
+        """Pod -> what it said."""
+        self.sub_status = "Normal"
+        self._asked = ""
+        self._nodes: list[Node] = []
+
+    def start(self) -> None:
+        """Begin."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        """StopJob."""
+        self._asked = self._asked or "stop"
+
+    def evict(self, *, notice: bool = True) -> None:
+        """Take the machines back: SIGTERM and the grace time, or nothing but dead machines."""
+        self._asked = "notice" if notice else "blackout"
+
+    def kill(self) -> None:
+        """The test is over."""
+        self._asked = "blackout"
+        for node in self._nodes:
+            node.signal("kill")
+
+    def describe(self) -> dict[str, Any]:
+        """GetJob, and a row of ListJobs."""
+        count = self.request["JobSpecs"][0]["PodCount"]
+        pods = [
+            {"PodId": pod_id(self.id, i), "PodUid": f"uid-{self.id}-{i}", "Type": "Master" if i == 0 else "Worker",
+             "Status": "Running", "SubStatus": self.sub_status}
+            for i in range(count)
+        ]  # fmt: skip
+        ended = {"GmtFinishTime": self.finished_at} if self.finished_at else {}
+        return {
+            **self.request,
+            "JobId": self.id,
+            "Status": self.status,
+            "ReasonCode": self.reason[0],
+            "ReasonMessage": self.reason[1],
+            "GmtCreateTime": self.created_at,
+            "StatusHistory": list(self.history),
+            "Pods": pods,
+            **ended,
+        }
+
+    # --- states --------------------------------------------------------------------------------------------
+    def _move(self, status: str) -> None:
+        self.history.append({"Status": status, "StartTime": _now()})
+        self.status = status
+
+    def _end(self, status: str, code: str = "", message: str = "") -> None:
+        self.reason, self.finished_at = (code, message), _now()
+        self._move(status)
+
+    def _run(self) -> None:
+        try:
+            self._live()
+        except Exception as problem:
+            self._end("Failed", "InternalError", f"internal error: {problem!r}")
+        finally:
+            for node in self._nodes:
+                node.clear()
+
+    def _live(self) -> None:
+        self._move("Queuing")
+        while self.request["JobSpecs"][0].get("EcsSpec") in self.cloud.sold_out and not self._asked:
+            time.sleep(ROUND_S)
+        self._move("EnvPreparing")
+        count = self.request["JobSpecs"][0]["PodCount"]
+        port = _free_port()
+        self._nodes = [Node(self, number, count, port) for number in range(count)]
+        if self._asked == "stop":
+            return self._end("Stopped", "StoppedByUser")
+        for node in self._nodes:
+            node.start()
+        self._move("Running")
+        return self._finish(self._wait())
+
+    def _wait(self) -> str:
+        """Until all nodes are done: returns who ended it, or an empty string."""
+        why = ""
+        while any(node.exit_code is None for node in self._nodes):
+            failed = any(node.exit_code for node in self._nodes)
+            if not why and (self._asked or failed):
+                why = self._asked or "failed"
+                grace_s = self.request["Settings"]["TerminationGracePeriodSeconds"]
+                for node in self._nodes:
+                    node.signal("kill" if why == "blackout" else "stop", grace_s)
+            time.sleep(ROUND_S)
+        return why
+
+    def _finish(self, why: str) -> None:
+        if why == "stop":
+            return self._end("Stopped", "StoppedByUser", "the job is stopped by a user")
+        if why in ("notice", "blackout"):
+            self.sub_status = "Evicted"
+            return self._end("Failed", "JobFailed", "the pod is evicted: the spot instance was released")
+        failed = next((node for node in self._nodes if node.exit_code), None)
+        if failed:
+            return self._end("Failed", "JobFailed", f"pod {failed.pod} failed, exit code: {failed.exit_code}")
+        return self._end("Succeeded")
+
+
+class Node:
+    """A machine: a container with its mounts and what a PyTorchJob finds in its environment."""
+
+    def __init__(self, job: DlcJob, number: int, count: int, port: int) -> None:
+        self.exit_code: int | None = None
+        self.pod = pod_id(job.id, number)
+        self._job, self._number, self._count, self._port = job, number, count, port
+        self._folder = Path(tempfile.mkdtemp(prefix="dlc-"))
+        self._folder.chmod(0o755)
+        self._said = job.lines.setdefault(self.pod, [])
+
+    def start(self) -> None:
+        """Mount and run."""
+        mounts = [word for source in self._job.request["DataSources"] for word in self._mount(source)]
+        threading.Thread(target=self._run, args=(mounts,), daemon=True).start()
+
+    def signal(self, word: str, grace_s: float = 0) -> None:
+        """`stop` (SIGTERM, later SIGKILL) or `kill`; nobody waits for it."""
+        patience = ["-t", str(grace_s)] if word == "stop" else []
+        argv = ["docker", word, *patience, self.pod]
+        subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def clear(self) -> None:
+        """The machine is gone."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _mount(self, source: dict[str, Any]) -> list[str]:
+        """What lies at the address now, as a read-only folder; a mount by FUSE would show it when it is read."""
+        target = self._folder / source["MountPath"].strip("/").replace("/", "_")
+        target.mkdir()
+        host, _, prefix = source["Uri"].removeprefix("oss://").partition("/")
+        store = self._job.cloud.store(host.partition(".")[0])
+        for item in store.list(prefix):
+            path = target / item.key.removeprefix(prefix)
+            store.download(item.key, path)
+        mode = "ro" if source["MountAccess"] == "RO" else "rw"
+        return ["--volume", f"{target}:{source['MountPath']}:{mode}"]
+
+    def _run(self, mounts: list[str]) -> None:
+        with subprocess.Popen(self._argv(mounts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            self._said += (line.decode("utf-8", "replace").rstrip("\n") for line in process.stdout)
+        self.exit_code = process.returncode
+
+    def _argv(self, mounts: list[str]) -> list[str]:
+        request = self._job.request
+        masters = [pod_id(self._job.id, i) for i in range(self._count)]
+        return [
+            *("docker", "run", "--rm", "--name", self.pod, "--hostname", self.pod),
+            *("--network", "host", "--shm-size", "256m"),  # the host's network, because the cloud is on loopback
+            *(word for i, host in enumerate(masters) for word in ("--add-host", f"{host}:127.0.0.{i + 2}")),
+            *mounts,
+            *(word for key, value in self._environment(masters[0]).items() for word in ("--env", f"{key}={value}")),
+            *("--entrypoint", "/bin/sh", request["JobSpecs"][0]["Image"], "-c", request["UserCommand"]),
+        ]
+
+    def _environment(self, master: str) -> dict[str, str]:
+        cloud = self._job.cloud
+        injected = self._job.request["CredentialConfig"]["EnableCredentialInject"]
+        return {
+            **self._job.request["Envs"],
+            "MASTER_ADDR": master,
+            "MASTER_PORT": str(self._port),
+            "WORLD_SIZE": str(self._count),
+            "RANK": str(self._number),
+            "NPROC_PER_NODE": "1",
+            "all_proxy": cloud.oss.url,
+            "no_proxy": "127.0.0.1,localhost",
+            **({"ALIBABA_CLOUD_CREDENTIALS_URI": f"{cloud.url}/role/{self._job.id}"} if injected else {}),
+        }
+
+
+def pod_id(job_id: str, number: int) -> str:
+    """`dlc…-master-0`, `dlc…-worker-0`, …"""
+    return f"{job_id}-master-0" if number == 0 else f"{job_id}-worker-{number - 1}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -49,7 +49,7 @@ def _call(endpoint: str, action: str, asked: dict[str, str], environ: Mapping[st
             told = problem.read().decode("utf-8", "replace")
             if not left or (problem.code < 500 and "Throttl" not in told):
                 raise OSError(f"{problem.code} {told[:200]}") from None
-        except URLError:
+        except (URLError, ConnectionError, TimeoutError):
             if not left:
                 raise
         time.sleep(2.0 ** (TRIES - left) / 10)

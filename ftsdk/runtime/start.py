@@ -75,7 +75,9 @@ def _fetched(told: str, environ: Mapping[str, str]) -> dict[str, str]:
     from ftsdk.runtime.aws_secrets import SecretError
 
     try:
-        return (aliyun_secrets if "kms" in json.loads(told) else aws_secrets).fetch(told, environ)
+        if "kms" in json.loads(told):
+            return aliyun_secrets.fetch(told, environ)
+        return aws_secrets.fetch(told, environ)
     except SecretError as problem:
         raise RefusedError(f"{problem}: store it with `ftsdk secrets put`, and let the job's role read it.") from None
 

@@ -48,7 +48,7 @@ class RefusalError(Exception):
 
 
 class DlcCloud:
-    """The servers. `troubles` are popped, one for a call: an HTTP status, `drop` (before) or `lose` (after) the work."""
+    """The servers. A call's trouble: an HTTP status, or a connection cut before (`drop`) or after (`lose`) the work."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, DlcJob] = {}
@@ -107,7 +107,7 @@ class DlcCloud:
             def log_message(self, *_args: object) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 found = cloud.answer(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 if found is None:

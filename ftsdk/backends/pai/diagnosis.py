@@ -1,0 +1,109 @@
+"""Is there all that the pai backend needs? Asked of the account, each thing by itself and all at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.backends.base import Check
+from ftsdk.backends.pai import places
+from ftsdk.backends.pai.service import Services
+from ftsdk.errors import BackendError, FtsdkError
+from ftsdk.store.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from ftsdk.backends.pai.options import PaiOptions
+
+ACTIONS: Final = ("CreateJob", "GetJob", "ListJobs", "StopJob", "GetPodLogs", "ListEcsSpecs")
+SPELLINGS: Final = ("paidlc", "pai")
+"""The documents disagree on what DLC's actions are called (2026-08), so a policy names both."""
+KEPT: Final = "doctor"
+
+
+def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
+    """Credentials and workspace first: without them nothing else can be asked."""
+    try:
+        rows = services.call("list_jobs", WorkspaceId=services.workspace_id, PageSize=1)
+    except FtsdkError as problem:
+        policy = json.dumps(submitter_policy(options))
+        remedy = f"{problem} A person who submits needs this policy: {policy}"
+        yield Check(what="credentials and workspace", ok=False, detail="not usable", remedy=remedy)
+        return
+    found = f"{rows.get('TotalCount', 0)} jobs in workspace {options.workspace_id} in {services.region}"
+    yield Check(what="credentials and workspace", ok=True, detail=found)
+    asked: list[Callable[[], Check]] = [
+        lambda: _bucket(options),
+        lambda: _image(options),
+        *([lambda: _machine(services, str(options.ecs_spec))] if options.ecs_spec else []),
+        lambda: _role(options),
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        yield from pool.map(lambda check: check(), asked)
+
+
+def submitter_policy(options: PaiOptions) -> dict[str, Any]:
+    """What whoever submits and watches may do."""
+    dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
+    return _policy(dlc, options)
+
+
+def job_policy(options: PaiOptions) -> dict[str, Any]:
+    """What the job's role may do."""
+    return _policy(["kms:GetSecretValue", "kms:Decrypt"], options)
+
+
+def _policy(actions: list[str], options: PaiOptions) -> dict[str, Any]:
+    bucket = options.bucket or "BUCKET"
+    objects = ["oss:GetObject", "oss:PutObject", "oss:DeleteObject", "oss:AbortMultipartUpload", "oss:ListParts"]
+    return {
+        "Version": "1",
+        "Statement": [
+            {"Effect": "Allow", "Action": actions, "Resource": "*"},
+            {"Effect": "Allow", "Action": objects, "Resource": f"acs:oss:*:*:{bucket}/*"},
+            {"Effect": "Allow", "Action": "oss:ListObjects", "Resource": f"acs:oss:*:*:{bucket}"},
+        ],
+    }
+
+
+def _bucket(options: PaiOptions) -> Check:
+    """Write, read and delete a small object."""
+    try:
+        store = ObjectStore(places.root(options), places.storage(options))
+        store.put(KEPT, b"1")
+        store.read(KEPT)
+        store.delete(KEPT)
+    except (FtsdkError, OSError) as problem:
+        cname = "; new accounts reach the mainland by a domain of the bucket's own only (oss_endpoint, oss_cname)"
+        remedy = f"{problem} Make it: ossutil mb oss://{options.bucket or 'BUCKET'}{cname}."
+        return Check(what="bucket", ok=False, detail="cannot be used", remedy=remedy)
+    return Check(what="bucket", ok=True, detail=store.uri)
+
+
+def _image(options: PaiOptions) -> Check:
+    """Registries can't be asked by everybody: what can be seen without asking."""
+    if not options.image:
+        remedy = "ftsdk image build, then ftsdk image push registry.REGION.aliyuncs.com/NAMESPACE/ftsdk:TAG; -o image=…"
+        return Check(what="image", ok=False, detail="the option image is missing", remedy=remedy)
+    return Check(what="image", ok=True, detail=f"{options.image} (whether it can be pulled shows at the first job)")
+
+
+def _machine(services: Services, ecs_spec: str) -> Check:
+    try:
+        said = services.call("list_ecs_specs", InstanceTypes=ecs_spec, PageSize=100)
+    except BackendError as problem:
+        return Check(what="machine type", ok=True, detail=f"could not be asked ({problem})")
+    found = next((row for row in said.get("EcsSpecs", []) if row["InstanceType"] == ecs_spec), None)
+    if found is None or not found.get("IsAvailable", True):
+        remedy = "name another by -o ecs_spec=TYPE, or another region"
+        return Check(what="machine type", ok=False, detail=f"{ecs_spec} is not to be had here", remedy=remedy)
+    stock = found.get("SpotStockStatus", "unknown")
+    return Check(what="machine type", ok=True, detail=f"{ecs_spec}; spot: {stock}")
+
+
+def _role(options: PaiOptions) -> Check:
+    """What the role may do shows in a job only, so the policy is printed."""
+    policy = json.dumps(job_policy(options))
+    name = options.role or "PAI's default role"
+    return Check(what="role of the job", ok=True, detail=f"{name}; it needs this policy: {policy}")

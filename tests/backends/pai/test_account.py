@@ -1,0 +1,138 @@
+"""What the backend asks of an account, over real HTTP with verified signatures; nothing here runs a container."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftsdk.backends.pai import Pai, jobs
+from ftsdk.backends.pai.service import PAUSES_S, Services, failure
+from ftsdk.errors import AuthError, BackendError, CapacityError, QuotaError, UnavailableError
+from tests.backends.pai.account import options
+from tests.emulators.dlc import DlcCloud
+from tests.golden.pai import REQUESTS
+
+KIND = "ecs.g7.2xlarge"
+ERRORS = {
+    "Throttling.User": UnavailableError,
+    "ServiceUnavailable": UnavailableError,
+    "Forbidden.RAM": AuthError,
+    "NoPermission": AuthError,
+    "InvalidAccessKeyId.NotFound": AuthError,
+    "SignatureDoesNotMatch": AuthError,
+    "QuotaExceeded": QuotaError,
+    "InstanceNoStock": CapacityError,
+    "InvalidParameter": BackendError,
+}
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    cloud = DlcCloud()
+    cloud.sold_out = {KIND}
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("ftsdk.backends.pai.service.PAUSES_S", (0.0,) * len(PAUSES_S))
+    monkeypatch.setattr("ftsdk.backends.pai.jobs.PAUSES_S", (0.0,) * len(PAUSES_S))
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def services(cloud):
+    return Services(options(cloud))
+
+
+def request(attempt=1):
+    made = REQUESTS["cpu-mounts-auth"]().for_attempt(attempt).request
+    return {**made, "JobSpecs": [{**made["JobSpecs"][0], "EcsSpec": KIND}]}
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_errors_are_ours(code):
+    problem = failure(code, "code: 400, it rains. request id: 1234")
+    assert isinstance(problem, ERRORS[code])
+    assert "it rains" in str(problem)
+    assert "request id" not in str(problem)
+
+
+def test_a_request_arrives_as_it_was_planned(services, cloud):
+    jobs.create(services, request())
+    (job,) = cloud.jobs.values()
+    assert {key: job.request[key] for key in request()} == {
+        **request(),
+        "JobSpecs": [{**request()["JobSpecs"][0], "ElasticSpotSpecs": [], "LocalMountSpecs": [],
+                      "StartupDependencies": []}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("troubles", [["drop"], ["lose"], [429, 503], ["drop", "lose", 503]])
+def test_a_create_is_looked_up_before_it_is_repeated(services, cloud, troubles):
+    cloud.troubles["CreateJob"] = list(troubles)
+    made = jobs.create(services, request())
+    assert list(cloud.jobs) == [made]
+
+
+def test_of_doubles_the_oldest_counts(services, cloud):
+    cloud.troubles["CreateJob"] = ["lose"]
+    cloud.unseen = 1
+    made = jobs.create(services, request())
+    assert next(iter(cloud.jobs)) == made
+    assert len(cloud.jobs) == 2
+    assert [native.id for native in jobs.attempts(services, REQUESTS["cpu-mounts-auth"]().name)] == [made]
+
+
+def test_a_service_that_stays_away_is_unavailable(services, cloud):
+    cloud.troubles["CreateJob"] = ["drop"] * 20
+    with pytest.raises(UnavailableError, match="does not answer"):
+        jobs.create(services, request())
+    assert not cloud.jobs
+
+
+def test_attempts_are_found_by_their_names(services, cloud):
+    for number in (1, 2, 11):
+        jobs.create(services, request(number))
+    jobs.create(services, {**request(), "DisplayName": "x" + request()["DisplayName"]})
+    name = REQUESTS["cpu-mounts-auth"]().name
+    assert [native.attempt for native in jobs.attempts(services, name)] == [1, 2, 11]
+    assert [(info.name, info.attempt) for info in jobs.each(services)] == [(f"x{name}", 1), (name, 11)]
+
+
+def test_old_jobs_are_found_too(services, cloud):
+    jobs.create(services, request())
+    for job in cloud.jobs.values():
+        job.created_at = "2024-01-01T00:00:00Z"
+    assert len(list(services.jobs())) == 1
+
+
+def test_more_jobs_than_a_page(services, cloud, monkeypatch):
+    monkeypatch.setattr("ftsdk.backends.pai.service.PAGE", 2)
+    for number in range(1, 6):
+        jobs.create(services, request(number))
+    assert len(list(services.jobs())) == 5
+
+
+def test_doctor_is_content(cloud):
+    found = {check.what: check for check in Pai(options(cloud)).doctor()}
+    assert {what: check.detail for what, check in found.items() if not check.ok} == {}
+    assert {"credentials and workspace", "bucket", "image", "machine type", "role of the job"} == set(found)
+    assert "kms:GetSecretValue" in found["role of the job"].detail
+
+
+def test_doctor_says_what_is_missing(cloud):
+    found = {check.what: check for check in Pai(options(cloud, bucket="none", image=None, ecs_spec="ecs.x.y")).doctor()}
+    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine type"]
+    assert all(check.remedy for check in found.values() if not check.ok)
+    cloud.denied = {"ListJobs"}
+    (check,) = Pai(options(cloud)).doctor()
+    assert not check.ok
+    assert '"paidlc:CreateJob"' in check.remedy
+    assert '"pai:CreateJob"' in check.remedy
+
+
+def test_a_registry_password_is_in_the_request_and_not_in_the_plan(cloud, monkeypatch):
+    plan = REQUESTS["cpu-mounts-auth"]()
+    assert plan.request["JobSpecs"][0]["ImageConfig"] == {"Auth": "$ACR_LOGIN"}
+    backend = Pai(options(cloud))
+    with pytest.raises(AuthError, match="export ACR_LOGIN=USER:PW"):
+        backend.submit(plan, {})
+    assert not cloud.jobs

@@ -1,0 +1,145 @@
+"""What CreateJob would refuse is refused at once, in the words of the spec and the options."""
+
+import json
+
+import pytest
+
+from ftsdk.backends.pai import limits, places
+from ftsdk.backends.pai.options import PaiOptions
+from ftsdk.errors import SpecError
+from tests.golden import plans
+from tests.golden.pai import REQUESTS, backend, plan
+
+A10 = {"accelerator": "A10"}
+SPOT = {**A10, "spot": True}
+REFUSED = {
+    "workspace": (A10, {"workspace_id": "lab"}, "option workspace_id"),
+    "image": (A10, {"image": "no image"}, "option image"),
+    "type": ({}, {"ecs_spec": "gn7i"}, "option ecs_spec"),
+    "quota without share": (A10, {"resource_id": "quota1"}, "options cpu and memory_gb"),
+    "spot without limit": (SPOT, {}, "one of the options spot_discount_limit and spot_price_limit"),
+    "spot with two limits": (SPOT, {"spot_discount_limit": 0.5, "spot_price_limit": 1.0}, "resources.spot"),
+    "spot in a quota": (
+        SPOT,
+        {"resource_id": "q", "cpu": 8, "memory_gb": 32, "spot_discount_limit": 0.5},
+        "a quota has no spot machines",
+    ),
+    "spot with aimaster": (SPOT, {"aimaster": True, "spot_discount_limit": 0.5}, "option aimaster"),
+    "switch without vpc": (A10, {"switch_id": "vsw-1"}, "option vpc_id"),
+    "vpc without group": (A10, {"vpc_id": "vpc-1"}, "option security_group_id"),
+    "switch without blocks": (
+        A10,
+        {"vpc_id": "vpc-1", "switch_id": "vsw-1", "security_group_id": "sg-1"},
+        "option extended_cidrs",
+    ),
+    "no block": (A10, {"vpc_id": "vpc-1", "security_group_id": "sg-1", "extended_cidrs": "all"}, "192.168.0.0/16"),
+    "role": (A10, {"role": "arn:aws:iam::1:role/x"}, "option role"),
+    "mount path": (A10, {"mounts": {"corpus": "d-1"}}, "whole path"),
+    "mount twice": (A10, {"mounts": {"/mnt/ftsdk/job": "d-1"}}, "two mounts have one path"),
+    "tags": (A10, {"tags": {"acs:x": "y"}}, "option tags"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    resources, options, words = REFUSED[name]
+    with pytest.raises(SpecError, match="PAI would refuse this job: ") as refusal:
+        plan(resources, options=options)
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("missing", ["workspace_id", "bucket", "image"])
+def test_what_is_needed_is_asked_for(missing):
+    with pytest.raises(SpecError, match=f"needs the option '{missing}'.*FTSDK_PAI_{missing.upper()}"):
+        plan(A10, options={missing: None})
+
+
+def test_a_region_is_needed():
+    with pytest.raises(SpecError, match="option 'region' is missing"):
+        backend(region=None).plan(plans.spec(resources=A10), plans.facts())
+
+
+def test_a_long_request_is_refused():
+    request = REQUESTS["one-gpu"]().request
+    assert list(limits.problems(request)) == []
+    longer = {**request, "Envs": {"A": "字" * 21_500}}
+    assert [problem.partition(":")[0] for problem in limits.problems(longer)] == ["env (the whole request)"]
+
+
+def test_spot_elsewhere_is_a_warning():
+    made = plan(SPOT, options={"region": "eu-central-1", "spot_discount_limit": 0.5})
+    assert any("spot machines of DLC are documented for" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_field_is_one_of_the_client(name):
+    from alibabacloud_pai_dlc20201203.models import CreateJobRequest
+
+    request = json.loads(json.dumps(REQUESTS[name]().request))
+    sent = CreateJobRequest().from_map(request).to_map()
+    for part in (sent, *sent["JobSpecs"]):
+        for key in ("CustomEnvs", "ElasticSpotSpecs", "LocalMountSpecs", "StartupDependencies"):
+            assert part.pop(key, []) == []  # the client adds them, empty
+    assert sent == request
+
+
+def test_no_machine_with_so_many():
+    with pytest.raises(SpecError, match="at most 8 x A10"):
+        plan({"accelerator": "A10", "accelerators_per_node": 16})
+    with pytest.raises(SpecError, match="no machine with it in ftsdk's table"):
+        plan({"accelerator": "B200"})
+    with pytest.raises(SpecError, match="needs a kind of machine"):
+        plan({})
+
+
+def test_the_smallest_machine_that_holds_the_cards():
+    types = {
+        ("A10", 1): "ecs.gn7i-c8g1.2xlarge",
+        ("T4", 1): "ecs.gn6i-c4g1.xlarge",
+        ("A100-80GB", 8): "ecs.ebmgn7e.32xlarge",
+        ("L20", 2): "ecs.gn8ia-2x.8xlarge",
+    }
+    found = {
+        key: plan({"accelerator": key[0], "accelerators_per_node": key[1]}).request["JobSpecs"][0]["EcsSpec"]
+        for key in types
+    }
+    assert found == types
+
+
+def test_addresses():
+    def options(**given):
+        return PaiOptions(**{"region": "cn-hangzhou", **given})
+
+    assert places.dlc_endpoint(options()) == "pai-dlc.cn-hangzhou.aliyuncs.com"
+    assert places.dlc_endpoint(options(network="vpc")) == "pai-dlc-vpc.cn-hangzhou.aliyuncs.com"
+    assert places.dlc_endpoint(options(region="cn-chengdu")) == "pai-dlc.aliyuncs.com"
+    assert places.kms_endpoint(options(), inside=True) == "https://kms-vpc.cn-hangzhou.aliyuncs.com"
+    assert places.kms_endpoint(options(region="ap-southeast-1"), inside=False) == (
+        "https://kms.ap-southeast-1.aliyuncs.com"
+    )
+    assert places.storage(options())["endpoint"] == "https://s3.oss-cn-hangzhou.aliyuncs.com"
+    assert places.storage(options(network="vpc"))["endpoint"] == "https://s3.oss-cn-hangzhou-internal.aliyuncs.com"
+    cname = places.storage(options(oss_endpoint="https://data.example.com", oss_cname=True))
+    assert (cname["endpoint"], cname["addressing"]) == ("https://data.example.com", "cname")
+    assert places.job_storage(options(oss_endpoint="https://data.example.com", oss_cname=True)) == {
+        "endpoint": "https://s3.oss-cn-hangzhou-internal.aliyuncs.com",
+        "region": "cn-hangzhou",
+    }
+    assert places.mount_uri("oss://b/p/", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/p/"
+    assert places.mount_uri("oss://b", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/"
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_attempts_have_names_of_their_own(name):
+    made = REQUESTS[name]()
+    again = made.for_attempt(2)
+    assert again.request["DisplayName"] == f"{made.name}-a2"
+    assert again.for_attempt(1) == made
+
+
+def test_leaving_spot():
+    made = REQUESTS["spot"]()
+    freed = backend(spot_discount_limit=0.8).on_demand(made)
+    assert "SpotSpec" not in freed.request["JobSpecs"][0]
+    assert (freed.name, freed.digest, freed.spec["resources"]["spot"]) == (made.name, made.digest, False)
+    assert backend(price_usd_per_hour=2.0).on_demand(made).usd_per_hour is None

@@ -41,6 +41,7 @@ PARSED_ONLY = {
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",
+    r"(-b|--backend) pai\b": "needs an account; tests/conformance/test_pai.py has one on loopback",
     r"^tensorboard\b": "is a server that does not end",
 }
 JOB = re.compile(r"\b(?:local|docker|sagemaker)://(?:NAME|(?:[a-z0-9-]+/)?[a-z0-9-]+-[0-9a-f]{8})\b")

@@ -39,6 +39,11 @@ class DlcJob:
         """Begin."""
         threading.Thread(target=self._run, daemon=True).start()
 
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether somebody called StopJob."""
+        return self._asked == "stop"
+
     def stop(self) -> None:
         """StopJob."""
         self._asked = self._asked or "stop"

@@ -171,3 +171,14 @@ def test_skypilot_spot_yaml_trains_on_slurm(run, model, monkeypatch):
     changes = (*SMALL, "--set", f"model={model}", "--set", "bf16=false")  # pretended GPUs
     said = run(*ftsdk("submit", EXAMPLES / "skypilot_spot.yaml", "--backend", "skypilot", *changes, "--follow"))
     assert said.startswith("skypilot://slurm/ftlocal/spot/skypilot-spot-")
+
+
+def test_pai_spot_yaml_is_planned(run):
+    given = {"workspace_id": 46099, "region": "cn-hangzhou", "bucket": "ours", "image": "registry/ours/ftsdk:1"}
+    options = [word for key, value in given.items() for word in ("-o", f"{key}={value}")]
+    options += ["-o", "spot_discount_limit=0.8"]
+    plan = json.loads(run(*ftsdk("plan", EXAMPLES / "pai_spot.yaml", "--backend", "pai", *options, "--json")))
+    (worker,) = plan["request"]["JobSpecs"]
+    assert worker["EcsSpec"] == "ecs.gn7i-c8g1.2xlarge"
+    assert worker["SpotSpec"] == {"SpotStrategy": "SpotWithPriceLimit", "SpotDiscountLimit": 0.8}
+    assert plan["uri"].startswith("pai://cn-hangzhou/pai-spot-")

@@ -16,11 +16,12 @@ from typing import Any, ClassVar, Final
 
 from ftsdk import contract, planning, records
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
-from ftsdk.backends.pai import jobs, limits, machines, places, podlogs, vault
+from ftsdk.backends.pai import jobs, limits, machines, places, vault
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
+from ftsdk.backends.pai.tail import Tail
 from ftsdk.contract import Outcome
 from ftsdk.errors import AuthError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
@@ -146,16 +147,8 @@ class Pai:
         return jobs.each(self._services) if self.options.region and self.options.workspace_id else iter(())
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
-        """Lines of all attempts, from the segments in OSS: DLC's own log has no cursor and drops lines."""
-        store, last = self.artifacts(job_id), after
-        for line in records.read_lines(
-            store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal
-        ):
-            last = line.cursor
-            yield line
-        native = self._newest(job_id)
-        if native.has_ended and not _has_spoken(store, native.attempt):
-            yield from podlogs.lines(self._services, native, records.parse_cursor(last))
+        """Lines of all attempts, from the segments in OSS and, while it runs, from the pods."""
+        return Tail(self._services, self.artifacts(job_id), after).lines(lambda: self._newest(job_id), follow=follow)
 
     def cancel(self, job_id: str) -> None:
         """Leave the note that tells a cancel from a preemption, then SIGTERM to the supervisors, who save."""
@@ -254,9 +247,3 @@ def _with_auth(worker: dict[str, Any]) -> dict[str, Any]:
         raise AuthError(f"The pai backend's option 'image_auth' names {name}, which is not set: export {name}=USER:PW.")
     auth = base64.b64encode(os.environ[name].encode()).decode()
     return {**worker, "ImageConfig": {"Auth": auth}}
-
-
-def _has_spoken(store: Store, attempt: int) -> bool:
-    """Whether a supervisor of the attempt has written a line."""
-    own = contract.segment_key(attempt, 0, 0).partition("-n")[0]
-    return any(True for _ in store.list(own))

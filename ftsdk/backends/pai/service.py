@@ -164,7 +164,7 @@ def errors() -> Iterator[None]:
     except CredentialException as problem:
         raise AuthError(f"There are no Alibaba Cloud credentials ({problem}); {CREDENTIALS_HINT}.") from problem
     except (UnretryableException, RetryError, OSError) as problem:
-        said = str(problem).rstrip(".").splitlines()[0][:200]
+        said = str(getattr(problem, "message", "") or problem).rstrip(".").splitlines()[0][:200]
         raise UnavailableError(f"Alibaba Cloud does not answer ({said}): check the network.") from problem
     except (DaraException, TeaException) as problem:
         status = str(getattr(problem, "status_code", "") or "")

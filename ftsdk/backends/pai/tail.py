@@ -2,7 +2,8 @@
 
 GetPodLogs gives at most so many lines, has no cursor, and drops lines of bursts. A supervisor's line carries its stamp,
 so of what the pods show only those lines are taken that follow the last one seen; where one is missing, the segments
-have it soon. What a shell said before there was a supervisor is shown if none ever spoke.
+have it soon. What was said in the seconds before a machine was gone, or by a shell that found no supervisor, is in the
+pods' logs only.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ftsdk import contract, records
+from ftsdk.backends.pai import jobs
 from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.service import SINCE, RefusedError, Services
 from ftsdk.contract import Stamp
 from ftsdk.records import LogLine
-from ftsdk.store import Store
+from ftsdk.store import ObjectInfo, Store
 
 MOST_LINES: Final = 2000
 SEGMENTS_EVERY_S: Final = 15.0
@@ -32,6 +34,8 @@ class Tail:
         self._services, self._store = services, store
         self._cursor = after
         self._seen = records.parse_cursor(after)
+        self._done = min((stamp.attempt for stamp in self._seen.values()), default=1) - 1
+        """Attempts up to this one are read to their end."""
         self._segments_at = 0.0
 
     def lines(self, look: Callable[[], Native], *, follow: bool) -> Iterator[LogLine]:
@@ -39,42 +43,64 @@ class Tail:
         pause_s = POLL_MIN_S
         while True:
             native, before = look(), self._cursor  # what was written before the look is seen
-            if native.has_ended or time.monotonic() >= self._segments_at:
-                yield from self._from_segments()
-            yield from self._unspoken(native) if native.has_ended else self._from_pods(native)
+            for earlier in self._earlier(native):
+                yield from self._ended(earlier)
+                self._done = earlier.attempt
+            yield from self._ended(native) if native.has_ended else self._alive(native)
             if native.has_ended or not follow:
                 return
             pause_s = POLL_MIN_S if self._cursor != before else min(pause_s * 1.5, POLL_MAX_S)
             time.sleep(pause_s)
 
-    def _from_segments(self) -> Iterator[LogLine]:
+    def _earlier(self, newest: Native) -> list[Native]:
+        """Attempts before the newest one that are not read yet."""
+        if newest.attempt - self._done < 2:
+            return []
+        name = contract.split_native_name(str(newest.said["DisplayName"]))[0]
+        there = jobs.attempts(self._services, name)
+        return [native for native in there if self._done < native.attempt < newest.attempt]
+
+    def _alive(self, native: Native) -> Iterator[LogLine]:
+        if time.monotonic() >= self._segments_at:
+            yield from self._from_segments(native.attempt)
+        yield from self._from_pods(native, settled=False)
+
+    def _ended(self, native: Native) -> Iterator[LogLine]:
+        """All lines; those that a machine said just before it was gone are in its pod's log only."""
+        yield from self._from_segments(native.attempt)
+        if any(stamp.attempt == native.attempt for stamp in self._seen.values()):
+            yield from self._from_pods(native, settled=True)
+        else:
+            yield from self._unspoken(native)
+
+    def _from_segments(self, attempt: int) -> Iterator[LogLine]:
         self._segments_at = time.monotonic() + SEGMENTS_EVERY_S
-        for line in records.read_lines(self._store, after=self._cursor, follow=False, ended=lambda: True):
+        kept = OneAttempt(self._store, attempt)
+        for line in records.read_lines(kept, after=self._cursor, follow=False, ended=lambda: True):
             self._cursor = line.cursor
             yield line
         self._seen = records.parse_cursor(self._cursor)
 
-    def _from_pods(self, native: Native) -> Iterator[LogLine]:
+    def _from_pods(self, native: Native, *, settled: bool) -> Iterator[LogLine]:
+        """Lines that follow the last one; `settled`: a gap stays one, since no segment comes any more."""
         for node, text in enumerate(self._said(native)):
             for stamp, line in map(contract.split_line, text):
                 next_one = self._next(native.attempt, node)
-                if stamp is None or stamp[1] != node or stamp < next_one:
+                if stamp is None or stamp.node != node or stamp < next_one:
                     continue
-                if stamp > next_one:
+                if stamp > next_one and not settled:
                     self._segments_at = 0.0
                     break
                 yield self._placed(stamp, line)
 
     def _unspoken(self, native: Native) -> Iterator[LogLine]:
-        """What the pods of an attempt said whose supervisors wrote no line."""
-        own = contract.segment_key(native.attempt, 0, 0).partition("-n")[0]
-        if any(True for _ in self._store.list(own)):
-            return
+        """What the pods of an attempt said whose supervisors wrote no segment."""
         for node, text in enumerate(self._said(native)):
             for number, line in enumerate(text):
-                stamp = Stamp(native.attempt, node, number)
-                if stamp >= self._next(native.attempt, node):
-                    yield self._placed(stamp, contract.split_line(line)[1])
+                stamp, said = contract.split_line(line)
+                place = stamp or Stamp(native.attempt, node, number)
+                if place >= self._next(native.attempt, node):
+                    yield self._placed(place, said)
 
     def _next(self, attempt: int, node: int) -> Stamp:
         seen = self._seen.get(node)
@@ -99,3 +125,18 @@ class Tail:
                 )
                 found = said.get("Logs") or []
             yield found
+
+
+class OneAttempt:
+    """A job's folder in which only one attempt has log segments."""
+
+    def __init__(self, store: Store, attempt: int) -> None:
+        self._store, self._attempt = store, attempt
+        self.poll_s, self.uri = store.poll_s, store.uri
+        self.read, self.put, self.put_if_absent = store.read, store.put, store.put_if_absent
+        self.download = store.download
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """That attempt's segments."""
+        own = contract.segment_key(self._attempt, 0, 0).partition("-n")[0] + "-n"
+        return (item for item in self._store.list(prefix) if item.key.startswith(own))

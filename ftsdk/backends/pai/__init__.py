@@ -43,7 +43,7 @@ class Pai:
 
     name: ClassVar[str] = "pai"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        multi_node=True, spot=True, secrets=True, remote_output=True, image=True
+        multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True
     )
     options_model: ClassVar[type[PaiOptions]] = PaiOptions
     scope_option: ClassVar[str] = "region"
@@ -89,6 +89,7 @@ class Pai:
         return replace(
             plan,
             storage=places.storage(self.options),
+            copies=tuple(requests.copies(asked)),
             uploads=tuple(upload for source in requests.sources(asked) for upload in source.uploads),
             warnings=(*plan.warnings, *unused, *limits.warnings(request, asked.region)),
         )

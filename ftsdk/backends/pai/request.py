@@ -10,12 +10,12 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, planning
+from ftsdk import contract, copying, planning
 from ftsdk.backends.pai import limits, places
 from ftsdk.engines import Layout
-from ftsdk.errors import SpecError
+from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.fingerprints import Fingerprint
-from ftsdk.plan import Plan, Upload
+from ftsdk.plan import Copy, Plan, Upload
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -27,6 +27,8 @@ MOUNTS: Final = "/mnt/ftsdk"
 random writes and no rename (safetensors issues 787, 792, 842)."""
 SCRATCH: Final = "/tmp/ftsdk"
 HUB_CACHE: Final = "/tmp/ftsdk-hub"
+ELSEWHERE: Final = ("s3://", "gs://")
+"""Buckets of other clouds: a model there is copied first."""
 LAST_WORDS_S: Final = 20
 """Of the platform's time between SIGTERM and SIGKILL, what the supervisor needs after the trainer has saved."""
 STOP_MARGIN_MINUTES: Final = 15
@@ -94,7 +96,7 @@ def sources(asked: Asked) -> list[Source]:
         Source(asked.durable, f"{MOUNTS}/job"),
         Source(f"{asked.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((name, file),)),
         *_folders(asked),
-        *_remote_sources(asked.facts),
+        *_remote_sources(asked.facts, asked.root),
     ]
 
 
@@ -120,24 +122,41 @@ def _folders(asked: Asked) -> Iterator[Source]:
 
 
 def _remote(facts: Facts) -> dict[str, str]:
-    """Addresses in OSS -> paths inside. A folder is mounted, so a file lies below the mount of its folder."""
+    """Addresses in buckets -> paths inside. A folder is mounted, so a file lies below the mount of its folder."""
     found = {}
-    models = (facts.model.address, facts.model.base, facts.reward_model.address if facts.reward_model else "")
-    for number, address in enumerate(dict.fromkeys(models)):
-        if address.startswith("oss://"):
-            found[address] = f"{MOUNTS}/oss-model-{number}"
+    for number, address in enumerate(_models(facts)):
+        if "://" in address:
+            found[address] = f"{MOUNTS}/remote-model-{number}"
     for number, source in enumerate((*facts.train, *facts.eval)):
+        if source.address.startswith(ELSEWHERE):
+            raise UnsupportedError(f"dataset {source.address}: PAI reads from OSS; copy the file there first.")
         if source.address.startswith("oss://"):
-            found[source.address] = f"{MOUNTS}/oss-data-{number}/{PurePosixPath(source.address).name}"
+            found[source.address] = f"{MOUNTS}/remote-data-{number}/{PurePosixPath(source.address).name}"
     return found
 
 
-def _remote_sources(facts: Facts) -> Iterator[Source]:
+def _remote_sources(facts: Facts, root: str) -> Iterator[Source]:
     for address, path in _remote(facts).items():
-        if path.startswith(f"{MOUNTS}/oss-data"):
+        if address.startswith(ELSEWHERE):
+            yield Source(copying.copy_of(address, root, None).target.rstrip("/"), path)
+        elif path.startswith(f"{MOUNTS}/remote-data"):
             yield Source(address.rpartition("/")[0], path.rpartition("/")[0])
         else:
             yield Source(address.rstrip("/"), path)
+
+
+def copies(asked: Asked) -> Iterator[Copy]:
+    """Models that lie in another cloud."""
+    model = asked.facts.model
+    for address in _models(asked.facts):
+        if address.startswith(ELSEWHERE):
+            yield copying.copy_of(address, asked.root, model.bytes if address == model.address else None)
+
+
+def _models(facts: Facts) -> list[str]:
+    """Addresses of the model, its base and the reward model, each once."""
+    judge = facts.reward_model
+    return list(dict.fromkeys((facts.model.address, facts.model.base, *((judge.address,) if judge else ()))))
 
 
 # --- the request -------------------------------------------------------------------------------------------

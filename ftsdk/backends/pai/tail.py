@@ -68,7 +68,8 @@ class Tail:
     def _ended(self, native: Native) -> Iterator[LogLine]:
         """All lines; those that a machine said just before it was gone are in its pod's log only."""
         yield from self._from_segments(native.attempt)
-        if any(stamp.attempt == native.attempt for stamp in self._seen.values()):
+        own = contract.segment_key(native.attempt, 0, 0).partition("-n")[0] + "-n"
+        if any(True for _ in self._store.list(own)):
             yield from self._from_pods(native, settled=True)
         else:
             yield from self._unspoken(native)

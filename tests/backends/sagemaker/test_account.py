@@ -134,7 +134,8 @@ def test_the_page_has_the_policies(who):
 def test_secrets_are_stored_from_the_environment_or_asked_for(cloud, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "one")
     for value in ("two", "three"):
-        said = json.loads(run("secrets", "put", "HF_TOKEN", "WANDB_API_KEY", "-b", "sagemaker", "--json", input=value))
+        printed = run("secrets", "put", "HF_TOKEN", "WANDB_API_KEY", "-b", "sagemaker", "--json", input=value)
+        said = json.loads(printed[printed.index("{") :])  # click 8.1's test runner shows a hidden prompt on stdout
     assert said["HF_TOKEN"].startswith(f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ftsdk/HF_TOKEN")
     read = cloud.client("secretsmanager").get_secret_value
     assert read(SecretId="ftsdk/HF_TOKEN")["SecretString"] == "one"

@@ -23,7 +23,12 @@ ROWS = {
     "prompts.jsonl": {"prompt": "What is one and one?", "answer": "2"},
 }
 BACKENDS = ("local", "docker")
-"""Those that need no account; what else runs a recipe plans it from the same facts."""
+CLOUDS = {
+    "sagemaker": ({"role": "arn:aws:iam::123456789012:role/ftsdk", "region": "us-west-2"}, None),
+    "skypilot": ({"storage": "s3://bucket/ftsdk", "infra": "aws"}, None),
+    "pai": ({"workspace_id": "46099", "region": "cn-hangzhou", "bucket": "ours", "image": "ours/ftsdk:1"}, "A100-80GB"),
+}
+"""Options, and an accelerator instead of the named one where the cloud has others."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,19 @@ def test_a_recipe_is_planned_and_fits_what_it_names(name, data):
         assert set(plan.trainer_config) - set(known_arguments()) == set() or plan.document["trainer"] != "llamafactory"
         assert plan.estimate["fits"] == "yes", plan.estimate
         assert [said for said in plan.warnings if "outside" in said or "is much for" in said] == []
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_recipe_is_planned_on_every_cloud(cloud, data):
+    options, card = CLOUDS[cloud]
+    place = get(cloud, options)
+    for name in NAMES:
+        spec = specfile.load(name).spec
+        resources = spec.resources.model_copy(update={"accelerator": card or spec.resources.accelerator or "A10G"})
+        spec = spec.model_copy(update={"resources": resources})
+        plan = place.plan(spec, inspect(spec, folder=data))
+        assert plan.uri.startswith(f"{cloud}://")
+        assert plan.estimate["fits"] in ("yes", "tight"), (name, plan.estimate)
 
 
 @pytest.mark.parametrize("name", NAMES)

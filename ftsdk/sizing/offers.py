@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Literal
 
 from ftsdk.sizing.catalogue import Card, Instance, card_of
@@ -151,5 +152,5 @@ def best(found: Iterable[Offer]) -> dict[str, Offer]:
         picks["cheapest"] = min(priced, key=lambda offer: offer.cost_usd or 0)
         picks["best value"] = min(priced, key=lambda offer: (offer.cost_usd or 0) * (offer.hours or 0))
     if timed:
-        picks["fastest"] = min(timed, key=lambda offer: offer.hours or 0)
+        picks["fastest"] = min(timed, key=lambda offer: (offer.hours or 0, offer.cost_usd or inf))
     return picks

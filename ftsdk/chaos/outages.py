@@ -30,7 +30,7 @@ def cut_network(target: Target) -> str:
     finally:
         for network, place in networks.items():
             _connect(target.program, network, name, place)
-    return f"cut container {name} off its network for {target.lasting_s:g} s"
+    return f"cut container {name} off its network for {target.lasting_s:.1f} s"
 
 
 def _connect(program: str, network: str, name: str, place: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def fill_disk(target: Target) -> str:
         written = _fill(ballast, until=time.monotonic() + target.lasting_s)
     finally:
         ballast.unlink(missing_ok=True)
-    return f"filled the disk under {folder} ({written} bytes) for {target.lasting_s:g} s"
+    return f"filled the disk of the job's folder ({written} bytes) for {target.lasting_s:.1f} s"
 
 
 def refuse_shared_disk(folder: Path, free: int) -> None:

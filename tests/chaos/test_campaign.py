@@ -84,6 +84,7 @@ def test_no_damage_leads_to_another_model(tiny_folder):
 
 
 def _trains_on(job):
-    """Wait for a checkpoint that is newer than any so far; False if the job ends first."""
-    before = {event["step"] for event in job.events() if event["event"] == "commit"}
-    return any(event["event"] == "commit" and event["step"] not in before for event in job.events(follow=True))
+    """Wait for one more checkpoint, of whatever step; False if the job ends first."""
+    before = sum(event["event"] == "commit" for event in job.events())
+    commits = (event for event in job.events(follow=True) if event["event"] == "commit")
+    return any(number > before for number, _ in enumerate(commits, 1))

@@ -62,6 +62,21 @@ class Blow:
     while_publishing: int = 0
     """Those of them that were trained after the next checkpoint was saved, while it was on its way to storage."""
 
+    @property
+    def came_too_late(self) -> bool:
+        """Whether the training was done already, so that nothing was interrupted."""
+        return self.strike.state == JobState.SUCCEEDED
+
+    @property
+    def has_ended_one(self) -> bool:
+        """Whether it ended an attempt, or one start of it: what a campaign counts as an interruption."""
+        return not (self.came_too_late or self.was_sat_out)
+
+    @property
+    def was_sat_out(self) -> bool:
+        """Whether the attempt lived on through it: an outage, as a rule."""
+        return self.strike.kind not in ENDING and self.strike.state == JobState.RUNNING
+
 
 @dataclass(slots=True, kw_only=True)
 class Story:
@@ -258,6 +273,6 @@ def _count_losses(job: Job, blows: list[Blow]) -> None:
     for blow in blows:
         hit = starts[blow.start]
         after = next((start for start in starts[blow.start + 1 :] if start.trained), None)
-        if hit.reached and after and blow.strike.kind in ENDING:
+        if hit.reached and after and blow.has_ended_one:
             blow.lost_steps = hit.reached - after.resumed_from
             blow.while_publishing = hit.reached - hit.unpublished if hit.unpublished else 0

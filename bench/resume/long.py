@@ -54,7 +54,7 @@ def stories(tiny: Path, *, interruptions: int, seed: int, setups: Iterable[Setup
             peace[setup.name] = reference(setup, tiny, f"peace-{number}")
         most = min(setup.most, interruptions - done)
         one = story(setup, tiny, f"harm-{number}", peace[setup.name], seed=seed + number, most=most)
-        done += len(one.blows)
+        done += sum(blow.has_ended_one for blow in one.blows)
         yield one
 
 

@@ -35,17 +35,22 @@ def markdown(
 ) -> Iterable[str]:
     """The whole report, line by line."""
     blows = [blow for story in stories for blow in story.blows]
+    late, sat_out = sum(blow.came_too_late for blow in blows), sum(blow.was_sat_out for blow in blows)
     violations = [f"{story.setup.name}, seed {story.seed}: {said}" for story in stories for said in story.violations]
     yield from (
         f"# Interrupted trainings, {day}",
         "",
-        f"{len(blows)} interruptions of {len(stories)} trainings, {len(violations)} violations. {where['cores']} cores "
-        f"({where['processor']}), {where['platform']}, Python {where['python']}.",
+        f"{len(blows)} harms to {len(stories)} trainings, {len(violations)} violations: {sum(blow.has_ended_one for blow in blows)} "
+        f"ended an attempt or a start of one, {sat_out} were outages that the attempt sat out, {late} came when the "
+        f"training was done already. {where['cores']} cores ({where['processor']}), {where['platform']}, Python "
+        f"{where['python']}.",
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
         "Every training ended with the weights (SHA-256) and the logged values of the one that nobody harmed, unless "
-        "it is named under Violations. Steps lost are those that had to be done again.",
+        "it is named under Violations. Steps lost are those that had to be done again; they are counted where a start "
+        "that had logged a step was ended. A SIGKILL may cost the cadence and what is "
+        "trained while the next checkpoint is on its way to storage; a damaged checkpoint has no such limit.",
         "",
     )
     yield from _groups("setup", stories, lambda story, _: story.setup.name)
@@ -65,18 +70,19 @@ def _groups(title: str, stories: Sequence[Story], key: Callable[[Story, Blow], s
     for story in stories:
         for blow in story.blows:
             groups[key(story, blow)].append(blow)
-    yield f"| {title} | interruptions | in the start | lost steps: median | most | processes left | gone within s |"
-    yield "|---|---|---|---|---|---|---|"
+    yield f"| {title} | harms | in the start | counted | lost steps: median | most | processes left | gone within s |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, blows in sorted(groups.items()):
-        lost = [blow.lost_steps for blow in blows if blow.lost_steps is not None] or [0]
+        lost = [blow.lost_steps for blow in blows if blow.lost_steps is not None]
+        loss = f"{len(lost)} | {median(lost):g} | {max(lost)}" if lost else "0 | – | –"
         starts = sum(blow.during == "start" for blow in blows)
         left, gone_s = sum(blow.orphans for blow in blows), max(blow.survivors_s for blow in blows)
-        yield f"| {name} | {len(blows)} | {starts} | {median(lost):g} | {max(lost)} | {left} | {gone_s:.1f} |"
+        yield f"| {name} | {len(blows)} | {starts} | {loss} | {left} | {gone_s:.1f} |"
     yield ""
 
 
 def _counts(story: Story) -> str:
-    return f"{len(story.blows)} interruptions in {story.seconds:.0f} s"
+    return f"{len(story.blows)} harms in {story.seconds:.0f} s"
 
 
 def _as_data(story: Story) -> dict[str, Any]:

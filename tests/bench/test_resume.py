@@ -43,12 +43,13 @@ def test_a_quick_run_measures_both_programs(tmp_path):
 
 def test_the_campaigns_table_counts_by_setup_and_kind(tmp_path):
     blows = [blow(), blow(lost_steps=None, during="start"), blow(strike={"kind": "term"}, lost_steps=0)]
+    blows.append(blow(strike={"kind": "term", "state": "SUCCEEDED"}, lost_steps=None))
     told = Story(setup=SETUP, seed=5, blows=blows, violations=["the weights differ"], seconds=12.3)
     page = table.write([told], {"ftsdk": "1"}, machine(), tmp_path)
     text = page.read_text()
-    assert "3 interruptions of 1 trainings, 1 violations" in text
-    assert "| local, LoRA with dropout | 3 | 1 | 6.5 | 13 | 0 | 0.1 |" in text
-    assert "| term | 1 | 0 | 0 | 0 | 0 | 0.1 |" in text
+    assert "4 harms to 1 trainings, 1 violations: 3 ended an attempt or a start of one, 0 were outages" in text
+    assert "| local, LoRA with dropout | 4 | 1 | 2 | 6.5 | 13 | 0 | 0.1 |" in text
+    assert "| term | 2 | 0 | 1 | 0 | 0 | 0 | 0.1 |" in text
     assert "local, LoRA with dropout, seed 5: the weights differ" in text
     assert json.loads(page.with_suffix(".json").read_text())["stories"][0]["blows"][0]["lost_steps"] == 13
 

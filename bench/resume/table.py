@@ -35,14 +35,15 @@ def markdown(
 ) -> Iterable[str]:
     """The whole report, line by line."""
     blows = [blow for story in stories for blow in story.blows]
+    ended = sum(blow.has_ended_one for blow in blows)
     late, sat_out = sum(blow.came_too_late for blow in blows), sum(blow.was_sat_out for blow in blows)
     violations = [f"{story.setup.name}, seed {story.seed}: {said}" for story in stories for said in story.violations]
     yield from (
         f"# Interrupted trainings, {day}",
         "",
-        f"{len(blows)} harms to {len(stories)} trainings, {len(violations)} violations: {sum(blow.has_ended_one for blow in blows)} "
-        f"ended an attempt or a start of one, {sat_out} were outages that the attempt sat out, {late} came when the "
-        f"training was done already. {where['cores']} cores ({where['processor']}), {where['platform']}, Python "
+        f"{len(blows)} harms to {len(stories)} trainings, {len(violations)} violations: {ended} ended an attempt or a "
+        f"start of one, {sat_out} were outages that the attempt sat out, {late} came when the training was done "
+        f"already. {where['cores']} cores ({where['processor']}), {where['platform']}, Python "
         f"{where['python']}.",
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",

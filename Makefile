@@ -27,6 +27,7 @@ demo: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/mypy containers tests/setup docs examples
 	$(BIN)/lint-imports

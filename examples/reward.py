@@ -13,6 +13,4 @@ def brevity(prompts: list[Any], completions: list[str], **columns: list[Any]) ->
     Called with one entry per answer: the prompts as in the data, the answers' text, and each other column of the data
     under its own name (here `answer`).
     """
-    return [
-        max(0.0, 1 - len(text) / LONGEST) if any(char.isdigit() for char in text) else None for text in completions
-    ]
+    return [max(0.0, 1 - len(text) / LONGEST) if any(char.isdigit() for char in text) else None for text in completions]

@@ -11,8 +11,9 @@ import os
 import signal
 from pathlib import Path
 
-from ftsdk import Estimator, Job, contract, watching
-from ftsdk.status import Status
+from ftsdk import Estimator, Job, contract
+from ftsdk.jobs import watching
+from ftsdk.jobs.status import Status
 
 DATA = Path(__file__).parent / "data"
 

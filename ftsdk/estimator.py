@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk import backends, budgets, copying, watching
+from ftsdk import backends, budgets, copying
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
 from ftsdk.job import Job, read_secrets, submit
+from ftsdk.jobs import watching
 from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse, settled

@@ -11,6 +11,6 @@ def home_dir() -> Path:
     return Path(os.environ.get("FTSDK_HOME") or Path.home() / ".ftsdk").expanduser().absolute()
 
 
-def jobs_dir(home: Path | str) -> Path:
-    """Folder in which jobs without an `output` of their own keep their durable folders."""
-    return Path(home) / "jobs"
+def jobs_dir(home: Path | str, backend: str) -> Path:
+    """Folder in which a backend's jobs without an `output` of their own keep their durable folders."""
+    return Path(home) / "jobs" / backend

@@ -10,12 +10,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from ftsdk import backends, budgets, contract, history, journal
+from ftsdk import backends, budgets, contract, journal
 from ftsdk.backends.base import Backend, HasHandle, JobInfo, JobState, StoresSecrets
 from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError, UnsupportedError
+from ftsdk.jobs import history
 from ftsdk.model import Model, open_model
 from ftsdk.plan import Plan
-from ftsdk.records import LogLine, read_json
+from ftsdk.records import LogLine, check_owner, read_json
 from ftsdk.spec import Budget
 from ftsdk.store import Store, open_store
 
@@ -211,6 +212,7 @@ def make_ready(plan: Plan) -> None:
         stage(plan.uploads, plan.storage, byte_bar)
     if "://" in plan.document["durable"]:
         store = open_store(plan.document["durable"], plan.storage)
+        check_owner(store, plan)
         store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
 
 

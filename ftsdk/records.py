@@ -11,11 +11,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import dropwhile
 from typing import Any, NamedTuple
 
 from ftsdk import contract
 from ftsdk.contract import Outcome, Stamp
-from ftsdk.errors import SpecError
+from ftsdk.errors import BackendError, SpecError
+from ftsdk.plan import Plan
 from ftsdk.store import Store
 
 _LAST_SEQUENCE = 1 << 60
@@ -45,6 +47,16 @@ def read_json(store: Store, key: str) -> Any | None:
         return json.loads(store.read(key))
     except KeyError:
         return None
+
+
+def check_owner(store: Store, plan: Plan) -> None:
+    """Refuse a folder in which the same training lies already, run elsewhere. Raises BackendError."""
+    there = read_json(store, contract.JOB_FILE)
+    if there and there["backend"] != plan.backend:
+        raise BackendError(
+            f"output: {store.uri} holds this training already, run by the {there['backend']} backend: set `output` to "
+            f"another place, or remove that job first (`ftsdk rm`)."
+        )
 
 
 def outcome(store: Store, attempt: int, num_nodes: int) -> Outcome | None:
@@ -172,13 +184,28 @@ class _NodeReader:
         """The next whole lines, at most about CHUNK_BYTES of them; none if nothing new is there."""
         if not self.segment:
             self._start(store, segments)
+        while data := self._next_data(store, segments):
+            if lines := self._unseen(data[:-1].decode("utf-8", "replace").split("\n")):
+                return lines
+        return []
+
+    def _next_data(self, store: Store, segments: list[str]) -> bytes:
         while not (data := self._whole_lines(store)):
             later = [key for key in segments if key > self.segment]
             if not later:
-                return []
+                return b""
             self.segment, self.offset = later[0], 0
         self.offset += len(data)
-        return data[:-1].decode("utf-8", "replace").split("\n")
+        return data
+
+    def _unseen(self, lines: list[str]) -> list[str]:
+        """A cursor may be ahead of the segments, which may grow while the place behind it is looked for."""
+        if self.seen is None:
+            return lines
+        behind = _place(self.seen)
+        fresh = list(dropwhile(lambda line: _is_up_to(line, behind), lines))
+        self.seen = None if fresh else self.seen
+        return fresh
 
     def _whole_lines(self, store: Store) -> bytes:
         length = CHUNK_BYTES
@@ -214,6 +241,11 @@ class _NodeReader:
 
 def _place(stamp: Stamp) -> tuple[int, int]:
     return stamp.attempt, stamp.sequence
+
+
+def _is_up_to(line: str, place: tuple[int, int]) -> bool:
+    stamp, _ = contract.split_line(line)
+    return stamp is not None and _place(stamp) <= place
 
 
 def _stamp_at(store: Store, key: str, offset: int) -> tuple[int, Stamp | None]:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ftsdk import backends, budgets, watching
+from ftsdk import backends, budgets
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.job import submit
+from ftsdk.jobs import watching
+from ftsdk.jobs.status import Status
 from ftsdk.planning import digest_of
 from ftsdk.spec import Budget
 from ftsdk.spec.loading import parse
-from ftsdk.status import Status
 from tests.golden.plans import facts, spec
 from tests.python_jobs import plan, started
 

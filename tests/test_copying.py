@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ftsdk import copying, remote_model
+from ftsdk import copying
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.facts import ModelFacts, inspect
+from ftsdk.facts import ModelFacts, inspect, remote_model
 from ftsdk.plan import Copy
 from ftsdk.spec.loading import parse
 from ftsdk.store import open_store

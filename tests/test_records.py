@@ -47,6 +47,23 @@ def test_every_cursor_resumes_exactly_behind_its_line(tmp_path_factory, sizes, w
         assert texts(store, after=line.cursor) == [rest.text for rest in lines[index + 1 :]]
 
 
+class Growing(FolderStore):
+    """A folder whose segment gets the rest of its lines right after somebody has asked for its size."""
+
+    def list(self, prefix=""):
+        there = list(super().list(prefix))
+        if prefix.startswith(contract.segment_key(1, 0, 0)):
+            write_segment(self, 1, 0, 0, [(i, f"line {i}") for i in range(20)])
+        return iter(there)
+
+
+@pytest.mark.parametrize("written", [1, 5, 10, 11, 20])
+def test_a_cursor_ahead_of_segments_that_grow_doubles_nothing(tmp_path, written):
+    store = Growing(tmp_path)
+    write_segment(store, 1, 0, 0, [(i, f"line {i}") for i in range(written)])
+    assert texts(store, after="1.0.10") == [f"line {i}" for i in range(11, 20)]
+
+
 def test_two_nodes_share_one_cursor(tmp_path):
     store = FolderStore(tmp_path)
     for node in (0, 1):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import fingerprints
 from ftsdk.errors import AuthError, BackendError, DataError, SpecError, UnavailableError, UnsupportedError
+from ftsdk.facts import fingerprints
 from ftsdk.plan import Upload
 from ftsdk.staging import stage, staged_address
 from ftsdk.store import ObjectInfo, open_store

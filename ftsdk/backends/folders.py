@@ -1,6 +1,6 @@
 """Jobs whose durable folder lies on this machine: what the local and the docker backend share.
 
-`HOME/jobs/NAME/plan.json` is the plan of the newest attempt; it tells where the durable folder is (that same
+`HOME/jobs/BACKEND/NAME/plan.json` is the plan of the newest attempt; it tells where the durable folder is (that same
 folder unless the spec names an `output`).
 """
 
@@ -47,9 +47,9 @@ class FolderJob:
         return records.last_attempt(self.store)
 
 
-def durable_folder(home: str, name: str, output: str | None, folder: str) -> Path:
-    """Where a job keeps its results: below `output` (read against `folder`), else below ftsdk's home. Pure."""
-    return Path(folder, output, name) if output else jobs_dir(home) / name
+def durable_folder(backend: str, name: str, spec: JobSpec, facts: Facts) -> Path:
+    """Where a job keeps its results: below `output` (read against the spec's folder), else below ftsdk's home. Pure."""
+    return Path(facts.folder, spec.output, name) if spec.output else jobs_dir(facts.home, backend) / name
 
 
 def require_accelerator(spec: JobSpec, facts: Facts) -> None:
@@ -72,9 +72,10 @@ def create(plan: Plan) -> FolderJob:
     job = FolderJob(plan, FolderStore(plan.request["folder"]))
     if job.store.path(contract.claim_key(plan.attempt)).exists():
         return job
+    records.check_owner(job.store, plan)
     try:
         job.store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
-        control = FolderStore(jobs_dir(home_dir()) / plan.name)
+        control = FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name)
         control.put(PLAN_FILE, json.dumps(plan.to_json()).encode())
     except OSError as problem:
         raise BackendError(
@@ -96,7 +97,7 @@ def release(job: FolderJob, attempt: int) -> None:
 
 def find(backend: str, name: str) -> FolderJob:
     """The job of this backend with a name. Raises JobNotFoundError."""
-    control = jobs_dir(home_dir()) / name
+    control = jobs_dir(home_dir(), backend) / name
     try:
         plan = Plan.from_json(json.loads((control / PLAN_FILE).read_bytes()))
     except (OSError, ValueError):
@@ -110,7 +111,7 @@ def find(backend: str, name: str) -> FolderJob:
 
 def each(backend: str) -> Iterator[FolderJob]:
     """All jobs of a backend, newest first."""
-    plans = sorted(jobs_dir(home_dir()).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
+    plans = sorted(jobs_dir(home_dir(), backend).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
     for path in plans:
         try:
             yield find(backend, path.parent.name)

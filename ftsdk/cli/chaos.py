@@ -18,13 +18,34 @@ KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk"
 
 @click.command()
 @job_argument
-@click.option("--kind", "-k", "kinds", multiple=True, type=click.Choice(KINDS), metavar="KIND",
-              help="Kind of harm; given several times, one is chosen each time. term, kill or kill-worker if left out.")
-@click.option("--within", "within_s", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
-              help="At a random moment in so many seconds.")
+@click.option(
+    "--kind",
+    "-k",
+    "kinds",
+    multiple=True,
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help="Kind of harm; given several times, one is chosen each time. term, kill or kill-worker if left out.",
+)
+@click.option(
+    "--within",
+    "within_s",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="At a random moment in so many seconds.",
+)
 @click.option("--times", type=click.IntRange(min=1), default=1, show_default=True, help="How often.")
-@click.option("--lasting", "lasting_s", type=click.FloatRange(min=0), default=10.0, show_default=True,
-              metavar="SECONDS", help="How long a network stays cut or a disk full.")
+@click.option(
+    "--lasting",
+    "lasting_s",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a network stays cut or a disk full.",
+)
 @click.option("--seed", type=int, help="The same moments and choices again; chance if left out.")
 @click.option("--leave", is_flag=True, help="Leave the job as the last harm left it; else it is started again.")
 @json_option

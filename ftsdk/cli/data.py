@@ -35,7 +35,7 @@ def data() -> None:
 
 def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
     """What lies in a bucket is fetched to this machine, once."""
-    from ftsdk.remote_data import fetched, is_remote
+    from ftsdk.facts.remote_data import fetched, is_remote
 
     return tuple(str(found) for path in paths for found in (fetched(path) if is_remote(path) else [path]))
 
@@ -108,7 +108,7 @@ def _from_spec(reference: str) -> dict[str, Any]:
 def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
     """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
     from ftsdk.data.registered import from_entry
-    from ftsdk.remote_data import fetched, is_remote
+    from ftsdk.facts.remote_data import fetched, is_remote
 
     if is_remote(address):
         return fetched(address)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ftsdk import contract, watching
+from ftsdk import contract
 from ftsdk.backends.base import JobInfo
 from ftsdk.cli.output import say
 from ftsdk.job import Job
+from ftsdk.jobs import watching
+from ftsdk.jobs.retrying import Decision
 from ftsdk.model import Model
 from ftsdk.records import end_of_attempt
-from ftsdk.retrying import Decision
 
 
 def follow_job(job: Job) -> Model:

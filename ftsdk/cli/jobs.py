@@ -36,7 +36,7 @@ def attach(job: str) -> Job:
 @json_option
 def jobs(backend: str | None, as_json: bool) -> None:
     """List the jobs that this machine started, newest first."""
-    from ftsdk import listing
+    from ftsdk.jobs import listing
 
     rows = [{"uri": uri, **asdict(info)} for uri, info in listing.jobs(backend, on_problem=say)]
     emit(rows, as_json, lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), map(_row, rows)))
@@ -92,9 +92,9 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
 @json_option
 def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
     """Wait until a job has ended, starting again what its `retry` says; the exit code is 0 only if it made a model."""
-    from ftsdk import watching
     from ftsdk.cli.following import say_decision
     from ftsdk.errors import JobFailedError
+    from ftsdk.jobs import watching
 
     attached = attach(job)
     try:
@@ -123,7 +123,7 @@ def cancel(job: str, as_json: bool) -> None:
 @json_option
 def rm(job: str, yes: bool, as_json: bool) -> None:
     """Remove what a job left here or in its bucket: model, checkpoints, logs and its record. Asks first."""
-    from ftsdk import removing
+    from ftsdk.jobs import removing
 
     found = removing.remains(job)
     for place, count in found.places.items():

@@ -11,8 +11,8 @@ from ftsdk.cli.jobs import attach, job_argument
 from ftsdk.cli.output import ago, duration, emit, json_option, table
 
 if TYPE_CHECKING:
-    from ftsdk.history import Attempt
-    from ftsdk.status import Status
+    from ftsdk.jobs.history import Attempt
+    from ftsdk.jobs.status import Status
 
 LATEST = ("loss", "eval_loss", "tokens_per_s")
 
@@ -22,7 +22,7 @@ LATEST = ("loss", "eval_loss", "tokens_per_s")
 @json_option
 def status(job: str, as_json: bool) -> None:
     """Show how a job is doing: state, progress, time and cost to the end, attempts, what is left of its budget."""
-    from ftsdk.status import Status
+    from ftsdk.jobs.status import Status
 
     found = Status.of(attach(job))
     emit(found.to_json() if as_json else None, as_json, lambda: "\n".join(_lines(found)))

@@ -15,7 +15,7 @@ from ftsdk.cli.output import json_option, say
 if TYPE_CHECKING:
     from ftsdk.backends.base import JobInfo
     from ftsdk.job import Job
-    from ftsdk.retrying import Decision
+    from ftsdk.jobs.retrying import Decision
 
 FRESH_S = 86_400.0
 """A job that nobody named and that failed longer ago has been given up by whoever submitted it."""
@@ -67,9 +67,9 @@ class _Rounds:
                 self._look(uri)
 
     def _look(self, uri: str) -> None:
-        from ftsdk import watching
         from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError
         from ftsdk.job import Job
+        from ftsdk.jobs import watching
 
         try:
             job = self._jobs.get(uri) or self._jobs.setdefault(uri, Job.attach(uri))

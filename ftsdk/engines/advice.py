@@ -12,7 +12,7 @@ from ftsdk.spec import JobSpec, Lora
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
-    from ftsdk.sources import SourceFacts
+    from ftsdk.facts.sources import SourceFacts
 
 BETA = (0.1, 0.5)
 """Range that PAI's Model Gallery guide gives for `dpo_beta`."""

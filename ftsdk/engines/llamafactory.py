@@ -18,7 +18,7 @@ from ftsdk.spec.names import LLAMAFACTORY, REPLACED, written
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
-    from ftsdk.sources import SourceFacts
+    from ftsdk.facts.sources import SourceFacts
 
 OWNED: Mapping[str, str] = {
     **REPLACED,

@@ -18,7 +18,7 @@ from ftsdk.spec.rewards import NEED_ANSWERS, OwnFunction
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
-    from ftsdk.sources import SourceFacts
+    from ftsdk.facts.sources import SourceFacts
 
 STAGE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     # DeepSeekMath, arXiv:2402.03300; the KL term is off as in TRL and in the papers below, which saves a second model

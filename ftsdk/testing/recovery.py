@@ -12,9 +12,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from ftsdk import contract, watching
+from ftsdk import contract
 from ftsdk.backends.base import Backend, JobState
 from ftsdk.job import Job
+from ftsdk.jobs import watching
 from ftsdk.plan import Plan
 from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 

@@ -43,7 +43,7 @@ def test_a_job_with_one_attempt_shows_no_table_and_no_money(spec_folder):
 def test_rm_shows_bytes_asks_and_leaves_nothing(spec_folder, own_home):
     job = started(spec_folder, MAKES, name="leftover")
     job.wait(60)
-    folder = own_home / "jobs" / job.name
+    folder = own_home / "jobs" / "local" / job.name
     asked = ftsdk("rm", job.uri)  # nobody answers
     assert (asked.returncode, folder.is_dir()) == (130, True)
     assert f"{folder}  (" in asked.stderr
@@ -62,7 +62,7 @@ def test_rm_removes_what_lies_in_the_specs_output_and_nothing_beside_it(spec_fol
     beside.write_text("keep")
     assert ftsdk("rm", job.name, "-y").returncode == 0
     assert [path.name for path in (spec_folder / "runs").iterdir()] == ["mine.txt"]
-    assert not (own_home / "jobs" / job.name).exists()
+    assert not (own_home / "jobs" / "local" / job.name).exists()
 
 
 def test_rm_refuses_a_running_job(spec_folder):
@@ -79,7 +79,7 @@ def test_rm_forgets_a_job_whose_folder_was_deleted_by_hand(spec_folder, own_home
 
     job = started(spec_folder, MAKES, name="gone")
     job.wait(60)
-    shutil.rmtree(own_home / "jobs" / job.name)
+    shutil.rmtree(own_home / "jobs" / "local" / job.name)
     assert ftsdk("rm", job.uri, "--yes").returncode == 0
     assert journal.entries(job.uri) == []
 

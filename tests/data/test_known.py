@@ -8,7 +8,7 @@ from ftsdk import cache
 from ftsdk.data import known
 from ftsdk.data.known import KnownFile, checked, lengths
 from ftsdk.data.registered import DataFile
-from ftsdk.fingerprints import of
+from ftsdk.facts.fingerprints import of
 
 
 def file_of(path, rows):

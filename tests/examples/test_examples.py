@@ -68,7 +68,7 @@ def test_every_example_is_tested():
 def test_quickstart_trains_and_shows_every_step(quickstart, home):
     assert re.findall(r"step (\d)/4: loss \d", quickstart) == ["1", "2", "3", "4"]
     name = URI.findall(quickstart)[-1].rpartition("/")[2]
-    assert (home / "jobs" / name / "model" / "adapter_config.json").is_file()
+    assert (home / "jobs" / "local" / name / "model" / "adapter_config.json").is_file()
 
 
 @pytest.mark.trainer

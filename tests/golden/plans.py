@@ -12,10 +12,10 @@ from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.backends.skypilot import SkyPilot
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.facts import Facts, MachineFacts, ModelFacts
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts.fingerprints import Fingerprint
+from ftsdk.facts.sources import SourceFacts
 from ftsdk.plan import Plan
 from ftsdk.runtime_archive import RuntimeArchive
-from ftsdk.sources import SourceFacts
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
 
@@ -88,10 +88,16 @@ def _sagemaker() -> Plan:
 
 SKYPILOT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "skypilot-aws-spot": (
-        {"infra": ("aws/us-west-2", "aws/us-east-1"), "accelerators": ("H100",), "storage": "s3://bucket/jobs",
-         "storage_region": "us-west-2"},
-        {"resources": {"accelerator": "A100-80GB", "accelerators_per_node": 8, "num_nodes": 2, "spot": True},
-         "secrets": ("HF_TOKEN",)},
+        {
+            "infra": ("aws/us-west-2", "aws/us-east-1"),
+            "accelerators": ("H100",),
+            "storage": "s3://bucket/jobs",
+            "storage_region": "us-west-2",
+        },
+        {
+            "resources": {"accelerator": "A100-80GB", "accelerators_per_node": 8, "num_nodes": 2, "spot": True},
+            "secrets": ("HF_TOKEN",),
+        },
     ),
     "skypilot-gcp": (
         {"infra": ("gcp/us-central1",), "storage": "gs://bucket/jobs", "image": "me/trainer:1"},
@@ -102,7 +108,12 @@ SKYPILOT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"resources": {"accelerator": "A100-80GB"}, "secrets": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
     ),
     "skypilot-kubernetes": (
-        {"infra": ("k8s/team",), "managed": True, "storage": "s3://bucket/jobs", "storage_endpoint": "http://minio:9000"},
+        {
+            "infra": ("k8s/team",),
+            "managed": True,
+            "storage": "s3://bucket/jobs",
+            "storage_endpoint": "http://minio:9000",
+        },
         {"resources": {"accelerator": "H100", "accelerators_per_node": 8}},
     ),
     "skypilot-slurm": (

@@ -96,7 +96,7 @@ class Docker:
             options=self.options,
             name=name,
             digest=digest,
-            folder=str(folders.durable_folder(facts.home, name, spec.output, facts.folder)),
+            folder=str(folders.durable_folder(self.name, name, spec, facts)),
             image=self._image(facts.machine.accelerators),
         )
         options = self.options.model_dump(mode="json")

@@ -60,7 +60,7 @@ class Local:
         folders.require_accelerator(spec, facts)
         digest = planning.digest_of(spec, facts)
         name = planning.job_name(spec, digest)
-        folder = folders.durable_folder(facts.home, name, spec.output, facts.folder)
+        folder = folders.durable_folder(self.name, name, spec, facts)
         layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs={})
         made = planning.draft(
             spec,

@@ -14,7 +14,7 @@ from ftsdk import contract, copying, planning
 from ftsdk.backends.pai import limits, places
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.plan import Copy, Plan, Upload
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from ftsdk import contract, copying, planning
 from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.plan import Copy, Plan, Upload
 
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
     from ftsdk.facts import Facts
-    from ftsdk.sources import SourceFacts
+    from ftsdk.facts.sources import SourceFacts
     from ftsdk.spec import JobSpec
 
 CHANNELS: Final = "/opt/ml/input/data"

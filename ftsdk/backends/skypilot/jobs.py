@@ -51,8 +51,9 @@ def create(plan: Plan) -> SkyJob:
     """Write the job's document and plan, here and beside its results. Doing it again changes nothing but the plan."""
     job = SkyJob(plan, _store(plan))
     document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
+    records.check_owner(job.store, plan)
     try:
-        for store in (FolderStore(jobs_dir(home_dir()) / plan.name), job.store):
+        for store in (FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name), job.store):
             store.put(contract.JOB_FILE, document)
             store.put(PLAN_FILE, written)
     except OSError as problem:
@@ -66,7 +67,7 @@ def create(plan: Plan) -> SkyJob:
 def find(name: str, options: SkyPilotOptions) -> SkyJob:
     """The job with a name, known here or found in the storage. Raises JobNotFoundError."""
     storage = options.storage
-    here = FolderStore(jobs_dir(home_dir()) / name)
+    here = FolderStore(jobs_dir(home_dir(), "skypilot") / name)
     for store in (here, open_store(f"{storage.rstrip('/')}/{name}", options.reached) if storage else None):
         found = records.read_json(store, PLAN_FILE) if store else None
         if found and found["backend"] == "skypilot":
@@ -80,7 +81,7 @@ def find(name: str, options: SkyPilotOptions) -> SkyJob:
 
 def each() -> Iterator[SkyJob]:
     """Jobs that were submitted from this machine, newest first."""
-    plans = sorted(jobs_dir(home_dir()).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
+    plans = sorted(jobs_dir(home_dir(), "skypilot").glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
     for path in plans:
         try:
             yield find(path.parent.name, SkyPilotOptions())

@@ -190,7 +190,7 @@ def test_the_next_call_cleans_up_after_a_client_that_died(make, start, backend):
 def test_a_container_whose_job_was_deleted_is_stopped_and_removed(make, start, backend, own_home):
     plan = make(LONG)
     start(plan, line="begun")
-    (own_home / "jobs" / plan.name / "plan.json").unlink()
+    (own_home / "jobs" / "docker" / plan.name / "plan.json").unlink()
     assert eventually(lambda: not list(backend.list()) and not left(plan))
 
 
@@ -265,7 +265,7 @@ def test_a_daemon_that_is_not_there(make, start, backend, monkeypatch, own_home)
         there.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
         with pytest.raises(UnavailableError, match="daemon does not answer"):
             submit(plan, backend, secrets={}, on_attach=lambda info: None)
-        assert not (own_home / "jobs" / plan.name / "plan.json").exists()
+        assert not (own_home / "jobs" / "docker" / plan.name / "plan.json").exists()
         with pytest.raises(UnavailableError):
             list(backend.list())
         assert Docker(backend.options).describe(done.name).state is JobState.SUCCEEDED  # its folder says so

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ftsdk import backends, listing, removing
+from ftsdk import backends
 from ftsdk.backends.base import StoresSecrets
 from ftsdk.backends.sagemaker import SageMaker, policies
 from ftsdk.backends.sagemaker.policies import Account
@@ -20,6 +20,7 @@ from ftsdk.cli import cli
 from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError, NotInstalledError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.job import Job, make_ready, submit
+from ftsdk.jobs import listing, removing
 from ftsdk.spec.loading import parse
 from tests.backends.sagemaker.account import options
 from tests.emulators.sagemaker import BUCKET, KEYS, ROLE, SageMakerCloud

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from ftsdk import contract, records, watching
+from ftsdk import contract, records
 from ftsdk.backends.base import JobInfo, JobState
-from ftsdk.history import cost_usd, history, hours
-from ftsdk.status import Status
+from ftsdk.jobs import watching
+from ftsdk.jobs.history import cost_usd, history, hours
+from ftsdk.jobs.status import Status
 from ftsdk.store import FolderStore
 from tests.python_jobs import PREEMPTED_EACH_STEP, started
 from tests.test_records import write_segment

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ftsdk import budgets, contract, journal, retrying
+from ftsdk import budgets, contract, journal
 from ftsdk.backends.base import JobInfo, LeavesSpot
 from ftsdk.errors import CapacityError, UnavailableError
 from ftsdk.job import Job, read_secrets, start
+from ftsdk.jobs import retrying
+from ftsdk.jobs.retrying import Decision
+from ftsdk.jobs.status import Status
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine, read_json
-from ftsdk.retrying import Decision
 from ftsdk.spec import Retry
-from ftsdk.status import Status
 
 LOOK_AGAIN_S = 1.0
 """Between an end and the next look, while another watcher or the platform is at work."""

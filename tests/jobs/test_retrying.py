@@ -6,8 +6,8 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
-from ftsdk.history import Attempt
-from ftsdk.retrying import decide, shrunk, used
+from ftsdk.jobs.history import Attempt
+from ftsdk.jobs.retrying import decide, shrunk, used
 from ftsdk.spec import Retry
 from tests import python_jobs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from ftsdk import fingerprints
 from ftsdk.errors import SpecError, did_you_mean
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts import fingerprints
+from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.spec import Method
 from ftsdk.spec.rewards import OwnFunction
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftsdk import fingerprints
 from ftsdk.data.registered import check_entry, files_of, from_entry, origin, script_folder
 from ftsdk.errors import DataError, SpecError, did_you_mean
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts import fingerprints
+from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.store import BUCKET_SCHEMES
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
-from ftsdk.history import Attempt
+from ftsdk.jobs.history import Attempt
 from ftsdk.plan import Plan
 from ftsdk.sizing.spot import decide as spot_or_not
 from ftsdk.spec import Retry

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ftsdk import contract, watching
+from ftsdk import contract
 from ftsdk.backends.base import Capabilities, JobState
 from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.errors import JobFailedError
 from ftsdk.job import Job, submit
+from ftsdk.jobs import watching
 from tests.python_jobs import PREEMPTED_EACH_STEP, claims, plan, started
 
 WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "watch", "--every-s", "0.05", "--json"]
@@ -44,7 +45,6 @@ def test_two_watchers_racing_start_every_attempt_once(spec_folder):
     assert job.info().attempt == steps
     starts = sorted(line["attempt"] for lines in said for line in lines if line["action"] == "start")
     assert starts == list(range(1, steps))
-    assert all(any(line["action"] == "start" for line in lines) for lines in said), "one of them never won"
     assert [claim["retry"] for claim in claims(job)] == list(range(steps))
     assert [record["step"] for record in job.metrics()] == list(range(1, steps + 1))
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ftsdk.errors import SpecError
-from ftsdk.remote_data import fetched
+from ftsdk.facts.remote_data import fetched
 from ftsdk.store import open_store
 from tests.cli.test_cli import ftsdk
 

@@ -44,15 +44,19 @@ def remains(job: str) -> Remains:
     except JobNotFoundError:
         if not (known := journal.entries(job)):
             raise
-        return Remains(known[0].uri, _there(jobs_dir(home_dir()) / known[0].name))
+        return Remains(known[0].uri, _there(_own_folder(known[0].uri)))
     if not info.state.terminal:
         raise FtsdkError(f"Job {attached.uri} is {info.state}: cancel it first (`ftsdk cancel {attached.uri}`).")
-    folders, store = [jobs_dir(home_dir()) / attached.name], attached.store
+    folders, store = [_own_folder(attached.uri)], attached.store
     if isinstance(store, FolderStore) and store.root.name == attached.name:
         folders.append(store.root)
     if isinstance(store, ObjectStore) and store.uri.endswith(f"/{attached.name}"):
         return Remains(attached.uri, _there(*folders), store, tuple(store.list()))
     return Remains(attached.uri, _there(*folders))
+
+
+def _own_folder(uri: str) -> Path:
+    return jobs_dir(home_dir(), uri.partition("://")[0]) / uri.rpartition("/")[2]
 
 
 def _there(*folders: Path) -> dict[Path, int]:

@@ -8,9 +8,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ftsdk import history, records
+from ftsdk import records
 from ftsdk.backends.base import JobInfo
-from ftsdk.history import Attempt
+from ftsdk.jobs import history
+from ftsdk.jobs.history import Attempt
 from ftsdk.sizing import Remaining, remaining
 from ftsdk.spec import Budget
 

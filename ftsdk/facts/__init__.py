@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ftsdk import contract, fingerprints, remote_model, reward_files
+from ftsdk import contract
 from ftsdk.data.tokens import TokenizerFacts, tokenizer_facts
 from ftsdk.errors import SpecError
-from ftsdk.fingerprints import Fingerprint
+from ftsdk.facts import fingerprints, remote_model, reward_files
+from ftsdk.facts.fingerprints import Fingerprint
+from ftsdk.facts.sources import Attached, SourceFacts, arguments_of, json_object, sources_of
 from ftsdk.home import home_dir
 from ftsdk.runtime_archive import RuntimeArchive
 from ftsdk.sizing.price import Prices
 from ftsdk.sizing.price_file import own_prices
-from ftsdk.sources import Attached, SourceFacts, arguments_of, json_object, sources_of
 from ftsdk.spec import JobSpec
 
 if TYPE_CHECKING:

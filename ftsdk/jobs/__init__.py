@@ -1,0 +1,1 @@
+"""What is done with jobs that there are: looked at, watched, tried again, listed, removed."""

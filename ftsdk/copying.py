@@ -13,7 +13,7 @@ from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy
 
 if TYPE_CHECKING:
-    from ftsdk.contract import Storage
+    from ftsdk.documents import Storage
     from ftsdk.store.objects import ObjectStore
 
 EGRESS_USD_PER_GB: Final = {"s3": 0.09, "gs": 0.12}

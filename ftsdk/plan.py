@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ftsdk import contract
-from ftsdk.contract import Claim, Storage
+from ftsdk.documents import Claim, Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Plan:
     retry: int = 0
     """0 for what a person submits, else the how-manieth retry since."""
     note: dict[str, Any] = field(default_factory=dict)
-    """A retry's `by`, `why`, `changed` and `before` for its claim (see `contract.Claim`)."""
+    """A retry's `by`, `why`, `changed` and `before` for its claim (see `documents.Claim`)."""
 
     @property
     def native_name(self) -> str:

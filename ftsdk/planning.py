@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ftsdk import budgets, contract
-from ftsdk.contract import CheckpointPolicy, CloudWatchLogs, InputFile, JobDocument, Storage, WandbRun
+from ftsdk.documents import CheckpointPolicy, CloudWatchLogs, InputFile, JobDocument, Storage, WandbRun
 from ftsdk.engines import Layout, Rendered, advice, render
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts

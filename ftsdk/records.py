@@ -15,7 +15,8 @@ from itertools import dropwhile
 from typing import Any, NamedTuple
 
 from ftsdk import contract
-from ftsdk.contract import Outcome, Stamp
+from ftsdk.contract import Stamp
+from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError, SpecError
 from ftsdk.plan import Plan
 from ftsdk.store import Store

@@ -21,7 +21,7 @@ from types import CodeType
 from typing import NamedTuple
 
 MAIN = "from ftsdk.runtime.__main__ import main\n\nraise SystemExit(main())\n"
-CONTRACT_FILES = ("__init__.py", "contract.py")
+CONTRACT_FILES = ("__init__.py", "contract.py", "documents.py")
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """The oldest that a zip file can hold: the same sources always make the same bytes."""
 BYTECODE_HEAD = MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)

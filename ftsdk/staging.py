@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.errors import DataError
 from ftsdk.facts import fingerprints
 from ftsdk.plan import Upload

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ftsdk import contract, records
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftsdk import contract, records
 from ftsdk.backends.base import JobInfo, JobState
-from ftsdk.contract import Clock, Outcome
+from ftsdk.documents import Clock, Outcome
 from ftsdk.store import Store
 
 SILENT_S = 300.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.runtime import command, handover, memory, resume, sagemaker
 from ftsdk.runtime.checkpoints import Identity
 from ftsdk.runtime.clock import RunningTime

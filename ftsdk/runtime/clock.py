@@ -11,7 +11,7 @@ import threading
 import time
 
 from ftsdk import contract
-from ftsdk.contract import Clock
+from ftsdk.documents import Clock
 from ftsdk.runtime.io import Durable
 
 TELL_EVERY_S = 60.0

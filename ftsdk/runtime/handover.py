@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 
 ENV_TRAIN = "FTSDK_TRAIN"
 """Path of `train.json`; set for every trainer, ours or a user's file."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ftsdk.contract import InputFile
+from ftsdk.documents import InputFile
 
 
 class BadInputError(Exception):

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from pathlib import Path
 
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 from ftsdk.runtime.io import Durable
 
 SHIP_EVERY_S = 60.0

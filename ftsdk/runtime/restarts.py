@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ftsdk.contract import INFRA_REASONS, JobDocument
+from ftsdk.contract import INFRA_REASONS
+from ftsdk.documents import JobDocument
 from ftsdk.runtime.ending import Ending
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 from ftsdk.runtime.checkpoints import Commit, DamagedError, Identity, committed, restore
 from ftsdk.runtime.io import Durable
 from ftsdk.runtime.io.mount import delete_tree

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftsdk import contract
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 from ftsdk.runtime.cluster import Cluster, read_cluster
 
 SECRETS_FOLDER = "ftsdk-"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk import contract
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.runtime import sagemaker
 from ftsdk.runtime.attempt import Attempt
 from ftsdk.runtime.family import Family, Guard

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.errors import UnsupportedError
 
 BUCKET_SCHEMES = ("s3", "oss", "gs")

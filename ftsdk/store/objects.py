@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, SpecError, UnavailableError
 from ftsdk.runtime.io.bucket import Bucket
 from ftsdk.store import ObjectInfo

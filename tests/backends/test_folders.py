@@ -27,6 +27,6 @@ def test_one_training_on_two_backends_is_two_jobs(spec_folder):
 def test_a_folder_with_another_backends_job_is_refused_untouched(spec_folder):
     first, second = planned_on_both(spec_folder, output="runs")
     folders.create(first)
-    with pytest.raises(BackendError, match="output: .* run by the local backend: set `output` to another place"):
+    with pytest.raises(BackendError, match=r"output: .* run by the local backend: set `output` to another place"):
         folders.create(second)
     assert folders.find("local", first.name).plan == first

@@ -39,7 +39,15 @@ def test_it_is_built_once_and_again_when_it_is_gone(tmp_path):
 def test_it_holds_the_runtime_and_nothing_of_the_launcher(tmp_path):
     names = zipfile.ZipFile(runtime_archive.build(tmp_path).path).namelist()
     packages = {name.split("/")[1] for name in names if name.startswith("ftsdk/")}
-    assert packages == {"__init__.py", "__init__.pyc", "contract.py", "contract.pyc", "runtime"}
+    assert packages == {
+        "__init__.py",
+        "__init__.pyc",
+        "contract.py",
+        "contract.pyc",
+        "documents.py",
+        "documents.pyc",
+        "runtime",
+    }
 
 
 def test_the_supervisor_imports_the_standard_library_only(tmp_path):

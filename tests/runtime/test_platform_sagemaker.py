@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from ftsdk import contract
+from ftsdk.documents import JobDocument
 from ftsdk.runtime import aws_secrets, sagemaker
 from ftsdk.runtime.start import RefusedError, read_start
 
@@ -138,7 +139,7 @@ def test_the_roles_credentials_are_asked_for(monkeypatch):
 
 def test_a_missing_secret_is_named(account, tmp_path):
     _, environ = account
-    document = dict.fromkeys(contract.JobDocument.__required_keys__, "")
+    document = dict.fromkeys(JobDocument.__required_keys__, "")
     document |= {"contract": contract.VERSION, "name": "bot-0a1b2c3d", "durable": "s3://b/x", "num_nodes": 1}
     (tmp_path / "job.json").write_text(json.dumps(document))
     environ[contract.ENV_JOB] = str(tmp_path / "job.json")

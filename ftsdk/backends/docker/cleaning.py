@@ -16,7 +16,7 @@ from ftsdk import contract, records
 from ftsdk.backends.docker import command, nodes
 from ftsdk.backends.docker.states import Verdict
 from ftsdk.backends.folders import FolderJob
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError
 from ftsdk.plan import Plan
 

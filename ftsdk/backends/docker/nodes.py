@@ -12,7 +12,7 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.docker import command, states
 from ftsdk.backends.docker.states import Container, Verdict
 from ftsdk.backends.folders import FolderJob
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 
 START_PATIENCE_S = 60.0
 """A claimed attempt without a container is being started; after this long whoever started it has died."""

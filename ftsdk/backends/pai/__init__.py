@@ -22,7 +22,7 @@ from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
 from ftsdk.backends.pai.tail import Tail
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import AuthError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan

@@ -13,7 +13,7 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.pai import places, states
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import PAUSES_S, RefusedError, Services, says_not_found
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
 OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")

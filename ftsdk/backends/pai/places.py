@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from ftsdk.backends.pai.options import PaiOptions
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.errors import SpecError
 
 REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z0-9]+)+")

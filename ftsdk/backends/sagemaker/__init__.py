@@ -19,7 +19,7 @@ from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import RefusedError, Services
-from ftsdk.contract import Outcome, Storage
+from ftsdk.documents import Outcome, Storage
 from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan

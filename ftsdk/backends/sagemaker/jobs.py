@@ -12,7 +12,7 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.sagemaker import states
 from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import RefusedError, Services, says_not_found
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import JobNotFoundError
 from ftsdk.sizing.price import packaged_prices, price_of
 

@@ -23,7 +23,7 @@ from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.look import Looks
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.states import Verdict
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan

@@ -14,7 +14,7 @@ from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.backends.folders import PLAN_FILE, STATES
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.states import Verdict
-from ftsdk.contract import Outcome
+from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan

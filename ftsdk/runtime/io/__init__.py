@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 
 
 class Written(NamedTuple):

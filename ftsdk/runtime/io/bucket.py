@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.runtime.io import Written
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.runtime.io import aliyun
 from ftsdk.runtime.io.bucket import REQUEST_S, Connection
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ftsdk.contract import Storage
+from ftsdk.documents import Storage
 from ftsdk.runtime.io import Written
 from ftsdk.runtime.io.bucket import Bucket
 from ftsdk.runtime.io.mount import MountAppender, delete_tree

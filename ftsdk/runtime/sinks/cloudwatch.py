@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ftsdk import contract
-from ftsdk.contract import CloudWatchLogs, Stamp
+from ftsdk.contract import Stamp
+from ftsdk.documents import CloudWatchLogs
 from ftsdk.runtime.sinks.tail import Tail
 
 BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD_BYTES = 1 << 20, 10_000, 26

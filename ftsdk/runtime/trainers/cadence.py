@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from ftsdk.contract import CheckpointPolicy
+from ftsdk.documents import CheckpointPolicy
 
 ASSUMED_COST_S = 1.0
 """Until the first checkpoint has shown its cost."""

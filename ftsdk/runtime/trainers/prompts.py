@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.contract import JobDocument
+from ftsdk.documents import JobDocument
 from ftsdk.runtime.trainers.rewards import ROW
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def check_owner(store: Store, plan: Plan) -> None:
     if there and there["backend"] != plan.backend:
         raise BackendError(
             f"output: {store.uri} holds this training already, run by the {there['backend']} backend: set `output` to "
-            f"another place, or remove that job first (`ftsdk rm`)."
+            f"another place, or remove that job first (`ftsdk clean`)."
         )
 
 

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wait": ("jobs:wait", "Wait until a job has ended."),
     "watch": ("watch:watch", "Start preempted and lost jobs again, as their retry policies say."),
     "cancel": ("jobs:cancel", "Ask a job to save its state and stop."),
-    "rm": ("jobs:rm", "Remove what a job left on this machine."),
+    "clean": ("jobs:clean", "Remove what a job left: on this machine, or in its bucket."),
     "chaos": ("chaos:chaos", "Harm a running job of this machine on purpose: a rehearsal of a spot reclaim."),
     "model": ("jobs:model", "Show or download what a job made."),
     "recipes": ("specs:recipes", "List the ready-made specs, or show one."),

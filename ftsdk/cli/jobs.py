@@ -121,7 +121,7 @@ def cancel(job: str, as_json: bool) -> None:
 @job_argument
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
-def rm(job: str, yes: bool, as_json: bool) -> None:
+def clean(job: str, yes: bool, as_json: bool) -> None:
     """Remove what a job left here or in its bucket: model, checkpoints, logs and its record. Asks first."""
     from ftsdk.jobs import removing
 

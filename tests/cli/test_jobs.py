@@ -1,4 +1,4 @@
-"""Verbs on real jobs: status, wait, watch, rm."""
+"""Verbs on real jobs: status, wait, watch, clean."""
 
 import json
 
@@ -40,47 +40,47 @@ def test_a_job_with_one_attempt_shows_no_table_and_no_money(spec_folder):
     assert "USD" not in said
 
 
-def test_rm_shows_bytes_asks_and_leaves_nothing(spec_folder, own_home):
+def test_clean_shows_bytes_asks_and_leaves_nothing(spec_folder, own_home):
     job = started(spec_folder, MAKES, name="leftover")
     job.wait(60)
     folder = own_home / "jobs" / "local" / job.name
-    asked = ftsdk("rm", job.uri)  # nobody answers
+    asked = ftsdk("clean", job.uri)  # nobody answers
     assert (asked.returncode, folder.is_dir()) == (130, True)
     assert f"{folder}  (" in asked.stderr
-    removed = ftsdk("rm", job.uri, "--yes", "--json")
+    removed = ftsdk("clean", job.uri, "--yes", "--json")
     assert json.loads(removed.stdout)["bytes"] > 5000
     assert not folder.exists()
     assert journal.entries(job.uri) == []
     assert ftsdk("jobs").stdout.count(job.name) == 0
-    assert ftsdk("rm", job.uri, "--yes").returncode == 20
+    assert ftsdk("clean", job.uri, "--yes").returncode == 20
 
 
-def test_rm_removes_what_lies_in_the_specs_output_and_nothing_beside_it(spec_folder, own_home):
+def test_clean_removes_what_lies_in_the_specs_output_and_nothing_beside_it(spec_folder, own_home):
     job = started(spec_folder, MAKES, name="elsewhere", output="runs")
     job.wait(60)
     beside = spec_folder / "runs" / "mine.txt"
     beside.write_text("keep")
-    assert ftsdk("rm", job.name, "-y").returncode == 0
+    assert ftsdk("clean", job.name, "-y").returncode == 0
     assert [path.name for path in (spec_folder / "runs").iterdir()] == ["mine.txt"]
     assert not (own_home / "jobs" / "local" / job.name).exists()
 
 
-def test_rm_refuses_a_running_job(spec_folder):
+def test_clean_refuses_a_running_job(spec_folder):
     job = started(spec_folder, RUNS, name="busy")
-    refused = ftsdk("rm", job.uri, "--yes")
+    refused = ftsdk("clean", job.uri, "--yes")
     assert (refused.returncode, "cancel it first" in refused.stderr) == (1, True)
     assert Job.attach(job.uri).state == "RUNNING"
     job.cancel()
     job.wait(60)
 
 
-def test_rm_forgets_a_job_whose_folder_was_deleted_by_hand(spec_folder, own_home):
+def test_clean_forgets_a_job_whose_folder_was_deleted_by_hand(spec_folder, own_home):
     import shutil
 
     job = started(spec_folder, MAKES, name="gone")
     job.wait(60)
     shutil.rmtree(own_home / "jobs" / "local" / job.name)
-    assert ftsdk("rm", job.uri, "--yes").returncode == 0
+    assert ftsdk("clean", job.uri, "--yes").returncode == 0
     assert journal.entries(job.uri) == []
 
 

@@ -40,7 +40,7 @@ class Job:
     def attach(cls, job: str) -> Job:
         """The job behind a URI, or behind a name that this machine's journal knows.
 
-        Raises JobNotFoundError if the platform has no such job.
+        Raises JobNotFoundError if the platform has no such job, SpecError for a name that several have.
         """
         uri = job if "://" in job else _uri_of(job)
         if not uri.partition("://")[2]:
@@ -227,6 +227,8 @@ def _uri_of(name: str) -> str:
     found = journal.entries(name)
     if not found:
         raise JobNotFoundError(f"This machine knows no job named {name!r}; give its URI, or see `ftsdk jobs`.")
+    if len(found) > 1:
+        raise SpecError(f"{name!r} is the name of {len(found)} jobs; give one's URI: {', '.join(e.uri for e in found)}.")
     return found[0].uri
 
 

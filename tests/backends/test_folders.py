@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ftsdk import Estimator
+from ftsdk import Estimator, Job, journal
 from ftsdk.backends import folders
 from ftsdk.backends.docker import Docker
-from ftsdk.errors import BackendError
+from ftsdk.errors import BackendError, SpecError
 from ftsdk.facts import inspect
 from tests.python_jobs import plan
 
@@ -22,6 +22,13 @@ def test_one_training_on_two_backends_is_two_jobs(spec_folder):
     for made in planned_on_both(spec_folder):
         folders.create(made)
         assert folders.find(made.backend, made.name).plan == made
+
+
+def test_a_name_that_two_jobs_have_is_refused_with_their_uris(spec_folder):
+    for made in planned_on_both(spec_folder):
+        journal.intend(made)
+    with pytest.raises(SpecError, match=r"2 jobs; give one's URI: \w+://\S+, \w+://"):
+        Job.attach(made.name)
 
 
 def test_a_folder_with_another_backends_job_is_refused_untouched(spec_folder):

@@ -228,7 +228,7 @@ def _uri_of(name: str) -> str:
     if not found:
         raise JobNotFoundError(f"This machine knows no job named {name!r}; give its URI, or see `ftsdk jobs`.")
     if len(found) > 1:
-        raise SpecError(f"{name!r} is the name of {len(found)} jobs; give one's URI: {', '.join(e.uri for e in found)}.")
+        raise SpecError(f"{name!r} is {len(found)} jobs; give a URI: {', '.join(e.uri for e in found)}.")
     return found[0].uri
 
 

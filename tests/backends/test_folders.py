@@ -27,7 +27,7 @@ def test_one_training_on_two_backends_is_two_jobs(spec_folder):
 def test_a_name_that_two_jobs_have_is_refused_with_their_uris(spec_folder):
     for made in planned_on_both(spec_folder):
         journal.intend(made)
-    with pytest.raises(SpecError, match=r"2 jobs; give one's URI: \w+://\S+, \w+://"):
+    with pytest.raises(SpecError, match=r"2 jobs; give a URI: \w+://\S+, \w+://"):
         Job.attach(made.name)
 
 

@@ -36,6 +36,7 @@ class WandbRun(TypedDict):
     entity: str | None
     mode: str
     run_id: str
+    """`NAME-BACKEND`: the same training on another backend is another run."""
     config: dict[str, Any]
     """The whole spec and plan, for the run's page."""
 
@@ -44,7 +45,7 @@ class CloudWatchLogs(TypedDict):
     """Where in Amazon CloudWatch a copy of the lines and the metrics goes."""
 
     job: str
-    """The log streams are `JOB/nNODE`, the metrics' dimension is `Job`."""
+    """`NAME-BACKEND`. The log streams are `JOB/nNODE`, the metrics' dimension is `Job`."""
     region: str
     log_group: str
     namespace: str

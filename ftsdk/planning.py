@@ -100,8 +100,8 @@ def draft(
         nproc_per_node=nproc_per_node,
         num_nodes=spec.resources.num_nodes,
         checkpoint=_cadence(spec),
-        wandb=_wandb(spec.tracking, name, spec, rendered.config),
-        cloudwatch=_cloudwatch(spec.tracking, name),
+        wandb=_wandb(spec.tracking, f"{name}-{backend}", spec, rendered.config),
+        cloudwatch=_cloudwatch(spec.tracking, f"{name}-{backend}"),
         env=dict(spec.env),
         grace_s=grace_s,
         after_save=after_save,
@@ -229,16 +229,16 @@ def _cadence(spec: JobSpec) -> CheckpointPolicy:
     )
 
 
-def _wandb(tracking: Tracking, name: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
+def _wandb(tracking: Tracking, run_id: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
     if tracking.wandb is None:
         return None
     run = tracking.wandb
     page = {"spec": spec.model_dump(mode="json"), "trainer": config}
-    return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=name, config=page)
+    return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=run_id, config=page)
 
 
-def _cloudwatch(tracking: Tracking, name: str) -> CloudWatchLogs | None:
+def _cloudwatch(tracking: Tracking, run_id: str) -> CloudWatchLogs | None:
     sink = tracking.cloudwatch
     if sink is None:
         return None
-    return CloudWatchLogs(job=name, region=sink.region, log_group=sink.log_group, namespace=sink.namespace)
+    return CloudWatchLogs(job=run_id, region=sink.region, log_group=sink.log_group, namespace=sink.namespace)

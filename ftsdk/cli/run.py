@@ -122,7 +122,7 @@ def _plan_text(made: Any) -> str:
 
     def block(title: str, data: Any) -> str:
         return f"{title}:\n" + "\n".join(
-            f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, width=110).splitlines()
+            f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110).splitlines()
         )
 
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]

@@ -50,6 +50,10 @@ def test_plan_has_what_machines_need(job_yaml):
     assert plan["trainer_config"]["lora_rank"] == 4
 
 
+def test_plan_shows_every_script_as_it_is_written(job_yaml):
+    assert "/结果/" in ftsdk("plan", str(job_yaml), "--set", "output=/结果").stdout
+
+
 def test_plan_creates_nothing_of_a_job(job_yaml, own_home):
     ftsdk("plan", str(job_yaml))
     assert not (own_home / "jobs").exists()

@@ -25,8 +25,8 @@ class Framework:
     logit_bytes: float = 12.0
     deepspeed_logit_bytes: float | None = None
     """Where the model's own loss is not upcast under DeepSpeed."""
-    logit_generations: float = 1.0
-    """MEASURED, not counted: how many sets of logits the *reserved* counter holds because lengths vary."""
+    drops_long_rows: bool = False
+    """Rows over the limit are left out, not cut: lengths then differ up to the limit (see `bench.sizing.allocator`)."""
     kept_bytes: int = 2
     """4 where PEFT's prepare_model_for_kbit_training upcasts what bitsandbytes leaves in 16 bits."""
     optimizer: str = "adamw_torch"
@@ -57,10 +57,10 @@ FRAMEWORKS: dict[str, Framework] = {
         logit_bytes=16.0,
     ),
     "ms_swift_2024_05": Framework(
-        why="k-bit preparation upcasts embeddings and output layer; batches differ in length, and the reserved counter "
-        "holds almost three sets of logits (measured; one set when the card is full)",
+        why="k-bit preparation upcasts embeddings and output layer; rows over the limit are left out (its "
+        "truncation_strategy was `delete` by default); it prints torch.cuda.max_memory_reserved",
         targets="c_attn",
-        logit_generations=2.75,
+        drops_long_rows=True,
         kept_bytes=4,
     ),
     "litgpt_resource_tables": Framework(

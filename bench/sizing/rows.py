@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from bench.sizing.allocator import HELD_CUT, HELD_DROPPED
 from bench.sizing.frameworks import Framework, framework_of
 from ftsdk.sizing.run import OPTIMIZERS, Run, Sharded, Sharding
 from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_config, shape_of_count
@@ -73,9 +74,17 @@ def memory_run(row: Row, f: Framework | None = None) -> Run:
         checkpointing=checkpointing_of(row, f),
         flash=row["flash_attn"] != "no",
         chunked_loss=f.chunked_loss,
-        logit_bytes=bytes_each * f.logit_generations,
+        logit_bytes=bytes_each,
         sharding=sharding,
     )
+
+
+def held_bytes(row: Row, run: Run) -> float:
+    """What the allocator keeps reserved because batches differ in length; nothing where they do not."""
+    if run.chunked_loss or not any(word in row["seq_kind"] for word in ("variable", "truncated")):
+        return 0.0
+    sets = HELD_DROPPED if framework_of(row["source_id"]).drops_long_rows else HELD_CUT
+    return sets * run.tokens * run.shape.vocab_size * run.logit_bytes
 
 
 def speed_run(row: Row) -> Run:

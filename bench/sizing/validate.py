@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Final, NamedTuple, TypeVar
 
 from bench.sizing.frameworks import framework_of
-from bench.sizing.rows import DATA, Row, memory_run, read, speed_run
+from bench.sizing.rows import DATA, Row, held_bytes, memory_run, read, speed_run
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory import CONSTANTS, Constants, Memory, memory
+from ftsdk.sizing.memory import CONSTANTS, GIB, Constants, Memory, memory
 from ftsdk.sizing.offers import Fit, fit
 from ftsdk.sizing.throughput import RATES, Rates, Speed, speed
 
@@ -25,22 +25,22 @@ class MemoryRow:
 
     row: Row
     measured_gib: float | None
-    shown: Memory
-    """What the row's tool would show."""
     needed: Memory
-    """What the run needs: the same without memory that is only held for reuse."""
+    held_gib: float
+    """Reserved beyond need because batches differ in length (`bench.sizing.allocator`)."""
 
     @property
     def estimated_gib(self) -> float:
-        """torch's counters see no CUDA context and, when they count allocated memory, no unusable blocks. On a full
-        card the allocator gives unused blocks back."""
+        """What the row's tool would show. torch's counters see no CUDA context and, when they count allocated memory,
+        nothing that is only held; on a full card the allocator gives unused blocks back."""
+        used = self.needed.total_gib - self.needed.gib("context", "allocator")
         tool = counter(self.row)
-        total = self.shown.total_gib - self.shown.gib(
-            *{"reserved": ("context",), "allocated": ("context", "allocator")}.get(tool, ())
-        )
+        if tool == "allocated":
+            return used
+        context = self.needed.gib("context") if tool == "driver" else 0.0
+        total = context + used + max(self.needed.gib("allocator"), self.held_gib)
         card = cards().get(self.row["gpu"].lower())
-        room = None if card is None else card.usable_gib - self.shown.gib("context")
-        return min(total, room) if tool == "reserved" and room else total
+        return min(total, card.usable_gib - self.needed.gib("context")) if tool == "reserved" and card else total
 
     @property
     def error(self) -> float:
@@ -95,23 +95,16 @@ def counter(row: Row) -> str:
 
 
 def memory_rows(
-    path: Path = DATA / "memory_measured.csv",
-    *,
-    grades: str = "A",
-    constants: Constants = CONSTANTS,
-    counted: bool = False,
+    path: Path = DATA / "memory_measured.csv", *, grades: str = "A", constants: Constants = CONSTANTS
 ) -> list[MemoryRow]:
-    """Rows of these grades with their estimates; `counted` leaves out the one trait that was measured."""
+    """Rows of these grades with their estimates."""
     found = []
     for row in read(path):
-        if row["quality"] not in grades:
-            continue
-        f = framework_of(row["source_id"])
-        once = replace(f, logit_generations=1.0)
-        needed = _with_frozen_gradients(memory(memory_run(row, once), constants=constants), row)
-        shown = needed if counted else _with_frozen_gradients(memory(memory_run(row, f), constants=constants), row)
-        value = row["mem_gib_per_gpu"]
-        found.append(MemoryRow(row, float(value) if value else None, shown, needed))
+        if row["quality"] in grades:
+            run = memory_run(row)
+            needed = _with_frozen_gradients(memory(run, constants=constants), row)
+            value = row["mem_gib_per_gpu"]
+            found.append(MemoryRow(row, float(value) if value else None, needed, held_bytes(row, run) / GIB))
     return found
 
 
@@ -164,13 +157,12 @@ def groups(rows: Sequence[R], key: Callable[[Row], str]) -> dict[str, list[R]]:
 
 # --- one source left out ---------------------------------------------------------------------------
 def leave_one_out(path: Path = DATA / "memory_measured.csv") -> list[MemoryRow]:
-    """Every grade A row, estimated with an allocator share chosen without its source, and with no measured trait."""
+    """Every grade A row, estimated with an allocator share chosen without its source."""
     by_share = {share: memory_rows(path, constants=CONSTANTS._replace(allocator_share=share)) for share in SHARES}
     found: list[MemoryRow] = []
     for source in groups(by_share[SHARES[0]], _source):
         share = _chosen_share({s: [r for r in rows if _source(r.row) != source] for s, rows in by_share.items()})
-        blind = memory_rows(path, constants=CONSTANTS._replace(allocator_share=share), counted=True)
-        found += [row for row in blind if _source(row.row) == source]
+        found += [row for row in by_share[share] if _source(row.row) == source]
     return found
 
 

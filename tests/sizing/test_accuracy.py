@@ -40,6 +40,7 @@ def test_memory_with_each_source_left_out():
     assert found.rows == 95
     assert found.median <= 0.12
     assert found.p90 <= 0.30
+    assert found.under <= 0.05
 
 
 def test_runs_that_were_out_of_memory_are_called():

@@ -27,7 +27,7 @@ FULL = Run(shape=QWEN8, trained=QWEN8.parameters.total)
         (replace(FULL, sharding=Sharding(kind="ddp", ways=8)), 60, "deepspeed: ZeRO-2"),
         (replace(FULL, sharding=Sharding(kind="ddp", ways=8)), 40, "deepspeed: ZeRO-3"),
         (LORA, 16, "tuning: {type: qlora, bits: 4}"),
-        (FULL, 80, "pure_bf16: true"),
+        (FULL, 81, "pure_bf16: true"),
         (FULL, 30, "tuning: lora"),
     ],
 )

@@ -11,8 +11,9 @@ from typing import Final
 
 from bench.sizing.allocator import HELD_CUT, HELD_DROPPED
 from bench.sizing.frameworks import Framework, framework_of
+from ftsdk.sizing.configs import shape_of_config
 from ftsdk.sizing.run import OPTIMIZERS, Run, Sharded, Sharding
-from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_config, shape_of_count
+from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_count
 from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
 
 DATA: Final = Path(__file__).parent / "data"
@@ -42,7 +43,7 @@ def _old_shapes() -> dict[str, ModelShape]:
 
 def shape_of_row(row: Row) -> ModelShape:
     """The model's shape: from the tables, else a Llama-like one of the stated size."""
-    name = plain_name(row["model"])
+    name = plain_name(row["model"].replace(" B", "B"))
     found = _old_shapes().get(name) or shape_of_model(name)
     if found is None or found.notes:
         return shape_of_count(float(row["params_b"]) * 1e9)

@@ -41,6 +41,8 @@ class Family:
     """A sigmoid gate in front of the shared expert."""
     sinks: bool = False
     """One learned attention sink per head."""
+    learned_activation: int = 0
+    """Learned numbers in the activation of a layer."""
     softcap: bool = False
     """Logits pass through a tanh, which keeps one more copy of them."""
     tied: bool = False
@@ -61,11 +63,40 @@ FAMILIES: Final[dict[str, Family]] = {
     "mixtral": LLAMA,
     "yi": LLAMA,
     "granite": LLAMA,
+    "granitemoe": LLAMA,
+    "granitemoeshared": LLAMA,
+    "ministral3": LLAMA,
+    "helium": LLAMA,
+    "mistral3": LLAMA,
+    "llama4": LLAMA,
+    "ernie4_5": Family(tied=True),
+    "ernie4_5_moe": Family(router_bias=True, tied=True),
+    "seed_oss": Family(qkv_bias=True),
+    "hunyuan_v1_dense": Family(qk_norm="head"),
+    "hunyuan_v1_moe": Family(qk_norm="head"),
+    "exaone4": Family(qk_norm="head"),
+    "cohere": Family(norms=1, tied=True),
+    "cohere2": Family(norms=1, tied=True),
+    "arcee": Family(mlp=("up_proj", "down_proj"), gated=False),
+    "apertus": Family(mlp=("up_proj", "down_proj"), gated=False, qk_norm="head", learned_activation=2),
+    "starcoder2": Family(
+        mlp=("c_fc", "c_proj"), gated=False, qkv_bias=True, o_bias=True, mlp_bias=True, norm_bias=True, tied=True
+    ),
+    "stablelm": Family(norm_bias=True),
     "smollm3": Family(tied=True),
     "minicpm": Family(tied=True),
     "minicpm3": LLAMA,
     "deepseek_v2": LLAMA,
     "deepseek_v3": Family(router_bias=True),
+    "kimi_k2": Family(router_bias=True),
+    "dots1": Family(qk_norm="head", router_bias=True),
+    "glm4_moe": Family(qkv_bias=True, router_bias=True),
+    "glm4v_moe": Family(qkv_bias=True, router_bias=True),
+    "glm4v": Family(mlp=("gate_up_proj", "down_proj"), qkv_bias=True, norms=4),
+    "minimax_m2": Family(qk_norm="full", router_bias=True),
+    "olmoe": Family(qk_norm="full"),
+    "phimoe": Family(norm_bias=True),
+    "lfm2": Family(mlp=("w1", "w3", "w2"), tied=True),
     "internlm2": Family(attention=("wqkv", "wo"), mlp=("w1", "w3", "w2")),
     "internlm3": LLAMA,
     "baichuan": Family(attention=("W_pack", "o_proj")),
@@ -77,10 +108,15 @@ FAMILIES: Final[dict[str, Family]] = {
     "qwen3": Family(qk_norm="head"),
     "qwen3_vl": Family(qk_norm="head"),
     "qwen3_moe": Family(qk_norm="head"),
+    "qwen3_vl_moe": Family(qk_norm="head"),
+    "qwen3_omni_moe": Family(qk_norm="head"),
+    "qwen3_next": Family(shared_gate=True),
+    "qwen3_5": LLAMA,
+    "qwen3_5_moe": Family(shared_gate=True),
     "gemma": _GEMMA,
     "gemma2": Family(norms=4, softcap=True, tied=True),
     "gemma3": Family(norms=4, qk_norm="head", tied=True),
-    "gemma3_text": Family(norms=4, qk_norm="head", tied=True),
+    "gemma4": Family(norms=4, softcap=True, tied=True),
     "phi": Family(
         attention=("q_proj", "k_proj", "v_proj", "dense"),
         mlp=("fc1", "fc2"),

@@ -1,14 +1,14 @@
-"""Model shapes: what a config.json says about sizes, and exact parameter counts from it. No weights are read."""
+"""Model shapes and exact parameter counts from them. `ftsdk.sizing.configs` reads them off a config.json."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from ftsdk.sizing.families import LLAMA, Family, family_of
+from ftsdk.sizing.families import LLAMA, Family
 
 TOKENS_PER_PARAMETER_GUESS: Final = 128
 """Hidden size over number of layers in published models of 1 to 100 billion parameters; only used for guesses."""
@@ -46,6 +46,21 @@ class Linear(NamedTuple):
     number: int
 
 
+class Uneven(NamedTuple):
+    """What a model has whose layers differ among themselves, over all its layers (see `ftsdk.sizing.uneven`)."""
+
+    attention: tuple[Linear, ...]
+    """Linear layers of attention, or of what stands in its place."""
+    attention_rest: int
+    """Other parameters there: norms of heads, convolutions, decay rates, biases."""
+    mlp: tuple[Linear, ...] = ()
+    """Linear layers of the MLPs; empty where those do not differ."""
+    embeddings: int = 0
+    """Further embeddings."""
+    norms: int = 0
+    """Further norms and scales."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """Sizes of a decoder. Widths in elements; `tied` means that the output layer is the embedding."""
@@ -76,6 +91,8 @@ class ModelShape:
     value_dim: int = 0
     """Multi-head latent attention: width of a value head."""
     vision_parameters: int = 0
+    uneven: Uneven | None = None
+    """Set where layers differ among themselves; the sizes above are then those of most layers."""
     notes: tuple[str, ...] = ()
     """What had to be assumed."""
 
@@ -116,24 +133,33 @@ class ModelShape:
         """Exact counts by module."""
         sparse = self.num_layers - self.mlp_layers
         head = 0 if self.tied else self.vocab_size * self.hidden_size
+        own = self.uneven
         return Parameters(
-            embeddings=self.vocab_size * self.hidden_size,
+            embeddings=self.vocab_size * self.hidden_size + (own.embeddings if own else 0),
             lm_head=head + (self.vocab_size if self.family.head_bias else 0),
-            attention=self.num_layers * _attention(self),
-            mlp=self.mlp_layers * _mlp(self, self.intermediate_size) + sparse * _shared(self),
+            attention=_weights(own.attention) + own.attention_rest if own else self.num_layers * _attention(self),
+            mlp=_weights(own.mlp)
+            if own and own.mlp
+            else self.mlp_layers * _mlp(self, self.intermediate_size) + sparse * _shared(self),
             experts=sparse * self.num_experts * _expert(self),
             routers=sparse * _router(self),
-            norms=_norms(self),
+            norms=_norms(self) + (own.norms if own else 0),
             vision=self.vision_parameters,
         )
 
     @cached_property
     def linears(self) -> tuple[Linear, ...]:
         """The linear layers that adapters can sit on; experts are none, being one tensor in transformers 5."""
-        return (*_attention_linears(self), *_mlp_linears(self))
+        own = self.uneven
+        attention = own.attention if own else _attention_linears(self)
+        return (*attention, *(own.mlp if own and own.mlp else _mlp_linears(self)))
 
 
 # --- counting --------------------------------------------------------------------------------------
+def _weights(linears: Iterable[Linear]) -> int:
+    return sum(linear.inputs * linear.outputs * linear.number for linear in linears)
+
+
 def _attention(s: ModelShape) -> int:
     f = s.family
     if s.kv_rank:
@@ -173,9 +199,9 @@ def _router(s: ModelShape) -> int:
 
 def _norms(s: ModelShape) -> int:
     f = s.family
-    heads = {"none": 0, "head": 2 * s.head_dim, "full": s.q_width + s.kv_width}[f.qk_norm]
+    heads = {"none": 0, "head": 2 * s.head_dim, "full": s.q_width + s.kv_width}[f.qk_norm] * (s.uneven is None)
     one = s.hidden_size * (1 + f.norm_bias)
-    return s.num_layers * (f.norms * one + heads) + one * (1 + f.embedding_norm)
+    return s.num_layers * (f.norms * one + heads + f.learned_activation) + one * (1 + f.embedding_norm)
 
 
 def _attention_linears(s: ModelShape) -> tuple[Linear, ...]:
@@ -215,100 +241,6 @@ def _mlp_of(s: ModelShape, width: int, count: int) -> tuple[Linear, ...]:
         )
     first = 2 * width if s.family.gated else width
     return Linear(names[0], h, first, count), Linear(names[1], width, h, count)
-
-
-# --- reading a config -----------------------------------------------------------------------------
-_KEYS: Final[dict[str, tuple[str, ...]]] = {
-    "hidden_size": ("hidden_size", "n_embd", "d_model", "dim"),
-    "num_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "num_heads": ("num_attention_heads", "n_head", "n_heads"),
-    "num_kv_heads": ("num_key_value_heads", "multi_query_group_num", "num_kv_heads", "n_head_kv"),
-    "head_dim": ("head_dim", "kv_channels"),
-    "intermediate_size": ("intermediate_size", "ffn_hidden_size", "n_inner", "hidden_dim"),
-    "vocab_size": ("vocab_size", "padded_vocab_size"),
-    "num_experts": ("num_local_experts", "num_experts", "n_routed_experts"),
-    "experts_per_token": ("num_experts_per_tok", "moe_topk"),
-    "expert_intermediate_size": ("moe_intermediate_size", "expert_intermediate_size"),
-    "shared_intermediate_size": ("shared_expert_intermediate_size",),
-    "dense_layers": ("first_k_dense_replace",),
-    "query_rank": ("q_lora_rank",),
-    "kv_rank": ("kv_lora_rank",),
-    "rope_dim": ("qk_rope_head_dim",),
-    "value_dim": ("v_head_dim",),
-}
-
-
-def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
-    """Shape from a Hugging Face config.json.
-
-    An unknown `model_type` is read by the common keys and counted like Llama; `notes` then says so.
-    Raises KeyError when the config lacks the hidden size, the layers, the heads or the vocabulary.
-    """
-    inner = config.get("text_config") or config.get("llm_config")
-    text: Mapping[str, Any] = {**config, **inner} if isinstance(inner, Mapping) else config
-    model_type = str(text.get("model_type") or "unknown")
-    known = family_of(model_type)
-    sizes = {name: _first(text, keys) for name, keys in _KEYS.items()}
-    _complete(sizes, text, model_type, known or LLAMA)
-    notes = [] if known else [f"unknown model type {model_type!r}: counted like Llama"]
-    vision = int(config.get("vision_parameters") or 0)
-    if not vision and ("vision_config" in config or "audio_config" in config):
-        notes.append("the vision or audio part is not counted")
-    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
-    return ModelShape(
-        model_type=model_type,
-        tied=bool(tied) if tied is not None else (known or LLAMA).tied,
-        family=_flags(known or LLAMA, text),
-        vision_parameters=vision,
-        notes=tuple(notes),
-        **sizes,
-    )
-
-
-def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    return next((int(config[k]) for k in keys if config.get(k) is not None and not isinstance(config[k], list)), 0)
-
-
-def _complete(sizes: dict[str, int], config: Mapping[str, Any], model_type: str, family: Family) -> None:
-    """Fill what a family leaves out of its config, by that family's own rule."""
-    for name in ("hidden_size", "num_layers", "num_heads", "vocab_size"):
-        if not sizes[name]:
-            raise KeyError(name)
-    if model_type == "chatglm" and not config.get("multi_query_attention", True):
-        sizes["num_kv_heads"] = 0
-    if model_type == "falcon" and config.get("multi_query") and not config.get("new_decoder_architecture"):
-        sizes["num_kv_heads"] = 1
-    if model_type == "qwen":
-        sizes["intermediate_size"] //= 2  # Qwen 1 writes the width of both gated halves
-    sizes["num_kv_heads"] = sizes["num_kv_heads"] or sizes["num_heads"]
-    sizes["head_dim"] = sizes["head_dim"] or sizes["hidden_size"] // sizes["num_heads"]
-    sizes["intermediate_size"] = sizes["intermediate_size"] or (family.ffn_ratio or 4) * sizes["hidden_size"]
-    if sizes["kv_rank"]:
-        sizes["head_dim"] = int(config.get("qk_nope_head_dim") or sizes["head_dim"]) + sizes["rope_dim"]
-        sizes["value_dim"] = sizes["value_dim"] or sizes["head_dim"] - sizes["rope_dim"]
-    if sizes["num_experts"]:
-        sizes["expert_intermediate_size"] = sizes["expert_intermediate_size"] or sizes["intermediate_size"]
-        sizes["experts_per_token"] = sizes["experts_per_token"] or 2
-        shared = int(config.get("n_shared_experts") or 0) * sizes["expert_intermediate_size"]
-        sizes["shared_intermediate_size"] = sizes["shared_intermediate_size"] or shared
-        sizes["dense_layers"] += len(config.get("mlp_only_layers") or ())
-
-
-def _flags(family: Family, config: Mapping[str, Any]) -> Family:
-    """The family's traits with what this config switches."""
-    changes: dict[str, Any] = {}
-    if config.get("attention_bias") is not None and family.attention[0] == "q_proj":
-        changes["qkv_bias"] = bool(config["attention_bias"])
-        changes["o_bias"] = bool(config["attention_bias"]) and not _biasless_output(config)
-    if config.get("mlp_bias"):
-        changes["mlp_bias"] = True
-    if config.get("new_decoder_architecture"):
-        changes["norms"] = 2
-    return replace(family, **changes) if changes else family
-
-
-def _biasless_output(config: Mapping[str, Any]) -> bool:
-    return str(config.get("model_type")) in ("glm", "glm4", "qwen2", "qwen2_moe")
 
 
 # --- without a config -------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from ftsdk.sizing.shapes import ModelShape, count_in_name, shape_of_config, shape_of_count
+from ftsdk.sizing.configs import shape_of_config
+from ftsdk.sizing.shapes import ModelShape, count_in_name, shape_of_count
 
 _SUFFIX: Final = re.compile(
     r"[-_.](instruct|chat|base|it|pt|hf|sft|bf16|fp8|fp16|awq|gptq|gguf|bnb|unsloth|thinking|4bit|8bit|int[48]|2507|v1\.0)$"
@@ -33,8 +34,14 @@ def config_of_row(row: Mapping[str, str]) -> dict[str, Any]:
     """A row of the model table as the config.json that it stands for."""
     named = dict(pair.split("=", 1) for pair in row["other"].split(";") if pair)
     cells = {k: v for k, v in {**row, **named}.items() if k not in _NO_CONFIG and v}
-    config: dict[str, Any] = {k: int(v) if v.isdigit() else v for k, v in cells.items()}
-    return {**config, "tie_word_embeddings": row["tie_word_embeddings"] == "1"}
+    return {**{k: _value(v) for k, v in cells.items()}, "tie_word_embeddings": row["tie_word_embeddings"] == "1"}
+
+
+def _value(cell: str) -> int | str | bool | list[int]:
+    """A cell's number, `no`, list of numbers (`2+5+8`) or word."""
+    if "+" in cell:
+        return [int(part) for part in cell.split("+")]
+    return int(cell) if cell.isdigit() else cell != "no" and cell
 
 
 _NO_CONFIG: Final = ("name", "other", "hub", "published_parameters")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ftsdk.sizing.configs import shape_of_config
 from ftsdk.sizing.from_spec import trained_of
-from ftsdk.sizing.shapes import shape_of_config
 from ftsdk.spec import JobSpec, Lora, Oft
 
 pytestmark = pytest.mark.trainer
@@ -24,6 +24,21 @@ WIDE_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
 OLD_KEYS = {"intermediate_size": None, "num_key_value_heads": None}
 LATENT = {"kv_lora_rank": 32, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16, "q_lora_rank": 48}
+DELTA = {
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 8,
+    "head_dim": 16,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}
+GEMMA4 = {
+    "head_dim": 16,
+    "global_head_dim": 32,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": 500,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+}
 FAMILIES = {
     "llama": {},
     "llama ": {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
@@ -49,6 +64,40 @@ FAMILIES = {
     "deepseek_v3": {**LATENT, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
                     "n_shared_experts": 1, "first_k_dense_replace": 1, "num_key_value_heads": 8, "n_group": 2,
                     "topk_group": 1},
+    "cohere": {},
+    "cohere ": {"use_qk_norm": True},
+    "cohere2": {},
+    "arcee": {},
+    "apertus": {},
+    "ernie4_5": {"head_dim": 16, "use_bias": True},
+    "ernie4_5_moe": {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 64, "moe_num_shared_experts": 1,
+                     "moe_layer_start_index": 1, "moe_layer_end_index": -1, "moe_layer_interval": 1},
+    "exaone4": {},
+    "helium": {"head_dim": 16},
+    "ministral3": {},
+    "seed_oss": {"head_dim": 16},
+    "stablelm": {"use_qkv_bias": True},
+    "starcoder2": {},
+    "hunyuan_v1_dense": {"head_dim": 16},
+    "hunyuan_v1_moe": {"num_experts": 4, "moe_topk": 2, "head_dim": 16},
+    "granitemoe": WIDE_EXPERTS,
+    "granitemoeshared": {**WIDE_EXPERTS, "shared_intermediate_size": 96},
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
+    "phimoe": {**WIDE_EXPERTS, "attention_bias": True, "lm_head_bias": True},
+    "minimax_m2": {**WIDE_EXPERTS, "head_dim": 16},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+              "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "head_dim": 16},
+    "glm4_moe": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+                 "head_dim": 16, "attention_bias": True, "use_qk_norm": True},
+    "llama4_text": {**WIDE_EXPERTS, "intermediate_size_mlp": 480, "interleave_moe_layer_step": 2, "head_dim": 16},
+    "qwen3_next": {**EXPERTS, **DELTA, "shared_expert_intermediate_size": 96, "decoder_sparse_step": 1},
+    "qwen3_5_text": DELTA,
+    "qwen3_5_moe_text": {**EXPERTS, **DELTA, "shared_expert_intermediate_size": 96},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"], "block_ff_dim": 352},
+    "gemma4_text": GEMMA4,
+    "gemma4_text ": {**GEMMA4, "num_kv_shared_layers": 1, "use_double_wide_mlp": True},
+    "gemma4_text  ": {**GEMMA4, **EXPERTS, "num_experts_per_tok": None, "top_k_experts": 2, "enable_moe_block": True,
+                      "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "num_global_key_value_heads": 1},
     "falcon": {**OLD_KEYS, "multi_query": True, "new_decoder_architecture": False, "bias": False},
     "bloom": OLD_KEYS,
     "gpt_neox": {"num_key_value_heads": None},
@@ -89,6 +138,11 @@ def test_the_count_is_that_of_the_real_class(family):
         ("glm4", Lora(rank=4)),
         ("qwen3_moe", Lora(rank=4)),
         ("deepseek_v3", Lora(rank=4)),
+        ("qwen3_5_text", Lora(rank=4)),
+        ("qwen3_next", Lora(rank=4)),
+        ("gemma4_text ", Lora(rank=4)),
+        ("starcoder2", Lora(rank=4)),
+        ("lfm2", Lora(rank=4)),
         ("llama", Lora(rank=4, targets=("q_proj", "down_proj"))),
         ("llama", Oft(block_size=32)),
     ],

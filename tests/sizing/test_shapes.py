@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ftsdk.sizing.configs import shape_of_config
 from ftsdk.sizing.from_spec import trained_of
-from ftsdk.sizing.shapes import count_in_name, shape_of_config, shape_of_count
+from ftsdk.sizing.shapes import count_in_name, shape_of_count
 from ftsdk.sizing.tables import config_of_row, plain_name, rows, shape_of_model
 from ftsdk.spec import Freeze, Full, JobSpec, Lora, Oft
 
@@ -94,6 +95,35 @@ def test_the_text_part_of_a_multimodal_config_counts_and_the_rest_is_named():
     shape = shape_of_config({"model_type": "qwen2_5_vl", "text_config": text, "vision_config": {"depth": 32}})
     assert (shape.hidden_size, shape.model_type) == (64, "qwen2")
     assert "vision" in shape.notes[0]
+
+
+def test_a_vision_model_as_transformers_5_saves_it_counts_like_its_language_model():
+    text = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 99,
+        "intermediate_size": 128,
+    }
+    whole = {"model_type": "qwen2_5_vl", "text_config": {**text, "model_type": "qwen2_5_vl_text"}, "vision_config": {}}
+    shape = shape_of_config(whole)
+    assert shape.parameters == shape_of_config({**text, "model_type": "qwen2"}).parameters
+    assert shape.notes == ("the vision or audio part is not counted",)
+    nested = shape_of_config({"model_type": "qwen3_omni_moe", "thinker_config": whole})
+    assert nested.parameters == shape.parameters
+
+
+def test_layers_with_experts_are_found_in_the_words_of_each_family():
+    base = {"hidden_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4, "vocab_size": 99}
+    for words, dense in (
+        ({"model_type": "deepseek_v3", "n_routed_experts": 4, "first_k_dense_replace": 2}, 2),
+        ({"model_type": "qwen3_moe", "num_experts": 4, "decoder_sparse_step": 2}, 3),
+        ({"model_type": "qwen3_moe", "num_experts": 4, "mlp_only_layers": [0, 5]}, 2),
+        ({"model_type": "llama4_text", "num_local_experts": 4, "interleave_moe_layer_step": 3}, 4),
+        ({"model_type": "ernie4_5_moe", "moe_num_experts": 4, "moe_layer_start_index": 1, "moe_layer_end_index": 3}, 3),
+        ({"model_type": "glm4_moe", "n_routed_experts": 4, "mlp_layer_types": ["dense"] + ["sparse"] * 5}, 1),
+    ):
+        assert shape_of_config({**base, "intermediate_size": 128, **words}).dense_layers == dense, words
 
 
 @pytest.mark.parametrize(

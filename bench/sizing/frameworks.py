@@ -38,6 +38,10 @@ class Framework:
     """FSDP units that mix frozen and trained weights get gradients for both."""
     untied: bool = False
     """Loads a tied output layer as a second copy."""
+    dropout: bool = False
+    """Dropout on the adapters' inputs."""
+    gb_bytes: float = 2**30
+    """What its "GB" are."""
 
 
 FRAMEWORKS: dict[str, Framework] = {
@@ -64,13 +68,16 @@ FRAMEWORKS: dict[str, Framework] = {
         kept_bytes=4,
     ),
     "litgpt_resource_tables": Framework(
-        why="bf16-true; loss over chunks that autograd all keeps (logits 2, log-softmax 2, gradient 2)",
+        why="bf16-true; loss over chunks that autograd all keeps (logits 2, log-softmax 2, gradient 2); prints "
+        "torch.cuda.max_memory_allocated over 1e9",
         adapter_layout="bf16",
         targets="q_proj v_proj",
         logit_bytes=6.0,
         checkpointing=False,
         frozen_gradients=True,
         untied=True,
+        dropout=True,
+        gb_bytes=1e9,
     ),
     "litgpt_config_hub": Framework(
         why="as above; the recipes adapt every layer",
@@ -79,6 +86,8 @@ FRAMEWORKS: dict[str, Framework] = {
         logit_bytes=6.0,
         checkpointing=False,
         untied=True,
+        dropout=True,
+        gb_bytes=1e9,
     ),
     "torchtune_readme": Framework(
         why="chunked loss that keeps fp32 log-softmax", adapter_layout="bf16", logit_bytes=8.0

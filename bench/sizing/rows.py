@@ -12,6 +12,7 @@ from typing import Final
 from bench.sizing.allocator import HELD_CUT, HELD_DROPPED
 from bench.sizing.frameworks import Framework, framework_of
 from ftsdk.sizing.configs import shape_of_config
+from ftsdk.sizing.memory import GIB
 from ftsdk.sizing.run import OPTIMIZERS, Run, Sharded, Sharding
 from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_count
 from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
@@ -76,8 +77,15 @@ def memory_run(row: Row, f: Framework | None = None) -> Run:
         flash=row["flash_attn"] != "no",
         chunked_loss=f.chunked_loss,
         logit_bytes=bytes_each,
+        dropout=f.dropout and bool(run.adapted),
         sharding=sharding,
     )
+
+
+def measured_gib(row: Row) -> float | None:
+    """The row's figure in GiB; None where the run was out of memory."""
+    value = row["mem_gib_per_gpu"]
+    return float(value) * framework_of(row["source_id"]).gb_bytes / GIB if value else None
 
 
 def held_bytes(row: Row, run: Run) -> float:

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import Final, NamedTuple, TypeVar
 
 from bench.sizing.frameworks import framework_of
-from bench.sizing.rows import DATA, Row, held_bytes, memory_run, read, speed_run
+from bench.sizing.rows import DATA, Row, held_bytes, measured_gib, memory_run, read, speed_run
 from ftsdk.sizing.catalogue import cards
 from ftsdk.sizing.memory import CONSTANTS, GIB, Constants, Memory, memory
 from ftsdk.sizing.offers import Fit, fit
@@ -103,8 +103,7 @@ def memory_rows(
         if row["quality"] in grades:
             run = memory_run(row)
             needed = _with_frozen_gradients(memory(run, constants=constants), row)
-            value = row["mem_gib_per_gpu"]
-            found.append(MemoryRow(row, float(value) if value else None, needed, held_bytes(row, run) / GIB))
+            found.append(MemoryRow(row, measured_gib(row), needed, held_bytes(row, run) / GIB))
     return found
 
 

@@ -67,7 +67,7 @@ def _input_bytes(run: Run) -> float:
         readers = len(s.family.attention) - 1 + len(s.family.mlp) - 1
         return BF16 * ((readers if _fp32_stream(run) else places) * s.hidden_size + s.active_width)
     inputs = sum(linear.inputs * linear.number for linear in run.adapted) / s.num_layers
-    if run.trained_width == BF16:  # no cast, so modules that read the same tensor share it
+    if run.trained_width == BF16 and not run.dropout:  # no cast: modules that read the same tensor share it
         inputs = _shared_inputs(run)
     return (BF16 + run.dropout) * inputs
 

@@ -114,7 +114,7 @@ def run_of_spec(
         frozen_copies=_frozen_copies(spec, shape),
         generation=_generation(spec, extra, seq_len) if stage in ONLINE else None,
     )
-    return run, (*shape.notes, *trained.notes, *_stage_notes(spec))
+    return run, (*shape.notes, *trained.notes, *_bit_notes(run), *_stage_notes(spec))
 
 
 def _quantization(spec: JobSpec) -> Any:
@@ -184,6 +184,12 @@ def _generation(spec: JobSpec, extra: dict[str, Any], seq_len: int) -> Generatio
     share = float(extra.get("vllm_gpu_memory_utilization") or 0.3) if colocated else 0.0
     sequences = hp.per_device_train_batch_size * (spec.method.steps_per_generation or hp.gradient_accumulation_steps)
     return Generation(sequences=sequences, length=seq_len, reserved_share=share)
+
+
+def _bit_notes(run: Run) -> tuple[str, ...]:
+    if run.weight_bits == 16 or not run.shape.num_experts:
+        return ()
+    return (f"experts stay in 16 bits: bitsandbytes loads only linear layers in {run.weight_bits}",)
 
 
 def _stage_notes(spec: JobSpec) -> tuple[str, ...]:

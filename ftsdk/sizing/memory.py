@@ -126,7 +126,16 @@ def _frozen_bytes(run: Run) -> float:
         return max(0, counts.total - run.trained) * 2.0
     if run.weight_bits == 16:
         return counts.total * 2.0
-    return counts.linear * quantised_bytes(run) + (counts.total - counts.linear) * run.kept_bytes
+    return _matrix_bytes(run) + (counts.total - counts.linear) * run.kept_bytes
+
+
+def _matrix_bytes(run: Run) -> float:
+    """Bytes of the layers' frozen matrices as they are stored."""
+    counts = run.shape.parameters
+    if run.weight_bits == 16:
+        return counts.linear * 2.0
+    shrunk = counts.linear if run.quantization == "gptq" else counts.shrunk
+    return shrunk * quantised_bytes(run) + (counts.linear - shrunk) * 2.0
 
 
 def quantised_bytes(run: Run) -> float:
@@ -202,12 +211,12 @@ def _gathered_bytes(run: Run) -> float:
     s, counts = run.sharding, run.shape.parameters
     if not s.splits_weights:
         return _bucket_bytes(run)
-    width = quantised_bytes(run) if run.weight_bits < 16 else 2.0
     if s.kind == "zero3":
+        width = quantised_bytes(run) if run.weight_bits < 16 else 2.0
         return min(counts.total, ZERO3_LIVE) * width + _bucket_bytes(run)
-    unit = counts.linear / run.shape.num_layers
-    trained_unit = unit * 2.0 if run.full else run.trained / run.shape.num_layers * run.trained_width
-    return 2 * unit * width + 2 * trained_unit + 2.0 * (counts.embeddings + counts.lm_head)
+    layers = run.shape.num_layers
+    trained_unit = counts.linear * 2.0 if run.full else run.trained * run.trained_width
+    return 2 * (_matrix_bytes(run) + trained_unit) / layers + 2.0 * (counts.embeddings + counts.lm_head)
 
 
 def _bucket_bytes(run: Run) -> float:
@@ -268,7 +277,8 @@ def _weights_why(run: Run) -> str:
     total = run.shape.parameters.total / 1e9
     bits = run.trained_width * 8 if run.full else run.weight_bits
     parts = f", split over {run.sharding.ways}" if run.sharding.splits_weights else ""
-    kept = f"; embeddings, norms and output layer in {8 * run.kept_bytes} bits" if run.weight_bits < 16 else ""
+    words = "embeddings, norms, experts" if run.shape.num_experts else "embeddings, norms"
+    kept = f"; {words} and output layer in {8 * run.kept_bytes} bits" if run.weight_bits < 16 else ""
     return f"{total:.2f} billion parameters in {bits} bits{parts}{kept}"
 
 

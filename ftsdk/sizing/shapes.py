@@ -33,8 +33,14 @@ class Parameters(NamedTuple):
 
     @property
     def linear(self) -> int:
-        """Parameters inside the layers' matrices: what 4- or 8-bit loading shrinks (the output layer is kept)."""
+        """Parameters inside the layers' matrices."""
         return self.attention + self.mlp + self.experts
+
+    @property
+    def shrunk(self) -> int:
+        """What bitsandbytes loads in 4 or 8 bits. The output layer is kept, and so are experts: transformers 5 holds a
+        layer's experts in one tensor, and only linear layers are replaced."""
+        return self.attention + self.mlp
 
 
 class Linear(NamedTuple):

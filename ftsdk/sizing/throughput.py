@@ -137,7 +137,7 @@ def _traffic_bytes(run: Run, rates: Rates) -> float:
     logits = (2.0 if run.chunked_loss else 2 * run.logit_bytes) * s.vocab_size
     unpacked = 0.0
     if run.weight_bits < 16:
-        unpacked = s.parameters.linear * _DEQUANT_BYTES[run.quantization] * (3 if run.checkpointing else 2)
+        unpacked = s.parameters.shrunk * _DEQUANT_BYTES[run.quantization] * (3 if run.checkpointing else 2)
     return run.tokens * (layers + adapters + logits) + unpacked
 
 

@@ -48,6 +48,20 @@ def test_quantised_weights_are_small_but_embeddings_and_output_layer_stay():
     assert upcast - four == pytest.approx(kept)
 
 
+def test_experts_stay_in_16_bits_as_bitsandbytes_leaves_them():
+    sparse = shape_of_model("Qwen/Qwen3-30B-A3B")
+    run = Run(shape=sparse, trained=10**7, adapted=sparse.linears, weight_bits=4)
+    assert memory(run).gib("weights") * GIB > 2 * sparse.parameters.experts
+    assert "experts" in memory(run).terms[0].why
+
+
+def test_dropout_in_16_bits_gives_each_adapter_an_input_of_its_own():
+    run = replace(LORA, layout="bf16", checkpointing=False)
+    more = memory(replace(run, dropout=True)).gib("activations") - memory(run).gib("activations")
+    each = sum(linear.inputs * linear.number for linear in QWEN8.linears)
+    assert more * GIB > 2048 * each  # a mask byte each, and copies of what was shared
+
+
 @pytest.mark.parametrize(
     ("kind", "shares"),
     [

@@ -31,6 +31,10 @@ SIZES: Final[dict[str, Any]] = {
     "max_position_embeddings": 4096,
     "pad_token_id": 0,
 }
+EXPERTS: Final[dict[str, dict[str, Any]]] = {
+    "qwen3_moe": {"num_experts": 16, "num_experts_per_tok": 4, "moe_intermediate_size": 128, "decoder_sparse_step": 1}
+}
+"""Further sizes of families with experts."""
 RANK: Final = 8
 
 
@@ -103,7 +107,8 @@ def trace(case: Case) -> Traced:
 def _model(case: Case) -> tuple[Any, dict[str, Any]]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(case.model_type, **SIZES, vocab_size=case.vocab_size)
+    sizes = {**SIZES, **EXPERTS.get(case.model_type, {})}
+    config = AutoConfig.for_model(case.model_type, **sizes, vocab_size=case.vocab_size)
     config._attn_implementation = "sdpa"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     if case.tuning == "lora":
@@ -156,7 +161,7 @@ def _step_peak(model: Any, case: Case) -> int:
 
 def cases() -> list[Case]:
     """Families, tunings and loss sizes that differ in what they keep."""
-    families = ("llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "glm4", "olmo2")
+    families = ("llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "phi3", "gemma2", "glm4", "olmo2")
     found = [Case(family, "lora", checkpointing) for family in families for checkpointing in (True, False)]
     found += [Case(family, tuning, False) for family in ("llama", "qwen3") for tuning in ("amp", "bf16")]
     return found + [Case("llama", tuning, True, vocab_size=1000) for tuning in ("lora", "bf16")]

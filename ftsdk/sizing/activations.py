@@ -21,10 +21,18 @@ def layer_bytes(run: Run) -> float:
     """Bytes per token that one layer keeps for the backward pass."""
     s = run.shape
     attention = BF16 * 2 * (s.q_width + s.kv_width)
-    scores = 0 if run.flash else SCORE_BYTES * s.num_heads * run.seq_len
+    scores = 0 if run.flash else (SCORE_BYTES + BF16 * s.family.softcap) * s.num_heads * run.seq_len
     mask = BF16 * run.seq_len / s.num_layers if run.mask_4d else 0
     branches = 3 if s.family.gated else 1
-    return _norm_bytes(run) + attention + scores + mask + BF16 * branches * s.active_width + _input_bytes(run)
+    wide = BF16 * branches * s.active_width + routed_bytes(run) * (2 if run.full else 1)
+    return _norm_bytes(run) + attention + scores + mask + wide + _input_bytes(run)
+
+
+def routed_bytes(run: Run) -> float:
+    """Bytes per token of the hidden states' copies, one for each expert that a token goes to. Their outputs are kept,
+    as they are weighted; their inputs only where experts are trained."""
+    s = run.shape
+    return BF16 * s.experts_per_token * s.hidden_size * (s.num_layers - s.mlp_layers) / s.num_layers
 
 
 def checkpoint_bytes(run: Run) -> float:
@@ -38,7 +46,7 @@ def backward_bytes(run: Run) -> float:
     The MLP is the widest place: three gradients of its width in bf16, and one in fp32 from an adapter in fp32.
     """
     adapter = run.adapted and run.trained_width == FP32
-    return run.shape.active_width * (3 * BF16 + (FP32 if adapter else 0))
+    return run.shape.active_width * (3 * BF16 + (FP32 if adapter else 0)) + routed_bytes(run)
 
 
 def head_bytes(run: Run) -> float:
@@ -56,7 +64,7 @@ def _norm_bytes(run: Run) -> float:
     kept = BF16 if s.family.norm_bias else FP32  # LayerNorm is one kernel; RMSNorm is written out in fp32
     trained = (FP32 if _fp32_stream(run) else BF16) if run.full and not s.family.norm_bias else 0
     heads = {"none": 0, "head": s.q_width + s.kv_width, "full": s.q_width + s.kv_width}[s.family.qk_norm]
-    return (kept + trained) * (s.family.norms * s.hidden_size + heads)
+    return (kept + trained) * (s.family.norms * s.hidden_size + heads + s.query_rank + s.kv_rank)
 
 
 def _input_bytes(run: Run) -> float:

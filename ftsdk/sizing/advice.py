@@ -73,7 +73,8 @@ def _checkpoint(run: Run) -> Change | None:
 
 
 def _flash(run: Run) -> Change | None:
-    return None if run.flash else ("flash_attn: auto", replace(run, flash=True))
+    kernel = next((name for name in ("auto", "fa2") if name in run.shape.family.flash), None)
+    return None if run.flash or kernel is None else (f"flash_attn: {kernel}", replace(run, flash=True))
 
 
 def _chunked_loss(run: Run) -> Change | None:

@@ -45,6 +45,8 @@ class Family:
     """Learned numbers in the activation of a layer."""
     softcap: bool = False
     """Logits pass through a tanh, which keeps one more copy of them."""
+    flash: frozenset[str] = frozenset({"auto", "sdpa", "fa2", "fa3"})
+    """Values of `flash_attn` with which LLaMA-Factory trains it on a kernel that keeps no attention scores."""
     tied: bool = False
     """Embedding and output layer share their weights when the config does not say."""
     ffn_ratio: int = 0
@@ -96,7 +98,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "minimax_m2": Family(qk_norm="full", router_bias=True),
     "olmoe": Family(qk_norm="full"),
     "phimoe": Family(norm_bias=True),
-    "lfm2": Family(mlp=("w1", "w3", "w2"), tied=True),
+    "lfm2": Family(mlp=("w1", "w3", "w2"), qk_norm="head", tied=True),
     "internlm2": Family(attention=("wqkv", "wo"), mlp=("w1", "w3", "w2")),
     "internlm3": LLAMA,
     "baichuan": Family(attention=("W_pack", "o_proj")),
@@ -110,13 +112,14 @@ FAMILIES: Final[dict[str, Family]] = {
     "qwen3_moe": Family(qk_norm="head"),
     "qwen3_vl_moe": Family(qk_norm="head"),
     "qwen3_omni_moe": Family(qk_norm="head"),
-    "qwen3_next": Family(shared_gate=True),
-    "qwen3_5": LLAMA,
-    "qwen3_5_moe": Family(shared_gate=True),
+    "qwen3_next": Family(qk_norm="head", shared_gate=True),
+    "qwen3_5": Family(qk_norm="head"),
+    "qwen3_5_moe": Family(qk_norm="head", shared_gate=True),
     "gemma": _GEMMA,
-    "gemma2": Family(norms=4, softcap=True, tied=True),
+    # its scores pass through a tanh, which needs FlashAttention 2; without that package `auto` means eager
+    "gemma2": Family(norms=4, softcap=True, flash=frozenset({"sdpa", "fa2"}), tied=True),
     "gemma3": Family(norms=4, qk_norm="head", tied=True),
-    "gemma4": Family(norms=4, softcap=True, tied=True),
+    "gemma4": Family(norms=4, qk_norm="head", softcap=True, tied=True),
     "phi": Family(
         attention=("q_proj", "k_proj", "v_proj", "dense"),
         mlp=("fc1", "fc2"),
@@ -147,6 +150,7 @@ FAMILIES: Final[dict[str, Family]] = {
         mlp_bias=True,
         norm_bias=True,
         embedding_norm=True,
+        flash=frozenset(),
         tied=True,
         ffn_ratio=4,
     ),
@@ -170,7 +174,14 @@ FAMILIES: Final[dict[str, Family]] = {
         tied=True,
         ffn_ratio=4,
     ),
-    "mpt": Family(attention=("Wqkv", "out_proj"), mlp=("up_proj", "down_proj"), gated=False, tied=True, ffn_ratio=4),
+    "mpt": Family(
+        attention=("Wqkv", "out_proj"),
+        mlp=("up_proj", "down_proj"),
+        gated=False,
+        flash=frozenset(),
+        tied=True,
+        ffn_ratio=4,
+    ),
 }
 
 

@@ -105,7 +105,7 @@ def run_of_spec(
         layout=_layout(hp, extra, bf16),
         optimizer=hp.optim or DEFAULT_OPTIMIZER,
         checkpointing=hp.gradient_checkpointing,
-        flash=extra.get("flash_attn") != "disabled",
+        flash=str(extra.get("flash_attn") or "auto") in shape.family.flash,
         mask_4d=bool(hp.neat_packing) and extra.get("flash_attn") != "fa2",
         chunked_loss=bool(extra.get("enable_liger_kernel")) and stage in ("pt", "sft"),
         logit_bytes=LOGIT_BYTES.get(stage, 12.0),

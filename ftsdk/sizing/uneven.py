@@ -20,7 +20,11 @@ def with_uneven_layers(s: ModelShape, config: Mapping[str, Any]) -> ModelShape:
     if s.model_type == "lfm2":
         width = _lfm2_width(s, config)
         return replace(s, intermediate_size=width, uneven=_convolutions(s, config))
-    return replace(s, uneven=_gemma4(s, config)) if s.model_type == "gemma4" else s
+    if s.model_type != "gemma4":
+        return s
+    found = _gemma4(s, config)
+    heads = sum(linear.outputs * linear.number for linear in found.attention if linear.name == "q_proj")
+    return replace(s, head_dim=heads // (s.num_heads * s.num_layers), uneven=found)
 
 
 def _full_layers(s: ModelShape, config: Mapping[str, Any], every: int) -> int:

@@ -183,3 +183,18 @@ def test_estimating_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_gemma_2_keeps_scores_unless_flash_attention_2_is_asked_for():
+    def activations(**hyperparameters) -> float:
+        sized = {"hyperparameters": {"cutoff_len": 8192, "enable_liger_kernel": True, **hyperparameters}}
+        return estimate(job(model="google/gemma-2-9b-it", **sized)).memory.gib("activations")
+
+    assert activations() > activations(flash_attn="fa2") + 1
+    assert activations(flash_attn="disabled") == activations()
+
+
+def test_experts_in_4_bits_are_named_as_what_they_are():
+    found = estimate(job(model="Qwen/Qwen3-30B-A3B", tuning={"type": "qlora"}))
+    assert any("experts stay in 16 bits" in note for note in found.notes)
+    assert found.memory.gib("weights") > 50

@@ -172,6 +172,7 @@ def test_the_trained_count_is_peft_s(family, tuning):
         ("qwen3", "bf16", False, 20_000),
         ("gemma2", "lora", False, 20_000),
         ("phi3", "lora", False, 20_000),
+        ("qwen3_moe", "lora", False, 1000),
     ],
 )
 def test_the_bytes_of_a_step_are_those_that_a_real_step_allocates(family, tuning, checkpointing, vocabulary):

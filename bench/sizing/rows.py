@@ -46,7 +46,7 @@ def shape_of_row(row: Row) -> ModelShape:
     """The model's shape: from the tables, else a Llama-like one of the stated size."""
     name = plain_name(row["model"].replace(" B", "B"))
     found = _old_shapes().get(name) or shape_of_model(name)
-    if found is None or found.notes:
+    if found is None or found.model_type == "unknown":
         return shape_of_count(float(row["params_b"]) * 1e9)
     return found
 

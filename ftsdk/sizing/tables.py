@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -66,9 +67,15 @@ def plain_name(model: str) -> str:
 
 @cache
 def shape_of_model(model: str) -> ModelShape | None:
-    """Shape of a model that only has a name: from the bundled table, else from the size in its name, else None."""
-    bundled = shapes().get(plain_name(model))
-    if bundled is not None:
-        return bundled
+    """Shape of a model that only has a name: from the bundled table, else of the model that its name ends with (as
+    fine-tuned models are called), else from the size in its name, else None."""
+    name = plain_name(model)
+    if name in shapes():
+        return shapes()[name]
+    base = next(
+        (name[dash + 1 :] for dash, sign in enumerate(name) if sign == "-" and name[dash + 1 :] in shapes()), None
+    )
+    if base is not None:
+        return replace(shapes()[base], notes=(f"counted like {base}, which its name ends with",))
     count = count_in_name(model)
     return shape_of_count(count) if count else None

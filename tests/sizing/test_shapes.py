@@ -145,6 +145,12 @@ def test_a_shape_from_a_size_has_about_that_size(size):
     assert shape_of_count(size).parameters.total == pytest.approx(size, rel=0.08)
 
 
+def test_a_fine_tuned_model_is_counted_like_the_one_its_name_ends_with_and_said_so():
+    found, base = shape_of_model("someone/Nice-Llama-3.1-8B-Instruct"), shape_of_model("Llama-3.1-8B")
+    assert (found.parameters, base.notes) == (base.parameters, ())
+    assert found.notes == ("counted like llama-3.1-8b, which its name ends with",)
+
+
 def test_the_size_in_a_name_is_used_and_said_so():
     assert count_in_name("org/thing-13B-v2") == 13e9
     assert count_in_name("org/thing-350m") == 350e6

@@ -176,6 +176,14 @@ def cut(random: Random, limit: int) -> int:
     return min(limit, int(random.lognormvariate(log(limit) - 1.28 * 0.8, 0.8)) + 16)
 
 
+def lost_share(s: ModelShape, length: int) -> float:
+    """Bytes reserved beyond the most that was in use, over the latter, when all batches have one length."""
+    memory = Allocator()
+    for _ in range(4):
+        micro_step(memory, s, length)
+    return memory.reserved / memory.most_used - 1
+
+
 def held_sets(s: ModelShape, lengths: Sequence[int]) -> float:
     """Bytes that stay reserved beyond the most that was in use, in sets of the longest batch's logits."""
     memory = Allocator()
@@ -188,15 +196,28 @@ def simulated(
     length: Callable[[Random, int], int], *, model: str, limit: int, steps: int = 200, runs: int = 15
 ) -> list[float]:
     """`held_sets` of several runs with other rows."""
-    shape = shape_of_model(model)
-    assert shape is not None
+    shape = _shape(model)
     return sorted(
         held_sets(shape, [length(random, limit) for _ in range(steps)]) for random in map(Random, range(runs))
     )
 
 
+def _shape(model: str) -> ModelShape:
+    shape = shape_of_model(model)
+    assert shape is not None
+    return shape
+
+
+def one_length() -> list[float]:
+    """`lost_share` over models and lengths."""
+    models = ("Qwen2.5-0.5B", "Qwen2.5-7B", "Llama-3.1-8B", "Llama-2-7b-hf", "Qwen2.5-32B", "gemma-2-9b")
+    return sorted(lost_share(_shape(model), 256 << n) for model in models for n in range(6))
+
+
 def main() -> None:
     """Print the table."""
+    lost = one_length()
+    sys.stdout.write(f"one length: mean {fmean(lost):.2f}, {lost[0]:.2f} to {lost[-1]:.2f}\n")
     everything: dict[str, list[float]] = {}
     for model in ("Qwen2.5-7B", "Llama-3.1-8B", "Llama-2-7b-hf"):
         for limit in (512, 1024, 2048):

@@ -15,8 +15,8 @@ from ftsdk.sizing.memory import CONSTANTS, GIB, Constants, Memory, memory
 from ftsdk.sizing.offers import Fit, fit
 from ftsdk.sizing.throughput import RATES, Rates, Speed, speed
 
-SHARES: Final = tuple(n / 100 for n in range(4, 31, 2))
-"""Allocator shares that are tried when a source is left out."""
+SHARES: Final = tuple(n / 100 for n in range(18, 50, 2))
+"""Allocator shares that are tried when a source is left out: from the published average to the published maximum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ftsdk.spec import JobSpec
 from ftsdk.spec.method import ONLINE
 
 SOURCES: Final = {
-    "memory": "counted from the model's shape; median error 7 % on published runs (docs/sizing.md)",
+    "memory": "counted from the model's shape; median error 6 % on published runs (docs/sizing.md)",
     "speed": "operations over the card's sustained rate; median error 9 % on published runs (docs/sizing.md)",
 }
 

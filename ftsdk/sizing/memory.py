@@ -23,12 +23,15 @@ ZERO3_LIVE: Final = 1_000_000_000
 
 
 class Constants(NamedTuple):
-    """The three numbers that are measured and not counted; `bench/sizing` chooses the first without each source."""
+    """The numbers that are not counted; `bench/sizing` chooses the first anew without each source."""
 
-    allocator_share: float = 0.22
-    """Memory that PyTorch's caching allocator holds but cannot use, over memory in use. Fine-tuning with
-    recomputation, adapters or ZeRO leaves 15 % of the reserved memory unused on average and up to 33 % (GMLake,
-    2401.08156), which is 0.18 to 0.49 of what is in use; a simulated allocator leaves 0.05 to 0.4 at one length."""
+    allocator_share: float = 0.2
+    """Memory that PyTorch's caching allocator holds but cannot use, over the lasting state. Fine-tuning with
+    recomputation, adapters or ZeRO leaves 15 % of the reserved memory unused on average (GMLake, 2401.08156), which
+    is 0.18 of what is in use; up to 33 %, which is 0.49."""
+    allocator_step_share: float = 0.25
+    """The same over what lives only within a step: the mean of simulated steps of one length (`python -m
+    bench.sizing.allocator`; 0.19 to 0.44)."""
     context_gib: float = 1.0
     """CUDA context, library workspaces: outside of PyTorch's allocator."""
     nccl_gib: float = 0.4
@@ -78,22 +81,21 @@ class _Moment(NamedTuple):
 
 def memory(run: Run, *, card_gib: float | None = None, constants: Constants = CONSTANTS) -> Memory:
     """Peak memory per accelerator. `card_gib` (usable GiB) is only needed where an engine reserves a share of it."""
-    state = _state_terms(run)
+    state = (*_state_terms(run), *_generation_terms(run, card_gib))
     peak = max(_moments(run), key=lambda moment: moment.bytes)
-    held = (
-        *state,
+    within = (
         Term("activations", round(peak.activations), _activations_why(run)),
         Term("logits", round(peak.logits), _logits_why(run, peak)),
         Term("temporary", round(peak.temporary), _temporary_why(run, peak)),
-        *_generation_terms(run, card_gib),
     )
     fixed = constants.context_gib + (constants.nccl_gib if run.sharding.kind != "none" else 0.0)
-    slack = constants.allocator_share * sum(term.bytes for term in held)
+    share, step_share = constants.allocator_share, constants.allocator_step_share
+    slack = share * sum(term.bytes for term in state) + step_share * sum(term.bytes for term in within)
+    why = f"blocks that PyTorch holds and cannot use: {share:.0%} of the state, {step_share:.0%} of what a step adds"
     terms = (
-        *held,
-        Term(
-            "allocator", round(slack), f"{constants.allocator_share:.0%} of PyTorch's memory is held in unusable blocks"
-        ),
+        *state,
+        *within,
+        Term("allocator", round(slack), why),
         Term("context", round(fixed * GIB), "CUDA context, library workspaces, communication buffers"),
     )
     return Memory(tuple(term for term in terms if term.bytes), peak.name)

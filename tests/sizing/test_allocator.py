@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from random import Random
-from statistics import median
+from statistics import fmean, median
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.sizing.allocator import HELD_CUT, HELD_DROPPED, MIB, Allocator, cut, dropped, held_sets, simulated
+from bench.sizing.allocator import (
+    HELD_CUT,
+    HELD_DROPPED,
+    MIB,
+    Allocator,
+    cut,
+    dropped,
+    held_sets,
+    one_length,
+    simulated,
+)
+from ftsdk.sizing.memory import CONSTANTS
 from ftsdk.sizing.tables import shape_of_model
 
 SMALL = "Qwen2.5-0.5B"
@@ -56,6 +67,10 @@ def test_batches_of_one_length_hold_little_and_of_different_lengths_more():
     same = held_sets(shape, [512] * 20)
     assert same < 0.5
     assert held_sets(shape, [cut(random, 512) for _ in range(20)]) > same
+
+
+def test_the_step_share_of_the_estimate_is_what_is_simulated():
+    assert abs(fmean(one_length()) - CONSTANTS.allocator_step_share) < 0.01
 
 
 def test_the_figures_of_the_tables_are_what_is_simulated():

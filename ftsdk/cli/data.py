@@ -220,6 +220,8 @@ def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, 
         raise SpecError("Say the new format with --to, or give one file.")
     emit(asdict(made), as_json, lambda: made.output)
     say(f"{made.num_rows:,} rows as {made.format}" + (f", {made.left_out:,} left out" if made.left_out else ""))
+    if made.comments_left_out:
+        say(f"Left out: what was said beside {made.comments_left_out:,} tool calls, which {made.format} cannot hold.")
 
 
 @data.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ Fault = tuple[str, str]
 """(code, message)"""
 
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
-_BLANKS = "\u200b\u200c\u200d\u2060\ufeff"  # zero-width characters, which str.strip leaves
+_FILLERS = "\u2800\u3164\ufe0f"  # braille blank, Hangul filler, variation selector: nothing to see, but no marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class Turn:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing can be seen: empty, white space or zero-width characters."""
-    return not text.strip().strip(_BLANKS).strip()
+    """Whether nothing can be seen: empty, white space, control and zero-width characters."""
+    return all(char.isspace() or char in _FILLERS or unicodedata.category(char) in ("Cc", "Cf") for char in text)
 
 
 class Chat:
@@ -108,7 +109,7 @@ def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:
     functions: list[dict[str, Any]] = []
     for call in calls:
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        if not isinstance(function, dict) or not has_name(function):
             return [], "lack a function with a name"
         arguments = function.get("arguments")
         if isinstance(arguments, str):
@@ -116,8 +117,15 @@ def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:
                 arguments = json.loads(arguments or "{}")
             except ValueError:
                 return [], f"have arguments for {function['name']!r} that are not valid JSON"
-        functions.append({"name": function["name"], "arguments": arguments if arguments is not None else {}})
+        if not isinstance(arguments, dict | None):
+            return [], f"have arguments for {function['name']!r} that are {kind_name(arguments)}, not an object"
+        functions.append({"name": function["name"], "arguments": arguments or {}})
     return functions, ""
+
+
+def has_name(function: Mapping[str, Any]) -> bool:
+    """Whether a tool or a call says which function it means."""
+    return isinstance(function.get("name"), str) and not is_blank(function["name"])
 
 
 def _call_faults(content: str, where: str) -> list[Fault]:
@@ -127,7 +135,7 @@ def _call_faults(content: str, where: str) -> list[Fault]:
     except ValueError:
         return [("bad_tools", f"{where} is a tool call that is not valid JSON")]
     for call in calls if isinstance(calls, list) else [calls]:
-        if not isinstance(call, dict) or "name" not in call or "arguments" not in call:
+        if not isinstance(call, dict) or not has_name(call) or not isinstance(call.get("arguments"), dict | str):
             return [("bad_tools", f"{where} is a tool call without name or arguments")]
     return []
 

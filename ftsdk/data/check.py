@@ -16,7 +16,7 @@ from ftsdk.data.report import Collector, FileReport, Report
 from ftsdk.data.rows import batches
 from ftsdk.data.rules import Rules, parse
 from ftsdk.data.scan import Scan, ScannedFile, engine
-from ftsdk.data.sources import Source, expand
+from ftsdk.data.sources import MARK, Source, expand
 from ftsdk.data.texts import whole_text
 from ftsdk.data.tokens import TokenCounter, token_counter
 from ftsdk.errors import DataError
@@ -111,6 +111,8 @@ def opened(
     """A file with its format and rules, from its first rows. What cannot be told is a finding, and only the JSON of
     its rows will be looked at."""
     rows = sample(found)
+    if found.kind in ("jsonl", "csv", "tsv", "text") and found.head().startswith(MARK):
+        collector.add("leading_mark", str(found.path), None, "begins with a byte-order mark, which readers step over")
     detected = _detected(found, shape, rows, method)
     if not detected.format and rows:
         collector.add("wrong_format", str(found.path), None, detected.why)

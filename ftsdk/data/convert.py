@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ftsdk.data.check import opened
-from ftsdk.data.example import read_example, write_example
+from ftsdk.data.example import Example, read_example, write_example
 from ftsdk.data.formats import FORMATS
 from ftsdk.data.registered import DataFile, shaped
 from ftsdk.data.report import CODES, Collector
@@ -29,6 +29,8 @@ class Converted:
     num_rows: int
     left_out: int
     """Rows that have no place in the new format (answers marked bad, in a format of good answers)."""
+    comments_left_out: int = 0
+    """What the model said beside a tool call: only openai holds it, and the trainer never learns it."""
 
 
 def convert(
@@ -50,15 +52,17 @@ def convert(
         raise DataError(f"Unknown format '{to}'{did_you_mean(to, FORMATS)}; known: {', '.join(FORMATS)}.")
     files = open_files(paths, method, format, columns, tags)
     as_chat = any(_is_chat(file.rules) for file in files)
-    num_rows = left_out = 0
+    num_rows = left_out = comments = 0
     with new_file(output) as stream:
         for file in files:
             for row, value in _rows(file):
-                made = _written(file, row, value, to, as_chat=as_chat)
+                example = read_example(value, file.rules)
+                made = _written(file, row, example, to, as_chat=as_chat)
                 num_rows, left_out = num_rows + (made is not None), left_out + (made is None)
+                comments += sum(bool(turn.comment) for turn in example.turns) if to != "openai" else 0
                 if made is not None:
                     stream.write(json.dumps(made, ensure_ascii=False).encode() + b"\n")
-    return Converted(output=str(output), format=to, num_rows=num_rows, left_out=left_out)
+    return Converted(output=str(output), format=to, num_rows=num_rows, left_out=left_out, comments_left_out=comments)
 
 
 def convert_for_trainer(
@@ -132,8 +136,8 @@ def _refusal(file: ScannedFile, row: int | None, message: str) -> DataError:
     return DataError(f"{file.name}{where}: {message}; clean it first with `ftsdk data check --fix`.")
 
 
-def _written(file: ScannedFile, row: int, value: dict[str, Any], to: str, *, as_chat: bool) -> dict[str, Any] | None:
+def _written(file: ScannedFile, row: int, example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:
     try:
-        return write_example(read_example(value, file.rules), to, as_chat=as_chat)
+        return write_example(example, to, as_chat=as_chat)
     except DataError as error:
         raise DataError(f"{file.name}, {file.source.row_word} {row}: {error} (converting to {to}).") from error

@@ -9,8 +9,8 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from ftsdk.data.chat import Turn
-from ftsdk.data.rules import Rules
+from ftsdk.data.chat import Turn, is_blank
+from ftsdk.data.rules import Rules, messages_in
 from ftsdk.errors import DataError
 
 _MEDIA = ("images", "videos", "audios")
@@ -51,10 +51,10 @@ def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
     return Example(
         turns=tuple(turns[1:] if turns and turns[0].kind == "system" else turns),
         system=system or row.get(columns.get("system", "")) or "",
-        tools=_tools(row.get(columns.get("tools", ""))),
+        tools=_tools(row.get(columns.get("tools", "")) or _wrapped_tools(row.get(columns.get("prompt", "")))),
         chosen=chosen[-1] if chosen else None,
         rejected=rejected[-1] if rejected else None,
-        label=None if label is None else label in (True, "true", "True", "TRUE"),
+        label=None if label is None else str(label).strip().lower() in ("true", "1", "1.0"),
         answer=row.get(columns.get("answer", "")),
         media={role: _listed(row[columns[role]]) for role in _MEDIA if row.get(columns.get(role, ""))},
     )
@@ -65,16 +65,16 @@ def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
     if "messages" in columns:
         return rules.chat.read(row[columns["messages"]], columns["messages"])[0]
     prompt = row.get(columns.get("prompt", ""))
-    if isinstance(prompt, list):
-        return rules.chat.read(prompt, columns["prompt"])[0]
     turns: list[Turn] = []
+    if isinstance(prompt, list | dict):
+        turns, prompt = rules.chat.read(messages_in(prompt), columns["prompt"])[0], None
     for asked, answered in row.get(columns.get("history", "")) or ():
         turns += [Turn("user", asked), Turn("assistant", answered)]
     query = row.get(columns.get("query", ""))
     if prompt:
         turns.append(Turn("user", f"{prompt}\n{query}" if query else prompt))
     if "response" in columns:
-        turns.append(Turn("assistant", row[columns["response"]]))
+        turns += _side(row, rules, "response")
     return turns
 
 
@@ -88,8 +88,13 @@ def _side(row: Mapping[str, Any], rules: Rules, side: str) -> list[Turn]:
 
 
 def _tools(value: Any) -> tuple[dict[str, Any], ...]:
-    found = json.loads(value) if isinstance(value, str) and value.strip() else value
-    return tuple(found or ())
+    if isinstance(value, str):
+        return () if is_blank(value) else tuple(json.loads(value) or ())
+    return tuple(value or ())
+
+
+def _wrapped_tools(prompt: Any) -> Any:
+    return prompt.get("tools") if isinstance(prompt, dict) else None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -167,8 +172,14 @@ def _openai_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [{"role": "system", "content": example.system}] if example.system else []
     open_calls: list[str] = []
     for number, turn in enumerate(chat):
-        messages.append(_openai_message(turn, number, open_calls))
+        messages += [_openai_message(part, number, open_calls) for part in _single_results(turn, len(open_calls))]
     return {"messages": messages} | ({"tools": list(example.tools)} if example.tools else {})
+
+
+def _single_results(turn: Turn, num_calls: int) -> list[Turn]:
+    """The inverse of `_one_result`, where there is a result for each open call."""
+    parts = turn.text.split(_BETWEEN_RESULTS) if turn.kind == "result" else []
+    return [Turn("result", part) for part in parts] if 1 < len(parts) == num_calls else [turn]
 
 
 def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ _USUAL_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "prompts": {"prompt": "prompt", "answer": "answer"},
     }
 )
-_ROLE_KEYS = ("role", "from", "speaker")
+ROLE_KEYS = ("role", "from", "speaker")
 _CONTENT_KEYS = ("content", "value", "text")
 _ROLE_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -148,11 +148,12 @@ def detect(
     Raises DataError when the columns fit no format or a named column is not there.
     """
     found = _Columns(columns, rows, dict(given_columns or {}), where)
-    name, why = (format, "as the spec says") if format else _recognise(found, method)
+    usual = found.usual()
+    name, why = (format, "as the spec says") if format else _recognise(usual, found, method)
     if name not in FORMATS:
         hint = did_you_mean(name, FORMATS)
         raise DataError(f"Unknown format '{name}'{hint} for {where}; known: {', '.join(FORMATS)}.")
-    roles = _assign(name, found)
+    roles = _assign(name, usual, found)
     _require(name, roles, found)
     tags = _tags(name, roles, rows, given_tags or {})
     told = ", ".join(f"{column} is the {role}" if role != column else column for role, column in roles.items())
@@ -204,6 +205,12 @@ class _Columns:
                 hint = did_you_mean(name, self.names)
                 raise DataError(f"There is no column '{name}'{hint} for the role {role} in {where}; it has {have}.")
 
+    def usual(self) -> _Columns:
+        """Only those columns that at least half of the sample rows have: a few odd rows must not decide for a file."""
+        counts = Counter(name for row in self.rows for name in row)
+        names = [name for name in self.names if 2 * counts[name] >= len(self.rows) or name in self.given.values()]
+        return self if len(names) == len(self.names) else _Columns(names, self.rows, self.given, self.where)
+
     def find(self, role: str, *, but: Sequence[str] = ()) -> str | None:
         """The column for a role: what the user said, else the first known spelling that is not in `but`."""
         if role in self.given:
@@ -231,13 +238,28 @@ class _Columns:
         return None
 
 
+_LABELS = ("true", "false", "1", "0")
+
+
 def is_label(value: Any) -> bool:
-    """Whether a value can be read as a KTO label: true or false, 1 or 0, "true" or "false"."""
-    return value in (True, False) or (isinstance(value, str) and value.strip().lower() in ("true", "false"))
+    """Whether a value can be read as a KTO label: true or false, 1 or 0, also as text."""
+    return value in (True, False) or (isinstance(value, str) and value.strip().lower() in _LABELS)
 
 
-def _recognise(found: _Columns, method: str | None) -> tuple[str, str]:
-    """(format, reason) from the columns; the method only decides between readings that both fit."""
+def _recognise(usual: _Columns, found: _Columns, method: str | None) -> tuple[str, str]:
+    """(format, reason) from the usual columns, else from all of them."""
+    told = _fitting(usual, method) or _fitting(found, method)
+    if told:
+        return told
+    have = ", ".join(found.names[:12]) or "none"
+    raise DataError(
+        f"The columns of {found.where} ({have}) fit no known format; say which with dataset.format and "
+        "dataset.columns, e.g. format: alpaca, columns: {prompt: question, response: reply}."
+    )
+
+
+def _fitting(found: _Columns, method: str | None) -> tuple[str, str] | None:
+    """(format, reason) if there is one; the method only decides between readings that both fit."""
     messages, prompt = found.messages(), found.find("prompt")
     text = found.find("text")
     if method == "pt" and text:
@@ -259,16 +281,12 @@ def _recognise(found: _Columns, method: str | None) -> tuple[str, str]:
         return "text", f"because it has '{text}' and no prompt"
     if prompt:
         return "prompts", f"because it has '{prompt}' and no answer"
-    have = ", ".join(found.names[:12]) or "none"
-    raise DataError(
-        f"The columns of {found.where} ({have}) fit no known format; say which with dataset.format and "
-        "dataset.columns, e.g. format: alpaca, columns: {prompt: question, response: reply}."
-    )
+    return None
 
 
 def _chat_format(found: _Columns, messages: str) -> tuple[str, str]:
     keys = Counter(key for turns in found.values(messages) for turn in _turns(turns) for key in turn)
-    role, content = _most_used(_ROLE_KEYS, keys, "from"), _most_used(_CONTENT_KEYS, keys, "value")
+    role, content = _most_used(ROLE_KEYS, keys, "from"), _most_used(_CONTENT_KEYS, keys, "value")
     name = "openai" if (role, content) == ("role", "content") else "sharegpt"
     return name, f"because '{messages}' holds {role} and {content}"
 
@@ -279,7 +297,21 @@ def _most_used(candidates: Sequence[str], counts: Mapping[str, int], default: st
     return max(used, key=lambda name: counts[name]) if used else default
 
 
-def _assign(name: str, found: _Columns) -> dict[str, str]:
+_MAIN_ROLES = ("messages", "prompt", "response", "chosen", "rejected", "kto_tag")
+
+
+def _assign(name: str, usual: _Columns, found: _Columns) -> dict[str, str]:
+    """Role -> column for a format; what only few rows have is taken if it is required or changes no other role."""
+    roles = _assigned(name, usual)
+    if usual is not found:
+        needed = [role for role in FORMATS[name].required if role not in roles]
+        for role, column in _assigned(name, found).items():
+            if role not in roles and column not in roles.values() and (role in needed or role not in _MAIN_ROLES):
+                roles[role] = column
+    return roles
+
+
+def _assigned(name: str, found: _Columns) -> dict[str, str]:
     """Role -> column for a format, each column used once, in the order of the format's roles."""
     info = FORMATS[name]
     roles: dict[str, str] = {}
@@ -319,12 +351,12 @@ def _require(name: str, roles: Mapping[str, str], found: _Columns) -> None:
 
 def _turns(value: Any) -> list[Mapping[str, Any]]:
     if isinstance(value, Mapping):
-        return [value]
+        return _turns(value["messages"]) if isinstance(value.get("messages"), list) else [value]
     return [turn for turn in value if isinstance(turn, Mapping)] if isinstance(value, list) else []
 
 
 def _sample_turns(roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    names = [roles[role] for role in ("messages", "chosen", "rejected", "prompt") if role in roles]
+    names = [roles[role] for role in ("messages", "chosen", "rejected", "prompt", "response") if role in roles]
     return [turn for row in rows for name in names for turn in _turns(row.get(name))]
 
 
@@ -336,7 +368,7 @@ def _tags(
     if not turns and "messages" not in roles:
         return dict(given)
     keys = Counter(key for turn in turns for key in turn)
-    role = given.get("role_tag") or _most_used(_ROLE_KEYS, keys, "role" if name == "openai" else "from")
+    role = given.get("role_tag") or _most_used(ROLE_KEYS, keys, "role" if name == "openai" else "from")
     content = given.get("content_tag") or _most_used(_CONTENT_KEYS, keys, "content" if name == "openai" else "value")
     tags = {**(OPENAI_TAGS if role == "role" else SHAREGPT_TAGS), "role_tag": role, "content_tag": content}
     seen = Counter(str(turn.get(role)) for turn in turns)
@@ -360,8 +392,8 @@ def _convert_reason(
         return "answers that are messages beside a prompt that is not a chat"
     if "messages" in roles and any(isinstance(a, str) for a in answers):
         return "answers that are text beside a prompt that is a chat"
-    if any(isinstance(row.get(roles.get("prompt", "")), list | Mapping) for row in rows):
-        return "prompts that are lists of messages"
+    if any(isinstance(row.get(roles.get(role, "")), list | Mapping) for row in rows for role in ("prompt", "response")):
+        return "prompts or answers that are lists of messages"
     if name == "kto" and any(not isinstance(row.get(roles["kto_tag"]), bool) for row in rows):
         return "labels that are not true or false"
     return ""

@@ -11,6 +11,7 @@ from typing import TextIO
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ENDING = re.compile(r"[ \t\r\n]*[,\]]")
 _FIRST_KEY = re.compile(r'\{\s*"([^"\\]*)"')
+_AFTER_COMMA = re.compile(r",\s*\Z")
 _NEAR_END = 64  # characters: an error this close to the end of what is read may only mean that more is to come
 _ELEMENT_CHARS_MAX = 256 << 20
 
@@ -45,17 +46,19 @@ def _elements(reader: _Reader) -> Iterator[str | BadRow]:
         if reader.peek() in ("", "]"):
             yield from _closed(reader, separator)
             return
-        text, fault = reader.element()
-        if not fault and separator not in (",", "["):
-            fault = "no comma before it"
-        if fault:
-            yield BadRow("bad_json", f"is not valid JSON: {fault}")
-            if not text and not reader.recover():
-                return
-            separator = reader.take_comma() if text else ","
+        if reader.peek() == ",":
+            separator = reader.take_comma() * 2
             continue
-        yield _checked(text)
-        separator = reader.take_comma()
+        text, fault = reader.element()
+        lost = bool(fault) or (not text.startswith("{") and reader.peek() not in (",", "]", ""))
+        fault = fault or ("not an object" if lost else _BEFORE.get(separator, "no comma before it"))
+        yield BadRow("bad_json", f"is not valid JSON: {fault}") if fault else _checked(text)
+        if lost and not reader.recover():
+            return
+        separator = "," if lost else reader.take_comma()
+
+
+_BEFORE = {"[": "", ",": "", ",,": "an extra comma before it"}
 
 
 def _closed(reader: _Reader, separator: str) -> Iterator[BadRow]:
@@ -64,7 +67,7 @@ def _closed(reader: _Reader, separator: str) -> Iterator[BadRow]:
         yield BadRow("bad_json", "ends inside the list: the closing ] is missing", True)
         return
     reader.position += 1
-    if separator == ",":
+    if separator in (",", ",,"):
         yield BadRow("bad_json", "has a comma before the closing ]", True)
     if reader.peek():
         yield BadRow("bad_json", "has something after the closing ]", True)
@@ -159,10 +162,16 @@ class _Reader:
                 if not self._fill():
                     return False
                 continue
+            after_comma = _AFTER_COMMA.search(self._text, max(0, start - _NEAR_END), start)
             self.position = start
-            if self._is_row(keys):
+            if self._is_row(keys) or (after_comma and self._starts_like_a_row(keys)):
                 return True
             self.position += 1
+
+    def _starts_like_a_row(self, keys: frozenset[str]) -> bool:
+        """Whether an object that need not be whole starts here with one of these keys: the next broken row."""
+        first = _FIRST_KEY.match(self._text, self.position)
+        return first is not None and first.group(1) in keys
 
     def _is_row(self, keys: frozenset[str]) -> bool:
         """Whether a whole object with at least half of these keys, followed by , or ], starts here."""

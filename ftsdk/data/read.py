@@ -119,6 +119,8 @@ def _object(found: Source, row: int, text: bytes) -> dict[str, Any]:
             f"{where} is not valid JSON ({error.msg} at character {error.pos + 1}); mend or delete it, "
             "or let `ftsdk data check --fix` write a clean copy."
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{where} is nested too deeply; delete it.") from error
     if not isinstance(value, dict):
         raise DataError(f"{where} is not an object with named columns; `ftsdk data check` lists every such row.")
     return value

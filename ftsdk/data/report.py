@@ -44,6 +44,7 @@ CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
         "language": ("warning", False, "a row in another language than nearly all others"),
         "secret": ("warning", False, "what looks like a key or a password"),
         "personal_data": ("warning", False, "what looks like an e-mail address, a phone, card or identity number"),
+        "leading_mark": ("note", True, "a byte-order mark that does no harm"),
         "blank_line": ("note", True, "an empty line between rows"),
         "shared_prompt": ("note", True, "a held-out row whose prompt is in the training data with another answer"),
         "estimate": ("note", True, "a figure that is estimated, and why"),

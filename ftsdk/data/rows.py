@@ -6,20 +6,19 @@ a columnar engine can take a batch as one buffer.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from ftsdk.data.json_array import BadRow, array_elements, not_utf8
-from ftsdk.data.sources import Source, readable
+from ftsdk.data.json_array import BadRow, array_elements
+from ftsdk.data.sources import LINE_BYTES_MAX, MARK, Source, is_utf16, readable
+from ftsdk.data.tables import column_rows, csv_rows, excel_rows
 from ftsdk.errors import DataError
 
 BATCH_BYTES = 16 << 20
-LINE_BYTES_MAX = 256 << 20
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_TEXT_KINDS = ("jsonl", "text", "json", "csv", "tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,9 @@ def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch
         "tsv": _csv_batches, "excel": _excel_batches, "parquet": _column_batches, "arrow": _column_batches,
     }  # fmt: skip
     with readable(source.path):
+        if source.kind in _TEXT_KINDS and is_utf16(source.head()):
+            yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
+            return
         yield from readers[source.kind](source, batch_bytes)
 
 
@@ -68,10 +70,7 @@ def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
         for block in _blocks_of_lines(stream, source, batch_bytes):
             data = block.removesuffix(b"\n")
             if row == 1:
-                data = data.removeprefix(b"\xef\xbb\xbf")
-                if data.startswith(_UTF16_MARKS):
-                    yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
-                    return
+                data = data.removeprefix(MARK)
             lines, faults = _checked_lines(data, row)
             yield Batch(row, lines, b"\n".join(lines) if faults else data, faults)
             row += len(lines)
@@ -172,14 +171,9 @@ def _packed(rows: Iterator[str | BadRow], batch_bytes: int) -> Iterator[Batch]:
 
 
 def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
-    with source.open() as stream:
-        head = stream.read(4)
-        if head.startswith(_UTF16_MARKS):
-            yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
-            return
-        if head.startswith(b"\xef\xbb\xbf"):
-            why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
-            yield Batch(1, [], b"", [RowFault(None, "byte_order_mark", why)])
+    if source.head().startswith(MARK):
+        why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
+        yield Batch(1, [], b"", [RowFault(None, "byte_order_mark", why)])
     with source.open() as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         yield from _packed(array_elements(text, batch_bytes), batch_bytes)
@@ -187,114 +181,12 @@ def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
 
 def _csv_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
     with source.open() as stream:
-        yield from _packed(_csv_rows(stream, "\t" if source.kind == "tsv" else ","), batch_bytes)
-
-
-def _csv_rows(stream: BinaryIO, delimiter: str) -> Iterator[str | BadRow]:
-    csv.field_size_limit(LINE_BYTES_MAX)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    while True:
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            yield BadRow("bad_record", f"is not valid CSV ({error}); check its quotes")
-            continue
-        if record is None:
-            return
-        if not record:
-            continue
-        if header is None:
-            header, fault = _header(record)
-            if fault:
-                yield fault
-                return
-            continue
-        yield _csv_row(header, record)
-
-
-def _header(record: list[str]) -> tuple[list[str], BadRow | None]:
-    """Column names, and what is wrong with them."""
-    names = [name.strip() for name in record]
-    doubles = [name for name in names if names.count(name) > 1]
-    if all(names) and not doubles:
-        return names, None
-    what = "has a column without a name" if not all(names) else f"names the column {doubles[0]} twice"
-    return names, BadRow("bad_record", f"has a header that {what}; give each column its own name", whole_file=True)
-
-
-def _csv_row(header: list[str], record: list[str]) -> str | BadRow:
-    if len(record) != len(header):
-        why = f"has {len(record)} fields, the header has {len(header)}; check its quotes and commas"
-        return BadRow("bad_record", why)
-    return _json_text(dict(zip(header, record, strict=True)))
-
-
-def _json_text(row: Any) -> str | BadRow:
-    text = json.dumps(row, ensure_ascii=False, default=str)
-    return not_utf8(text) or text
+        yield from _packed(csv_rows(stream, "\t" if source.kind == "tsv" else ","), batch_bytes)
 
 
 def _excel_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
-    try:
-        from openpyxl import load_workbook
-    except ImportError as error:
-        raise DataError(
-            f"{source.path} is an Excel file; pip install 'ftsdk[excel]' to read it, or save it as CSV."
-        ) from error
-    try:
-        book = load_workbook(source.path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl raises zipfile, KeyError and its own errors for a broken file
-        raise DataError(f"{source.path} is not a readable Excel file: {error}.") from error
-    try:
-        yield from _packed(_excel_rows(book.worksheets[0].iter_rows(values_only=True)), batch_bytes)
-    finally:
-        book.close()
-
-
-def _excel_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
-    header, fault = _header([str(cell) for cell in next(records, ()) if cell is not None])
-    if fault:
-        yield fault
-        return
-    for record in records:
-        cells = record[: len(header)]
-        if any(cell is not None for cell in cells):
-            yield _json_text(dict(zip(header, cells, strict=False)))
+    yield from _packed(excel_rows(source), batch_bytes)
 
 
 def _column_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
-    import duckdb
-
-    with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as connection:
-        try:
-            if source.kind == "parquet":
-                found = connection.execute("select to_json(t)::varchar from read_parquet(?) t", [str(source.path)])
-            else:
-                stream = _arrow_stream(source)
-                connection.register("arrow_file", stream)
-                found = connection.execute("select to_json(t)::varchar from arrow_file t")
-            yield from _packed(_fetched(found), batch_bytes)
-        except (duckdb.Error, RuntimeError) as error:  # nanoarrow's error is a RuntimeError
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{source.path} is not a readable {source.kind.title()} file: {reason}.") from error
-
-
-def _fetched(found: Any) -> Iterator[str | BadRow]:
-    while rows := found.fetchmany(2048):
-        for (text,) in rows:
-            yield text
-
-
-def _arrow_stream(source: Source) -> Any:
-    """Record batches of an Arrow file or stream: a file is a stream between two marks (Arrow columnar format 1.5)."""
-    from nanoarrow import ArrayStream
-    from nanoarrow.ipc import InputStream
-
-    stream = source.open()
-    if stream.read(6) == b"ARROW1":
-        stream.read(2)
-    else:
-        stream.seek(0)
-    return ArrayStream(InputStream.from_readable(stream))
+    yield from _packed(column_rows(source), batch_bytes)

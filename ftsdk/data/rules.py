@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.chat import Chat, Fault, Turn, is_blank, kind_name, order_faults
+from ftsdk.data.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
 from ftsdk.data.formats import SHAREGPT_TAGS, Detected, is_label
 
 PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
@@ -30,6 +30,7 @@ class Rules:
         self.chat = Chat(tags, openai=self.openai)
         self.prompt_shape = _usual_shape(samples, detected.columns.get("prompt"), "text")
         self.answer_shape = _usual_shape(samples, detected.columns.get("chosen"), "text")
+        self.response_shape = _usual_shape(samples, detected.columns.get("response"), "text")
         self.label_shape = _usual_shape(samples, detected.columns.get("kto_tag"), "true or false")
 
     def faults(self, text: str) -> list[Fault]:
@@ -49,7 +50,7 @@ class Rules:
         elif "prompt" in self.columns:
             yield from self._prompt(row)
         if self.format in ("alpaca", "kto") and "response" in self.columns:
-            yield from _text(row, self.columns["response"])
+            yield from self._response(row, self.columns["response"])
         if self.format == "preference":
             yield from self._pair(row)
         if self.format == "kto":
@@ -59,16 +60,23 @@ class Rules:
 
     def _prompt(self, row: Mapping[str, Any]) -> Iterator[Fault]:
         name = self.columns["prompt"]
-        if self.prompt_shape == "a list":
+        if self.prompt_shape != "text":
             yield from self._messages(row, name, ends_with_answer=False)
         else:
             yield from _text(row, name)
+
+    def _response(self, row: Mapping[str, Any], name: str) -> Iterator[Fault]:
+        if self.response_shape != "a list" or row.get(name) is None:
+            yield from _text(row, name)
+            return
+        turns, faults = self.chat.read(row[name], name)
+        yield from faults or self._answer_order(turns, name)
 
     def _messages(self, row: Mapping[str, Any], name: str, *, ends_with_answer: bool) -> Iterator[Fault]:
         if row.get(name) is None:
             yield _missing(row, name)
             return
-        turns, faults = self.chat.read(row[name], name)
+        turns, faults = self.chat.read(messages_in(row[name]), name)
         yield from faults
         if turns:
             yield from order_faults(turns, name, ends_with_answer=ends_with_answer, openai=self.openai)
@@ -149,8 +157,8 @@ class Rules:
         elif not self.openai:
             yield "wrong_type", f"'{name}' is {kind_name(tools)}, not JSON text"
             return
-        if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-            yield "bad_tools", f"'{name}' is not a list of tools"
+        if not isinstance(tools, list) or not all(map(_is_tool, tools)):
+            yield "bad_tools", f"'{name}' is not a list of tools, each with a name"
 
     def _media(self, row: Mapping[str, Any]) -> Iterator[Fault]:
         for role, placeholder in PLACEHOLDERS.items():
@@ -159,19 +167,21 @@ class Rules:
             name = self.columns[role]
             value = row.get(name)
             items = value if isinstance(value, list) else [] if value is None else [value]
-            yield from self._media_files(items, name)
+            yield from self._media_files(items, role)
             asked = sum(text.count(placeholder) for text in _strings(row, self.columns))
             if asked != len(items):
                 yield "media_count", f"has {asked} {placeholder} in its text and {len(items)} in '{name}'"
 
-    def _media_files(self, items: list[Any], name: str) -> Iterator[Fault]:
+    def _media_files(self, items: list[Any], role: str) -> Iterator[Fault]:
+        name = self.columns[role]
         for item in items:
-            frames = item if isinstance(item, list) else [item]
-            for frame in frames:
-                if isinstance(frame, dict):  # bytes and path, as `datasets` stores images
+            for frame in item if isinstance(item, list) else [item]:
+                if isinstance(frame, dict) and {"bytes", "path"} & frame.keys():  # as `datasets` stores images
                     continue
                 if not isinstance(frame, str) or not frame:
                     yield "wrong_type", f"'{name}' holds {kind_name(frame)}, not a path"
+                elif "://" in frame and role != "videos":  # PyAV opens addresses, PIL and torchaudio do not
+                    yield "missing_media", f"{frame} in '{name}' is an address; the trainer opens files only"
                 elif "://" not in frame and not (self.folder / frame).is_file():
                     yield "missing_media", f"{frame} in '{name}' is not there (looked in {self.folder})"
 
@@ -210,6 +220,11 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+def messages_in(value: Any) -> Any:
+    """A list of messages, also where it is wrapped as in OpenAI's preference data ({messages, tools})."""
+    return value["messages"] if isinstance(value, dict) and isinstance(value.get("messages"), list) else value
+
+
 def _missing(row: Mapping[str, Any], name: str) -> Fault:
     return "missing_field", f"'{name}' is null" if name in row else f"has no '{name}'"
 
@@ -223,6 +238,12 @@ def _text(row: Mapping[str, Any], name: str) -> Iterator[Fault]:
         yield "wrong_type", f"'{name}' is {kind_name(value)}, not text"
     elif is_blank(value):
         yield "empty_field", f"'{name}' is empty"
+
+
+def _is_tool(tool: Any) -> bool:
+    """A function with a name, alone or as OpenAI wraps it."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    return isinstance(function, dict) and has_name(function)
 
 
 def _history(value: Any, name: str) -> Iterator[Fault]:

@@ -20,8 +20,9 @@ HEAD = 300
 """Characters of each text that are compared."""
 FIELD = "chr(31)"
 TURN = "chr(30)"
-_BLANK = r"""'^"(?:[\s\p{Z}\x{85}\x{200b}-\x{200d}\x{2060}\x{feff}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})*"$'"""
+_BLANK = r"""'^"(?:[\s\p{Z}\p{Cc}\p{Cf}\x{2800}\x{3164}\x{fe0f}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})*"$'"""
 _NO_NUMBER = r"-?(?i:nan|inf(?:inity)?)\s*[,\]}]"
+_NESTED = r'"\s*:\s*(?:\{|\[\s*[\[{])'
 _LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_NUMBER}")
 _TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
 
@@ -89,12 +90,19 @@ def _turns_sql(rules: Rules) -> str:
 def _strict(rules: Rules) -> str:
     """What the trainer's reader refuses and DuckDB's does not."""
     tests = [f"not regexp_matches(line, '{_quoted(pattern)}')" for pattern in _LENIENT]
-    tests.append(_no_doubles("names", rules.usual_names))
+    tests += [_no_doubles("names", rules.usual_names), _flat(rules)]
     if "messages" in rules.columns:
         keys = f"json_keys(line, '{_path(rules.columns['messages'])}[*]')"
         usual = (rules.chat.role_key, rules.chat.content_key)
         tests.append(f"len(list_filter({keys}, lambda k: not {_no_doubles('k', usual)})) = 0")
     return " and ".join(tests)
+
+
+def _flat(rules: Rules) -> str:
+    """No object or list of them but the messages: names could stand twice in there."""
+    if "messages" not in rules.columns:
+        return f"not regexp_matches(line, '{_NESTED}')"
+    return f"len(regexp_extract_all(line, '{_NESTED}')) <= 1"
 
 
 def _no_doubles(names: str, usual: Sequence[str]) -> str:
@@ -176,42 +184,71 @@ def _pair_clean(rules: Rules, chosen: str, rejected: str) -> str:
     return f"{_filled(chosen)} and {_filled(rejected)} and {' <> '.join(squeezed)}"
 
 
-def _turns_text(rules: Rules, turns: str) -> str:
-    parts = ", ".join(
-        f"coalesce({_member('x', k)}, '')" for k in (rules.chat.role_key, rules.chat.content_key, "tool_calls")
+def _kind(rules: Rules, role: str) -> str:
+    """What a role means, so that the same chat with other names for its roles is the same."""
+    cases = " ".join(
+        f"when '{_quoted(json.dumps(name, ensure_ascii=False))}' then '{kind}'"
+        for name, kind in rules.chat.kinds.items()
     )
-    return f"array_to_string(list_transform({turns}, lambda x: concat_ws({FIELD}, {parts})), {TURN})"
+    return f"case {role} {cases} else {role} end"
 
 
-def _parts(rules: Rules, values: Mapping[str, str], roles: Sequence[str]) -> str:
-    """The values of some roles as one text; an empty text, an empty list, null and nothing are the same."""
-    texts = []
-    for role in roles:
-        if role == "messages" and "turns" in values:
-            texts.append(f"coalesce({_turns_text(rules, values['turns'])}, '')")
-        elif role in values:
-            texts.append(
-                f"""case when coalesce({values[role]} in ('null', '""', '[]'), true) then '' else {values[role]} end"""
-            )
-    return f"concat_ws({FIELD}, {', '.join(texts) or 'line'})"
+def _turns_text(rules: Rules, turns: str) -> str:
+    role, content, calls = (_member("x", k) for k in (rules.chat.role_key, rules.chat.content_key, "tool_calls"))
+    parts = f"coalesce({_kind(rules, role)}, ''), coalesce({content}, ''), coalesce({calls}, '')"
+    return f"coalesce(array_to_string(list_transform({turns}, lambda x: concat_ws({FIELD}, {parts})), {TURN}), '')"
+
+
+def _said(value: str) -> str:
+    """A value; an empty text, an empty list, null and nothing are the same."""
+    return f"""case when coalesce({value} in ('null', '""', '[]'), true) then '' else {value} end"""
+
+
+_BESIDES = ("answer", "audios", "chosen", "history", "images", "kto_tag", "rejected", "tools", "videos")
+
+
+def _parts(rules: Rules, values: Mapping[str, str], roles: Sequence[str], *, answered: bool = True) -> str:
+    """What a row says as one text that does not depend on its format: its system prompt, its chat, and `roles`."""
+    if not rules.columns:
+        return "line"
+    system = _said(values["system"]) if "system" in values else "''"
+    if "turns" in values:
+        first = f"{_member('m[1]', rules.chat.role_key)} = '{_quoted(json.dumps(_name_of(rules, 'system')))}'"
+        last = "" if answered else "-2"
+        body = f"case when {first} then m[2:{last}] else m[1:{last}] end"
+        content = _said(_member("m[1]", rules.chat.content_key))
+        texts = [f"case when {first} then {content} else {system} end", _turns_text(rules, body)]
+    else:
+        texts = [system, _exchange(values, answered=answered)]
+    texts += [_said(values[role]) if role in values else "''" for role in roles]
+    return f"concat_ws({FIELD}, {', '.join(texts)})"
+
+
+def _exchange(values: Mapping[str, str], *, answered: bool) -> str:
+    """A prompt and its answer, written as the messages of a chat; the trainer puts the query below the prompt."""
+    asked = values.get("prompt", "''")
+    if "query" in values:
+        joined = rf"concat({asked}[:-2], '\n', {values['query']}[2:])"
+        empty = f"{_said(values['query'])} = '' or not starts_with({asked}, '\"')"
+        asked = f"case when {empty} then {asked} else {joined} end"
+    turns = [f"'user', coalesce({asked}, ''), ''"]
+    turns += [f"'assistant', coalesce({values['response']}, ''), ''"] if answered and "response" in values else []
+    return f" || {TURN} || ".join(f"concat_ws({FIELD}, {turn})" for turn in turns)
 
 
 def _key(rules: Rules, values: Mapping[str, str]) -> str:
     """A digest of all that a row teaches."""
-    return _digest(_parts(rules, values, sorted(rules.columns)))
-
-
-_PROMPT_ROLES = ("history", "images", "audios", "videos", "prompt", "query", "system", "tools")
+    return _digest(_parts(rules, values, _BESIDES))
 
 
 def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
     """A digest of what a row asks; for labelled answers of the question and the answer."""
     if rules.format == "kto":
-        return _digest(_parts(rules, values, sorted(set(rules.columns) - {"kto_tag"})))
-    if "turns" not in values:
-        return _digest(_parts(rules, values, _PROMPT_ROLES))
-    keep = "m" if rules.format in ("preference", "prompts") else "m[:-2]"
-    return _digest(_parts(rules, {**values, "turns": keep}, ("messages", *_PROMPT_ROLES)))
+        return _digest(_parts(rules, values, [role for role in _BESIDES if role != "kto_tag"]))
+    if not {"prompt", "messages"} & set(rules.columns):  # pairs whose prompt is inside the answers
+        return _key(rules, values)
+    asks = [role for role in _BESIDES if role not in ("answer", "chosen", "rejected")]
+    return _digest(_parts(rules, values, asks, answered=rules.format in ("preference", "prompts")))
 
 
 def _digest(text: str) -> str:

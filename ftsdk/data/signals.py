@@ -9,6 +9,8 @@ from dataclasses import dataclass
 # What a row must contain (RE2, on the raw JSON line) to be looked at closely. Wide on purpose; one scan of each row.
 SUSPICIOUS = (
     r"@[0-9A-Za-z-]+\.|sk-|hf_|gh[pousr]_|github_pat_|xox[abprs]-|AIza|LTAI|AKIA|ASIA|eyJ|PRIVATE KEY|k_live_"
+    r"|glpat-|npm_|pypi-|SG\.|hooks\.slack|ya29\.|AKID|AKLT|dop_v1_|:AA|[Bb]earer |密码|口令|\\u5bc6\\u7801"
+    r"|(?i:passport)|护照|\\u62a4\\u7167"
     r"|(?i:key|secret|token|passw[a-z]*|pwd)[\"\\' ]*[:=]|://[^/\s:@]+:[^/\s:@]+@"
     r"|\d[\d ().-]{7,}[\dX]|[A-Z]{2}\d{2} ?[A-Z0-9]{4}"
 )
@@ -73,12 +75,19 @@ def _looks_random(text: str) -> bool:
     return mixed and len(set(value)) >= 6 and not _STAND_INS.search(value)
 
 
+def _mixed(text: str) -> bool:
+    """Its ASCII part has letters and digits, and is no stand-in."""
+    value = "".join(c for c in text.removeprefix("Bearer").removeprefix("bearer") if c.isascii())
+    varied = any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and len(set(value)) >= 6
+    return varied and not _STAND_INS.search(value)
+
+
 def _enough_digits(text: str) -> bool:
     return 8 <= sum(c.isdigit() for c in text) <= 15
 
 
 _NAMED_SECRET = (
-    r"(?i)\b(?:[a-z]+[_-])*(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|token|passw(?:or)?d|pwd)"
+    r"(?i)\b(?:[a-z]+[_-])*(?:api[_-]?key|access[_-]?key|account[_-]?key|secret(?:[_-]?key)?|token|passw(?:or)?d|pwd)"
     r"[\"']?\s*[:=]\s*[\"']?[^\s\"',;)]{8,}"
 )
 _PHONE = r"(?<![\w.+-])"
@@ -92,7 +101,19 @@ _SECRETS: tuple[tuple[str, str, _Test], ...] = (
     ("an Alibaba Cloud access key", r"\bLTAI[A-Za-z0-9]{12,24}\b", _always),
     ("a Stripe key", r"\b[sr]k_live_[0-9A-Za-z]{20,}\b", _always),
     ("a JSON web token", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}", _always),
-    ("a private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----", _always),
+    ("a private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", _always),
+    ("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{18,}", _always),
+    ("an npm token", r"\bnpm_[A-Za-z0-9]{36,}\b", _always),
+    ("a PyPI token", r"\bpypi-[A-Za-z0-9_-]{50,}", _always),
+    ("a SendGrid key", r"\bSG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}", _always),
+    ("a Slack address for messages", r"hooks\.slack\.com/services/T\w{6,}/B\w{6,}/\w{20,}", _always),
+    ("a Google OAuth token", r"\bya29\.[A-Za-z0-9_-]{20,}", _always),
+    ("a Tencent Cloud key", r"\bAKID[A-Za-z0-9]{32}\b", _always),
+    ("a Volcengine key", r"\bAKLT[A-Za-z0-9]{20,}\b", _always),
+    ("a DigitalOcean token", r"\bdop_v1_[0-9a-f]{64}\b", _always),
+    ("a Telegram bot's token", r"\b\d{8,10}:AA[A-Za-z0-9_-]{32,}", _always),
+    ("a bearer token", r"\b[Bb]earer [A-Za-z0-9._~+/-]{20,}=*", _mixed),
+    ("a password", r"(?:密码|口令)(?:是|为)?\s*[:：=]?\s*[A-Za-z0-9!@#$%^&*_.+-]{6,}", _mixed),
     ("a password in a URL", r"\b[a-z][a-z0-9+]*://[^/\s:@]+:[^/\s:@]{3,}@", _always),
     ("a key or password", _NAMED_SECRET, _looks_random),
 )
@@ -104,10 +125,12 @@ _PERSONAL: tuple[tuple[str, str, _Test], ...] = (
     ("a bank account number (IBAN)", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", _iban),
     ("a phone number", _PHONE + r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,12}(?![\w-])", _enough_digits),
     ("a phone number", _PHONE + r"(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _always),
-    ("a phone number", _PHONE + r"1[3-9]\d{9}(?![\w-])", _always),
+    ("a phone number", _PHONE + r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?![\w-])", _always),
+    ("a phone number", _PHONE + r"(?:\(0\d{2,3}\) ?|0\d{2,3}[ -])[2-9]\d{2,3}[ -]?\d{4}(?![\w-])", _always),
+    ("a passport number", r"(?:(?i:passport)|护照)[^\n]{0,20}?\b[A-Z]{1,2}\d{7,8}\b", _always),
 )
 _SHAPES = tuple(
-    _Shape(code, name, re.compile(pattern), holds)
+    _Shape(code, name, re.compile(pattern, re.ASCII), holds)  # a Chinese character is no part of a number or key
     for code, shapes in (("secret", _SECRETS), ("personal_data", _PERSONAL))
     for name, pattern, holds in shapes
 )

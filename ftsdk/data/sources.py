@@ -20,6 +20,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+LINE_BYTES_MAX = 256 << 20
+MARK = b"\xef\xbb\xbf"
+"""The byte-order mark of UTF-8."""
 _ROW_WORDS = {"jsonl": "line", "text": "line"}
 
 
@@ -47,6 +50,16 @@ class Source:
         if self.compression == "zstd":
             return cast("BinaryIO", _open_zstd(self.path))
         return self.path.open("rb")
+
+    def head(self, size: int = 4) -> bytes:
+        """The first bytes, decompressed."""
+        with self.open() as stream:
+            return stream.read(size)
+
+
+def is_utf16(head: bytes) -> bool:
+    """Whether a text that begins so is UTF-16, by its mark or by the zeros beside the first letters."""
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) >= 2
 
 
 @contextmanager
@@ -126,12 +139,14 @@ def _json_kind(found: Source) -> str:
 
     The content decides, not the name: LLaMA-Factory gives both endings to the same loader.
     """
-    with readable(found.path), found.open() as stream:
-        head = stream.read(65536)
-    text = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
+    with readable(found.path):
+        text = found.head(65536).decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
+    lines = [line.rstrip() for line in text.split("\n") if line.strip()]
+    first, second = (*lines, "", "")[:2]
+    if second.startswith("{") and second.endswith("}") and (first.endswith("]") or not text.startswith("[")):
+        return "jsonl"  # whatever its first line is
     if text.startswith("["):
         return "json"
-    first_line = text.partition("\n")[0].rstrip()
-    if found.kind == "json" and first_line.startswith("{") and not first_line.endswith("}") and "\n" in text:
+    if found.kind == "json" and first.startswith("{") and not first.endswith("}") and second:
         return "json"  # an object that goes on over several lines
     return "jsonl"

@@ -33,12 +33,29 @@ def check(spec: JobSpec) -> None:
 
 def _set(spec: JobSpec, *names: str) -> bool:
     """Whether any of these passed-through arguments is switched on."""
-    given = spec.hyperparameters.passed_through
-    return any(given.get(name) for name in names)
+    return any(_value(spec, name) for name in names)
+
+
+def _value(spec: JobSpec, name: str) -> object:
+    return spec.hyperparameters.passed_through.get(name)
 
 
 def _pissa(spec: JobSpec) -> bool:
     return isinstance(spec.tuning, Lora) and spec.tuning.pissa
+
+
+def _parts(value: object) -> int:
+    return len(value.split(",")) if isinstance(value, str) else len(value) if isinstance(value, list | tuple) else 0
+
+
+def _shares_differ(spec: JobSpec) -> bool:
+    """`interleave_probs` needs a number for each training set, and for each held-out set too."""
+    count = _parts(_value(spec, "interleave_probs"))
+    return bool(count) and any(count != len(names) for names in (spec.dataset.train, spec.dataset.eval or [0] * count))
+
+
+def _held_out(spec: JobSpec) -> bool:
+    return bool(spec.dataset.eval or spec.dataset.eval_fraction or spec.dataset.eval_rows)
 
 
 def _stage(spec: JobSpec, *stages: str) -> bool:
@@ -72,6 +89,19 @@ RULES: Final = (
         "hyperparameters.train_on_prompt and mask_history are for sft only: leave them out for {stage}.",
     ),
     Rule(
+        lambda s: _set(s, "train_on_prompt") and _set(s, "mask_history"),
+        "hyperparameters.train_on_prompt and mask_history exclude each other: keep one of them.",
+    ),
+    Rule(
+        lambda s: _set(s, "interleave_probs") and _value(s, "mix_strategy") in (None, "concat"),
+        "hyperparameters.interleave_probs mixes nothing where data sets are concatenated: set mix_strategy to "
+        "interleave_under or interleave_over, or leave it out.",
+    ),
+    Rule(
+        _shares_differ,
+        "hyperparameters.interleave_probs needs one number for each data set, held-out ones too.",
+    ),
+    Rule(
         lambda s: bool(s.method.label_smoothing) and not _stage(s, "dpo"),
         "method.label_smoothing is for dpo only: leave it out for {stage}.",
     ),
@@ -82,6 +112,42 @@ RULES: Final = (
     Rule(
         lambda s: bool(s.dataset.streaming) and s.hyperparameters.max_steps is None,
         "dataset.streaming tells no number of rows: set hyperparameters.max_steps.",
+    ),
+    Rule(
+        lambda s: bool(s.dataset.streaming) and s.dataset.max_samples is not None,
+        "dataset.max_samples cannot be taken of a stream: set hyperparameters.max_steps instead.",
+    ),
+    Rule(
+        lambda s: bool(s.dataset.streaming) and s.dataset.eval_fraction is not None,
+        "dataset.eval_fraction is a share of an unknown number of rows in a stream: set dataset.eval_rows.",
+    ),
+    Rule(
+        lambda s: _set(s, "do_eval", "do_predict", "predict_with_generate") and not _held_out(s),
+        "do_eval and do_predict need held-out rows: set dataset.eval or dataset.eval_fraction, or leave them out.",
+    ),
+    Rule(
+        lambda s: _set(s, "predict_with_generate") and not _stage(s, "sft"),
+        "hyperparameters.predict_with_generate is for sft only: leave it out for {stage}.",
+    ),
+    Rule(
+        lambda s: _set(s, "do_predict") and _stage(s, "sft") and not _set(s, "predict_with_generate"),
+        "hyperparameters.do_predict needs predict_with_generate: true, or leave it out.",
+    ),
+    Rule(
+        lambda s: _set(s, "predict_with_generate") and _set(s, "compute_accuracy"),
+        "hyperparameters.predict_with_generate and compute_accuracy exclude each other: keep one of them.",
+    ),
+    Rule(
+        lambda s: isinstance(s.tuning, QLora) and _set(s, "resize_vocab"),
+        "hyperparameters.resize_vocab cannot change a quantised model: use `type: lora`, or leave it out.",
+    ),
+    Rule(
+        lambda s: isinstance(s.tuning, QLora) and _set(s, "fp8"),
+        "hyperparameters.fp8 does not train quantised weights: use `type: lora`, or leave it out.",
+    ),
+    Rule(
+        lambda s: _value(s, "infer_backend") not in (None, "huggingface"),
+        "hyperparameters.infer_backend is for chats: leave it out of a training.",
     ),
     Rule(
         lambda s: isinstance(s.tuning, Lora) and _set(s, "use_galore", "use_apollo", "use_badam"),

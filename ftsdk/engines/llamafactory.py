@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.engines import Layout, Rendered, advice, combinations, sharding
-from ftsdk.engines.arguments import known_arguments
+from ftsdk.engines.arguments import choices, known_arguments
 from ftsdk.engines.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
-from ftsdk.spec.names import LLAMAFACTORY, REPLACED, written
+from ftsdk.spec.names import LLAMAFACTORY, LOSSES, REPLACED, written
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
@@ -32,8 +32,6 @@ NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
 """Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
 PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 """Types of passed-through arguments that can be checked before the trainer starts."""
-OTHER_LOSSES = ("hinge", "kto_pair")
-"""Values of `pref_loss` that no method of ours stands for; they may be set under `method: dpo`."""
 DEFAULT_WARMUP_RATIO = 0.1
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 """LLaMA-Factory's own examples, for adapters and for full tuning."""
@@ -65,6 +63,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         **spec.hyperparameters.passed_through,
         **_attached(facts, layout),
     }
+    _check_choices(config)
     info = {name: entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     if bf16 and fp16:
         raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
@@ -80,7 +79,7 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
     known = known_arguments()
     for name, value in arguments.items():
-        if name == "pref_loss" and value in OTHER_LOSSES:
+        if name == "pref_loss" and value not in LOSSES:  # no method of ours stands for it
             continue
         if name in OWNED:
             raise SpecError(f"hyperparameters.{name} is not yours to set: {OWNED[name]}.")
@@ -91,6 +90,15 @@ def check_passed_through(arguments: Mapping[str, Any]) -> None:
         kinds = PLAIN_KINDS.get(known[name])
         if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
             raise SpecError(f"hyperparameters.{name}: should be {known[name]}, not {value!r}.")
+
+
+def _check_choices(config: Mapping[str, Any]) -> None:
+    """Values out of a list: of some that it does not know LLaMA-Factory makes the default without a word."""
+    for name, known in choices().items():
+        value = config.get(name)
+        if isinstance(value, str) and value not in known:
+            hint = did_you_mean(value, known) or f" (one of {', '.join(known)})"
+            raise SpecError(f"{name}: LLaMA-Factory has no {value!r}{hint}.")
 
 
 def _check_template(name: str | None) -> None:

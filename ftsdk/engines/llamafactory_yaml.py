@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ftsdk.engines import trl, trl_arguments
 from ftsdk.engines.arguments import known_arguments
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
-from ftsdk.spec import Freeze, Full, Oft, QLora
+from ftsdk.spec import Freeze, Full, Hyperparameters, Oft, QLora
 from ftsdk.spec.base import Part
 from ftsdk.spec.loading import settled
 from ftsdk.spec.method import FIELD_STAGES
@@ -34,6 +35,10 @@ UNSET_MEANS: Mapping[str, Any] = {
 """transformers' defaults where ours differ: an unchanged file keeps its meaning."""
 
 TUNINGS: Mapping[str, type[Part]] = {"full": Full, "freeze": Freeze, "lora": QLora, "oft": Oft}
+PPO_NAMES: Mapping[str, str] = {
+    "max_new_tokens": "max_completion_length", "temperature": "temperature", "ppo_epochs": "num_iterations",
+}  # fmt: skip
+"""LLaMA-Factory's name for PPO -> the method's."""
 NO_NOTE = frozenset({"do_train", "plot_loss"})
 """What changes nothing: ftsdk trains, and `ftsdk metrics --plot` draws the loss."""
 _ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
@@ -56,8 +61,9 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     _refuse_unknown(given)
     if "model_name_or_path" not in given:
         raise SpecError("'model_name_or_path' is missing.")
-    notes = list(_drop_what_is_ignored(given))
+    notes = [*_drop_what_is_ignored(given), *_drop_what_ppo_lacks(given)]
     spec: dict[str, Any] = {
+        "method": {ours: given.pop(theirs) for theirs, ours in PPO_NAMES.items() if theirs in given and _is_ppo(given)},
         "model": str(given.pop("adapter_name_or_path", None) or given.pop("model_name_or_path", "")),
         "dataset": _dataset(given),
         "tracking": _tracking(given),
@@ -112,14 +118,39 @@ def _drop_what_is_ignored(given: dict[str, Any]) -> Iterator[str]:
     off = {name for name in REPLACED if given.get(name) is False}
     if not given.get("quantization_bit"):
         off.add("double_quantization")
-    if given.get("quantization_method") == "bnb":  # the default
+    if given.get("quantization_method") in ("bnb", "bitsandbytes"):  # the default; until 0.9.1 the longer name
         off.add("quantization_method")
     stage = LOSSES.get(given.get("pref_loss", ""), "dpo") if given.get("stage") == "dpo" else given.get("stage", "sft")
     for name in list(given):
         if name in off or _is_of_another_tuning(name, kind) or _is_of_another_method(name, stage):
             del given[name]
+    if given.get("eval_dataset") and given.pop("val_size", None):
+        yield "val_size is ignored: eval_dataset holds rows out already."
+    if "," in str(given.get("adapter_name_or_path", "")):
+        raise UnsupportedError("adapter_name_or_path names several adapters: merge them into the base model first.")
     if "adapter_name_or_path" in given:
         yield f"model_name_or_path is left to the adapter {given['adapter_name_or_path']}, which names its base model."
+
+
+def _is_ppo(given: Mapping[str, Any]) -> bool:
+    return given.get("stage") == "ppo"
+
+
+def _drop_what_ppo_lacks(given: dict[str, Any]) -> Iterator[str]:
+    """TRL trains PPO here (LLaMA-Factory's own cannot start with its pins): what only LLaMA-Factory has is left out."""
+    if not _is_ppo(given):
+        return
+    if given.pop("reward_model_type", None) == "api":
+        raise UnsupportedError(
+            "reward_model_type api: ftsdk asks no server for rewards; give a reward model's folder or job as "
+            "reward_model, or write a function and name it in method.rewards as FILE.py:FUNCTION."
+        )
+    theirs = {*trl_arguments.known_arguments("ppo"), *PPO_NAMES, *UNSET_MEANS, *Hyperparameters.model_fields}
+    lost = [name for name in given if name in trl.UNUSABLE or not (name in theirs or is_foreign(name))]
+    for name in lost:
+        del given[name]
+    if lost:
+        yield f"ppo is trained by TRL, with the model's own chat template and whole prompts, without {', '.join(lost)}."
 
 
 def _is_of_another_tuning(name: str, kind: str) -> bool:
@@ -168,8 +199,6 @@ def _checkpoint(given: dict[str, Any]) -> dict[str, Any]:
 def _hyperparameters(given: dict[str, Any]) -> dict[str, Any]:
     """What has no other place in a spec, with transformers' defaults; leaves the rest in `given`."""
     kept = {key: given.pop(key) for key in list(given) if not is_foreign(key)}
-    if "pref_loss" in given and given["pref_loss"] not in LOSSES:
-        kept["pref_loss"] = given.pop("pref_loss")
     named = {place.path.rpartition(".")[2] for key in given if (place := OTHERS.get(key))}
     unset = {key: value for key, value in UNSET_MEANS.items() if key not in kept and key not in named}
     if 0 < kept.get("warmup_steps", 0) < 1:  # transformers 5 takes such a number for the ratio
@@ -180,7 +209,14 @@ def _hyperparameters(given: dict[str, Any]) -> dict[str, Any]:
     both = {**unset, **kept}
     if isinstance(both.get("max_steps"), int) and both["max_steps"] < 1:  # transformers writes -1 for "by epochs"
         del both["max_steps"]
-    return {key: float(value) if key in numbers else value for key, value in both.items()}
+    return {key: _float(key, value) if key in numbers else value for key, value in both.items()}
+
+
+def _float(name: str, value: Any) -> Any:
+    try:
+        return value if value == "auto" else float(value)
+    except (TypeError, ValueError):
+        raise SpecError(f"{name}: {value!r} is no number.") from None
 
 
 def _names(value: Any) -> list[str]:

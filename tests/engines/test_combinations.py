@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,30 @@ TO_THE_TRAINER = {
     "masked history of text": {"method": "pt", "hyperparameters": {"mask_history": True}},
     "best reward model": {"method": "rm", "hyperparameters": {"load_best_model_at_end": True}},
     "endless stream": {"dataset": {"train": "train.jsonl", "streaming": True}},
+    "a limited stream": {
+        "dataset": {"train": "train.jsonl", "streaming": True, "max_samples": 9},
+        "hyperparameters": {"max_steps": 1},
+    },
+    "a share of a stream": {
+        "dataset": {"train": "train.jsonl", "streaming": True, "eval_fraction": 0.1},
+        "hyperparameters": {"max_steps": 1},
+    },
+    "two masks": {"hyperparameters": {"train_on_prompt": True, "mask_history": True}},
+    "shares of a row of sets": {"hyperparameters": {"interleave_probs": "1.0"}},
+    "shares of too few": {"hyperparameters": {"interleave_probs": "0.5,0.5", "mix_strategy": "interleave_over"}},
+    "evaluating nothing": {"hyperparameters": {"do_eval": True}},
+    "written answers of pairs": {
+        "method": "dpo",
+        "dataset": {"train": "train.jsonl", "eval_rows": 9},
+        "hyperparameters": {"predict_with_generate": True},
+    },
+    "predictions that are not written": {
+        "dataset": {"train": "train.jsonl", "eval_rows": 9},
+        "hyperparameters": {"do_predict": True},
+    },
+    "a larger vocabulary of 4 bits": {"tuning": "qlora", "hyperparameters": {"resize_vocab": True}},
+    "fp8 of 4 bits": {"tuning": "qlora", "hyperparameters": {"fp8": True}},
+    "another engine": {"hyperparameters": {"infer_backend": "vllm"}},
     "galore on lora": {"hyperparameters": {"use_galore": True}},
     "llama pro and full": {"tuning": "full", "hyperparameters": {"use_llama_pro": True}},
 }
@@ -73,7 +98,7 @@ def test_a_combination_that_fails_is_refused_with_what_to_do(name):
 def test_the_trainer_refuses_what_we_refuse_and_takes_what_we_let_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(combinations, "RULES", ())  # what the trainer would have been given without them
     asked = {
-        name: llamafactory.render(spec_of(change), plans.facts(), LAYOUT).config
+        name: llamafactory.render(spec_of(change), replace(plans.facts(), eval=()), LAYOUT).config
         for name, change in {**TO_THE_TRAINER, **TAKEN}.items()
     }
     command = [tiny.TRAINER_PYTHON, "-c", PARSE]

@@ -34,7 +34,20 @@ class Loaded:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-4 as text and `on` as true; here they are what everybody means (as in YAML 1.2)."""
+    """YAML 1.1 reads 1e-4 as text and `on` as true; here they are what everybody means (as in YAML 1.2).
+
+    A key that stands twice is a mistake, of which PyYAML would take the last.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, every key once."""
+        names: set[str] = set()
+        for key in (key for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"):
+            if key.value in names:
+                why = f"the key '{key.value}' stands twice"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+            names.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -102,7 +115,10 @@ def apply(data: Mapping[str, Any], changes: Iterable[str]) -> tuple[dict[str, An
         key = key.strip()
         if not mark or not key:
             raise SpecError(f"--set {change!r}: write key=value, such as learning_rate=1e-4 or tuning.rank=16.")
-        value = yaml.load(text, Loader=_Loader)
+        try:
+            value = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError as problem:
+            raise SpecError(f"--set {change!r} is not valid YAML: {_place(problem)}.") from problem
         if key not in JobSpec.model_fields and is_foreign(key):
             notes.append(put(out, key, value, replace=True))
         else:

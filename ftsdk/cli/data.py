@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ftsdk.cli.output import emit, json_option, say, table
-from ftsdk.errors import DataError, SpecError
+from ftsdk.data.formats import FORMATS, OPENAI_TAGS, SPELLINGS
+from ftsdk.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
     from ftsdk.data.registered import DataFile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ftsdk.specfile import Loaded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+METHODS = list(dict.fromkeys(method for info in FORMATS.values() for method in info.methods))
 SPEC_SUFFIXES = (".yaml", ".yml")
 
 
@@ -37,6 +39,9 @@ def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: t
     """What lies in a bucket is fetched to this machine, once."""
     from ftsdk.facts.remote_data import fetched, is_remote
 
+    for path in paths:
+        if "://" in path and not is_remote(path):
+            raise SpecError(f"{path} is not on this machine; download it and give its files.")
     return tuple(str(found) for path in paths for found in (fetched(path) if is_remote(path) else [path]))
 
 
@@ -49,19 +54,21 @@ def shape_options(command: Command) -> Command:
         click.option(
             "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Column of a role, e.g. prompt=ask."
         ),
-        click.option("--format", help="alpaca, sharegpt, openai, preference, kto, text or prompts; else found out."),
-        click.option("--method", help="Training method; it can decide what the rows mean (default: sft)."),
+        click.option("--format", type=click.Choice(list(FORMATS)), help="What a row is; else found out."),
+        click.option("--method", type=click.Choice(METHODS), help="It can decide what the rows mean (default: sft)."),
     ):
         command = option(command)
     return command
 
 
-def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+def _pairs(texts: tuple[str, ...], option: str, known: Iterable[str]) -> dict[str, str]:
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise SpecError(f"{option} {text}: write it as name=value.")
+        if name not in known:
+            raise SpecError(f"{option} {text}: there is no '{name}'{did_you_mean(name, known)}: {', '.join(known)}.")
         pairs[name] = value
     return pairs
 
@@ -71,8 +78,8 @@ def _shape(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "method": given["method"],
         "format": given["format"],
-        "columns": _pairs(given["columns"], "--column"),
-        "tags": _pairs(given["tags"], "--tag"),
+        "columns": _pairs(given["columns"], "--column", SPELLINGS),
+        "tags": _pairs(given["tags"], "--tag", OPENAI_TAGS),
     }
 
 
@@ -132,7 +139,8 @@ def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
 @shape_options
 @click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; longer ones are reported.")
 @click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache, to count tokens exactly.")
-@click.option("--fix", "fix_folder", type=click.Path(path_type=Path), help="Write clean copies into this folder.")
+@click.option("--fix", "fix_folder", type=click.Path(file_okay=False, path_type=Path),
+              help="Write clean copies into this folder.")  # fmt: skip
 @click.option("--heuristics/--no-heuristics", default=True, show_default=True,
               help="Also look for near-duplicates, secrets, personal data and odd languages.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Warnings make the exit code 3 too.")

@@ -40,7 +40,7 @@ def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> N
         uris = rounds.open(jobs)
         rounds.look(uris)
         if once or (jobs and not rounds.open(jobs)):
-            return
+            click.get_current_context().exit(rounds.exit_code if len(rounds.lost) == len(jobs) else 0)
         time.sleep(every_s)
 
 
@@ -48,6 +48,10 @@ class _Rounds:
     """What one watching process has said, and which of the jobs it was asked for are over."""
 
     def __init__(self, as_json: bool, *, fresh_s: float | None) -> None:
+        self.exit_code = 0
+        """That of the last job that could not be looked at."""
+        self.lost: set[str] = set()
+        """Jobs that are not there."""
         self._as_json, self._fresh_s = as_json, fresh_s
         self._said: dict[str, str] = {}
         self._over: set[str] = set()
@@ -78,6 +82,8 @@ class _Rounds:
             self._print(uri, "problem", str(problem), attempt=None)
             if isinstance(problem, JobNotFoundError | AuthError):
                 self._over.add(uri)
+                self.lost.add(uri)
+                self.exit_code = problem.exit_code
             return
         self._not_before[uri] = decision.not_before if decision.action == "wait" else 0.0
         if decision.action in ("done", "give_up"):

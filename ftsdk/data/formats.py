@@ -54,7 +54,7 @@ FORMATS: Mapping[str, FormatInfo] = MappingProxyType(
     }
 )  # fmt: skip
 
-# What columns are called in the data sets people have, in order of preference. Compared without regard to case.
+# What columns are called in people's data sets, in order of preference. Compared without regard to case.
 SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "prompt": ("instruction", "prompt", "question", "query", "problem", "input"),
@@ -200,6 +200,8 @@ class _Columns:
         self.where = where
         self._by_lower = {name.lower(): name for name in reversed(self.names)}
         for role, name in given.items():
+            if role not in SPELLINGS:
+                raise DataError(f"'{role}' is no role of a column{did_you_mean(role, SPELLINGS)}.")
             if name not in self.names:
                 have = ", ".join(self.names) or "none"
                 hint = did_you_mean(name, self.names)
@@ -238,12 +240,9 @@ class _Columns:
         return None
 
 
-_LABELS = ("true", "false", "1", "0")
-
-
 def is_label(value: Any) -> bool:
     """Whether a value can be read as a KTO label: true or false, 1 or 0, also as text."""
-    return value in (True, False) or (isinstance(value, str) and value.strip().lower() in _LABELS)
+    return value in (True, False) or str(value).strip().lower() in ("true", "false", "1", "0")
 
 
 def _recognise(usual: _Columns, found: _Columns, method: str | None) -> tuple[str, str]:

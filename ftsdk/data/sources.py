@@ -90,7 +90,7 @@ def source(path: str | Path) -> Source:
     """
     file = Path(path)
     if not file.exists():
-        raise DataError(f"{file} does not exist; check the path in dataset.train or dataset.eval.")
+        raise DataError(f"{file} does not exist; check the path.")
     if file.is_dir():
         raise DataError(f"{file} is a folder; give its files or a pattern such as '{file}/*.jsonl'.")
     compression = _COMPRESSIONS.get(file.suffix.lower(), "")

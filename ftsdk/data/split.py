@@ -72,6 +72,8 @@ def _chosen(marks: list[bytes], fraction: float | None, num_eval: int | None) ->
     """The marks of the rows that are held out: the smallest ones, which are as good as random."""
     if (fraction is None) == (num_eval is None):
         raise DataError("Give either a fraction or a number of rows to hold out.")
+    if fraction is not None and not 0 < fraction < 1:
+        raise DataError(f"A fraction of {fraction:g} holds no share out: give a number between 0 and 1.")
     wanted = num_eval if num_eval is not None else round((fraction or 0) * len(marks))
     if not 0 < wanted < len(marks):
         raise DataError(f"Holding out {wanted} of {len(marks)} rows leaves one side empty; choose another share.")

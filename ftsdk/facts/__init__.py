@@ -140,6 +140,9 @@ def _model(address: str, root: Path) -> ModelFacts:
         from urllib.request import url2pathname  # brings an HTTP client and e-mail along
 
         address = url2pathname(urlsplit(address).path)
+    if address.startswith(("https://", "http://")):
+        name = "/".join(urlsplit(address).path.strip("/").split("/")[:2])
+        raise SpecError(f"model {address!r} is a web page: give the model's hub id, such as {name or 'Qwen/Qwen3-8B'}.")
     if "://" in address:
         found = remote_model.look(address)
         return ModelFacts(

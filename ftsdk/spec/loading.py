@@ -122,6 +122,8 @@ def _sentence(error: dict[str, Any]) -> str:
             return f"{field}: {_unknown_kind(location, error['input'])}"
         case "tuple_type":
             return f"{field}: write a list, such as {EXAMPLES.get(field, '[a, b]')}"
+        case "too_short":
+            return f"{field}: name at least one"
         case "timezone_aware":
             return f"{field}: give a time with its zone, such as 2026-12-01T09:00:00+08:00"
         case "value_error":

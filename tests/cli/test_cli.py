@@ -67,6 +67,9 @@ def test_plan_creates_nothing_of_a_job(job_yaml, own_home):
         (("plan", "qwen3-8b-stf"), 2, "did you mean 'qwen3-8b-sft'"),
         (("plan", "JOB", "--set", "learnin_rate=1"), 2, "did you mean 'learning_rate'"),
         (("plan", "JOB", "--set", "learning_rate"), 2, "key=value"),
+        (("plan", "JOB", "--set", "learning_rate=[1"), 2, "is not valid YAML"),
+        (("plan", "JOB", "--set", "model=https://huggingface.co/Qwen/Qwen3-8B/tree/main"), 2, "such as Qwen/Qwen3-8B."),
+        (("watch", "nothing"), 20, "knows no job"),
         (("plan", "JOB", "--backend", "dokcer"), 2, "did you mean 'docker'"),
         (("plan", "JOB", "-o", "pyhton=x"), 2, "did you mean 'python'"),
         (("plan", "JOB", "--set", "dataset=none.jsonl"), 2, "no such file"),
@@ -94,6 +97,8 @@ def test_a_mistake_is_one_sentence_with_its_own_exit_code(job_yaml, arguments, c
         ("- a\n- b\n", "mapping"),
         ("", "mapping"),
         ("model: x/y\n", "'dataset' is missing"),
+        ("model: x/y\ndataset: {train: []}\n", "dataset.train: name at least one"),
+        ("model: x/y\ndataset: d\nmodel: z/y\n", "line 3, column 1: the key 'model' stands twice"),
         ("model: x/y\ndataset: d\nhyperparamters: {}\n", "did you mean 'hyperparameters'"),
     ],
 )

@@ -105,7 +105,11 @@ def test_a_llama_factory_yaml_says_it_too(good, tmp_path):
         (["check", "none.jsonl"], 3, "none.jsonl does not exist"),
         (["check", "good.jsonl", "--column", "prompt"], 2, "write it as name=value"),
         (["convert", "good.jsonl", "-o", "new.jsonl", "--to", "opnai"], 3, "did you mean 'openai'?"),
+        (["check", "good.jsonl", "--column", "pormpt=instruction"], 2, "did you mean 'prompt'?"),
+        (["check", "good.jsonl", "--tag", "user=me"], 2, "did you mean 'user_tag'?"),
+        (["check", "hf://org/data"], 2, "hf://org/data is not on this machine"),
         (["split", "good.jsonl", "-o", "out"], 3, "Give either a fraction or a number"),
+        (["split", "good.jsonl", "-o", "out", "--fraction", "nan"], 3, "between 0 and 1"),
     ],
 )
 def test_mistakes_are_one_sentence(good, tmp_path, arguments, code, words):

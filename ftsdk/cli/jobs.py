@@ -111,9 +111,12 @@ def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
 def cancel(job: str, as_json: bool) -> None:
     """Ask a job to save its state and stop; returns at once."""
     attached = attach(job)
+    before = attached.info().state
     attached.cancel()
     emit({"uri": attached.uri}, as_json, lambda: attached.uri)
-    if not as_json:
+    if before.terminal:
+        say(f"It had ended already ({before}).")
+    elif not as_json:
         say("Asked to stop; a new submit of the same spec goes on from its last checkpoint.")
 
 

@@ -40,5 +40,6 @@ def test_a_quick_run_stages_and_then_sends_nothing(tmp_path):
     run = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     (data,) = (json.loads(path.read_text()) for path in tmp_path.glob("staging-*.json"))
-    assert [row["who"] for measure in data["measures"] for row in measure["rows"]] == ["ftsdk, first", "ftsdk, second"] * 2
+    for measure in data["measures"]:
+        assert [row["who"] for row in measure["rows"]] == ["ftsdk, first", "ftsdk, second"]
     assert len(list(tmp_path.glob("staging-*.md"))) == 1

@@ -51,6 +51,13 @@ def test_an_adapter_carries_its_base_along(store):
     assert remote_model.look(f"{store.uri}/model").base == "Qwen/Qwen3-8B"
 
 
+def test_an_address_without_a_model_is_refused(store):
+    with pytest.raises(SpecError, match="nothing lies there"):
+        remote_model.look(f"{store.uri}/none")
+    with pytest.raises(SpecError, match=r"is packed: unpack it by `ftsdk model s3://x/model.tar.gz --download FOLDER`"):
+        remote_model.look("s3://x/model.tar.gz")
+
+
 def test_what_does_not_answer_is_unknown(cloud, monkeypatch):
     monkeypatch.setattr(remote_model, "PATIENCE_S", 0.1)
     nothing = remote_model.RemoteModel(base="s3://nobody/x")

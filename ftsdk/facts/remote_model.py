@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ftsdk import contract
+from ftsdk.errors import SpecError
 
 PATIENCE_S: Final = 5.0
 """A plan works without a network: a bucket that does not answer is unknown."""
@@ -24,8 +25,17 @@ class RemoteModel:
 
 
 def look(address: str) -> RemoteModel:
-    """Look into a bucket's folder; what cannot be reached or read is unknown."""
+    """Look into a bucket's folder; what cannot be reached or read is unknown.
+
+    Raises SpecError for a folder without files, and for an archive.
+    """
+    from ftsdk.archives import is_archive
     from ftsdk.runtime.io.bucket import Bucket
+
+    if is_archive(address):
+        raise SpecError(
+            f"model {address!r} is packed: unpack it by `ftsdk model {address} --download FOLDER` and give the folder."
+        )
 
     try:
         bucket = Bucket(address, {}, os.environ, patience_s=PATIENCE_S)
@@ -34,7 +44,9 @@ def look(address: str) -> RemoteModel:
         base = _base(bucket, address) if "adapter_config.json" in files else address
     except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
         return RemoteModel(base=address)
-    return RemoteModel(base=base, bytes=sum(files.values()) or None, config=config)
+    if not files:
+        raise SpecError(f"model {address!r}: nothing lies there; give the address of a folder with a config.json.")
+    return RemoteModel(base=base, bytes=sum(files.values()), config=config)
 
 
 def _base(bucket: Any, address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,9 @@ from ftsdk.sizing.price import packaged_prices, price_of
 
 OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
 """What `planning.job_name` and `contract.native_name` make."""
+
+UNSURE: Final = ("error", "stopped")
+"""Reasons that a listing's row gives only because it lacks FailureReason and our own records."""
 
 
 class Native(NamedTuple):
@@ -85,7 +89,8 @@ def newest(services: Services) -> Iterator[JobInfo]:
         name, number = contract.split_native_name(row["TrainingJobName"])
         if name not in seen:
             seen.add(name)
-            yield info(name, Native(number, row), None, cancelled=False)
+            found = info(name, Native(number, row), None, cancelled=False)
+            yield replace(found, reason="", message="") if found.reason in UNSURE else found
 
 
 def info(name: str, native: Native, outcome: Outcome | None, *, cancelled: bool) -> JobInfo:

@@ -42,6 +42,8 @@ class ModelFacts:
     """None if its files are not on this machine."""
     bytes: int | None = None
     """Size of a remote model's files; None if it is not remote, or not known."""
+    base_bytes: int | None = None
+    """The same of the model under a remote adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,13 @@ def _model(address: str, root: Path) -> ModelFacts:
     if "://" in address:
         found = remote_model.look(address)
         return ModelFacts(
-            address=address, kind="remote", base=found.base, files=(), config=found.config, bytes=found.bytes
+            address=address,
+            kind="remote",
+            base=found.base,
+            files=(),
+            config=found.config,
+            bytes=found.bytes,
+            base_bytes=found.base_bytes,
         )
     if address.startswith("modelscope:"):
         hub_id = address.partition(":")[2]

@@ -21,6 +21,8 @@ class RemoteModel:
     base: str
     """The model under an adapter; else the address itself."""
     bytes: int | None = None
+    base_bytes: int | None = None
+    """Of the model under an adapter, where that lies in a bucket, too."""
     config: dict[str, Any] | None = None
 
 
@@ -46,7 +48,18 @@ def look(address: str) -> RemoteModel:
         return RemoteModel(base=address)
     if not files:
         raise SpecError(f"model {address!r}: nothing lies there; give the address of a folder with a config.json.")
-    return RemoteModel(base=base, bytes=sum(files.values()), config=config)
+    size = sum(files.values())
+    return RemoteModel(base=base, bytes=size, base_bytes=size if base == address else _size(base), config=config)
+
+
+def _size(address: str) -> int | None:
+    """Bytes of a folder's files; None if it is in no bucket, or not known."""
+    from ftsdk.runtime.io.bucket import Bucket
+
+    try:
+        return sum(size for _, size in Bucket(address, {}, os.environ, patience_s=PATIENCE_S).list("")) or None
+    except (OSError, ValueError):
+        return None
 
 
 def _base(bucket: Any, address: str) -> str:

@@ -93,6 +93,23 @@ def planned(address, size):
     return backend().plan(plans.spec(model=address, resources=A10G), replace(plans.facts(), model=model))
 
 
+def test_the_base_of_an_adapter_in_a_bucket_may_be_a_folder_here(store, spec_folder):
+    store.put("job.json", json.dumps({"base_model": str(spec_folder / "model")}).encode())
+    store.put("model/adapter_config.json", b'{"base_model_name_or_path": "/opt/ml/input/data/model"}')
+    spec = parse({"model": f"{store.uri}/model", "dataset": "train.jsonl", "resources": A10G}, where="test")
+    plan = backend().plan(spec, inspect(spec, folder=spec_folder))
+    channels = {c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in plan.request["InputDataConfig"]}
+    assert channels["model"] == f"{store.uri}/model/"
+    assert [u.source for u in plan.uploads if u.target.startswith(channels["base"])] == [
+        str(spec_folder / "model" / "config.json")
+    ]
+    assert plan.trainer_config["model_name_or_path"] == "/opt/ml/input/data/base"
+    assert plan.trainer_config["adapter_name_or_path"] == "/opt/ml/input/data/model"
+    store.put("job.json", b'{"base_model": "/another/machine/model"}')
+    with pytest.raises(SpecError, match="stands on /another/machine/model, and there is no such model on this machine"):
+        inspect(spec, folder=spec_folder)
+
+
 def test_a_model_in_another_cloud_is_a_copy_with_its_cost():
     plan = planned("gs://models/qwen", 16_000_000_000)
     (copy,) = plan.copies

@@ -143,16 +143,7 @@ def _model(address: str, root: Path) -> ModelFacts:
 
         address = url2pathname(urlsplit(address).path)
     if "://" in address:
-        found = remote_model.look(address)
-        return ModelFacts(
-            address=address,
-            kind="remote",
-            base=found.base,
-            files=(),
-            config=found.config,
-            bytes=found.bytes,
-            base_bytes=found.base_bytes,
-        )
+        return _remote(address)
     if address.startswith("modelscope:"):
         hub_id = address.partition(":")[2]
         return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
@@ -167,14 +158,39 @@ def _model(address: str, root: Path) -> ModelFacts:
     return ModelFacts(address=address, kind="hub", base=address, files=(), config=None)
 
 
+def _remote(address: str) -> ModelFacts:
+    """A model in a bucket. An adapter's base may be a folder of this machine, where the adapter's job came from."""
+    found = remote_model.look(address)
+    files: tuple[Fingerprint, ...] = ()
+    config = found.config
+    if found.base != address and (base := Path(found.base)).is_absolute():
+        if not (base / "config.json").is_file():
+            raise SpecError(
+                f"model {address}: this adapter stands on {base}, and there is no such model on this machine; "
+                f"put it there, or name another base in the adapter's adapter_config.json."
+            )
+        files, config = _files(base), json_object(base / "config.json")
+    return ModelFacts(
+        address=address,
+        kind="remote",
+        base=found.base,
+        files=files,
+        config=config,
+        bytes=found.bytes,
+        base_bytes=found.base_bytes,
+    )
+
+
+def _files(folder: Path) -> tuple[Fingerprint, ...]:
+    return tuple(fingerprints.of(file) for file in sorted(folder.rglob("*")) if file.is_file())
+
+
 def _model_folder(path: Path) -> ModelFacts:
-    files = tuple(fingerprints.of(file) for file in sorted(path.rglob("*")) if file.is_file())
+    files = _files(path)
     if (path / "adapter_config.json").is_file():
         base = _base_of(path)
         config = Path(base) / "config.json"
-        below = (
-            tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
-        )
+        below = _files(Path(base)) if config.is_file() else ()
         shape = json_object(config) if config.is_file() else None
         return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
     if not (path / "config.json").is_file():

@@ -20,6 +20,8 @@ from ftsdk.sizing.price import packaged_prices, price_of
 OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
 """What `planning.job_name` and `contract.native_name` make."""
 
+MOST_ROWS: Final = 100
+"""Of one page; the service's own default is 10, and an account has thousands of jobs."""
 UNSURE: Final = ("error", "stopped")
 """Reasons that a listing's row gives only because it lacks FailureReason and our own records."""
 
@@ -137,9 +139,8 @@ def _costs(native: Native) -> dict[str, Any]:
 
 
 def _rows(services: Services, part: str) -> Iterator[dict[str, Any]]:
-    pages = services.pages(
-        "sagemaker", "list_training_jobs", NameContains=part, SortBy="CreationTime", SortOrder="Descending"
-    )
+    order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
+    pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order)
     return (row for page in pages for row in page["TrainingJobSummaries"] if OURS.fullmatch(row["TrainingJobName"]))
 
 

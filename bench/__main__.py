@@ -1,6 +1,7 @@
-"""`python -m bench [launch | resume | chaos]`: benchmarks, medians side by side with the peers, kept in bench/results.
+"""`python -m bench [launch | staging | resume | chaos]`: benchmarks side by side with the peers, kept in bench/results.
 
 launch  what the launcher costs: start-up, jobs, logs, plans, installation
+staging two gigabytes into a bucket: the first submit and the second
 resume  what being safe costs: checkpoints beside none, publishing in the background, what peers lose
 chaos   trainings that are interrupted at random moments, beside the same ones in peace
 """
@@ -11,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from bench import launch
-from bench.launch import report
+from bench.launch import report, staging
 from bench.resume import cost, long
 
 INTERRUPTIONS = 200
@@ -22,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("launch", "resume", "chaos"), default="launch")
+    parser.add_argument("what", nargs="?", choices=("launch", "staging", "resume", "chaos"), default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
     parser.add_argument("--seed", type=int, default=1, help="of kinds and moments; chaos only")
@@ -31,6 +32,8 @@ def main() -> None:
     match options.what:
         case "launch":
             launch.run(quick=options.quick, results=options.results)
+        case "staging":
+            staging.run(quick=options.quick, results=options.results)
         case "resume":
             cost.run(quick=options.quick, results=options.results)
         case "chaos":

@@ -38,7 +38,10 @@ def database() -> sqlite3.Connection:
 @cache
 def _open(folder: Path) -> sqlite3.Connection:
     folder.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(folder / "fingerprints.db", timeout=10, isolation_level=None)
+    one_thread = sqlite3.threadsafety < 3  # a serialized SQLite, the usual one, is for all: uploads run in threads
+    connection = sqlite3.connect(
+        folder / "fingerprints.db", timeout=10, isolation_level=None, check_same_thread=one_thread
+    )
     connection.execute("PRAGMA journal_mode=WAL")
     for table in TABLES:
         connection.execute(table)

@@ -152,8 +152,8 @@ def staged(facts: Facts, root: str) -> dict[str, str]:
     inputs = {}
     if model.kind == "path":
         inputs[model.address] = f"{root}/model"
-        if model.base != model.address and base_is_here(model):
-            inputs[model.base] = f"{root}/base"
+    if model.base != model.address and base_is_here(model):
+        inputs[model.base] = f"{root}/base"
     if judge is not None and judge.kind == "path":
         inputs[judge.address] = f"{root}/reward-model"
         if judge.base not in (judge.address, *inputs) and base_is_here(judge):

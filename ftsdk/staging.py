@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ftsdk.documents import Storage
-from ftsdk.errors import DataError
+from ftsdk.errors import DataError, FtsdkError
 from ftsdk.facts import fingerprints
 from ftsdk.plan import Upload
 from ftsdk.store.objects import ObjectStore
@@ -67,10 +67,18 @@ def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: Callable[[i
 
 def _send(upload: Upload, storage: Storage, on_bytes: Callable[[int], None]) -> None:
     store, name = _place(upload, storage)
-    found = fingerprints.of(Path(upload.source)).sha256
-    if found == upload.sha256 and (found := store.upload(name, Path(upload.source), on_bytes)) != upload.sha256:
-        store.delete(name)
-    if found != upload.sha256:
+    _check(upload)
+    store.upload(name, Path(upload.source), on_bytes)
+    try:
+        _check(upload)
+    except FtsdkError:
+        store.delete(name)  # it changed under our hands: an address must not lie
+        raise
+
+
+def _check(upload: Upload) -> None:
+    """Raise DataError unless the file is what was planned. Size and mtime tell; hashing anew would double the work."""
+    if fingerprints.of(Path(upload.source)).sha256 != upload.sha256:
         raise DataError(f"{upload.source} has changed since the plan was made: plan again.")
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,6 +67,28 @@ def test_a_file_that_changed_since_the_plan_is_not_there(s3, tmp_path):
     Path(changed.source).unlink()
     with pytest.raises(SpecError, match="cannot be read"):
         stage([changed], {}, Bar())
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_there(s3, tmp_path):
+    changed = upload(s3.address, tmp_path / "file", os.urandom(20_000_000))
+
+    @contextlib.contextmanager
+    def bar(label, total):
+        yield lambda done: Path(changed.source).write_bytes(b"x" * total)  # its size stays
+
+    with pytest.raises(DataError, match="file has changed since the plan was made"):
+        stage([changed], {}, bar)
+    assert list(open_store(s3.address).list()) == []
+
+
+def test_no_thread_hashes_a_file_again(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2_000_000))
+    known, status = fingerprints.of(path), path.stat()
+    path.write_bytes(b"x" * 2_000_000)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # who looks by size and time sees what it was
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(fingerprints.of, path).result() == known
 
 
 PROGRAM = """

@@ -90,7 +90,7 @@ def of(peer: Peer) -> Environment:
 
 
 def _installed(peer: Peer, requirements: tuple[str, ...], name: str = "") -> Environment:
-    folder, empty = _made(name or peer.name, requirements), _made("empty", ())
+    folder, empty = made(name or peer.name, requirements), made("empty", ())
     versions = _distributions(folder)
     return Environment(
         peer=peer,
@@ -101,8 +101,8 @@ def _installed(peer: Peer, requirements: tuple[str, ...], name: str = "") -> Env
     )
 
 
-def _made(name: str, requirements: tuple[str, ...]) -> Path:
-    """The environment's folder; made unless it is there and complete."""
+def made(name: str, requirements: tuple[str, ...]) -> Path:
+    """Folder of the environment of this name; made unless it is there and complete."""
     folder = CACHE / name
     if not (folder / "complete").is_file():
         print(f"bench: installing {', '.join(requirements) or 'nothing'} in {folder}", file=sys.stderr, flush=True)

@@ -31,16 +31,22 @@ def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
 @click.option(
     "--backend", "-b", multiple=True, shell_complete=complete_backend, help="Only these backends. Repeatable."
 )
+@click.option(
+    "--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the one that is named."
+)
 @json_option
-def doctor(backend: tuple[str, ...], as_json: bool) -> None:
+def doctor(backend: tuple[str, ...], options: tuple[str, ...], as_json: bool) -> None:
     """Check what each backend needs and whether it is there; the exit code is 11 if a named backend lacks something."""
     from ftsdk import backends
     from ftsdk.backends.base import Diagnoses
+    from ftsdk.cli.run import pairs
     from ftsdk.errors import NotInstalledError
 
+    if options and len(backend) != 1:
+        raise click.UsageError("Options belong to one backend: name it with -b.")
     found = []
     for name in backend or backends.names():
-        place = backends.get(name)
+        place = backends.get(name, pairs(options))
         if isinstance(place, Diagnoses):
             found += [{"backend": name, **asdict(check)} for check in place.doctor()]
     emit(found, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), map(_check_row, found)))

@@ -42,6 +42,8 @@ class ModelFacts:
     """None if its files are not on this machine."""
     bytes: int | None = None
     """Size of a remote model's files; None if it is not remote, or not known."""
+    base_bytes: int | None = None
+    """The same of the model under a remote adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +146,7 @@ def _model(address: str, root: Path) -> ModelFacts:
         name = "/".join(urlsplit(address).path.strip("/").split("/")[:2])
         raise SpecError(f"model {address!r} is a web page: give the model's hub id, such as {name or 'Qwen/Qwen3-8B'}.")
     if "://" in address:
-        found = remote_model.look(address)
-        return ModelFacts(
-            address=address, kind="remote", base=found.base, files=(), config=found.config, bytes=found.bytes
-        )
+        return _remote(address)
     if address.startswith("modelscope:"):
         hub_id = address.partition(":")[2]
         return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
@@ -162,14 +161,39 @@ def _model(address: str, root: Path) -> ModelFacts:
     return ModelFacts(address=address, kind="hub", base=address, files=(), config=None)
 
 
+def _remote(address: str) -> ModelFacts:
+    """A model in a bucket. An adapter's base may be a folder of this machine, where the adapter's job came from."""
+    found = remote_model.look(address)
+    files: tuple[Fingerprint, ...] = ()
+    config = found.config
+    if found.base != address and (base := Path(found.base)).is_absolute():
+        if not (base / "config.json").is_file():
+            raise SpecError(
+                f"model {address}: this adapter stands on {base}, and there is no such model on this machine; "
+                f"put it there, or name another base in the adapter's adapter_config.json."
+            )
+        files, config = _files(base), json_object(base / "config.json")
+    return ModelFacts(
+        address=address,
+        kind="remote",
+        base=found.base,
+        files=files,
+        config=config,
+        bytes=found.bytes,
+        base_bytes=found.base_bytes,
+    )
+
+
+def _files(folder: Path) -> tuple[Fingerprint, ...]:
+    return tuple(fingerprints.of(file) for file in sorted(folder.rglob("*")) if file.is_file())
+
+
 def _model_folder(path: Path) -> ModelFacts:
-    files = tuple(fingerprints.of(file) for file in sorted(path.rglob("*")) if file.is_file())
+    files = _files(path)
     if (path / "adapter_config.json").is_file():
         base = _base_of(path)
         config = Path(base) / "config.json"
-        below = (
-            tuple(fingerprints.of(f) for f in sorted(Path(base).rglob("*")) if f.is_file()) if config.is_file() else ()
-        )
+        below = _files(Path(base)) if config.is_file() else ()
         shape = json_object(config) if config.is_file() else None
         return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
     if not (path / "config.json").is_file():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ftsdk import contract
+from ftsdk.errors import SpecError
 
 PATIENCE_S: Final = 5.0
 """A plan works without a network: a bucket that does not answer is unknown."""
@@ -20,12 +21,23 @@ class RemoteModel:
     base: str
     """The model under an adapter; else the address itself."""
     bytes: int | None = None
+    base_bytes: int | None = None
+    """Of the model under an adapter, where that lies in a bucket, too."""
     config: dict[str, Any] | None = None
 
 
 def look(address: str) -> RemoteModel:
-    """Look into a bucket's folder; what cannot be reached or read is unknown."""
+    """Look into a bucket's folder; what cannot be reached or read is unknown.
+
+    Raises SpecError for a folder without files, and for an archive.
+    """
+    from ftsdk.archives import is_archive
     from ftsdk.runtime.io.bucket import Bucket
+
+    if is_archive(address):
+        raise SpecError(
+            f"model {address!r} is packed: unpack it by `ftsdk model {address} --download FOLDER` and give the folder."
+        )
 
     try:
         bucket = Bucket(address, {}, os.environ, patience_s=PATIENCE_S)
@@ -34,7 +46,20 @@ def look(address: str) -> RemoteModel:
         base = _base(bucket, address) if "adapter_config.json" in files else address
     except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
         return RemoteModel(base=address)
-    return RemoteModel(base=base, bytes=sum(files.values()) or None, config=config)
+    if not files:
+        raise SpecError(f"model {address!r}: nothing lies there; give the address of a folder with a config.json.")
+    size = sum(files.values())
+    return RemoteModel(base=base, bytes=size, base_bytes=size if base == address else _size(base), config=config)
+
+
+def _size(address: str) -> int | None:
+    """Bytes of a folder's files; None if it is in no bucket, or not known."""
+    from ftsdk.runtime.io.bucket import Bucket
+
+    try:
+        return sum(size for _, size in Bucket(address, {}, os.environ, patience_s=PATIENCE_S).list("")) or None
+    except (OSError, ValueError):
+        return None
 
 
 def _base(bucket: Any, address: str) -> str:

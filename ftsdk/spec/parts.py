@@ -57,8 +57,9 @@ class Retry(Part):
     retries: int = Field(default=20, ge=0)
     """How often the job is started again at most; a preempted day on spot takes about fourteen (docs/retries.md)."""
     on: Literal["preemption", "infra", "any"] = "preemption"
-    """`preemption`: only what was stopped from outside with its state saved; `infra`: also lost machines and networks
-    and killed processes; `any`: crashes too. What would end the same way again (bad data, NaN …) is never retried."""
+    """`preemption`: only what was stopped from outside with its state saved, or found no spot machine; `infra`: also
+    lost machines and networks and killed processes; `any`: crashes too. What would end the same way again (bad data,
+    NaN …) is never retried."""
     on_demand_after: int | None = Field(default=None, ge=1)
     """Preemptions after which a spot job goes on on demand; never if left out."""
     shrink_micro_batch: bool = False

@@ -71,10 +71,10 @@ class ObjectStore:
         with _errors():
             self._bucket.delete(list(keys))
 
-    def upload(self, key: str, source: Path, on_bytes: Callable[[int], None] = lambda done: None) -> str:
-        """Store a file whole or not at all; returns the SHA-256 of what was sent."""
+    def upload(self, key: str, source: Path, on_bytes: Callable[[int], None] = lambda done: None) -> None:
+        """Store a file whole or not at all."""
         with _errors():
-            return self._bucket.put_file(key, source, on_bytes).sha256
+            self._bucket.put_file(key, source, on_bytes, is_hashed=False)
 
 
 @contextmanager

@@ -33,3 +33,13 @@ def test_a_quick_run_measures_ftsdk_and_writes_both_reports(tmp_path):
         assert rows[verb, "ftsdk"]["note"].startswith("2,004 lines")  # four are events of the supervisor's own
     (page,) = tmp_path.glob("launch-*.md")
     assert "| ftsdk --help |" in page.read_text()
+
+
+def test_a_quick_run_stages_and_then_sends_nothing(tmp_path):
+    argv = [sys.executable, "-m", "bench", "staging", "--quick", "--results", str(tmp_path)]
+    run = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    (data,) = (json.loads(path.read_text()) for path in tmp_path.glob("staging-*.json"))
+    for measure in data["measures"]:
+        assert [row["who"] for row in measure["rows"]] == ["ftsdk, first", "ftsdk, second"]
+    assert len(list(tmp_path.glob("staging-*.md"))) == 1

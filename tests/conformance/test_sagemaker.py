@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
 from ftsdk.store import open_store
 from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance
+from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
@@ -166,6 +169,24 @@ class TestSageMaker(BackendConformance):
         puts = cloud.calls["PUT"]
         make_ready(plan)
         assert cloud.calls["PUT"] == puts + 1  # the job document
+
+    @pytest.mark.long
+    def test_the_vendors_own_objects_know_the_job(self, backend, plan, cloud, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as meeting, ThreadPoolExecutor() as pool:
+            here = f"socket.create_connection(('127.0.0.1', {meeting.getsockname()[1]})).recv(1)"
+            job = self.start(plan, backend, f"import socket; {here}\n{MAKES_A_FILE}")
+            met = pool.submit(lambda: [meeting.accept()[0].close for _ in range(2)])  # the job and the SDK
+            program = Path(sdk.__file__).with_name("sdk_handle.py")
+            said = pool.submit(sdk.run, cloud, tmp_path, str(program), job.uri, str(meeting.getsockname()[1]))
+            for close in met.result(PATIENCE_S):
+                close()
+            seen = json.loads(said.result(PATIENCE_S).splitlines()[-1])
+        assert (seen["kind"], seen["name"]) == ("TrainingJob", plan.native_name)
+        assert seen["statuses"] == ["InProgress", "Completed"]
+        assert open_store(seen["artifacts"], plan.storage).read("weights.bin") == bytes(range(256)) * 40
+        (model,) = cloud.models.values()
+        source = model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+        assert (source["S3Uri"], source["CompressionType"]) == (seen["artifacts"], "None")
 
     def public_words(self, plan):
         said = self.cloud.client("sagemaker").describe_training_job(TrainingJobName=plan.native_name)

@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -43,6 +44,8 @@ class SageMakerCloud:
 
     def __init__(self) -> None:
         self.jobs: dict[str, TrainingJob] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        """What CreateModel was asked; moto's DescribeModel has a VpcConfig without its fields."""
         self.logs = Streams()
         self.calls: Counter[str] = Counter()
         self.trouble = 0.0
@@ -212,6 +215,14 @@ class SageMakerCloud:
         if found is None:
             raise RefusalError("ValidationException", "Requested resource not found.")
         return found
+
+    # --- models for endpoints ------------------------------------------------------------------------------
+    def _CreateModel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.models[request["ModelName"]] = request
+        return {"ModelArn": arn(request["ModelName"]).replace("training-job", "model")}
+
+    def _DescribeModel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {**self.models[request["ModelName"]], "CreationTime": time.time()}
 
     # --- their logs ----------------------------------------------------------------------------------------
     def _DescribeLogStreams(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

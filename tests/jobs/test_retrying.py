@@ -35,6 +35,12 @@ def test_what_is_started_again_is_what_the_policy_names_and_never_what_would_rep
     assert not (starts and reason in contract.REPEATING_REASONS)
 
 
+def test_on_spot_a_sold_out_machine_is_tried_again():
+    found = after(ended(("capacity", None), spot=True))
+    assert (found.action, found.on_demand) == ("start", False)
+    assert after(ended(("capacity", None))).action == "give_up"
+
+
 def test_the_policies_widen():
     narrow, wide, widest = (contract.RETRIED[on] for on in ("preemption", "infra", "any"))
     assert narrow < wide < widest < set(contract.REASONS)

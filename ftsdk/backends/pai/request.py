@@ -150,7 +150,7 @@ def copies(asked: Asked) -> Iterator[Copy]:
     model = asked.facts.model
     for address in _models(asked.facts):
         if address.startswith(ELSEWHERE):
-            yield copying.copy_of(address, asked.root, model.bytes if address == model.address else None)
+            yield copying.copy_of(address, asked.root, model.bytes if address == model.address else model.base_bytes)
 
 
 def _models(facts: Facts) -> list[str]:

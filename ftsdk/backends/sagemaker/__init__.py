@@ -18,7 +18,7 @@ from ftsdk.backends.sagemaker import isolation, jobs, machines, places, states, 
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
-from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.backends.sagemaker.service import HASTY, RefusedError, Services
 from ftsdk.documents import Outcome, Storage
 from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
@@ -167,7 +167,7 @@ class SageMaker:
         """Credentials, the role and what it may do, the bucket, the image, the quota."""
         from ftsdk.backends.sagemaker import diagnosis
 
-        return diagnosis.checks(self.options, self._services)
+        return diagnosis.checks(self.options, Services(self.options, HASTY))
 
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in Secrets Manager; returns its ARN."""

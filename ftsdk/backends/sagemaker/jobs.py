@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,11 @@ from ftsdk.sizing.price import packaged_prices, price_of
 
 OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
 """What `planning.job_name` and `contract.native_name` make."""
+
+MOST_ROWS: Final = 100
+"""Of one page; the service's own default is 10, and an account has thousands of jobs."""
+UNSURE: Final = ("error", "stopped")
+"""Reasons that a listing's row gives only because it lacks FailureReason and our own records."""
 
 
 class Native(NamedTuple):
@@ -85,7 +91,8 @@ def newest(services: Services) -> Iterator[JobInfo]:
         name, number = contract.split_native_name(row["TrainingJobName"])
         if name not in seen:
             seen.add(name)
-            yield info(name, Native(number, row), None, cancelled=False)
+            found = info(name, Native(number, row), None, cancelled=False)
+            yield replace(found, reason="", message="") if found.reason in UNSURE else found
 
 
 def info(name: str, native: Native, outcome: Outcome | None, *, cancelled: bool) -> JobInfo:
@@ -132,9 +139,8 @@ def _costs(native: Native) -> dict[str, Any]:
 
 
 def _rows(services: Services, part: str) -> Iterator[dict[str, Any]]:
-    pages = services.pages(
-        "sagemaker", "list_training_jobs", NameContains=part, SortBy="CreationTime", SortOrder="Descending"
-    )
+    order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
+    pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order)
     return (row for page in pages for row in page["TrainingJobSummaries"] if OURS.fullmatch(row["TrainingJobName"]))
 
 

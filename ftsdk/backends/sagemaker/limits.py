@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "long": (int,),
     "boolean": (bool,),
 }
+UNITS: Final[Mapping[str, str]] = {"string": " letters", "list": " of them", "map": " of them"}
 CLASSES: Final = ((r"\p{Alnum}", "A-Za-z0-9"), (r"\p{L}", r"\w"), (r"\p{Z}", " "), (r"\p{N}", r"\d"))
 """Unicode classes of the service's (Java) patterns that Python's `re` writes otherwise."""
 
@@ -124,12 +125,12 @@ def _structure(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) ->
 
 
 def _own_problems(shape: Mapping[str, Any], value: Any) -> Iterator[str]:
-    size, what = (value, "") if isinstance(value, int) else (len(value), " long")
-    shown = f"{size}{what}" if what else repr(value)
+    size = value if isinstance(value, int) else len(value)
+    shown = f"{size}{UNITS.get(shape['type'], '')}"
     if size < shape.get("min", size):
-        yield f"{shown} is less than {shape['min']}"
+        yield f"{shown}, and {shape['min']} is the least"
     if size > shape.get("max", size):
-        yield f"{shown} is more than {shape['max']}"
+        yield f"{shown}, and {shape['max']} is the most"
     if "enum" in shape and value not in shape["enum"]:
         allowed = ", ".join(shape["enum"]) if len(shape["enum"]) < 9 else f"the {len(shape['enum'])} allowed values"
         yield f"{value!r} is not one of {allowed}"

@@ -76,8 +76,6 @@ class SageMakerOptions(Options):
     """Tags of the job, e.g. `team=nlp,project=bot`."""
     secrets_prefix: str = "ftsdk/"
     """What stands before a secret's name in Secrets Manager; in SSM Parameter Store, with a slash before it."""
-    profile: str | None = None
-    """Profile in ~/.aws/config; the SDK's own search if left out."""
     endpoint_url: str | None = None
     """Address of all AWS services, for tests; the region's own if left out."""
 

@@ -13,22 +13,26 @@ ROLE: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/.+")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Amazon S3 user guide, bucket naming rules."""
 REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
-PARTITIONS: Final = (("cn-", "aws-cn", "amazonaws.com.cn"), ("us-gov-", "aws-us-gov", "amazonaws.com"))
+PARTITIONS: Final = (
+    ("cn-", "aws-cn", "amazonaws.com.cn", "amazonaws.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com", "amazonaws-us-gov.com"),
+)
 
 
 class Partition(NamedTuple):
-    """A separate AWS: its name in ARNs, and what its hosts end with."""
+    """A separate AWS: its name in ARNs, and what its services' hosts and its console's end with."""
 
     name: str
     suffix: str
+    console: str
 
 
 def partition_of(region: str) -> Partition:
     """The partition that a region belongs to."""
-    for prefix, name, suffix in PARTITIONS:
+    for prefix, *names in PARTITIONS:
         if region.startswith(prefix):
-            return Partition(name, suffix)
-    return Partition("aws", "amazonaws.com")
+            return Partition(*names)
+    return Partition("aws", "amazonaws.com", "aws.amazon.com")
 
 
 def account_of(role: str, region: str) -> str:

@@ -165,7 +165,7 @@ def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
 def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
     """Models that lie in another cloud."""
     model = facts.model
-    sizes = {model.address: model.bytes, model.base: model.bytes if model.base == model.address else None}
+    sizes = {model.base: model.base_bytes, model.address: model.bytes}
     for address, size in sizes.items():
         if address.startswith(REMOTE[1:]):
             yield copying.copy_of(address, root, size)

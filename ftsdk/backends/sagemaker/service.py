@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ftsdk.backends.sagemaker import places
 from ftsdk.errors import (
@@ -22,8 +22,19 @@ from ftsdk.errors import (
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
 
-ATTEMPTS: Final = 10
-"""Tries of one call, with botocore's standard backoff: throttling and 5xx are no errors of a person's."""
+
+class Patience(NamedTuple):
+    """How long one call is tried."""
+
+    attempts: int
+    """Tries, with botocore's standard backoff: throttling and 5xx are no errors of a person's."""
+    connect_s: float
+    read_s: float
+
+
+USUAL: Final = Patience(attempts=10, connect_s=10, read_s=60)
+HASTY: Final = Patience(attempts=3, connect_s=2, read_s=5)
+"""For who only asks whether all is well: without a network the answer is there within ten seconds."""
 CREDENTIALS_HINT: Final = "run `aws configure sso` or set AWS_PROFILE; `ftsdk doctor -b sagemaker` checks it"
 
 CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
@@ -47,8 +58,8 @@ CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
 class Services:
     """Clients of one account and region, each made when it is first asked for."""
 
-    def __init__(self, options: SageMakerOptions) -> None:
-        self._options = options
+    def __init__(self, options: SageMakerOptions, patience: Patience = USUAL) -> None:
+        self._options, self._patience = options, patience
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
 
@@ -97,9 +108,11 @@ class Services:
         session = self.session()
         from botocore.config import Config
 
-        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-        config = Config(retries=retries, connect_timeout=10, read_timeout=60, user_agent_extra="ftsdk")
-        return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
+        attempts, connect_s, read_s = self._patience
+        retries = {"mode": "standard", "total_max_attempts": attempts}
+        config = Config(retries=retries, connect_timeout=connect_s, read_timeout=read_s, user_agent_extra="ftsdk")
+        with errors(self.region):
+            return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
 
 
 class RefusedError(BackendError):
@@ -123,15 +136,22 @@ def errors(region: str) -> Iterator[None]:
         exceptions.NoCredentialsError,
         exceptions.PartialCredentialsError,
         exceptions.TokenRetrievalError,
+        exceptions.CredentialRetrievalError,
+        exceptions.RefreshWithMFAUnsupportedError,
     ) as problem:
         raise AuthError(f"There are no AWS credentials ({problem}); {CREDENTIALS_HINT}.") from problem
-    except (exceptions.SSOError, exceptions.UnauthorizedSSOTokenError) as problem:
+    except exceptions.SSOError as problem:
         raise AuthError(f"The AWS login is over ({problem}): run `aws sso login`.") from problem
-    except exceptions.HTTPClientError as problem:
+    except exceptions.LoginError as problem:
+        raise AuthError(f"The AWS login is over ({problem}): run `aws login`.") from problem
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as problem:
         said = str(problem).rstrip(".")
         raise UnavailableError(f"AWS does not answer in {region} ({said}): check the network.") from problem
     except exceptions.ParamValidationError as problem:
         raise SpecError(f"The request is malformed: {problem}.") from problem
+    except exceptions.BotoCoreError as problem:
+        said = str(problem).rstrip(".")
+        raise BackendError(f"boto3 cannot do this ({said}): check AWS_PROFILE and ~/.aws/config.") from problem
 
 
 def failure(error: dict[str, Any], region: str) -> BackendError:
@@ -147,10 +167,8 @@ def quota_hint(said: str, region: str) -> str:
     """Which quota to raise, and where."""
     named = re.search(r"service limit '([^']+)'", said)
     quota = f"the quota '{named[1]}'" if named else "it"
-    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
-    return (
-        f"raise {quota} of SageMaker at https://{region}.console.{domain}/servicequotas/home/services/sagemaker/quotas"
-    )
+    console = f"https://{region}.console.{places.partition_of(region).console}"
+    return f"raise {quota} of SageMaker at {console}/servicequotas/home/services/sagemaker/quotas"
 
 
 def says_not_found(problem: RefusedError) -> bool:

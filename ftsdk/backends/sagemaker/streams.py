@@ -23,6 +23,12 @@ STREAM: Final = re.compile(r"/algo-(\d+)-")
 DRAIN_S: Final = 10.0
 """Events reach CloudWatch seconds after they were written (measured by others: under 5 s)."""
 POLL_MIN_S, POLL_MAX_S = 0.5, 5.0
+SHORTEST_CUT: Final = 16 << 10
+"""Platforms cut long lines: CloudWatch events hold 256 KB, Docker's log driver has pieces of 16 KB. Who is shorter is
+whole, and who has no stamp and follows such a piece is the rest of its line: the supervisor stamps every line once.
+The last piece is shorter than the one before."""
+LETTER_BYTES: Final = 4
+"""A cut may be moved so far, to the next whole letter."""
 LAST_WORD: Final = f'{contract.EVENT_MARK}{{"event": "{contract.EVENT_OUTCOME}"'
 
 Ended = Callable[[], float | None]
@@ -110,6 +116,8 @@ class NodeTail:
         self._token: str | None = None
         self._last = -1
         self._offset = 0
+        self._pieces: list[str] = []
+        """A line that may go on in the next message."""
         self._has_said_all = False
         """Whether the stream that is read has said its last word."""
 
@@ -127,8 +135,14 @@ class NodeTail:
         """What is new, as (place, text); `settled`: nothing comes late any more."""
         while self._streams:
             for message in self._messages():
-                yield self._placed(message)
-            if not self._is_over(settled=settled):
+                if len(message) < SHORTEST_CUT and not self._pieces:
+                    yield self._placed(message)
+                else:
+                    yield from self._joined(message)
+            is_over = self._is_over(settled=settled)
+            if settled or is_over:
+                yield from self._whole()
+            if not is_over:
                 return
             self._current, self._token, self._has_said_all = self._current + 1, None, False
 
@@ -155,6 +169,21 @@ class NodeTail:
         return self._services.call(
             "logs", "get_log_events", logGroupName=GROUP, logStreamName=name, startFromHead=True, **after
         )
+
+    def _joined(self, message: str) -> Iterator[tuple[Stamp, str]]:
+        """Lines that are whole, now that this message is known."""
+        if contract.split_line(message)[0] is not None:
+            yield from self._whole()
+        is_shorter = bool(self._pieces) and len(message.encode()) + LETTER_BYTES < len(self._pieces[-1].encode())
+        self._pieces.append(message)
+        if is_shorter or len(message) < SHORTEST_CUT:
+            yield from self._whole()
+
+    def _whole(self) -> Iterator[tuple[Stamp, str]]:
+        """The line that was waiting for its end."""
+        if self._pieces:
+            yield self._placed("".join(self._pieces))
+            self._pieces = []
 
     def _placed(self, message: str) -> tuple[Stamp, str]:
         stamp, text = contract.split_line(message)

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from ftsdk import backends
-from ftsdk.backends.base import StoresSecrets
+from ftsdk.backends.base import JobState, StoresSecrets
 from ftsdk.backends.sagemaker import SageMaker, policies
 from ftsdk.backends.sagemaker.policies import Account
+from ftsdk.backends.sagemaker.service import quota_hint
 from ftsdk.cli import cli
 from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError, NotInstalledError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
@@ -115,6 +116,46 @@ def test_without_credentials_that_is_all_it_says(cloud, monkeypatch):
         list(backends.get("sagemaker", {"region": REGION}).list())
 
 
+def test_without_a_network_it_says_so(cloud):
+    found = checked(endpoint_url="http://127.0.0.1:9")
+    assert list(found) == ["credentials"]
+    assert found["credentials"].remedy.endswith("check the network.")
+
+
+@pytest.mark.parametrize(
+    "config", ["[profile lost]\nsource_profile = gone\nrole_arn = r", "[profile lost]\nsso_session = none"]
+)
+def test_a_profile_that_is_broken_is_named(cloud, monkeypatch, tmp_path, config):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "lost")
+    found = checked()
+    assert list(found) == ["credentials"]
+    assert re.search("aws configure sso|AWS_PROFILE", found["credentials"].remedy)
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us-west-2", "us-west-2.console.aws.amazon.com"),
+        ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+    ],
+)
+def test_a_quota_is_raised_in_the_partitions_own_console(region, host):
+    assert f"https://{host}/servicequotas/" in quota_hint("", region)
+
+
+def test_the_doctor_takes_options(cloud, role):
+    result = CliRunner().invoke(cli, ["doctor", "-b", "sagemaker", "-o", "bucket=nobody-has-this", "--json"])
+    assert (
+        "nobody-has-this" in next(check for check in json.loads(result.stdout) if check["what"] == "bucket")["detail"]
+    )
+    assert CliRunner().invoke(cli, ["doctor", "-o", "bucket=x"]).exit_code == 2
+
+
 def test_without_a_region_nobody_uses_it_here(cloud, monkeypatch):
     monkeypatch.delenv("AWS_REGION")
     assert list(backends.get("sagemaker").list()) == []
@@ -193,7 +234,8 @@ def test_an_address_is_enough_to_attach(job, monkeypatch, tmp_path):
 def test_the_listing_has_addresses_that_attach(job, monkeypatch, tmp_path):
     monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "another-machine"))
     found = list(listing.jobs("sagemaker", on_problem=print))
-    assert [uri for uri, _ in found] == [job.uri]
+    assert [(uri, info.state, info.reason) for uri, info in found] == [(job.uri, JobState.FAILED, "")]
+    assert job.info().reason == "capacity"  # the listing does not say, a look does
 
 
 def test_what_a_job_leaves_is_shown_and_removed(job):

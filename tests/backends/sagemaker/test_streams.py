@@ -9,6 +9,7 @@ from ftsdk.backends.sagemaker import streams
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import Services
 from ftsdk.records import parse_cursor
+from tests.emulators.cloudwatch import EVENT_BYTES
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 from tests.emulators.training_job import REGION
 
@@ -77,8 +78,28 @@ def test_many_streams_and_pages(cloud, services):
     big = ["x" * 300_000 for _ in range(8)]
     write(cloud, "algo-1-2000", [*stamped(60, big), *stamped(68, [OUTCOME])])
     texts = [line.text for line in read(services)]
-    assert texts[:60] == [f"start {start}" for start in range(60)]
-    assert "".join(texts[60:-1]) == "".join(big)
+    assert texts == [*(f"start {start}" for start in range(60)), *big, OUTCOME]
+
+
+def test_a_line_that_the_platform_cut_is_one_again(cloud, services):
+    long = "".join(f"{number} " for number in range(150_000))
+    assert len(long) > 3 * EVENT_BYTES
+    write(cloud, "algo-1-100", [*stamped(0, ["a", long, "b", long]), "Killed"])
+    write(cloud, "algo-1-200", stamped(4, ["x" * EVENT_BYTES, OUTCOME]))
+    lines = read(services)
+    assert [line.text for line in lines] == ["a", long, "b", long, "Killed", "x" * EVENT_BYTES, OUTCOME]
+    assert [line.cursor for line in lines] == [f"1.0.{number}" for number in range(7)]
+    for number, line in enumerate(lines):
+        assert read(services, line.cursor) == lines[number + 1 :]
+
+
+def test_a_cut_line_whose_end_has_not_come_is_waited_for(cloud, services):
+    whole = "y" * (EVENT_BYTES + 5)
+    write(cloud, "algo-1-100", stamped(0, ["a"]))
+    cloud.logs.put(f"{NATIVE}/algo-1-100", ["1.0.1|" + whole[: EVENT_BYTES - len("1.0.1|")]])
+    assert [line.text for line in read(services, ended=None)] == ["a"]
+    cloud.logs.put(f"{NATIVE}/algo-1-100", [whole[EVENT_BYTES - len("1.0.1|") :]])
+    assert [line.text for line in read(services, ended=None)] == ["a", whole]
 
 
 def test_an_attempt_before_the_cursor_is_not_read(cloud, services):

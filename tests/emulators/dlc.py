@@ -22,7 +22,7 @@ from typing import Any
 
 from ftsdk.store.objects import ObjectStore
 from tests.emulators.buckets import KEY, SECRET, TOKEN, OssBuckets
-from tests.emulators.dlc_job import TERMINAL, DlcJob
+from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
 SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
@@ -59,9 +59,12 @@ class DlcCloud:
         """Action -> what happens to its next calls."""
         self.denied: set[str] = set()
         self.sold_out: set[str] = set()
+        self.held = ""
+        """A status in which jobs stay until this is another."""
         self.unseen = 0
         """So many of the next listings do not show the newest job yet."""
         self.before_answer: Callable[[str], None] = lambda action: None
+        self.before_refusal: Callable[[str], None] = lambda action: None
         self._nonces: set[str] = set()
         self._lock = threading.Lock()
         self.oss = OssBuckets()
@@ -72,6 +75,7 @@ class DlcCloud:
 
     def close(self) -> None:
         """Stop what runs, then the servers."""
+        self.held = ""
         for job in self.jobs.values():
             job.kill()
         self._server.shutdown()
@@ -143,6 +147,7 @@ class DlcCloud:
             with self._lock:
                 said = self._work(action, method, path, asked, json.loads(body) if body else {})
         except RefusalError as refusal:
+            self.before_refusal(action)
             status, code, words = refusal.args
             return status, _error(code, words)
         self.before_answer(action)
@@ -219,12 +224,19 @@ class DlcCloud:
         job = self._named(path)
         if job.status in TERMINAL:
             raise RefusalError(400, "BadRequest", "job is in a terminal state")
+        if job.status not in STOPPABLE:
+            raise RefusalError(400, "BadRequest", f"job is in state {job.status} and cannot be stopped")
         job.stop()
         return {"JobId": job.id}
 
     def _GetPodLogs(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        lines = self._named(path).lines.get(path[3], [])
+        lines = self._named(path).lines(path[3], query.get("PodUid"))
         return {"JobId": path[1], "PodId": path[3], "Logs": lines[-int(query.get("MaxLines", 2000)) :]}
+
+    def _GetWebTerminal(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if self._named(path).status != "Running":
+            raise RefusalError(400, "BadRequest", "the pod is not running")
+        return {"WebTerminalUrl": f"wss://pai-dlc.{REGION}/{path[3]}?shared={query.get('IsShared')}&token=once"}
 
     def _ListEcsSpecs(self, _path: list[str], _query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         kind = {"InstanceType": "ecs.g7.2xlarge", "Cpu": 8, "Memory": 32, "IsAvailable": True, "ResourceType": "ECS"}

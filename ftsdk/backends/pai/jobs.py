@@ -125,12 +125,21 @@ def _create(services: Services, request: Mapping[str, Any]) -> str:
 
 
 def stop(services: Services, native: Native) -> None:
-    """Ask DLC to stop a job; a job that has ended, or that cannot be stopped yet, stays as it is."""
-    try:
-        services.call("stop_job", native.id)
-    except RefusedError as problem:
-        if problem.code not in ("BadRequest", "InvalidParameter"):
-            raise
+    """Ask DLC to stop a job. One that has ended, or whose machines are being prepared, cannot be stopped and stays.
+
+    A job that is still being created can be stopped seconds later, before it waits for machines for hours.
+    """
+    for pause_s in (*PAUSES_S, 0.0):
+        try:
+            services.call("stop_job", native.id)
+            return
+        except RefusedError as problem:
+            if problem.code not in ("BadRequest", "InvalidParameter"):
+                raise
+        there = get(services, native.id)
+        if there is None or there.said.get("Status") != "Creating":
+            return
+        time.sleep(pause_s)
 
 
 # --- what it says ------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ _is_name = _has(r"[A-Za-z0-9_.-]{1,256}")
 _is_image = _has(r"[a-z0-9][A-Za-z0-9./_:@-]+")
 _is_path = _has(r"/[^\s,]+")
 _is_number = _has(r"\d+")
-_is_type = _has(r"(ecs|ml)\.[a-z0-9-]+\.[a-z0-9-]+")
+_is_type = _has(r"(ecs|ml)(\.[a-z0-9-]+){2,4}")
 _is_role = _has(r"acs:ram::\d+:role/[\w.-]+")
 _is_cidr = _has(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}")
 

@@ -66,6 +66,21 @@ def test_a_long_request_is_refused():
     assert [problem.partition(":")[0] for problem in limits.problems(longer)] == ["env (the whole request)"]
 
 
+@pytest.mark.parametrize(
+    ("ecs_spec", "given", "is_on"),
+    [
+        ("ml.gu7xf.8xlarge-gu108", {}, True),
+        ("ml.gu7xf.8xlarge-gu108", {"aimaster": False}, False),
+        ("ml.gu7i.c16m60.1-gu30", {}, False),
+        ("ecs.gn7i-c8g1.2xlarge", {}, False),
+    ],
+)
+def test_aimaster_brings_spot_machines_of_lingjun_back(ecs_spec, given, is_on):
+    options = {"ecs_spec": ecs_spec, "spot_discount_limit": 0.5, **given}
+    assert ("EnableErrorMonitoringInAIMaster" in plan(SPOT, options=options).request["Settings"]) == is_on
+    assert "EnableErrorMonitoringInAIMaster" not in plan(A10, options={"ecs_spec": ecs_spec}).request["Settings"]
+
+
 def test_spot_elsewhere_is_a_warning():
     made = plan(SPOT, options={"region": "eu-central-1", "spot_discount_limit": 0.5})
     assert any("spot machines of DLC are documented for" in warning for warning in made.warnings)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
-from ftsdk.errors import AuthError
+from ftsdk.errors import AuthError, BackendError
 from ftsdk.job import submit
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
@@ -142,6 +143,11 @@ class TestPai(BackendConformance):
         job = self.start(plan, backend, LONG)
         native = cloud.job(plan.native_name)
         until(lambda: native.status == status)
+        if status == "Running":
+            assert re.fullmatch(r"wss://.+-master-0\?shared=true.*", job.terminal())
+        else:
+            with pytest.raises(BackendError, match="a terminal needs a running one"):
+                job.terminal()
         assert job.info().state is (JobState.RUNNING if status == "Running" else JobState.PENDING)
         job.cancel()
         info = job.wait(PATIENCE_S)

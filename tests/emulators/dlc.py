@@ -234,6 +234,8 @@ class DlcCloud:
         return {"JobId": path[1], "PodId": path[3], "Logs": lines[-int(query.get("MaxLines", 2000)) :]}
 
     def _GetWebTerminal(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if query.get("IsShared") not in (None, "true", "false"):
+            raise RefusalError(400, "InvalidParameter", "IsShared is not valid")
         if self._named(path).status != "Running":
             raise RefusalError(400, "BadRequest", "the pod is not running")
         return {"WebTerminalUrl": f"wss://pai-dlc.{REGION}/{path[3]}?shared={query.get('IsShared')}&token=once"}

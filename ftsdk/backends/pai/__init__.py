@@ -23,7 +23,7 @@ from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
 from ftsdk.backends.pai.tail import Tail
 from ftsdk.documents import Outcome
-from ftsdk.errors import AuthError, JobNotFoundError, UnavailableError
+from ftsdk.errors import AuthError, BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
@@ -163,6 +163,20 @@ class Pai:
     def artifacts(self, job_id: str) -> Store:
         """The job's folder in OSS."""
         return self._store(self._newest(job_id))
+
+    def terminal(self, job_id: str) -> str:
+        """Address (wss://) of a terminal in the first node's container: for one use within 30 seconds.
+
+        https://www.alibabacloud.com/help/en/pai/developer-reference/api-pai-dlc-2020-12-03-getwebterminal says what
+        goes over it. Raises BackendError while no container runs.
+        """
+        native = self._newest(job_id)
+        if native.said.get("Status") != "Running" or not native.pods:
+            raise BackendError(f"Job {job_id} is {native.said.get('Status')} in PAI: a terminal needs a running one.")
+        pod = native.pods[0]
+        asked = {"PodUid": pod.get("PodUid"), "IsShared": "true"}  # the client would write a bool as True
+        said = self._services.call("get_web_terminal", native.id, pod["PodId"], **asked)
+        return str(said["WebTerminalUrl"])
 
     # --- around jobs ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:

@@ -47,6 +47,17 @@ class Native(NamedTuple):
         """Machines."""
         return sum(int(spec.get("PodCount") or 1) for spec in self.said.get("JobSpecs") or ()) or 1
 
+    @property
+    def pods(self) -> list[Mapping[str, Any]]:
+        """Its pods of now, the first node's first."""
+        return sorted(self.said.get("Pods") or (), key=_node)
+
+
+def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
+    """`JOB-master-0` is the first node, `JOB-worker-0` the second."""
+    kind, _, number = str(pod["PodId"]).rpartition("-")
+    return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
+
 
 def get(services: Services, native_id: str) -> Native | None:
     """One job by its id, or None if it is gone."""

@@ -132,7 +132,7 @@ class Tail:
 
     def _said(self, native: Native) -> Iterator[list[str]]:
         """The newest lines of each node, those of its earlier pods before those of its pod of now."""
-        for pod in sorted(native.said.get("Pods") or (), key=_node):
+        for pod in native.pods:
             earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
             for old in earlier:
                 if old["PodUid"] not in self._over:
@@ -150,15 +150,9 @@ class Tail:
         return said.get("Logs") or []
 
 
-def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
-    """What pods are sorted by: `JOB-master-0` is the first node, `JOB-worker-0` the second."""
-    kind, _, number = str(pod["PodId"]).rpartition("-")
-    return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
-
-
 def _had_others(native: Native) -> bool:
     """Whether nodes had other pods before those of now."""
-    return any(pod.get("HistoryPods") for pod in native.said.get("Pods") or ())
+    return any(pod.get("HistoryPods") for pod in native.pods)
 
 
 class OneAttempt:

@@ -26,7 +26,7 @@ from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
 SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
-VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04"}
+VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01"}
 LOOK_BACK = timedelta(days=7)
 Answer = tuple[int, dict[str, Any]]
 
@@ -273,6 +273,16 @@ class DlcCloud:
     def _PutSecretValue(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         self.secrets[query["SecretName"]] = query["SecretData"]
         return {"SecretName": query["SecretName"]}
+
+    # --- ACR -----------------------------------------------------------------------------------------------
+    def _ListInstance(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        there = [{"InstanceName": "lab", "InstanceId": "cri-lab"}, {"InstanceName": "lab2", "InstanceId": "cri-lab2"}]
+        return {"IsSuccess": True, "Instances": [one for one in there if query["InstanceName"] in one["InstanceName"]]}
+
+    def _GetAuthorizationToken(self, path: list[str], query: dict[str, str], _body: object) -> dict[str, Any]:  # noqa: N802
+        if path == ["", "tokens"]:
+            return {"data": {"tempUserName": "cr_temp_user", "authorizationToken": "passing", "expireDate": 1}}
+        return {"IsSuccess": True, "TempUsername": "cr_temp_user", "AuthorizationToken": f"of-{query['InstanceId']}"}
 
 
 def _error(code: str, words: str) -> dict[str, Any]:

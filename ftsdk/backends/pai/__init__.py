@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from ftsdk import contract, planning, records
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
-from ftsdk.backends.pai import jobs, limits, machines, places, vault
+from ftsdk.backends.pai import jobs, limits, machines, places, registry, vault
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
 from ftsdk.backends.pai.tail import Tail
 from ftsdk.documents import Outcome
-from ftsdk.errors import AuthError, BackendError, JobNotFoundError, UnavailableError
+from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
@@ -185,6 +184,10 @@ class Pai:
 
         return diagnosis.checks(self.options, self._services)
 
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image to where the option `image` says."""
+        return registry.push(self._services, self.options, tag, on_line)
+
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in KMS; returns its name there."""
         return vault.put(self._services, self.options, name, value)
@@ -257,8 +260,5 @@ def _with_registry_password(request: dict[str, Any]) -> dict[str, Any]:
 def _with_auth(worker: dict[str, Any]) -> dict[str, Any]:
     if "ImageConfig" not in worker:
         return worker
-    name = worker["ImageConfig"]["Auth"].removeprefix("$")
-    if name not in os.environ:
-        raise AuthError(f"The pai backend's option 'image_auth' names {name}, which is not set: export {name}=USER:PW.")
-    auth = base64.b64encode(os.environ[name].encode()).decode()
-    return {**worker, "ImageConfig": {"Auth": auth}}
+    login = registry.own_login(worker["ImageConfig"]["Auth"].removeprefix("$"))
+    return {**worker, "ImageConfig": {"Auth": base64.b64encode(login.encode()).decode()}}

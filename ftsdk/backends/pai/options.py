@@ -106,6 +106,8 @@ class PaiOptions(Options):
     """Address of DLC, if it is not the region's; with http:// for tests."""
     kms_endpoint: str | None = None
     """Address of KMS for this machine and for the job, if it is not the region's."""
+    acr_endpoint: str | None = None
+    """Address of the image registry's API, if it is not the region's."""
     oss_endpoint: str | None = None
     """URL at which this machine reaches OSS, if it is not the region's."""
     oss_cname: bool = False

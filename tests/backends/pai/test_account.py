@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+
 import pytest
 
 from ftsdk.backends.pai import Pai, jobs
@@ -128,6 +132,55 @@ def test_doctor_says_what_is_missing(cloud):
     assert not check.ok
     assert '"paidlc:CreateJob"' in check.remedy
     assert '"pai:CreateJob"' in check.remedy
+
+
+@pytest.fixture
+def docker_calls(monkeypatch, tmp_path):
+    """docker is a program that writes down how it was called, because no registry runs here."""
+    program, calls = tmp_path / "docker", tmp_path / "calls"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
+        f"open({str(calls)!r}, 'a').write(json.dumps([*sys.argv[1:], said]) + '\\n')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return lambda: [json.loads(line) for line in calls.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("image", "given", "host", "login"),
+    [
+        ("registry-vpc.cn-x.aliyuncs.com/o/f:1", {}, "registry.cn-x.aliyuncs.com", "cr_temp_user passing"),
+        ("registry-vpc.cn-x.aliyuncs.com/o/f:1", {"network": "vpc"}, "registry-vpc.cn-x.aliyuncs.com",
+         "cr_temp_user passing"),
+        ("lab-registry-vpc.cn-beijing.cr.aliyuncs.com/o/f:1", {}, "lab-registry.cn-beijing.cr.aliyuncs.com",
+         "cr_temp_user of-cri-lab"),
+        ("crpi-1.cn-hangzhou.personal.cr.aliyuncs.com/o/f:1", {"image_auth": "ACR_LOGIN"},
+         "crpi-1.cn-hangzhou.personal.cr.aliyuncs.com", "me pw:1"),
+    ],
+)  # fmt: skip
+def test_the_image_goes_where_jobs_find_it(cloud, monkeypatch, docker_calls, image, given, host, login):
+    monkeypatch.setenv("ACR_LOGIN", "me:pw:1")
+    assert Pai(options(cloud, image=image, **given)).push_image("ftsdk:9", print) == image
+    user, _, password = login.partition(" ")
+    assert docker_calls() == [
+        ["login", "--username", user, "--password-stdin", host, password],
+        ["tag", "ftsdk:9", f"{host}/o/f:1", ""],
+        ["push", f"{host}/o/f:1", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("crpi-1.cn-hangzhou.personal.cr.aliyuncs.com/o/f:1", "-o image_auth=VARIABLE"),
+        ("other-registry.cn-hangzhou.cr.aliyuncs.com/o/f:1", "no ACR instance 'other'"),
+    ],
+)
+def test_without_a_login_nothing_is_pushed(cloud, image, words):
+    with pytest.raises(AuthError, match=words):
+        Pai(options(cloud, image=image)).push_image("ftsdk:9", print)
 
 
 def test_a_registry_password_is_in_the_request_and_not_in_the_plan(cloud, monkeypatch):

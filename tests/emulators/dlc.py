@@ -27,6 +27,13 @@ from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
 SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
 VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01"}
+SPOT = {"SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}
+MACHINES: list[dict[str, Any]] = [
+    {"InstanceType": "ecs.g7.2xlarge", "AcceleratorType": "CPU", "IsAvailable": True, **SPOT},
+    {"InstanceType": "ecs.gn7i-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True, **SPOT},
+    {"InstanceType": "ecs.gn6v-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True},
+    {"InstanceType": "ecs.gn7e-c16g1.4xlarge", "AcceleratorType": "GPU", "IsAvailable": False},
+]
 LOOK_BACK = timedelta(days=7)
 Answer = tuple[int, dict[str, Any]]
 
@@ -240,9 +247,11 @@ class DlcCloud:
             raise RefusalError(400, "BadRequest", "the pod is not running")
         return {"WebTerminalUrl": f"wss://pai-dlc.{REGION}/{path[3]}?shared={query.get('IsShared')}&token=once"}
 
-    def _ListEcsSpecs(self, _path: list[str], _query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        kind = {"InstanceType": "ecs.g7.2xlarge", "Cpu": 8, "Memory": 32, "IsAvailable": True, "ResourceType": "ECS"}
-        return {"EcsSpecs": [{**kind, "SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}], "TotalCount": 1}
+    def _ListEcsSpecs(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        rows = [row for row in MACHINES if query.get("AcceleratorType") in (None, row["AcceleratorType"])]
+        named = query.get("InstanceTypes", "").split(",")
+        rows = [row for row in rows if named == [""] or row["InstanceType"] in named]
+        return {"EcsSpecs": rows if query["PageNumber"] == "1" else [], "TotalCount": len(rows)}
 
     def _GetWorkspace(self, path: list[str], _query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if path[1] != WORKSPACE:

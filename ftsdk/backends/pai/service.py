@@ -6,11 +6,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.pai import places
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
+from ftsdk.runtime.io.aliyun import their_client
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -21,6 +24,8 @@ CONNECT_MS, READ_MS = 10_000, 60_000
 PAGE: Final = 100
 SINCE: Final = "2020-12-03T00:00:00Z"
 """A listing looks back seven days unless it is told otherwise; no job is older than the API."""
+PROFILES: Final = (".aliyun/config.json", ".alibabacloud/credentials.ini")
+"""Below a person's home; where they are, what the client says of them helps."""
 CREDENTIALS_HINT: Final = (
     "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run `aliyun configure`; "
     "`ftsdk doctor -b pai` checks it"
@@ -80,15 +85,19 @@ class Services:
 
     def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Rows of a listing in the workspace, newest first."""
-        page = 1
-        while True:
-            said = self.call("list_jobs", WorkspaceId=self.workspace_id, StartTime=SINCE, Order="desc",
-                             SortBy="GmtCreateTime", PageSize=PAGE, PageNumber=page, **fields)  # fmt: skip
-            rows = said.get("Jobs", [])
+        asked = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
+        return self._rows("list_jobs", "Jobs", {**asked, **fields})
+
+    def machines(self, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Machine types of the region as they are right now: stock, spot stock and discount, no prices."""
+        return self._rows("list_ecs_specs", "EcsSpecs", fields)
+
+    def _rows(self, operation: str, key: str, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for page in count(1):
+            rows = self.call(operation, PageSize=PAGE, PageNumber=page, **fields).get(key) or []
             yield from rows
             if len(rows) < PAGE:
                 return
-            page += 1
 
     def kms(self, action: str, **query: str) -> dict[str, Any]:
         """One call of KMS."""
@@ -130,15 +139,16 @@ class Services:
         from importlib import import_module
 
         try:
-            from alibabacloud_credentials.client import Client as Credentials
             from alibabacloud_tea_openapi.utils_models import Config
 
+            credentials = their_client()
             kind = import_module(module or "alibabacloud_tea_openapi.client").Client
         except ImportError:
             raise NotInstalledError("The pai backend needs Alibaba Cloud's client: pip install 'ftsdk[pai]'.") from None
         scheme, mark, host = endpoint.rpartition("://")
         with errors():
-            config = Config(credential=Credentials(), endpoint=host, region_id=self.region, user_agent="ftsdk",
+            credentials.get_credential()  # inside a request, having none would look like having no network
+            config = Config(credential=credentials, endpoint=host, region_id=self.region, user_agent="ftsdk",
                             protocol=scheme if mark else "https", connect_timeout=CONNECT_MS,
                             read_timeout=READ_MS)  # fmt: skip
             return kind(config)
@@ -162,7 +172,8 @@ def errors() -> Iterator[None]:
     try:
         yield
     except CredentialException as problem:
-        raise AuthError(f"There are no Alibaba Cloud credentials ({problem}); {CREDENTIALS_HINT}.") from problem
+        tried = f" ({problem})" if any((Path.home() / name).exists() for name in PROFILES) else ""
+        raise AuthError(f"There are no Alibaba Cloud credentials: {CREDENTIALS_HINT}{tried}.") from problem
     except (UnretryableException, RetryError, OSError) as problem:
         said = str(getattr(problem, "message", "") or problem).rstrip(".").splitlines()[0][:200]
         raise UnavailableError(f"Alibaba Cloud does not answer ({said}): check the network.") from problem

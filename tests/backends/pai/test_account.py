@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -119,13 +120,40 @@ def test_more_jobs_than_a_page(services, cloud, monkeypatch):
 def test_doctor_is_content(cloud):
     found = {check.what: check for check in Pai(options(cloud)).doctor()}
     assert {what: check.detail for what, check in found.items() if not check.ok} == {}
-    assert {"credentials and workspace", "bucket", "image", "machine type", "role of the job"} == set(found)
+    assert {"credentials and workspace", "bucket", "image", "machine types", "role of the job"} == set(found)
     assert "kms:GetSecretValue" in found["role of the job"].detail
+
+
+def test_doctor_says_which_machines_are_free(cloud):
+    found = {check.what: check.detail for check in Pai(options(cloud, ecs_spec=None)).doctor()}
+    here, _, spot = found["machine types"].partition("; spot: ")
+    assert here == "ecs.gn7i-c8g1.2xlarge (discount 0.1), ecs.gn6v-c8g1.2xlarge"
+    assert spot == "ecs.gn7i-c8g1.2xlarge (discount 0.1)"
+
+
+def test_without_credentials_it_says_so_at_once(cloud, tmp_path):
+    """In a process of its own: Alibaba Cloud's library reads the environment when it is imported."""
+    kept = {name: value for name, value in os.environ.items() if name not in cloud.environment}
+    given = {
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+    }
+    named = options(cloud).model_dump(include={"workspace_id", "region", "bucket", "endpoint"})
+    code = "from ftsdk.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "jobs", "-b", "pai"],
+        env={**kept, **given, **{f"FTSDK_PAI_{name.upper()}": value for name, value in named.items()}},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr.startswith("pai: There are no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ")
+    assert done.stderr.count("\n") == 1
+    assert not cloud.calls
 
 
 def test_doctor_says_what_is_missing(cloud):
     found = {check.what: check for check in Pai(options(cloud, bucket="none", image=None, ecs_spec="ecs.x.y")).doctor()}
-    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine type"]
+    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine types"]
     assert all(check.remedy for check in found.values() if not check.ok)
     cloud.denied = {"ListJobs"}
     (check,) = Pai(options(cloud)).doctor()

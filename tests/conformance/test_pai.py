@@ -18,6 +18,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
 from ftsdk.errors import AuthError, BackendError
+from ftsdk.facts import inspect
 from ftsdk.job import submit
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
@@ -97,6 +98,43 @@ class TestPai(BackendConformance):
 
     def test_many_lines(self, backend, plan):
         self.follow_many(backend, plan, 200_000)
+
+    def test_bursts_of_one_line_that_pods_forget(self, backend, plan, cloud):
+        cloud.forgets = 7
+        source = "import sys, time\nfor _ in range(20): sys.stdout.write('same\\n' * 5000); time.sleep(0.05)"
+        job = self.start(plan, backend, source)
+        followed = list(job.logs(follow=True))
+        assert [line.text for line in followed].count("same") == 100_000
+        stamps = [contract.parse_stamp(line.cursor).sequence for line in followed]
+        assert stamps == list(range(len(stamps)))
+        assert list(job.logs()) == followed
+
+    def test_inputs_in_oss_are_read_where_they_are(self, backend, spec, cloud, tmp_path, monkeypatch):
+        monkeypatch.setenv("OSS_ENDPOINT", backend.options.oss_endpoint)
+        store = cloud.store()
+        for name in ("model/config.json", "train.jsonl"):
+            store.put(f"given/{name}", (tmp_path / name).read_bytes())
+        given = {"name": new_label(), "model": "oss://ours/given/model", "dataset": "oss://ours/given/train.jsonl"}
+        asked = parse(given, where="test")
+        plan = backend.plan(asked, inspect(asked))
+        source = (
+            "import json, os, pathlib\nconfig = json.load(open(os.environ['FTSDK_TRAIN']))['document']\n"
+            "folder = pathlib.Path(config['config']['model_name_or_path'])\n"
+            "print('model', json.load(open(folder / 'config.json')))\n"
+            "(one,) = [data['file_name'] for data in config['dataset_info'].values()]\n"
+            "print('rows', len(open(one).readlines()))"
+        )
+        place = {**plan.document, "trainer": "/mnt/more/trainer.py"}
+        mount = {"Uri": "oss://ours.oss-cn-hangzhou-internal.aliyuncs.com/more/", "MountPath": "/mnt/more",
+                 "MountAccess": "RO"}  # fmt: skip
+        store.put("more/trainer.py", source.encode())
+        request = {**plan.request, "DataSources": [*plan.request["DataSources"], mount]}
+        job = submit(replace(plan, document=place, request=request), backend, secrets={}, on_attach=print)
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, [line.text for line in job.logs()]
+        assert [line.text for line in job.logs() if line.text.startswith(("model", "rows"))] == [
+            "model {'model_type': 'qwen2'}",
+            "rows 5",
+        ]
 
     @pytest.mark.parametrize("trouble", ["drop", "lose"])
     def test_a_create_that_is_cut_starts_one_job(self, backend, plan, cloud, trouble):

@@ -68,6 +68,8 @@ class DlcCloud:
         self.sold_out: set[str] = set()
         self.held = ""
         """A status in which jobs stay until this is another."""
+        self.forgets = 0
+        """Pods' logs lack every line whose number this divides, as DLC drops lines of bursts."""
         self.unseen = 0
         """So many of the next listings do not show the newest job yet."""
         self.before_answer: Callable[[str], None] = lambda action: None
@@ -238,6 +240,7 @@ class DlcCloud:
 
     def _GetPodLogs(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         lines = self._named(path).lines(path[3], query.get("PodUid"))
+        lines = [line for number, line in enumerate(lines) if not self.forgets or number % self.forgets]
         return {"JobId": path[1], "PodId": path[3], "Logs": lines[-int(query.get("MaxLines", 2000)) :]}
 
     def _GetWebTerminal(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

@@ -98,6 +98,31 @@ def test_every_field_is_one_of_the_client(name):
     assert sent == request
 
 
+def test_the_documented_examples_are_accepted():
+    """Values from `example:` in the models of aliyun/alibabacloud-go-sdk, pai-dlc-20201203."""
+    made = REQUESTS["cpu-mounts-auth"]().request
+    worker = {
+        **made["JobSpecs"][0],
+        "EcsSpec": "ecs.c6.large",
+        "Image": "registry-vpc.cn-hangzhou.aliyuncs.com/cloud-dsw/tensorflow:1.12PAI-gpu-py36-cu101-ubuntu18.04",
+    }
+    vpc = {"VpcId": "vpc-abcdef", "SwitchId": "vs-abcdef", "SecurityGroupId": "sg-abcdef", "DefaultRoute": "eth0"}
+    source = {"DataSourceId": "d-cn9dl", "MountPath": "/root/data", "MountAccess": "RO"}
+    example = {
+        **made,
+        "DisplayName": "tf-mnist-test",
+        "JobMaxRunningTimeMinutes": 1024,
+        "Priority": 8,
+        "JobSpecs": [worker],
+        "DataSources": [source],
+        "UserVpc": {**vpc, "ExtendedCIDRs": ["192.168.0.0/16"]},
+    }
+    for workspace in ("268", "ws-20210126170216-xxxxxxx"):
+        assert list(limits.problems({**example, "WorkspaceId": workspace})) == []
+    uri = "oss://bucket.oss-cn-hangzhou-internal.aliyuncs.com/path/"
+    assert places.mount_uri("oss://bucket/path", "cn-hangzhou") == uri
+
+
 def test_no_machine_with_so_many():
     with pytest.raises(SpecError, match="at most 8 x A10"):
         plan({"accelerator": "A10", "accelerators_per_node": 16})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -76,12 +76,7 @@ class Services:
 
     def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
         """One request that may be repeated, and its answer."""
-        for pause_s in PAUSES_S:
-            try:
-                return self.once(operation, *path, **fields)
-            except UnavailableError:
-                time.sleep(pause_s)
-        return self.once(operation, *path, **fields)
+        return patiently(lambda: self.once(operation, *path, **fields))
 
     def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Rows of a listing in the workspace, newest first."""
@@ -115,7 +110,7 @@ class Services:
         path: str = "/",
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """One call of a service whose own client is not worth a package."""
+        """One call, which may be repeated, of a service whose own client is not worth a package."""
         client = self._open(endpoint, None)
         from alibabacloud_tea_openapi import utils_models
         from darabonba.runtime import RuntimeOptions
@@ -124,10 +119,13 @@ class Services:
         how = utils_models.Params(action=action, version=version, protocol=client._protocol, pathname=path,
                                   method=method, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
-        with errors():
-            said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
-        found: dict[str, Any] = said.get("body") or {}
-        return found
+
+        def ask() -> dict[str, Any]:
+            with errors():
+                said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
+            return dict(said.get("body") or {})
+
+        return patiently(ask)
 
     def _client(self) -> Any:
         with self._lock:
@@ -152,6 +150,16 @@ class Services:
                             protocol=scheme if mark else "https", connect_timeout=CONNECT_MS,
                             read_timeout=READ_MS)  # fmt: skip
             return kind(config)
+
+
+def patiently(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An answer, asked for again while the service is unavailable."""
+    for pause_s in PAUSES_S:
+        try:
+            return ask()
+        except UnavailableError:
+            time.sleep(pause_s)
+    return ask()
 
 
 class RefusedError(BackendError):

@@ -117,6 +117,16 @@ def test_more_jobs_than_a_page(services, cloud, monkeypatch):
     assert len(list(services.jobs())) == 5
 
 
+@pytest.mark.parametrize("trouble", ["drop", "lose", 503])
+def test_secrets_are_stored_over_trouble(cloud, trouble):
+    backend = Pai(options(cloud))
+    for value in ("one", "two"):
+        for action in ("CreateSecret", "PutSecretValue"):
+            cloud.troubles[action] = [trouble, 429]
+        assert backend.put_secret("A", value) == "ftsdk/A"
+        assert cloud.secrets["ftsdk/A"] == value
+
+
 def test_doctor_is_content(cloud):
     found = {check.what: check for check in Pai(options(cloud)).doctor()}
     assert {what: check.detail for what, check in found.items() if not check.ok} == {}

@@ -176,7 +176,7 @@ class Node:
         self.exit_code: int | None = None
         self.pod, self.uid = pod_id(job.id, number), str(uuid.uuid4())
         self.said: list[str] = []
-        self._job, self._number, self._count, self._port = job, number, count, port
+        self._job, self.number, self._count, self._port = job, number, count, port
         self._folder = Path(tempfile.mkdtemp(prefix="dlc-"))
         self._folder.chmod(0o755)
         self._created_at = _now()
@@ -184,7 +184,7 @@ class Node:
     def describe(self) -> dict[str, Any]:
         """What GetJob says of it."""
         status = {None: "Running", 0: "Succeeded"}.get(self.exit_code, "Failed")
-        kind = "Master" if self._number == 0 else "Worker"
+        kind = "Master" if self.number == 0 else "Worker"
         return {"PodId": self.pod, "PodUid": self.uid, "Type": kind, "Status": status,
                 "GmtCreateTime": self._created_at}  # fmt: skip
 
@@ -245,7 +245,7 @@ class Node:
             "MASTER_ADDR": master,
             "MASTER_PORT": str(self._port),
             "WORLD_SIZE": str(self._count),
-            "RANK": str(self._number),
+            "RANK": str(self.number),
             "NPROC_PER_NODE": "1",
             "all_proxy": cloud.oss.url,
             "no_proxy": "127.0.0.1,localhost",

@@ -25,6 +25,8 @@ MOST_LINES: Final = 2000
 SEGMENTS_EVERY_S: Final = 15.0
 """Each look behind a cursor reads the beginning of every segment, so a quiet job is not looked at all the time."""
 POLL_MIN_S, POLL_MAX_S = 0.3, 5.0
+DRAIN_S: Final = 10.0
+"""So long after a pod's end lines of it may still come to its log."""
 
 
 class Tail:
@@ -37,8 +39,8 @@ class Tail:
         self._done = min((stamp.attempt for stamp in self._seen.values()), default=1) - 1
         """Attempts up to this one are read to their end."""
         self._segments_at = 0.0
-        self._over: dict[str, list[str]] = {}
-        """Uid of a pod that is over -> what it said."""
+        self._over: dict[str, tuple[float, list[str]]] = {}
+        """Uid of a pod that is over -> when that was heard, and what it said."""
 
     def lines(self, look: Callable[[], Native], *, follow: bool) -> Iterator[LogLine]:
         """Lines so far, or with `follow` until the newest attempt has ended; `look` asks DLC for it."""
@@ -134,10 +136,14 @@ class Tail:
         """The newest lines of each node, those of its earlier pods before those of its pod of now."""
         for pod in native.pods:
             earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
-            for old in earlier:
-                if old["PodUid"] not in self._over:
-                    self._over[old["PodUid"]] = self._log(native, old)
-            yield [*(line for old in earlier for line in self._over[old["PodUid"]]), *self._log(native, pod)]
+            yield [*(line for old in earlier for line in self._last_words(native, old)), *self._log(native, pod)]
+
+    def _last_words(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
+        heard_at, said = self._over.get(pod["PodUid"], (time.monotonic(), []))
+        if not said or time.monotonic() - heard_at < DRAIN_S:
+            said = self._log(native, pod)
+            self._over[pod["PodUid"]] = heard_at, said
+        return said
 
     def _log(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
         asked = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}

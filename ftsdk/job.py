@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ftsdk import backends, budgets, contract, journal
-from ftsdk.backends.base import Backend, HasHandle, JobInfo, JobState, StoresSecrets
+from ftsdk.backends.base import Backend, HasHandle, JobInfo, JobState, OpensTerminals, StoresSecrets
 from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.jobs import history
 from ftsdk.model import Model, open_model
@@ -114,6 +114,15 @@ class Job:
         if info.state is not JobState.SUCCEEDED:
             raise _no_model(self.uri, info)
         return open_model(self.store, self.uri, self.document)
+
+    def terminal(self) -> str:
+        """Address of a terminal in the job's container, for a WebSocket client; good for one use within seconds.
+
+        Raises UnsupportedError where the platform has none, BackendError while no container runs.
+        """
+        if not isinstance(self.backend, OpensTerminals):
+            raise UnsupportedError(f"Job {self.uri}: the {self.backend.name} backend opens no terminals.")
+        return self.backend.terminal(self.name)
 
     def sagemaker(self) -> Any:
         """The SageMaker SDK's own object for a job on SageMaker, with all that its users know.

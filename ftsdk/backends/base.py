@@ -167,6 +167,14 @@ class PushesImages(Protocol):
 
 
 @runtime_checkable
+class OpensTerminals(Protocol):
+    """Backends whose platform gives a terminal in a job's container."""
+
+    def terminal(self, job_id: str) -> str:
+        """Address of one on the first node, made by this call. Raises BackendError while no container runs."""
+
+
+@runtime_checkable
 class HasHandle(Protocol):
     """Backends whose vendor has an SDK with a class for a job."""
 

@@ -19,13 +19,20 @@ LATEST = ("loss", "eval_loss", "tokens_per_s")
 
 @click.command()
 @job_argument
+@click.option("--terminal", is_flag=True, help="Open a terminal in its container and print the address (pai).")
 @json_option
-def status(job: str, as_json: bool) -> None:
+def status(job: str, terminal: bool, as_json: bool) -> None:
     """Show how a job is doing: state, progress, time and cost to the end, attempts, what is left of its budget."""
     from ftsdk.jobs.status import Status
 
     found = Status.of(attach(job))
-    emit(found.to_json() if as_json else None, as_json, lambda: "\n".join(_lines(found)))
+    links = {"console": found.info.native.get("console"), "terminal": found.job.terminal() if terminal else None}
+    data = {**found.to_json(), **({"terminal": links["terminal"]} if terminal else {})} if as_json else None
+    emit(data, as_json, lambda: "\n".join((*_lines(found), *_shown(links))))
+
+
+def _shown(links: dict[str, str | None]) -> Iterator[str]:
+    return (f"{name}: {address}" for name, address in links.items() if address)
 
 
 def _lines(found: Status) -> Iterator[str]:

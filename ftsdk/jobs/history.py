@@ -5,7 +5,7 @@ The journal is not asked, so any machine that can read the durable folder knows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ftsdk import contract, records
@@ -67,7 +67,8 @@ def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple
             end = {"state": info.state, "reason": info.reason, "message": info.message, "ended_at": info.ended_at}
         else:
             end = claims[number + 1].get("before") or _end_of(outcome)
-        found.append(_attempt(number, claims[number], end, outcome, _clock(store, number), now))
+        attempt = _attempt(number, claims[number], end, outcome, _clock(store, number), now)
+        found.append(attempt if outcome or not attempt.state.terminal else replace(attempt, step=_step(store, number)))
     return tuple(found)
 
 
@@ -126,6 +127,12 @@ def _clock(store: Store, attempt: int) -> Clock | None:
     """The first node's clock: all nodes run together or not at all."""
     found: Clock | None = records.read_json(store, contract.clock_key(attempt, 0))
     return found
+
+
+def _step(store: Store, attempt: int) -> int | None:
+    """The last step in the log of an attempt whose machine was gone before it could say how it ended."""
+    steps = [record["step"] for record in records.last_metrics(store, attempt)]
+    return int(steps[-1]) if steps else None
 
 
 def _json(store: Store, key: str) -> dict[str, Any]:

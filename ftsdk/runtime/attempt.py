@@ -84,7 +84,7 @@ class Attempt:
             durable,
             attempt=start.attempt,
             node=cluster.node_rank,
-            sequence=self._earlier.sequence,
+            sequence=max(self._earlier.sequence, (self._clock.starts - 1) * durable.lines_apart),
             segment=self._earlier.segment,
             mask=self._mask,
             on_event=self._keep,

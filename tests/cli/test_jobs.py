@@ -38,6 +38,9 @@ def test_a_job_with_one_attempt_shows_no_table_and_no_money(spec_folder):
     said = ftsdk("status", job.uri).stdout
     assert "ATTEMPT" not in said
     assert "USD" not in said
+    assert "console" not in said
+    refused = ftsdk("status", job.uri, "--terminal")
+    assert (refused.returncode, "the local backend opens no terminals" in refused.stderr) == (4, True)
 
 
 def test_clean_shows_bytes_asks_and_leaves_nothing(spec_folder, own_home):

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,8 @@ import pytest
 from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
-from ftsdk.errors import AuthError
+from ftsdk.errors import AuthError, BackendError
+from ftsdk.facts import inspect
 from ftsdk.job import submit
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
@@ -27,10 +31,14 @@ from ftsdk.testing.conformance import (
     BackendConformance,
     new_label,
 )
+from ftsdk.testing.recovery import ONE_STEP
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
 
 pytestmark = pytest.mark.docker
+
+SPEAKS_UNTIL_STEP_3 = f"{ONE_STEP}\nif step < 3:\n    for beat in range(10**6): print(step, beat); time.sleep(0.01)"
+"""What a machine says between two steps lies in its pod's log long before it is in a segment."""
 
 
 def place_in_data_mount(plan, source, folder):
@@ -43,6 +51,25 @@ def place_in_data_mount(plan, source, folder):
     upload = Upload(source=str(path), target=target, bytes=len(data), sha256=digest, is_content_address=True)
     document = {**plan.document, "trainer": f"/mnt/ftsdk/data/{path.name}"}
     return replace(plan, document=document, uploads=(*plan.uploads, upload))
+
+
+def until(condition):
+    """Wait for what the emulator does by itself."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def take_back(native, step, *, notice):
+    """Take a machine once its checkpoint of this step is committed and it says more; AIMaster gets another."""
+    until(lambda: native.nodes and native.nodes[0] not in native.history_pods)
+    node = native.nodes[0]
+    until(lambda: any(f'"commit", "step": {step}' in line for line in node.said))
+    enough = len(node.said) + 50
+    until(lambda: len(node.said) > enough)
+    native.evict(notice=notice)
+    until(lambda: node in native.history_pods)
 
 
 class TestPai(BackendConformance):
@@ -72,6 +99,43 @@ class TestPai(BackendConformance):
 
     def test_many_lines(self, backend, plan):
         self.follow_many(backend, plan, 200_000)
+
+    def test_bursts_of_one_line_that_pods_forget(self, backend, plan, cloud):
+        cloud.forgets = 7
+        source = "import sys, time\nfor _ in range(20): sys.stdout.write('same\\n' * 5000); time.sleep(0.05)"
+        job = self.start(plan, backend, source)
+        followed = list(job.logs(follow=True))
+        assert [line.text for line in followed].count("same") == 100_000
+        stamps = [contract.parse_stamp(line.cursor).sequence for line in followed]
+        assert stamps == list(range(len(stamps)))
+        assert list(job.logs()) == followed
+
+    def test_inputs_in_oss_are_read_where_they_are(self, backend, spec, cloud, tmp_path, monkeypatch):
+        monkeypatch.setenv("OSS_ENDPOINT", backend.options.oss_endpoint)
+        store = cloud.store()
+        for name in ("model/config.json", "train.jsonl"):
+            store.put(f"given/{name}", (tmp_path / name).read_bytes())
+        given = {"name": new_label(), "model": "oss://ours/given/model", "dataset": "oss://ours/given/train.jsonl"}
+        asked = parse(given, where="test")
+        plan = backend.plan(asked, inspect(asked))
+        source = (
+            "import json, os, pathlib\nconfig = json.load(open(os.environ['FTSDK_TRAIN']))['document']\n"
+            "folder = pathlib.Path(config['config']['model_name_or_path'])\n"
+            "print('model', json.load(open(folder / 'config.json')))\n"
+            "(one,) = [data['file_name'] for data in config['dataset_info'].values()]\n"
+            "print('rows', len(open(one).readlines()))"
+        )
+        place = {**plan.document, "trainer": "/mnt/more/trainer.py"}
+        mount = {"Uri": "oss://ours.oss-cn-hangzhou-internal.aliyuncs.com/more/", "MountPath": "/mnt/more",
+                 "MountAccess": "RO"}  # fmt: skip
+        store.put("more/trainer.py", source.encode())
+        request = {**plan.request, "DataSources": [*plan.request["DataSources"], mount]}
+        job = submit(replace(plan, document=place, request=request), backend, secrets={}, on_attach=print)
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, [line.text for line in job.logs()]
+        assert [line.text for line in job.logs() if line.text.startswith(("model", "rows"))] == [
+            "model {'model_type': 'qwen2'}",
+            "rows 5",
+        ]
 
     @pytest.mark.parametrize("trouble", ["drop", "lose"])
     def test_a_create_that_is_cut_starts_one_job(self, backend, plan, cloud, trouble):
@@ -110,13 +174,43 @@ class TestPai(BackendConformance):
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
         assert len(cloud.jobs) == 1
 
-    def test_a_cancel_while_it_waits_for_machines(self, backend, plan, cloud):
-        cloud.sold_out = {"ecs.g7.2xlarge"}
-        job = self.start(plan, backend, HELLO)
-        assert job.info().state is JobState.PENDING
+    @pytest.mark.parametrize("status", ["Creating", "Queuing", "EnvPreparing", "Running"])
+    def test_a_cancel_in_every_state(self, backend, plan, cloud, status):
+        cloud.held = status
+        cloud.sold_out = {"ecs.g7.2xlarge"} if status == "Creating" else set()
+        cloud.before_refusal = lambda action: setattr(cloud, "held", "")  # what cannot be stopped yet, goes on
+        job = self.start(plan, backend, LONG)
+        native = cloud.job(plan.native_name)
+        until(lambda: native.status == status)
+        if status == "Running":
+            assert re.fullmatch(r"wss://.+-master-0\?shared=true.*", job.terminal())
+        else:
+            with pytest.raises(BackendError, match="a terminal needs a running one"):
+                job.terminal()
+        assert job.info().state is (JobState.RUNNING if status == "Running" else JobState.PENDING)
         job.cancel()
         info = job.wait(PATIENCE_S)
         assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled")
+        assert cloud.calls["StopJob"] == (2 if status == "Creating" else 1)
+        assert native.status == ("Failed" if status == "EnvPreparing" else "Stopped")
+
+    @pytest.mark.parametrize(("status", "source"), [("Succeeded", MAKES_A_FILE), ("Failed", "raise SystemExit('no')")])
+    def test_machines_that_are_kept_after_the_end(self, backend, plan, cloud, status, source):
+        cloud.held = f"{status}Reserving"
+        job = self.start(plan, backend, source)
+        info = job.wait(PATIENCE_S)
+        assert (info.native["status"], info.state) == (cloud.held, status.upper())
+        lines = list(job.logs(follow=True))
+        job.cancel()
+        assert cloud.calls["StopJob"] == 0
+        cloud.held = ""
+        native = cloud.job(plan.native_name)
+        until(lambda: native.status == status)
+        assert (job.info().state, list(job.logs())) == (info.state, lines)
+        if info.state is JobState.SUCCEEDED:
+            assert job.model().files == {"weights.bin": 256 * 40}
+        else:
+            assert self.start(plan, backend, HELLO).wait(PATIENCE_S).attempt == 2
 
     def test_somebody_stops_it_in_the_console(self, backend, plan, cloud):
         job = self.start(plan, backend, LONG)
@@ -141,6 +235,34 @@ class TestPai(BackendConformance):
         assert "SpotSpec" not in cloud.job(contract.native_name(plan.name, 2)).request["JobSpecs"][0]
         assert [line.text for line in again.logs() if line.text in ("begun", "hello")] == ["begun", "hello"]
 
+    @pytest.mark.parametrize("num_nodes", [1, pytest.param(2, marks=pytest.mark.long)])
+    def test_aimaster_starts_it_again(self, backend, spec, facts, cloud, num_nodes):
+        """The job stays Running with other pods: one attempt, and what every pod has said, once and in its order."""
+        fields = {**spec.model_dump(), "name": new_label(), "resources": {"spot": True, "num_nodes": num_nodes}}
+        lingjun = Pai(options(cloud, ecs_spec="ml.gu7xf.8xlarge-gu108", spot_discount_limit=0.8))
+        plan = lingjun.plan(parse(fields, where="test"), facts)
+        job = self.start(plan, lingjun, SPEAKS_UNTIL_STEP_3)
+        native = cloud.job(plan.native_name)
+        with ThreadPoolExecutor(1) as pool:
+            followed = pool.submit(lambda: list(job.logs(follow=True)))
+            for step, notice in ((1, False), (2, True)):
+                take_back(native, step, notice=notice)
+                assert job.info().state is JobState.RUNNING
+            lines = followed.result(PATIENCE_S)
+        info = job.wait(PATIENCE_S)
+        assert (info.state, info.attempt, len(cloud.jobs)) == (JobState.SUCCEEDED, 1, 1)
+        pods = [*native.history_pods, *native.nodes]
+        assert len(pods) == 3 * num_nodes
+        for number in range(num_nodes):
+            said = [contract.split_line(line) for pod in pods if pod.number == number for line in pod.said]
+            mine = [(line.cursor.partition(",")[0], line.text) for line in lines]
+            assert [line for line in mine if line[0].split(".")[1] == str(number)] == [
+                (str(s), text) for s, text in said
+            ]
+        for place in range(0, len(lines), 37):
+            rest = [line.text for line in job.logs(after=lines[place].cursor)]
+            assert sorted(rest) == sorted(line.text for line in lines[place + 1 :])
+
     def test_what_the_shell_says_is_shown(self, backend, plan, cloud):
         command = "echo it rains; exec no-such-program"
         job = submit(replace(plan, request={**plan.request, "UserCommand": command}), backend, secrets={},
@@ -153,16 +275,20 @@ class TestPai(BackendConformance):
         assert list(job.logs(after=lines[0].cursor)) == lines[1:]
 
     def test_two_nodes_see_no_raw_variables(self, backend, spec, facts, cloud):
-        fields = {**spec.model_dump(), "name": new_label(), "resources": {"num_nodes": 2}}
+        fields = {**spec.model_dump(), "name": new_label(), "resources": {"num_nodes": 2, "accelerators_per_node": 2}}
         plan = backend.plan(parse(fields, where="test"), facts)
         source = (
             "import os\nkept = {k: os.environ.get(k) for k in ('WORLD_SIZE', 'RANK', 'LOCAL_RANK', 'GROUP_RANK')}\n"
-            "print('seen', kept, 'NPROC_PER_NODE' in os.environ)"
+            "os.write(1, f'seen {kept} {\"NPROC_PER_NODE\" in os.environ}\\n'.encode())  # at once: two share a pipe"
         )
         job = self.start(plan, backend, source)
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, job.info()
         seen = sorted(line.text for line in job.logs() if line.text.startswith("seen"))
-        ranks = ({"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": "0", "GROUP_RANK": rank} for rank in "01")
+        ranks = (
+            {"WORLD_SIZE": "4", "RANK": str(2 * node + local), "LOCAL_RANK": str(local), "GROUP_RANK": str(node)}
+            for node in range(2)
+            for local in range(2)
+        )
         assert seen == [f"seen {rank} False" for rank in ranks]
 
     def test_not_allowed(self, backend, plan, cloud):

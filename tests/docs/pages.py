@@ -29,6 +29,16 @@ def pages() -> list[Path]:
     return sorted(path for path in hidden if "build" not in path.parts)
 
 
+def is_translation(page: Path) -> bool:
+    """Whether it is another page in another language, e.g. `pai.zh.md`."""
+    return page.stem != page.stem.partition(".")[0]
+
+
+def original(page: Path) -> Path:
+    """The page that a translation says the same as."""
+    return page.with_name(f"{page.stem.partition('.')[0]}.md")
+
+
 def blocks(page: Path, *kinds: str) -> Iterator[Block]:
     """The fenced blocks of these kinds, in their order."""
     text = page.read_text("utf-8")

@@ -6,7 +6,8 @@
 - `local://NAME` or `docker://some-name-0a1b2c3d` stands for the job that the page's last `ftsdk submit` printed.
 - A line ends with exit code 0, or with what its comment `# exit code N` says.
 - The commands in PARSED_ONLY are not run, for the reason given there; that they exist is checked.
-- A page that says docker runs on Docker, one that says sagemaker in an emulated account (on Docker, too).
+- A page that says docker runs on Docker, one that says sagemaker or pai in an emulated account (on Docker, too).
+- A page in another language (`pai.zh.md`) is not run: it has the same commands.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ import pytest
 from ftsdk.backends.sagemaker import policies
 from ftsdk.image import default_tag
 from tests import tiny
+from tests.backends.pai import account as pai
 from tests.backends.sagemaker.account import image as sagemaker_image
 from tests.backends.sagemaker.account import options
-from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.docs.pages import ROOT, Block, blocks, is_translation, pages
 from tests.docs.test_snippets import unknown
+from tests.emulators.dlc import DlcCloud
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 PARSED_ONLY = {
@@ -41,10 +44,9 @@ PARSED_ONLY = {
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",
-    r"(-b|--backend) pai\b": "needs an account; tests/conformance/test_pai.py has one on loopback",
     r"^tensorboard\b": "is a server that does not end",
 }
-JOB = re.compile(r"\b(?:local|docker|sagemaker)://(?:NAME|(?:[a-z0-9-]+/)?[a-z0-9-]+-[0-9a-f]{8})\b")
+JOB = re.compile(r"\b(?:local|docker|sagemaker|pai)://(?:NAME|(?:[a-z0-9-]+/)?[a-z0-9-]+-[0-9a-f]{8})\b")
 EXIT_CODE = re.compile(r"# exit code (\d+)")
 
 SPEC = """\
@@ -95,9 +97,11 @@ def found() -> list[object]:
     """A parameter for every page with commands; its marks say what they need."""
     parameters = []
     for page in pages():
+        if is_translation(page):
+            continue
         commands = [line for block in blocks(page, "bash") for line in lines(block)]
         run = [line for line in commands if not reason_not_to_run(line)]
-        marks = [pytest.mark.docker] if any(re.search("docker|sagemaker", line) for line in run) else []
+        marks = [pytest.mark.docker] if any(re.search("docker|sagemaker|pai", line) for line in run) else []
         marks += [pytest.mark.trainer] if any("ftsdk submit" in line for line in run) else []
         if commands:
             parameters.append(pytest.param(page, marks=marks, id=page.relative_to(ROOT).as_posix()))
@@ -143,11 +147,19 @@ def environment(tmp_path):
 
 
 @pytest.fixture
-def account(page, environment):
-    """What a reader of SageMaker's page has: an account with a role, and a token."""
-    if page.name != "sagemaker.md":
-        yield
-        return
+def account(page, environment, monkeypatch):
+    """What a reader of a cloud's page has: an account there, and a token."""
+    clouds = {"sagemaker.md": sagemaker_account, "pai.md": pai_account}
+    cloud = clouds[page.name](environment) if page.name in clouds else None
+    for name, value in cloud.environment.items() if page.name == "pai.md" else ():
+        monkeypatch.setenv(name, value)  # the machines of the emulator are this process's
+    yield
+    if cloud:
+        cloud.close()
+
+
+def sagemaker_account(environment):
+    """An account with a role."""
     cloud = SageMakerCloud()
     cloud.make_account()
     cloud.client("iam").create_role(RoleName="ftsdk", AssumeRolePolicyDocument=json.dumps(policies.TRUST))
@@ -155,8 +167,16 @@ def account(page, environment):
     environment |= {**KEYS, "HF_TOKEN": "hf_x", "FTSDK_SAGEMAKER_INSTANCE_TYPE": ",".join(given.instance_type)}
     for name, value in given.model_dump(include={"role", "endpoint_url", "image"}).items():
         environment[f"FTSDK_SAGEMAKER_{name}".upper()] = value
-    yield
-    cloud.close()
+    return cloud
+
+
+def pai_account(environment):
+    """An account with a workspace, a bucket and an image."""
+    cloud = DlcCloud()
+    environment |= {**cloud.environment, "HF_TOKEN": "hf_x"}
+    for name, value in pai.options(cloud).model_dump(exclude_defaults=True).items():
+        environment[f"FTSDK_PAI_{name}".upper()] = str(value)
+    return cloud
 
 
 @pytest.mark.parametrize("page", found())

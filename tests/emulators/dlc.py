@@ -22,11 +22,18 @@ from typing import Any
 
 from ftsdk.store.objects import ObjectStore
 from tests.emulators.buckets import KEY, SECRET, TOKEN, OssBuckets
-from tests.emulators.dlc_job import TERMINAL, DlcJob
+from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
 SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
-VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04"}
+VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01"}
+SPOT = {"SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}
+MACHINES: list[dict[str, Any]] = [
+    {"InstanceType": "ecs.g7.2xlarge", "AcceleratorType": "CPU", "IsAvailable": True, **SPOT},
+    {"InstanceType": "ecs.gn7i-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True, **SPOT},
+    {"InstanceType": "ecs.gn6v-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True},
+    {"InstanceType": "ecs.gn7e-c16g1.4xlarge", "AcceleratorType": "GPU", "IsAvailable": False},
+]
 LOOK_BACK = timedelta(days=7)
 Answer = tuple[int, dict[str, Any]]
 
@@ -59,9 +66,14 @@ class DlcCloud:
         """Action -> what happens to its next calls."""
         self.denied: set[str] = set()
         self.sold_out: set[str] = set()
+        self.held = ""
+        """A status in which jobs stay until this is another."""
+        self.forgets = 0
+        """Pods' logs lack every line whose number this divides, as DLC drops lines of bursts."""
         self.unseen = 0
         """So many of the next listings do not show the newest job yet."""
         self.before_answer: Callable[[str], None] = lambda action: None
+        self.before_refusal: Callable[[str], None] = lambda action: None
         self._nonces: set[str] = set()
         self._lock = threading.Lock()
         self.oss = OssBuckets()
@@ -72,6 +84,7 @@ class DlcCloud:
 
     def close(self) -> None:
         """Stop what runs, then the servers."""
+        self.held = ""
         for job in self.jobs.values():
             job.kill()
         self._server.shutdown()
@@ -143,6 +156,7 @@ class DlcCloud:
             with self._lock:
                 said = self._work(action, method, path, asked, json.loads(body) if body else {})
         except RefusalError as refusal:
+            self.before_refusal(action)
             status, code, words = refusal.args
             return status, _error(code, words)
         self.before_answer(action)
@@ -219,16 +233,28 @@ class DlcCloud:
         job = self._named(path)
         if job.status in TERMINAL:
             raise RefusalError(400, "BadRequest", "job is in a terminal state")
+        if job.status not in STOPPABLE:
+            raise RefusalError(400, "BadRequest", f"job is in state {job.status} and cannot be stopped")
         job.stop()
         return {"JobId": job.id}
 
     def _GetPodLogs(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        lines = self._named(path).lines.get(path[3], [])
+        lines = self._named(path).lines(path[3], query.get("PodUid"))
+        lines = [line for number, line in enumerate(lines) if not self.forgets or number % self.forgets]
         return {"JobId": path[1], "PodId": path[3], "Logs": lines[-int(query.get("MaxLines", 2000)) :]}
 
-    def _ListEcsSpecs(self, _path: list[str], _query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        kind = {"InstanceType": "ecs.g7.2xlarge", "Cpu": 8, "Memory": 32, "IsAvailable": True, "ResourceType": "ECS"}
-        return {"EcsSpecs": [{**kind, "SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}], "TotalCount": 1}
+    def _GetWebTerminal(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if query.get("IsShared") not in (None, "true", "false"):
+            raise RefusalError(400, "InvalidParameter", "IsShared is not valid")
+        if self._named(path).status != "Running":
+            raise RefusalError(400, "BadRequest", "the pod is not running")
+        return {"WebTerminalUrl": f"wss://pai-dlc.{REGION}/{path[3]}?shared={query.get('IsShared')}&token=once"}
+
+    def _ListEcsSpecs(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        rows = [row for row in MACHINES if query.get("AcceleratorType") in (None, row["AcceleratorType"])]
+        named = query.get("InstanceTypes", "").split(",")
+        rows = [row for row in rows if named == [""] or row["InstanceType"] in named]
+        return {"EcsSpecs": rows if query["PageNumber"] == "1" else [], "TotalCount": len(rows)}
 
     def _GetWorkspace(self, path: list[str], _query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if path[1] != WORKSPACE:
@@ -259,6 +285,16 @@ class DlcCloud:
     def _PutSecretValue(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         self.secrets[query["SecretName"]] = query["SecretData"]
         return {"SecretName": query["SecretName"]}
+
+    # --- ACR -----------------------------------------------------------------------------------------------
+    def _ListInstance(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        there = [{"InstanceName": "lab", "InstanceId": "cri-lab"}, {"InstanceName": "lab2", "InstanceId": "cri-lab2"}]
+        return {"IsSuccess": True, "Instances": [one for one in there if query["InstanceName"] in one["InstanceName"]]}
+
+    def _GetAuthorizationToken(self, path: list[str], query: dict[str, str], _body: object) -> dict[str, Any]:  # noqa: N802
+        if path == ["", "tokens"]:
+            return {"data": {"tempUserName": "cr_temp_user", "authorizationToken": "passing", "expireDate": 1}}
+        return {"IsSuccess": True, "TempUsername": "cr_temp_user", "AuthorizationToken": f"of-{query['InstanceId']}"}
 
 
 def _error(code: str, words: str) -> dict[str, Any]:

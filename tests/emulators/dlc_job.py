@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
     from tests.emulators.dlc import DlcCloud
 
 TERMINAL = {"Succeeded", "Failed", "Stopped"}
+STOPPABLE = {"Queuing", "Running"}
+"""Where StopJob works (aliyun/alibabacloud-aiops-skills, alibabacloud-pai-dlc-job)."""
 ROUND_S = 0.05
 
 
 class DlcJob:
-    """A job. `evict` takes its machines away, as spot does: the job fails and is not started again."""
+    """A job. `evict` takes its machines away, as spot does: the job fails, unless AIMaster starts it again.
+
+    With AIMaster the job stays Running: the nodes get new pods of the same names, the old ones become HistoryPods.
+    """
 
     def __init__(self, job_id: str, request: dict[str, Any], cloud: DlcCloud) -> None:
         self.id, self.request, self.cloud = job_id, request, cloud
@@ -29,11 +35,12 @@ class DlcJob:
         self.status, self.reason = "Creating", ("", "")
         self.history: list[dict[str, Any]] = [{"Status": "Creating", "StartTime": self.created_at}]
         self.finished_at = ""
-        self.lines: dict[str, list[str]] = {}
-        """Pod -> what it said."""
         self.sub_status = "Normal"
+        self.nodes: list[Node] = []
+        """The pods of now."""
+        self.history_pods: list[Node] = []
+        """Those before them, oldest first."""
         self._asked = ""
-        self._nodes: list[Node] = []
 
     def start(self) -> None:
         """Begin."""
@@ -52,20 +59,19 @@ class DlcJob:
         """Take the machines back: SIGTERM and the grace time, or nothing but dead machines."""
         self._asked = "notice" if notice else "blackout"
 
+    @property
+    def has_aimaster(self) -> bool:
+        """Whether AIMaster starts the job again."""
+        return bool(self.request["Settings"].get("EnableErrorMonitoringInAIMaster"))
+
     def kill(self) -> None:
         """The test is over."""
-        self._asked = "blackout"
-        for node in self._nodes:
+        self._asked = "over"
+        for node in self.nodes:
             node.signal("kill")
 
     def describe(self) -> dict[str, Any]:
         """GetJob, and a row of ListJobs."""
-        count = self.request["JobSpecs"][0]["PodCount"]
-        pods = [
-            {"PodId": pod_id(self.id, i), "PodUid": f"uid-{self.id}-{i}", "Type": "Master" if i == 0 else "Worker",
-             "Status": "Running", "SubStatus": self.sub_status}
-            for i in range(count)
-        ]  # fmt: skip
         ended = {"GmtFinishTime": self.finished_at} if self.finished_at else {}
         return {
             **self.request,
@@ -75,17 +81,36 @@ class DlcJob:
             "ReasonMessage": self.reason[1],
             "GmtCreateTime": self.created_at,
             "StatusHistory": list(self.history),
-            "Pods": pods,
+            "Pods": [self._pod(node) for node in reversed(self.nodes)],  # no order is documented
             **ended,
         }
+
+    def lines(self, pod: str, uid: str | None) -> list[str]:
+        """What a pod has said: the newest of its name, or that with the uid."""
+        there = [node for node in (*self.history_pods, *self.nodes) if node.pod == pod and uid in (None, node.uid)]
+        return there[-1].said if there else []
+
+    def _pod(self, node: Node) -> dict[str, Any]:
+        said = {**node.describe(), "SubStatus": self.sub_status}
+        earlier = [old.describe() for old in reversed(self.history_pods) if old.pod == node.pod]
+        return {**said, "HistoryPods": earlier} if earlier else said
 
     # --- states --------------------------------------------------------------------------------------------
     def _move(self, status: str) -> None:
         self.history.append({"Status": status, "StartTime": _now()})
         self.status = status
+        self._stay()
+
+    def _stay(self) -> None:
+        while self.cloud.held == self.status and not (self._asked and self.status in STOPPABLE):
+            time.sleep(ROUND_S)
 
     def _end(self, status: str, code: str = "", message: str = "") -> None:
-        self.reason, self.finished_at = (code, message), _now()
+        """The end; `cloud.held` may keep the job in the state before it, with its pods."""
+        self.reason = (code, message)
+        if self.cloud.held == f"{status}Reserving":
+            self._move(f"{status}Reserving")
+        self.finished_at = _now()
         self._move(status)
 
     def _run(self) -> None:
@@ -94,34 +119,41 @@ class DlcJob:
         except Exception as problem:
             self._end("Failed", "InternalError", f"internal error: {problem!r}")
         finally:
-            for node in self._nodes:
+            for node in (*self.history_pods, *self.nodes):
                 node.clear()
 
     def _live(self) -> None:
+        self._stay()
         self._move("Queuing")
         while self.request["JobSpecs"][0].get("EcsSpec") in self.cloud.sold_out and not self._asked:
             time.sleep(ROUND_S)
-        self._move("EnvPreparing")
-        count = self.request["JobSpecs"][0]["PodCount"]
-        port = _free_port()
-        self._nodes = [Node(self, number, count, port) for number in range(count)]
         if self._asked == "stop":
             return self._end("Stopped", "StoppedByUser")
-        for node in self._nodes:
-            node.start()
+        self._move("EnvPreparing")
+        self._start_nodes()
         self._move("Running")
-        return self._finish(self._wait())
+        while (why := self._wait()) in ("notice", "blackout") and self.has_aimaster:
+            self._asked = ""
+            self._start_nodes()
+        return self._finish(why)
+
+    def _start_nodes(self) -> None:
+        count, port = self.request["JobSpecs"][0]["PodCount"], _free_port()
+        self.history_pods += self.nodes
+        self.nodes = [Node(self, number, count, port) for number in range(count)]
+        for node in self.nodes:
+            node.start()
 
     def _wait(self) -> str:
         """Until all nodes are done: returns who ended it, or an empty string."""
         why = ""
-        while any(node.exit_code is None for node in self._nodes):
-            failed = any(node.exit_code for node in self._nodes)
+        while any(node.exit_code is None for node in self.nodes):
+            failed = any(node.exit_code for node in self.nodes)
             if not why and (self._asked or failed):
                 why = self._asked or "failed"
                 grace_s = self.request["Settings"]["TerminationGracePeriodSeconds"]
-                for node in self._nodes:
-                    node.signal("kill" if why == "blackout" else "stop", grace_s)
+                for node in self.nodes:
+                    node.signal("stop" if why in ("stop", "notice", "failed") else "kill", grace_s)
             time.sleep(ROUND_S)
         return why
 
@@ -131,7 +163,7 @@ class DlcJob:
         if why in ("notice", "blackout"):
             self.sub_status = "Evicted"
             return self._end("Failed", "JobFailed", "the pod is evicted: the spot instance was released")
-        failed = next((node for node in self._nodes if node.exit_code), None)
+        failed = next((node for node in self.nodes if node.exit_code), None)
         if failed:
             return self._end("Failed", "JobFailed", f"pod {failed.pod} failed, exit code: {failed.exit_code}")
         return self._end("Succeeded")
@@ -142,11 +174,19 @@ class Node:
 
     def __init__(self, job: DlcJob, number: int, count: int, port: int) -> None:
         self.exit_code: int | None = None
-        self.pod = pod_id(job.id, number)
-        self._job, self._number, self._count, self._port = job, number, count, port
+        self.pod, self.uid = pod_id(job.id, number), str(uuid.uuid4())
+        self.said: list[str] = []
+        self._job, self.number, self._count, self._port = job, number, count, port
         self._folder = Path(tempfile.mkdtemp(prefix="dlc-"))
         self._folder.chmod(0o755)
-        self._said = job.lines.setdefault(self.pod, [])
+        self._created_at = _now()
+
+    def describe(self) -> dict[str, Any]:
+        """What GetJob says of it."""
+        status = {None: "Running", 0: "Succeeded"}.get(self.exit_code, "Failed")
+        kind = "Master" if self.number == 0 else "Worker"
+        return {"PodId": self.pod, "PodUid": self.uid, "Type": kind, "Status": status,
+                "GmtCreateTime": self._created_at}  # fmt: skip
 
     def start(self) -> None:
         """Mount and run."""
@@ -156,8 +196,12 @@ class Node:
     def signal(self, word: str, grace_s: float = 0) -> None:
         """`stop` (SIGTERM, later SIGKILL) or `kill`; nobody waits for it."""
         patience = ["-t", str(grace_s)] if word == "stop" else []
-        argv = ["docker", word, *patience, self.pod]
+        argv = ["docker", word, *patience, self._container]
         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @property
+    def _container(self) -> str:
+        return f"{self.pod}-{self.uid[:8]}"
 
     def clear(self) -> None:
         """The machine is gone."""
@@ -178,14 +222,14 @@ class Node:
     def _run(self, mounts: list[str]) -> None:
         with subprocess.Popen(self._argv(mounts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             assert process.stdout is not None
-            self._said += (line.decode("utf-8", "replace").rstrip("\n") for line in process.stdout)
+            self.said += (line.decode("utf-8", "replace").rstrip("\n") for line in process.stdout)
         self.exit_code = process.returncode
 
     def _argv(self, mounts: list[str]) -> list[str]:
         request = self._job.request
         masters = [pod_id(self._job.id, i) for i in range(self._count)]
         return [
-            *("docker", "run", "--rm", "--name", self.pod, "--hostname", self.pod),
+            *("docker", "run", "--rm", "--name", self._container, "--hostname", self.pod),
             *("--network", "host", "--shm-size", "256m"),  # the host's network, because the cloud is on loopback
             *(word for i, host in enumerate(masters) for word in ("--add-host", f"{host}:127.0.0.{i + 2}")),
             *mounts,
@@ -201,7 +245,7 @@ class Node:
             "MASTER_ADDR": master,
             "MASTER_PORT": str(self._port),
             "WORLD_SIZE": str(self._count),
-            "RANK": str(self._number),
+            "RANK": str(self.number),
             "NPROC_PER_NODE": "1",
             "all_proxy": cloud.oss.url,
             "no_proxy": "127.0.0.1,localhost",

@@ -91,9 +91,12 @@ def test_history_joins_claims_clocks_and_outcomes(tmp_path):
     put(store, contract.claim_key(2), time=70.0, by="b", retry=1, why="Again.", spot=False, usd_per_hour=8.0,
         changed={"x": 1}, before=before)  # fmt: skip
     put(store, contract.clock_key(2, 0), starts=1, ran_s=0.0, started_at=100.0, alive_at=980.0)
+    write_segment(store, 1, 0, 0, [(0, event(6, loss=1.0)), (1, event(7, loss=1.0))])
+    write_segment(store, 2, 0, 0, [(0, event(8, loss=1.0))])
     info = JobInfo(name="n", state=JobState.RUNNING, attempt=2)
     first, second = history(store, info, num_nodes=1, now=100.0 + 900.0)
     assert (first.reason, first.seconds, first.starts, first.cost_usd) == ("killed", 3600.0, 2, 2.0)
+    assert (first.step, second.step) == (7, None)
     assert (second.state, second.seconds, second.cost_usd, second.why) == ("RUNNING", 900.0, 2.0, "Again.")
     assert (hours((first, second)), cost_usd((first, second))) == (1.25, 4.0)
     silent = history(store, info, num_nodes=1, now=980.0 + 3600.0)[1]

@@ -63,8 +63,8 @@ def test_a_watcher_that_is_killed_and_started_again_goes_on(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "8"), name="resident")
     while job.info().state != "SUCCEEDED":
         watcher = subprocess.Popen([*WATCH, job.uri], stdout=subprocess.DEVNULL)
-        before = job.info().attempt
-        while job.info().attempt == before and watcher.poll() is None:
+        process = contract.process_key(job.info().attempt + 1)  # one killed between claim and start loses the attempt
+        while not list(job.store.list(process)) and watcher.poll() is None:
             time.sleep(0.02)
         watcher.kill()
         watcher.wait()

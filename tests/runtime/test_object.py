@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -279,7 +281,20 @@ def test_credentials_of_alibaba_cloud_are_found(platform, monkeypatch, tmp_path)
     (tmp_path / ".aliyun").mkdir()
     profile = {"name": "work", "mode": "AK", "access_key_id": "AKPROFILE", "access_key_secret": "s"}
     (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"current": "work", "profiles": [profile]}))
+    monkeypatch.setattr(aliyun, "find_spec", lambda name: None)  # an image without it
     assert aliyun.Credentials({})()["access_key_id"] == "AKPROFILE"
+
+
+def test_their_own_library_finds_profiles_too(tmp_path):
+    """In another process: it reads the environment when it is imported."""
+    (tmp_path / ".alibabacloud").mkdir()
+    said = "[default]\ntype = access_key\naccess_key_id = AKPROFILE\naccess_key_secret = s\n"
+    (tmp_path / ".alibabacloud" / "credentials.ini").write_text(said)
+    code = "from ftsdk.runtime.io import aliyun; print(aliyun.Credentials({})()['access_key_id'])"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ALIBABA_CLOUD")}
+    given = {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    assert done.stdout == "AKPROFILE\n"
 
 
 def test_an_address_that_says_too_little_is_refused():

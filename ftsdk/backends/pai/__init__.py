@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from ftsdk import contract, planning, records
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
-from ftsdk.backends.pai import jobs, limits, machines, places, vault
+from ftsdk.backends.pai import jobs, limits, machines, places, registry, vault
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
 from ftsdk.backends.pai.tail import Tail
 from ftsdk.documents import Outcome
-from ftsdk.errors import AuthError, JobNotFoundError, UnavailableError
+from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
@@ -164,12 +163,30 @@ class Pai:
         """The job's folder in OSS."""
         return self._store(self._newest(job_id))
 
+    def terminal(self, job_id: str) -> str:
+        """Address (wss://) of a terminal in the first node's container: for one use within 30 seconds.
+
+        https://www.alibabacloud.com/help/en/pai/developer-reference/api-pai-dlc-2020-12-03-getwebterminal says what
+        goes over it. Raises BackendError while no container runs.
+        """
+        native = self._newest(job_id)
+        if native.said.get("Status") != "Running" or not native.pods:
+            raise BackendError(f"Job {job_id} is {native.said.get('Status')} in PAI: a terminal needs a running one.")
+        pod = native.pods[0]
+        asked = {"PodUid": pod.get("PodUid"), "IsShared": "true"}  # the client would write a bool as True
+        said = self._services.call("get_web_terminal", native.id, pod["PodId"], **asked)
+        return str(said["WebTerminalUrl"])
+
     # --- around jobs ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:
         """Credentials, the workspace, the bucket, the image, the machine type."""
         from ftsdk.backends.pai import diagnosis
 
         return diagnosis.checks(self.options, self._services)
+
+    def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
+        """Push a local image to where the option `image` says."""
+        return registry.push(self._services, self.options, tag, on_line)
 
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in KMS; returns its name there."""
@@ -243,8 +260,5 @@ def _with_registry_password(request: dict[str, Any]) -> dict[str, Any]:
 def _with_auth(worker: dict[str, Any]) -> dict[str, Any]:
     if "ImageConfig" not in worker:
         return worker
-    name = worker["ImageConfig"]["Auth"].removeprefix("$")
-    if name not in os.environ:
-        raise AuthError(f"The pai backend's option 'image_auth' names {name}, which is not set: export {name}=USER:PW.")
-    auth = base64.b64encode(os.environ[name].encode()).decode()
-    return {**worker, "ImageConfig": {"Auth": auth}}
+    login = registry.own_login(worker["ImageConfig"]["Auth"].removeprefix("$"))
+    return {**worker, "ImageConfig": {"Auth": base64.b64encode(login.encode()).decode()}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,10 +16,14 @@ from ftsdk.store.objects import ObjectStore
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
 
-ACTIONS: Final = ("CreateJob", "GetJob", "ListJobs", "StopJob", "GetPodLogs", "ListEcsSpecs")
+ACTIONS: Final = ("CreateJob", "GetJob", "ListJobs", "StopJob", "GetPodLogs", "GetWebTerminal", "ListEcsSpecs")
 SPELLINGS: Final = ("paidlc", "pai")
 """The documents disagree on what DLC's actions are called (2026-08), so a policy names both."""
+SECRETS: Final = ("kms:DescribeSecret", "kms:CreateSecret", "kms:PutSecretValue")
+IMAGES: Final = ("cr:ListInstance", "cr:GetAuthorizationToken", "cr:PushRepository", "cr:PullRepository")
 KEPT: Final = "doctor"
+MOST_TYPES: Final = 8
+"""So many machine types are named."""
 
 
 def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
@@ -36,7 +40,7 @@ def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
     asked: list[Callable[[], Check]] = [
         lambda: _bucket(options),
         lambda: _image(options),
-        *([lambda: _machine(services, str(options.ecs_spec))] if options.ecs_spec else []),
+        *([] if options.resource_id else [lambda: _machines(services, options.ecs_spec)]),
         lambda: _role(options),
     ]
     with ThreadPoolExecutor(len(asked)) as pool:
@@ -46,7 +50,7 @@ def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
 def submitter_policy(options: PaiOptions) -> dict[str, Any]:
     """What whoever submits and watches may do."""
     dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
-    return _policy(dlc, options)
+    return _policy([*dlc, *SECRETS, *IMAGES], options)
 
 
 def job_policy(options: PaiOptions) -> dict[str, Any]:
@@ -84,22 +88,37 @@ def _bucket(options: PaiOptions) -> Check:
 def _image(options: PaiOptions) -> Check:
     """Registries can't be asked by everybody: what can be seen without asking."""
     if not options.image:
-        remedy = "ftsdk image build, then ftsdk image push registry.REGION.aliyuncs.com/NAMESPACE/ftsdk:TAG; -o image=…"
+        where = "registry-vpc.REGION.aliyuncs.com/NAMESPACE/ftsdk:TAG"
+        remedy = f"set it to an address in ACR, e.g. {where}, then: ftsdk image build && ftsdk image push --backend pai"
         return Check(what="image", ok=False, detail="the option image is missing", remedy=remedy)
     return Check(what="image", ok=True, detail=f"{options.image} (whether it can be pulled shows at the first job)")
 
 
-def _machine(services: Services, ecs_spec: str) -> Check:
+def _machines(services: Services, ecs_spec: str | None) -> Check:
+    """What can be rented right now, and as spot: the type that is named, or those with GPUs."""
     try:
-        said = services.call("list_ecs_specs", InstanceTypes=ecs_spec, PageSize=100)
+        there = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
     except BackendError as problem:
-        return Check(what="machine type", ok=True, detail=f"could not be asked ({problem})")
-    found = next((row for row in said.get("EcsSpecs", []) if row["InstanceType"] == ecs_spec), None)
-    if found is None or not found.get("IsAvailable", True):
+        return Check(what="machine types", ok=True, detail=f"could not be asked ({problem})")
+    free = [row for row in there if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
+    if not free:
+        detail = f"{ecs_spec or 'no type with GPUs'} is not to be had here"
         remedy = "name another by -o ecs_spec=TYPE, or another region"
-        return Check(what="machine type", ok=False, detail=f"{ecs_spec} is not to be had here", remedy=remedy)
-    stock = found.get("SpotStockStatus", "unknown")
-    return Check(what="machine type", ok=True, detail=f"{ecs_spec}; spot: {stock}")
+        return Check(what="machine types", ok=False, detail=detail, remedy=remedy)
+    spot = [row for row in free if row.get("SpotStockStatus") == "WithStock"]
+    return Check(what="machine types", ok=True, detail=f"{_named(free)}; spot: {_named(spot)}")
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Types by name, with PAI's own figure for the discount of spot."""
+    words = [row["InstanceType"] + _discount(row) for row in rows[:MOST_TYPES]]
+    more = [f"{len(rows) - MOST_TYPES} more"] if len(rows) > MOST_TYPES else []
+    return ", ".join([*words, *more]) or "none"
+
+
+def _discount(row: Mapping[str, Any]) -> str:
+    figure = row.get("NonProtectSpotDiscount")
+    return "" if figure is None else f" (discount {figure:g})"
 
 
 def _role(options: PaiOptions) -> Check:

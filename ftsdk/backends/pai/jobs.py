@@ -47,6 +47,17 @@ class Native(NamedTuple):
         """Machines."""
         return sum(int(spec.get("PodCount") or 1) for spec in self.said.get("JobSpecs") or ()) or 1
 
+    @property
+    def pods(self) -> list[Mapping[str, Any]]:
+        """Its pods of now, the first node's first."""
+        return sorted(self.said.get("Pods") or (), key=_node)
+
+
+def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
+    """`JOB-master-0` is the first node, `JOB-worker-0` the second."""
+    kind, _, number = str(pod["PodId"]).rpartition("-")
+    return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
+
 
 def get(services: Services, native_id: str) -> Native | None:
     """One job by its id, or None if it is gone."""
@@ -125,12 +136,21 @@ def _create(services: Services, request: Mapping[str, Any]) -> str:
 
 
 def stop(services: Services, native: Native) -> None:
-    """Ask DLC to stop a job; a job that has ended, or that cannot be stopped yet, stays as it is."""
-    try:
-        services.call("stop_job", native.id)
-    except RefusedError as problem:
-        if problem.code not in ("BadRequest", "InvalidParameter"):
-            raise
+    """Ask DLC to stop a job. One that has ended, or whose machines are being prepared, cannot be stopped and stays.
+
+    A job that is still being created can be stopped seconds later, before it waits for machines for hours.
+    """
+    for pause_s in (*PAUSES_S, 0.0):
+        try:
+            services.call("stop_job", native.id)
+            return
+        except RefusedError as problem:
+            if problem.code not in ("BadRequest", "InvalidParameter"):
+                raise
+        there = get(services, native.id)
+        if there is None or there.said.get("Status") != "Creating":
+            return
+        time.sleep(pause_s)
 
 
 # --- what it says ------------------------------------------------------------------------------------------

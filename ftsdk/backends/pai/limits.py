@@ -80,8 +80,8 @@ def _has(pattern: str) -> Callable[[str | None], bool]:
 _is_name = _has(r"[A-Za-z0-9_.-]{1,256}")
 _is_image = _has(r"[a-z0-9][A-Za-z0-9./_:@-]+")
 _is_path = _has(r"/[^\s,]+")
-_is_number = _has(r"\d+")
-_is_type = _has(r"(ecs|ml)\.[a-z0-9-]+\.[a-z0-9-]+")
+_is_workspace = _has(r"\d+|ws-[a-z0-9-]+")
+_is_type = _has(r"(ecs|ml)(\.[a-z0-9-]+){2,4}")
 _is_role = _has(r"acs:ram::\d+:role/[\w.-]+")
 _is_cidr = _has(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}")
 
@@ -100,7 +100,8 @@ def _bytes(request: Request) -> int:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("name", "DisplayName", "1 to 256 letters, digits, `_`, `.` or `-`", lambda r: not _is_name(r["DisplayName"])),
-    Rule("option workspace_id", "WorkspaceId", "should be a number", lambda r: not _is_number(r["WorkspaceId"])),
+    Rule("option workspace_id", "WorkspaceId", "should be a number, or ws-… for an old one",
+         lambda r: not _is_workspace(r["WorkspaceId"])),
     Rule("option image", "JobSpecs.Image", "is no image's name", lambda r: not _is_image(_worker(r)["Image"])),
     Rule("resources.num_nodes", "JobSpecs.PodCount", "less than 1", lambda r: _worker(r)["PodCount"] < 1),
     Rule("option ecs_spec", "JobSpecs.EcsSpec", "is no machine type, e.g. ecs.gn7i-c8g1.2xlarge",

@@ -86,8 +86,8 @@ class PaiOptions(Options):
     """More to read inside: `/mnt/corpus=d-0a1b2c` (a dataset) or `/mnt/nas=nas://…` (NAS, CPFS or OSS); read only."""
     rdma: bool = False
     """Let nodes talk over RDMA (Lingjun)."""
-    aimaster: bool = False
-    """Lingjun: PAI's fault tolerance starts a failed job again itself."""
+    aimaster: bool | None = None
+    """Lingjun: PAI's fault tolerance starts a failed job again itself; on for spot machines of Lingjun if left out."""
     driver: str | None = None
     """Version of the NVIDIA driver, where the machine type has several."""
     grace_s: int = Field(default=120, ge=20, le=3600)
@@ -106,6 +106,8 @@ class PaiOptions(Options):
     """Address of DLC, if it is not the region's; with http:// for tests."""
     kms_endpoint: str | None = None
     """Address of KMS for this machine and for the job, if it is not the region's."""
+    acr_endpoint: str | None = None
+    """Address of the image registry's API, if it is not the region's."""
     oss_endpoint: str | None = None
     """URL at which this machine reaches OSS, if it is not the region's."""
     oss_cname: bool = False

@@ -60,6 +60,11 @@ def kms_endpoint(options: PaiOptions, *, inside: bool) -> str:
     return f"https://kms{vpc}.{checked_region(options.region)}.aliyuncs.com"
 
 
+def acr_endpoint(options: PaiOptions, region: str) -> str:
+    """Address of ACR's API in the region of a registry."""
+    return options.acr_endpoint or f"cr{'-vpc' if options.network == 'vpc' else ''}.{region}.aliyuncs.com"
+
+
 def storage(options: PaiOptions) -> Storage:
     """How this machine reaches the bucket."""
     region = checked_region(options.region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -39,6 +40,8 @@ ENV_DURABLE: Final = "FTSDK_DURABLE"
 OUR_TAG: Final = "ftsdk"
 RESTARTS: Final = "--enable-job-restart True --max-num-of-job-restart 10 --job-execution-mode Sync"
 """Arguments of AIMaster (PAI user guide, "AIMaster: elastic fault tolerance engine")."""
+LINGJUN: Final = re.compile(r"ml\.gu\d+[a-z]f\.")
+"""Machine types of Lingjun, e.g. `ml.gu7xf.8xlarge-gu108` (examples in the clients of PAI's APIs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,8 +269,15 @@ def _settings(asked: Asked) -> dict[str, Any]:
         "TerminationGracePeriodSeconds": options.grace_s,
         **({"EnableRDMA": True} if options.rdma else {}),
         **({"Driver": options.driver} if options.driver else {}),
-        **(watched if options.aimaster else {}),
+        **(watched if _wants_aimaster(asked) else {}),
     }
+
+
+def _wants_aimaster(asked: Asked) -> bool:
+    """As the option says; else where PAI documents that it brings spot machines back: Lingjun's."""
+    if asked.options.aimaster is not None:
+        return asked.options.aimaster
+    return asked.spec.resources.spot and LINGJUN.match(asked.ecs_spec or "") is not None
 
 
 def _vpc(options: PaiOptions) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.pai import places
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
+from ftsdk.runtime.io.aliyun import their_client
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -21,6 +24,8 @@ CONNECT_MS, READ_MS = 10_000, 60_000
 PAGE: Final = 100
 SINCE: Final = "2020-12-03T00:00:00Z"
 """A listing looks back seven days unless it is told otherwise; no job is older than the API."""
+PROFILES: Final = (".aliyun/config.json", ".alibabacloud/credentials.ini")
+"""Below a person's home; where they are, what the client says of them helps."""
 CREDENTIALS_HINT: Final = (
     "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or run `aliyun configure`; "
     "`ftsdk doctor -b pai` checks it"
@@ -71,24 +76,23 @@ class Services:
 
     def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
         """One request that may be repeated, and its answer."""
-        for pause_s in PAUSES_S:
-            try:
-                return self.once(operation, *path, **fields)
-            except UnavailableError:
-                time.sleep(pause_s)
-        return self.once(operation, *path, **fields)
+        return patiently(lambda: self.once(operation, *path, **fields))
 
     def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Rows of a listing in the workspace, newest first."""
-        page = 1
-        while True:
-            said = self.call("list_jobs", WorkspaceId=self.workspace_id, StartTime=SINCE, Order="desc",
-                             SortBy="GmtCreateTime", PageSize=PAGE, PageNumber=page, **fields)  # fmt: skip
-            rows = said.get("Jobs", [])
+        asked = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
+        return self._rows("list_jobs", "Jobs", {**asked, **fields})
+
+    def machines(self, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Machine types of the region as they are right now: stock, spot stock and discount, no prices."""
+        return self._rows("list_ecs_specs", "EcsSpecs", fields)
+
+    def _rows(self, operation: str, key: str, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for page in count(1):
+            rows = self.call(operation, PageSize=PAGE, PageNumber=page, **fields).get(key) or []
             yield from rows
             if len(rows) < PAGE:
                 return
-            page += 1
 
     def kms(self, action: str, **query: str) -> dict[str, Any]:
         """One call of KMS."""
@@ -106,7 +110,7 @@ class Services:
         path: str = "/",
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """One call of a service whose own client is not worth a package."""
+        """One call, which may be repeated, of a service whose own client is not worth a package."""
         client = self._open(endpoint, None)
         from alibabacloud_tea_openapi import utils_models
         from darabonba.runtime import RuntimeOptions
@@ -115,10 +119,13 @@ class Services:
         how = utils_models.Params(action=action, version=version, protocol=client._protocol, pathname=path,
                                   method=method, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
-        with errors():
-            said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
-        found: dict[str, Any] = said.get("body") or {}
-        return found
+
+        def ask() -> dict[str, Any]:
+            with errors():
+                said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
+            return dict(said.get("body") or {})
+
+        return patiently(ask)
 
     def _client(self) -> Any:
         with self._lock:
@@ -130,18 +137,29 @@ class Services:
         from importlib import import_module
 
         try:
-            from alibabacloud_credentials.client import Client as Credentials
             from alibabacloud_tea_openapi.utils_models import Config
 
+            credentials = their_client()
             kind = import_module(module or "alibabacloud_tea_openapi.client").Client
         except ImportError:
             raise NotInstalledError("The pai backend needs Alibaba Cloud's client: pip install 'ftsdk[pai]'.") from None
         scheme, mark, host = endpoint.rpartition("://")
         with errors():
-            config = Config(credential=Credentials(), endpoint=host, region_id=self.region, user_agent="ftsdk",
+            credentials.get_credential()  # inside a request, having none would look like having no network
+            config = Config(credential=credentials, endpoint=host, region_id=self.region, user_agent="ftsdk",
                             protocol=scheme if mark else "https", connect_timeout=CONNECT_MS,
                             read_timeout=READ_MS)  # fmt: skip
             return kind(config)
+
+
+def patiently(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An answer, asked for again while the service is unavailable."""
+    for pause_s in PAUSES_S:
+        try:
+            return ask()
+        except UnavailableError:
+            time.sleep(pause_s)
+    return ask()
 
 
 class RefusedError(BackendError):
@@ -162,7 +180,8 @@ def errors() -> Iterator[None]:
     try:
         yield
     except CredentialException as problem:
-        raise AuthError(f"There are no Alibaba Cloud credentials ({problem}); {CREDENTIALS_HINT}.") from problem
+        tried = f" ({problem})" if any((Path.home() / name).exists() for name in PROFILES) else ""
+        raise AuthError(f"There are no Alibaba Cloud credentials: {CREDENTIALS_HINT}{tried}.") from problem
     except (UnretryableException, RetryError, OSError) as problem:
         said = str(getattr(problem, "message", "") or problem).rstrip(".").splitlines()[0][:200]
         raise UnavailableError(f"Alibaba Cloud does not answer ({said}): check the network.") from problem

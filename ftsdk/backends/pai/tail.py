@@ -3,15 +3,15 @@
 GetPodLogs gives at most so many lines, has no cursor, and drops lines of bursts. A supervisor's line carries its stamp,
 so of what the pods show only those lines are taken that follow the last one seen; where one is missing, the segments
 have it soon. What was said in the seconds before a machine was gone, or by a shell that found no supervisor, is in the
-pods' logs only.
+pods' logs only. Where AIMaster starts a job again, a node has one pod after another (HistoryPods): a later one numbers
+its lines far behind an earlier one's, and what the earlier one said last is put into that gap.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from ftsdk import contract, records
 from ftsdk.backends.pai import jobs
@@ -25,6 +25,8 @@ MOST_LINES: Final = 2000
 SEGMENTS_EVERY_S: Final = 15.0
 """Each look behind a cursor reads the beginning of every segment, so a quiet job is not looked at all the time."""
 POLL_MIN_S, POLL_MAX_S = 0.3, 5.0
+DRAIN_S: Final = 10.0
+"""So long after a pod's end lines of it may still come to its log."""
 
 
 class Tail:
@@ -37,6 +39,8 @@ class Tail:
         self._done = min((stamp.attempt for stamp in self._seen.values()), default=1) - 1
         """Attempts up to this one are read to their end."""
         self._segments_at = 0.0
+        self._over: dict[str, tuple[float, list[str]]] = {}
+        """Uid of a pod that is over -> when that was heard, and what it said."""
 
     def lines(self, look: Callable[[], Native], *, follow: bool) -> Iterator[LogLine]:
         """Lines so far, or with `follow` until the newest attempt has ended; `look` asks DLC for it."""
@@ -62,25 +66,38 @@ class Tail:
 
     def _alive(self, native: Native) -> Iterator[LogLine]:
         if time.monotonic() >= self._segments_at:
-            yield from self._from_segments(native.attempt)
+            yield from self._from_segments(native)
         yield from self._from_pods(native, settled=False)
 
     def _ended(self, native: Native) -> Iterator[LogLine]:
         """All lines; those that a machine said just before it was gone are in its pod's log only."""
-        yield from self._from_segments(native.attempt)
+        yield from self._from_segments(native)
         own = contract.segment_key(native.attempt, 0, 0).partition("-n")[0] + "-n"
         if any(True for _ in self._store.list(own)):
             yield from self._from_pods(native, settled=True)
         else:
             yield from self._unspoken(native)
 
-    def _from_segments(self, attempt: int) -> Iterator[LogLine]:
+    def _from_segments(self, native: Native) -> Iterator[LogLine]:
         self._segments_at = time.monotonic() + SEGMENTS_EVERY_S
-        kept = OneAttempt(self._store, attempt)
-        for line in records.read_lines(kept, after=self._cursor, follow=False, ended=lambda: True):
+        kept = OneAttempt(self._store, native.attempt)
+        lines = records.read_lines(kept, after=self._cursor, follow=False, ended=lambda: True)
+        for line in self._with_gaps_filled(native, lines) if _had_others(native) else lines:
             self._cursor = line.cursor
             yield line
         self._seen = records.parse_cursor(self._cursor)
+
+    def _with_gaps_filled(self, native: Native, lines: Iterator[LogLine]) -> Iterator[LogLine]:
+        """Lines of segments, and before the first one of a later pod what the pod before it said last."""
+        said = dict(enumerate(self._said(native)))
+        for line in lines:
+            stamp = contract.parse_stamp(line.cursor.partition(",")[0])
+            if (next_one := self._next(native.attempt, stamp.node)) < stamp:
+                for place, text in map(contract.split_line, said.get(stamp.node, ())):
+                    if place is not None and next_one <= place < stamp:
+                        yield self._placed(place, text)
+            self._seen[stamp.node] = stamp
+            yield line
 
     def _from_pods(self, native: Native, *, settled: bool) -> Iterator[LogLine]:
         """Lines that follow the last one; `settled`: a gap stays one, since no segment comes any more."""
@@ -116,16 +133,32 @@ class Tail:
         return LogLine(text, self._cursor)
 
     def _said(self, native: Native) -> Iterator[list[str]]:
-        """The newest lines of each node's pod."""
-        for pod in native.said.get("Pods") or ():
-            found: list[str] = []
-            with contextlib.suppress(RefusedError):  # a pod that is not there yet has no log
-                asked = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
-                said = self._services.call(
-                    "get_pod_logs", native.id, str(pod["PodId"]), MaxLines=MOST_LINES, StartTime=SINCE, **asked
-                )
-                found = said.get("Logs") or []
-            yield found
+        """The newest lines of each node, those of its earlier pods before those of its pod of now."""
+        for pod in native.pods:
+            earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
+            yield [*(line for old in earlier for line in self._last_words(native, old)), *self._log(native, pod)]
+
+    def _last_words(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
+        heard_at, said = self._over.get(pod["PodUid"], (time.monotonic(), []))
+        if not said or time.monotonic() - heard_at < DRAIN_S:
+            said = self._log(native, pod)
+            self._over[pod["PodUid"]] = heard_at, said
+        return said
+
+    def _log(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
+        asked = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
+        try:
+            said = self._services.call(
+                "get_pod_logs", native.id, str(pod["PodId"]), MaxLines=MOST_LINES, StartTime=SINCE, **asked
+            )
+        except RefusedError:  # a pod that is not there yet has no log
+            return []
+        return said.get("Logs") or []
+
+
+def _had_others(native: Native) -> bool:
+    """Whether nodes had other pods before those of now."""
+    return any(pod.get("HistoryPods") for pod in native.pods)
 
 
 class OneAttempt:

@@ -31,6 +31,9 @@ class Durable(Protocol):
 
     segment_bytes: int
     """Size at which a log segment had better end and the next one begin."""
+    lines_apart: int
+    """So far behind an earlier start's lines those of the next one are numbered: more than a start that is killed can
+    have said that its segments do not have. What shows these lines all the same can put them where they belong."""
 
     def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write an object whole or not at all; False if `if_absent` and there was one."""

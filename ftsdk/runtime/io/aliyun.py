@@ -1,15 +1,18 @@
 """Alibaba Cloud's credentials as its own tools find them, renewed before they expire.
 
-The environment, then the address that a platform injects (PAI's instance role), then the profile of `aliyun configure`,
-then the role of the ECS instance (https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-python-access-credentials).
+The environment, then the address that a platform injects (PAI's instance role), then what Alibaba Cloud's own library
+finds where it is installed (profiles of every kind); without it, a profile of `aliyun configure` that has keys, or the
+role of the ECS instance (https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-python-access-credentials).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import urllib.request
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,9 @@ ENVIRONMENT = (
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 INSTANCE_ROLES = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
 TIMEOUT_S = 5.0
+ASK_AGAIN = timedelta(minutes=10)
+"""Their library renews what expires, and does not say when that is."""
+NONE = "no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
 
 
 class Credentials:
@@ -27,6 +33,7 @@ class Credentials:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._theirs: Any = None
 
     def __call__(self) -> dict[str, Any]:
         """Raises OSError if there are none."""
@@ -35,15 +42,34 @@ class Credentials:
                 return _credential(self._environ[key], self._environ[secret], self._environ.get(token))
         if address := self._environ.get(CREDENTIALS_URI):
             return _temporary(_get(address))
+        if find_spec("alibabacloud_credentials"):
+            return self._found_by_theirs()
         if profile := _profile():
             return profile
         try:
             role = _get(INSTANCE_ROLES).decode().split()[0]
             return _temporary(_get(INSTANCE_ROLES + role))
         except (OSError, IndexError):
-            raise PermissionError(
-                "no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
-            ) from None
+            raise PermissionError(NONE) from None
+
+    def _found_by_theirs(self) -> dict[str, Any]:
+        from alibabacloud_credentials.exceptions import CredentialException
+
+        self._theirs = self._theirs or their_client()
+        try:
+            found = self._theirs.get_credential()
+        except CredentialException:
+            raise PermissionError(NONE) from None
+        made = _credential(found.access_key_id, found.access_key_secret, found.security_token or None)
+        return {**made, "expires_at": datetime.now(UTC) + ASK_AGAIN}
+
+
+def their_client() -> Any:
+    """Alibaba Cloud's own client for credentials. What it logs on its way is an error's words, and may be secret."""
+    from alibabacloud_credentials.client import Client
+
+    logging.getLogger("credentials").setLevel(logging.CRITICAL)
+    return Client()
 
 
 def _get(url: str) -> bytes:

@@ -18,6 +18,7 @@ class Mount:
     """Objects as files. A write is a temporary file, fsync, rename, fsync of the folder: whole or not there."""
 
     segment_bytes = 64 << 20
+    lines_apart = 0
 
     def __init__(self, root: Path) -> None:
         self.root = root

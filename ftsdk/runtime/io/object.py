@@ -26,6 +26,7 @@ class Object:
     """Objects below an address such as `s3://bucket/prefix`."""
 
     segment_bytes = 1 << 20
+    lines_apart = 1_000_000_000
 
     def __init__(self, address: str, storage: Storage, environ: Mapping[str, str], spool: Path) -> None:
         self._bucket = Bucket(address, storage, environ, patience_s=PATIENCE_S)

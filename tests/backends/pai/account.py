@@ -22,6 +22,7 @@ def options(cloud: DlcCloud, **changed: Any) -> PaiOptions:
         "grace_s": 20,
         "endpoint": cloud.url,
         "kms_endpoint": cloud.url,
+        "acr_endpoint": cloud.url,
         "oss_endpoint": f"http://{OssBuckets.host}",
         "oss_job_endpoint": f"http://{OssBuckets.host}",
     }

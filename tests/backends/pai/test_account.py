@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ftsdk.backends.pai import Pai, jobs
@@ -112,22 +117,108 @@ def test_more_jobs_than_a_page(services, cloud, monkeypatch):
     assert len(list(services.jobs())) == 5
 
 
+@pytest.mark.parametrize("trouble", ["drop", "lose", 503])
+def test_secrets_are_stored_over_trouble(cloud, trouble):
+    backend = Pai(options(cloud))
+    for value in ("one", "two"):
+        for action in ("CreateSecret", "PutSecretValue"):
+            cloud.troubles[action] = [trouble, 429]
+        assert backend.put_secret("A", value) == "ftsdk/A"
+        assert cloud.secrets["ftsdk/A"] == value
+
+
 def test_doctor_is_content(cloud):
     found = {check.what: check for check in Pai(options(cloud)).doctor()}
     assert {what: check.detail for what, check in found.items() if not check.ok} == {}
-    assert {"credentials and workspace", "bucket", "image", "machine type", "role of the job"} == set(found)
+    assert {"credentials and workspace", "bucket", "image", "machine types", "role of the job"} == set(found)
     assert "kms:GetSecretValue" in found["role of the job"].detail
+
+
+def test_doctor_says_which_machines_are_free(cloud):
+    found = {check.what: check.detail for check in Pai(options(cloud, ecs_spec=None)).doctor()}
+    here, _, spot = found["machine types"].partition("; spot: ")
+    assert here == "ecs.gn7i-c8g1.2xlarge (discount 0.1), ecs.gn6v-c8g1.2xlarge"
+    assert spot == "ecs.gn7i-c8g1.2xlarge (discount 0.1)"
+
+
+def test_without_credentials_it_says_so_at_once(cloud, tmp_path):
+    """In a process of its own: Alibaba Cloud's library reads the environment when it is imported."""
+    kept = {name: value for name, value in os.environ.items() if name not in cloud.environment}
+    given = {
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+    }
+    named = options(cloud).model_dump(include={"workspace_id", "region", "bucket", "endpoint"})
+    code = "from ftsdk.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "jobs", "-b", "pai"],
+        env={**kept, **given, **{f"FTSDK_PAI_{name.upper()}": value for name, value in named.items()}},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr.startswith("pai: There are no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ")
+    assert done.stderr.count("\n") == 1
+    assert not cloud.calls
 
 
 def test_doctor_says_what_is_missing(cloud):
     found = {check.what: check for check in Pai(options(cloud, bucket="none", image=None, ecs_spec="ecs.x.y")).doctor()}
-    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine type"]
+    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine types"]
     assert all(check.remedy for check in found.values() if not check.ok)
     cloud.denied = {"ListJobs"}
     (check,) = Pai(options(cloud)).doctor()
     assert not check.ok
     assert '"paidlc:CreateJob"' in check.remedy
     assert '"pai:CreateJob"' in check.remedy
+
+
+@pytest.fixture
+def docker_calls(monkeypatch, tmp_path):
+    """docker is a program that writes down how it was called, because no registry runs here."""
+    program, calls = tmp_path / "docker", tmp_path / "calls"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
+        f"open({str(calls)!r}, 'a').write(json.dumps([*sys.argv[1:], said]) + '\\n')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return lambda: [json.loads(line) for line in calls.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("image", "given", "host", "login"),
+    [
+        ("registry-vpc.cn-x.aliyuncs.com/o/f:1", {}, "registry.cn-x.aliyuncs.com", "cr_temp_user passing"),
+        ("registry-vpc.cn-x.aliyuncs.com/o/f:1", {"network": "vpc"}, "registry-vpc.cn-x.aliyuncs.com",
+         "cr_temp_user passing"),
+        ("lab-registry-vpc.cn-beijing.cr.aliyuncs.com/o/f:1", {}, "lab-registry.cn-beijing.cr.aliyuncs.com",
+         "cr_temp_user of-cri-lab"),
+        ("crpi-1.cn-hangzhou.personal.cr.aliyuncs.com/o/f:1", {"image_auth": "ACR_LOGIN"},
+         "crpi-1.cn-hangzhou.personal.cr.aliyuncs.com", "me pw:1"),
+    ],
+)  # fmt: skip
+def test_the_image_goes_where_jobs_find_it(cloud, monkeypatch, docker_calls, image, given, host, login):
+    monkeypatch.setenv("ACR_LOGIN", "me:pw:1")
+    assert Pai(options(cloud, image=image, **given)).push_image("ftsdk:9", print) == image
+    user, _, password = login.partition(" ")
+    assert docker_calls() == [
+        ["login", "--username", user, "--password-stdin", host, password],
+        ["tag", "ftsdk:9", f"{host}/o/f:1", ""],
+        ["push", f"{host}/o/f:1", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("crpi-1.cn-hangzhou.personal.cr.aliyuncs.com/o/f:1", "-o image_auth=VARIABLE"),
+        ("other-registry.cn-hangzhou.cr.aliyuncs.com/o/f:1", "no ACR instance 'other'"),
+    ],
+)
+def test_without_a_login_nothing_is_pushed(cloud, image, words):
+    with pytest.raises(AuthError, match=words):
+        Pai(options(cloud, image=image)).push_image("ftsdk:9", print)
 
 
 def test_a_registry_password_is_in_the_request_and_not_in_the_plan(cloud, monkeypatch):

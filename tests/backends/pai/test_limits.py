@@ -66,6 +66,21 @@ def test_a_long_request_is_refused():
     assert [problem.partition(":")[0] for problem in limits.problems(longer)] == ["env (the whole request)"]
 
 
+@pytest.mark.parametrize(
+    ("ecs_spec", "given", "is_on"),
+    [
+        ("ml.gu7xf.8xlarge-gu108", {}, True),
+        ("ml.gu7xf.8xlarge-gu108", {"aimaster": False}, False),
+        ("ml.gu7i.c16m60.1-gu30", {}, False),
+        ("ecs.gn7i-c8g1.2xlarge", {}, False),
+    ],
+)
+def test_aimaster_brings_spot_machines_of_lingjun_back(ecs_spec, given, is_on):
+    options = {"ecs_spec": ecs_spec, "spot_discount_limit": 0.5, **given}
+    assert ("EnableErrorMonitoringInAIMaster" in plan(SPOT, options=options).request["Settings"]) == is_on
+    assert "EnableErrorMonitoringInAIMaster" not in plan(A10, options={"ecs_spec": ecs_spec}).request["Settings"]
+
+
 def test_spot_elsewhere_is_a_warning():
     made = plan(SPOT, options={"region": "eu-central-1", "spot_discount_limit": 0.5})
     assert any("spot machines of DLC are documented for" in warning for warning in made.warnings)
@@ -81,6 +96,31 @@ def test_every_field_is_one_of_the_client(name):
         for key in ("CustomEnvs", "ElasticSpotSpecs", "LocalMountSpecs", "StartupDependencies"):
             assert part.pop(key, []) == []  # the client adds them, empty
     assert sent == request
+
+
+def test_the_documented_examples_are_accepted():
+    """Values from `example:` in the models of aliyun/alibabacloud-go-sdk, pai-dlc-20201203."""
+    made = REQUESTS["cpu-mounts-auth"]().request
+    worker = {
+        **made["JobSpecs"][0],
+        "EcsSpec": "ecs.c6.large",
+        "Image": "registry-vpc.cn-hangzhou.aliyuncs.com/cloud-dsw/tensorflow:1.12PAI-gpu-py36-cu101-ubuntu18.04",
+    }
+    vpc = {"VpcId": "vpc-abcdef", "SwitchId": "vs-abcdef", "SecurityGroupId": "sg-abcdef", "DefaultRoute": "eth0"}
+    source = {"DataSourceId": "d-cn9dl", "MountPath": "/root/data", "MountAccess": "RO"}
+    example = {
+        **made,
+        "DisplayName": "tf-mnist-test",
+        "JobMaxRunningTimeMinutes": 1024,
+        "Priority": 8,
+        "JobSpecs": [worker],
+        "DataSources": [source],
+        "UserVpc": {**vpc, "ExtendedCIDRs": ["192.168.0.0/16"]},
+    }
+    for workspace in ("268", "ws-20210126170216-xxxxxxx"):
+        assert list(limits.problems({**example, "WorkspaceId": workspace})) == []
+    uri = "oss://bucket.oss-cn-hangzhou-internal.aliyuncs.com/path/"
+    assert places.mount_uri("oss://bucket/path", "cn-hangzhou") == uri
 
 
 def test_no_machine_with_so_many():

@@ -88,6 +88,7 @@ def test_the_supervisor_knows_better():
 @pytest.mark.parametrize("saved", [None, outcome("INTERRUPTED")])
 def test_who_stopped_it(saved):
     assert state_of({"Status": "Stopped"}, saved, cancelled=True).reason == "cancelled"
-    assert state_of({"Status": "Stopped"}, saved).reason == "stopped"
+    by_hand = {"ReasonCode": "JobStoppedByUser", "ReasonMessage": "Job is stopped by user."}  # the documented example
+    assert state_of({"Status": "Stopped", **by_hand}, saved).reason == "stopped"
     limit = {"Status": "Stopped", "ReasonMessage": "exceeded the max running time"}
     assert state_of(limit, saved)[:2] == (JobState.FAILED, "timeout")

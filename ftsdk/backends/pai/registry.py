@@ -1,0 +1,75 @@
+"""ftsdk's image in the account's registry (ACR): who logs in, and where it goes.
+
+https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-getauthorizationtoken,
+https://www.alibabacloud.com/help/doc-detail/72334.htm.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ftsdk import image
+from ftsdk.backends.pai import places
+from ftsdk.backends.pai.service import Services
+from ftsdk.errors import AuthError
+
+if TYPE_CHECKING:
+    from ftsdk.backends.pai.options import PaiOptions
+
+ENTERPRISE: Final = re.compile(r"(?P<name>[a-z0-9-]+)-registry(-vpc)?\.(?P<region>[a-z0-9-]+)\.cr\.aliyuncs\.com")
+PERSONAL: Final = re.compile(r"registry(-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
+
+
+def push(services: Services, options: PaiOptions, tag: str, on_line: Callable[[str], None]) -> str:
+    """Push a local image to where the option `image` says that jobs find it; returns that address.
+
+    Raises NotInstalledError or UnavailableError without Docker, AuthError without a login.
+    """
+    address = places.needed(options.image, "image", "the address in ACR at which jobs find it")
+    host, _, path = address.partition("/")
+    from_here = host if options.network == "vpc" else re.sub(r"^(.*registry)-vpc\.", r"\1.", host)
+    user, password = _login(services, options, from_here)
+    image.login(from_here, user, password)
+    image.push(tag, f"{from_here}/{path}", on_line=on_line)
+    return address
+
+
+def own_login(variable: str) -> str:
+    """`user:password` of the variable that the option `image_auth` names. Raises AuthError if it is not set."""
+    if not os.environ.get(variable):
+        raise AuthError(
+            f"The pai backend's option 'image_auth' names {variable}, which is not set: export {variable}=USER:PW."
+        )
+    return os.environ[variable]
+
+
+def _login(services: Services, options: PaiOptions, host: str) -> tuple[str, str]:
+    """User and password: yours, else passing ones that ACR makes for the account."""
+    if options.image_auth:
+        user, _, password = own_login(options.image_auth).partition(":")
+        return user, password
+    if found := ENTERPRISE.fullmatch(host):
+        return _enterprise_login(services, places.acr_endpoint(options, found["region"]), found["name"])
+    if found := PERSONAL.fullmatch(host):
+        said = services.generic(
+            places.acr_endpoint(options, found["region"]), "GetAuthorizationToken", "2016-06-07", style="ROA",
+            path="/tokens",
+        )["data"]  # fmt: skip
+        return str(said["tempUserName"]), str(said["authorizationToken"])
+    raise AuthError(
+        f"{host} gives no passing logins by an API that ftsdk knows: name a variable with USER:PW by "
+        f"-o image_auth=VARIABLE, or run `docker login {host}` and `ftsdk image push {options.image}`."
+    )
+
+
+def _enterprise_login(services: Services, endpoint: str, name: str) -> tuple[str, str]:
+    version = "2018-12-01"
+    there = services.generic(endpoint, "ListInstance", version, style="RPC", query={"InstanceName": name})["Instances"]
+    number = next((one["InstanceId"] for one in there if one["InstanceName"] == name), None)
+    if number is None:
+        raise AuthError(f"The account has no ACR instance '{name}' in that region: check the option image.")
+    said = services.generic(endpoint, "GetAuthorizationToken", version, style="RPC", query={"InstanceId": number})
+    return str(said["TempUsername"]), str(said["AuthorizationToken"])

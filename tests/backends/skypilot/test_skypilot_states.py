@@ -86,7 +86,7 @@ def test_an_error_becomes_ours(kind, message, expected):
 
 
 HUNT = """\
-\x1b[31mFailed to provision all possible launchable resources.\x1b[0m Relax the task's resource requirements: 2x AWS(...)
+\x1b[31mFailed to provision all possible launchable resources.\x1b[0m Relax the task's resource requirements: 2x AWS
 Provision failures (tried 2 infra):
 
 ✗ AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...)

@@ -1,9 +1,10 @@
-"""`python -m bench [launch | staging | resume | chaos]`: benchmarks side by side with the peers, kept in bench/results.
+"""`python -m bench [launch | staging | resume | chaos | skypilot]`: benchmarks beside the peers, kept in bench/results.
 
 launch  what the launcher costs: start-up, jobs, logs, plans, installation
 staging two gigabytes into a bucket: the first submit and the second
 resume  what being safe costs: checkpoints beside none, publishing in the background, what peers lose
 chaos   trainings that are interrupted at random moments, beside the same ones in peace
+skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import launch
+from bench import launch, skypilot
 from bench.launch import report, staging
 from bench.resume import cost, long
 
@@ -23,7 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("launch", "staging", "resume", "chaos"), default="launch")
+    whats = ("launch", "staging", "resume", "chaos", "skypilot")
+    parser.add_argument("what", nargs="?", choices=whats, default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
     parser.add_argument("--seed", type=int, default=1, help="of kinds and moments; chaos only")
@@ -38,6 +40,8 @@ def main() -> None:
             cost.run(quick=options.quick, results=options.results)
         case "chaos":
             long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
+        case "skypilot":
+            skypilot.run(quick=options.quick, results=options.results)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ftsdk.job import Job, submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
 from tests import slurm, tiny
+from tests.emulators.buckets import KEY, SECRET
 
 pytestmark = pytest.mark.skypilot
 CLUSTER = new_label()
@@ -42,7 +44,7 @@ def cluster():
 def options(**changed):
     """What every job here needs; only what lies in `shared` need not be copied."""
     given = {"storage": str(slurm.BASE / "shared"), "python": tiny.TRAINER_PYTHON, "sky_python": str(slurm.PYTHON)}
-    return SkyPilotOptions(**given, **changed)
+    return SkyPilotOptions(**{**given, **changed})
 
 
 LONG_ENOUGH = {**TWELVE_STEPS, "max_steps": 100}
@@ -144,6 +146,18 @@ def test_a_refusal_is_told_at_once(what, spec_folder):
     assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
 
 
+@pytest.mark.long
+def test_a_trainer_that_is_not_there_is_named(spec_folder):
+    spec = parse({"model": "model", "dataset": "train.jsonl", "name": new_label()}, where="test")
+    backend = SkyPilot(options(infra=(slurm.INFRA,), python="/no/such/python"))
+    plan = backend.plan(spec, inspect(spec, folder=spec_folder))
+    info = submit(plan, backend, secrets={}, on_attach=lambda info: None).wait(120)
+    assert (info.state, info.reason) == (JobState.FAILED, "crashed")
+    assert "/no/such/python: No such file" in info.message
+    assert slurm.is_gone(plan.native_name, within_s=60)
+    assert Job(plan.uri, SkyPilot(backend.options)).info() == info  # kept, though the log is gone
+
+
 def test_doctor_says_where_it_may_run():
     checks = {check.what: check for check in SkyPilot(options()).doctor()}
     assert all(check.ok for check in checks.values()), checks
@@ -181,6 +195,54 @@ def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
     assert slurm.is_gone(plan.native_name, within_s=120)
 
 
+@pytest.mark.trainer
+def test_a_bucket_keeps_it_all(cluster, tiny_fields, s3, tmp_path, monkeypatch):
+    """Nodes and client share nothing but a bucket; another home needs to know only that."""
+    fields = {
+        **tiny_fields,
+        "name": new_label(),
+        "hyperparameters": dict(TWELVE_STEPS),
+        "checkpoint": {"every_steps": 5},
+        "secrets": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    }
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(cluster=cluster, storage=s3.address, storage_endpoint=s3.url))
+    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    job = submit(backend.plan(spec, inspect(spec)), backend, secrets=keys, on_attach=lambda info: None)
+    model = job.result(300)
+    monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("FTSDK_SKYPILOT_STORAGE", s3.address)
+    monkeypatch.setenv("FTSDK_SKYPILOT_STORAGE_ENDPOINT", s3.url)
+    there = Job.attach(job.uri)
+    assert there.info() == job.info()
+    assert list(there.logs()) == list(job.logs())
+    assert sorted(point["step"] for point in there.metrics() if "loss" in point) == list(range(1, 13))
+    assert there.model().files == model.files
+    assert model.uri.startswith(s3.address)
+    assert (there.model().download(tmp_path / "model") / "adapter_model.safetensors").stat().st_size > 0
+    commits = [event["step"] for event in there.events() if event["event"] == EVENT_COMMIT]
+    kept = {item.key.split("/")[1] for item in there.store.list(f"{contract.CHECKPOINTS_DIR}/")}
+    assert commits == [5, 10]
+    assert kept
+    assert not list((slurm.BASE / "shared" / job.name).glob("*"))
+
+
+@pytest.mark.long
+@pytest.mark.trainer
+def test_nodes_without_a_trainer_get_one(tiny_fields):
+    """Two nodes on one shared folder: one of them makes the virtual environment, from our locks."""
+    storage = slurm.BASE / "shared" / new_label()
+    fields = {**tiny_fields, "name": new_label(), "hyperparameters": dict(TWELVE_STEPS), "resources": {"num_nodes": 2}}
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(infra=(slurm.INFRA,), storage=str(storage), python=None))
+    try:
+        job = submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
+        assert "adapter_model.safetensors" in job.result(900).files
+        assert len(list(storage.glob(".ftsdk-trainer-*/ready"))) == 1
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
 # --- recovery ---------------------------------------------------------------------------------------------
 @pytest.mark.trainer
 def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields):
@@ -190,6 +252,10 @@ def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields)
     job = long_training(backend, tiny_fields, spot=True)
     next(event for event in job.events(follow=True) if event["event"] == EVENT_COMMIT)
     subprocess.run(["srun", "-p", "dev", "-N", "2", "--exclusive", "sleep", "1"], check=True)
+    next(event for event in job.events(follow=True) if event.get("resume_step"))
+    assert (
+        slurm.ask("squeue", "-h", "-o", "%P %j").split()[0] == "spot"
+    )  # where the user wants it, not where it was free
     assert weights(job) == expected
     assert job.info().attempt == 1
     starts = [

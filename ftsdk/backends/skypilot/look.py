@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from ftsdk.backends.base import JobState
@@ -20,6 +22,8 @@ START_PATIENCE_S: Final = 300.0
 """A claimed attempt of which SkyPilot knows nothing is being sent in; after this long, whoever sent it has died."""
 FIELDS: Final = ["job_id", "job_name", "status", "recovery_count", "failure_reason"]
 LOOK_EVERY_S: Final = 10.0
+LAST_LINES: Final = 20
+IN_ITS_LOG: Final = "SkyPilot's own log may tell why."
 UNDER_WAY: Final = ("PENDING", "RUNNING")
 
 
@@ -39,7 +43,7 @@ def native(server: ApiServer, job: SkyJob) -> Native | None:
 
 def _cluster_queue(server: ApiServer, cluster: str) -> list[dict[str, Any]]:
     try:
-        return list(server.ask("/queue", {"cluster_name": cluster, "all_users": True}))
+        return list(server.ask("/queue", {"cluster_name": cluster, "all_users": True}) or ())  # null while it is made
     except UnavailableError as problem:
         if "cluster" in str(problem).lower():  # gone, or not up yet: the request tells which
             return []
@@ -56,10 +60,38 @@ def verdict(server: ApiServer, job: SkyJob) -> Verdict:
     if found:
         is_managed = job.plan.request["kind"] == MANAGED
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
-        return states.state_of(found, table, cancelled=cancelled)
-    if cancelled:
+        seen = states.state_of(found, table, cancelled=cancelled)
+        if seen.state is JobState.FAILED and found.status in states.UNEXPLAINED:
+            seen = seen._replace(message=f"{seen.message} {_last_words(server, job, found) or IN_ITS_LOG}")
+    elif cancelled:
         return Verdict(JobState.CANCELLED, "cancelled", "Cancelled before it began.")
-    return _of_request(server, said.get("request_id", "")) or _gone(job)
+    else:
+        seen = _of_request(server, said.get("request_id", "")) or _gone(job)
+    return _kept(server, job, seen) if seen.state is JobState.FAILED and seen.reason != "lost" else seen
+
+
+def _kept(server: ApiServer, job: SkyJob, seen: Verdict) -> Verdict:
+    """A failure that no record of the job tells of: it is written down, and the job's own cluster is put away, with
+    SkyPilot's log on it."""
+    request, options = job.plan.for_attempt(job.attempt).request, job.plan.options
+    error = {"reason": seen.reason, "message": seen.message}
+    with suppress(BackendError):
+        job.store.put(jobs.request_key(job.attempt), json.dumps({**jobs.said(job), "error": error}).encode())
+        if request["kind"] == LAUNCHED and not options["autostop_minutes"]:
+            server.post("/down", {"cluster_name": request["cluster"]})
+    return seen
+
+
+def _last_words(server: ApiServer, job: SkyJob, found: Native) -> str:
+    """Of the setup, or of a supervisor that did not start."""
+    request = job.plan.for_attempt(job.attempt).request
+    body = {"job_id": found.job_id, "follow": False, "tail": LAST_LINES}
+    try:
+        if request["kind"] == MANAGED:
+            return failures.last_words(server.text("/jobs/logs", body))
+        return failures.last_words(server.text("/logs", {**body, "cluster_name": request["cluster"]}))
+    except BackendError:  # the cluster is gone
+        return ""
 
 
 def _of_request(server: ApiServer, request_id: str) -> Verdict | None:
@@ -149,10 +181,9 @@ def end(server: ApiServer, job: SkyJob) -> None:
     request_id = jobs.said(job).get("request_id", "")
     if request["kind"] != ON_CLUSTER and request_id and server.status(request_id) in UNDER_WAY:
         server.post("/api/cancel", {"request_ids": [request_id]})
-    found = native(server, job)
-    if found and request["kind"] == MANAGED:
-        server.post("/jobs/cancel", {"job_ids": [found.job_id]})
-    elif found:
-        server.post("/cancel", {"cluster_name": request["cluster"], "job_ids": [found.job_id]})
-    if request["kind"] == LAUNCHED:
+    if request["kind"] == MANAGED:
+        server.post("/jobs/cancel", {"name": request["task"]["name"]})
+    elif request["kind"] == LAUNCHED:
         server.post("/down", {"cluster_name": request["cluster"]})
+    elif found := native(server, job):
+        server.post("/cancel", {"cluster_name": request["cluster"], "job_ids": [found.job_id]})

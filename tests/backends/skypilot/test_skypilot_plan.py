@@ -2,19 +2,20 @@
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from ftsdk import backends
+from ftsdk import __version__, backends
 from ftsdk.backends.skypilot import SkyPilot, request
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import ModelFacts
+from ftsdk.facts.sources import sources_of
 from tests import slurm
 from tests.golden import plans
 
-LOCK = Path(__file__).parents[3] / "containers" / "locks" / "lf.in"
+LOCKS = Path(__file__).parents[3] / "containers" / "locks"
 
 
 def plan(spec_fields=None, **options):
@@ -22,24 +23,32 @@ def plan(spec_fields=None, **options):
     return SkyPilot(SkyPilotOptions(**given)).plan(plans.spec(**(spec_fields or {})), plans.facts())
 
 
+READ = """
+import json, sys, sky
+read = {name: sky.Task.from_yaml_config(task) for name, task in json.load(sys.stdin).items()}
+print(json.dumps({name: [task.num_nodes, [str(one) for one in task.resources]] for name, task in read.items()}))
+"""
+
+
 @pytest.mark.skypilot
-@pytest.mark.parametrize("name", plans.SKYPILOT)
-def test_skypilot_takes_the_task(name):
-    task = plans.PLANS[name]().request["task"]
-    said = slurm.sdk("parse", task=task)
-    assert said["num_nodes"] == task["num_nodes"]
-    resources = task["resources"]
-    choices = resources.get("ordered") or resources.get("any_of") or [resources]
-    assert len(said["resources"]) == len(choices)
-    for choice, taken in zip(choices, said["resources"], strict=True):
-        assert choice.get("accelerators", "").partition(":")[0] in taken
+def test_skypilot_takes_the_tasks():
+    tasks = {name: plans.PLANS[name]().request["task"] for name in plans.SKYPILOT}
+    for name, (num_nodes, taken) in json.loads(slurm.sky(READ, tasks)).items():
+        resources = tasks[name]["resources"]
+        choices = resources.get("ordered") or resources.get("any_of") or [resources]
+        assert num_nodes == tasks[name]["num_nodes"]
+        assert len(taken) == len(choices)
+        for choice in choices:
+            assert any(choice.get("accelerators", "").partition(":")[0] in one for one in taken)
 
 
-def test_a_node_gets_the_versions_of_our_image():
-    locked = re.findall(r"^[a-z]+==\S+", LOCK.read_text("utf-8"), re.MULTILINE)
-    assert {word for word in request.TRAINER if "==" in word} <= set(locked)
-    pins = LOCK.with_suffix(".txt").read_text("utf-8").splitlines()
-    assert request.BUCKETS in pins
+def test_a_node_gets_the_locks_of_our_image():
+    assert all((LOCKS / f"{name}.txt").is_file() for name in request.LOCKS)
+    assert request.BUCKETS in (LOCKS / "lf.txt").read_text("utf-8").splitlines()
+    task = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]
+    program = next(path for path, source in task["file_mounts"].items() if source.startswith(f"{plans.HOME}/cache/tr"))
+    assert f"{program}/install.py lf rl" in task["setup"]
+    assert "trainer" not in str(plan(infra=("slurm/lab",), storage="/nfs", python="/nfs/python").request["task"])
 
 
 def test_spot_is_managed_and_the_rest_gets_a_cluster_of_its_own():
@@ -76,10 +85,29 @@ def test_inputs_on_shared_folders_stay_where_they_are():
         f"{plans.WORK}/train.jsonl",
         f"{plans.WORK}/eval.jsonl",
         f"{plans.HOME}/cache/runtime-0123456789ab.pyz",
+        f"{plans.HOME}/cache/trainer-{__version__}",
     }
     shared = plan(infra=("slurm/lab",), storage="/nfs/jobs", shared=(plans.WORK, plans.HOME))
     assert "file_mounts" not in shared.request["task"]
     assert {file["path"] for file in shared.document["inputs"]} == {file.path for file in plans.facts().files}
+
+
+def test_inputs_in_buckets_are_fetched_by_the_nodes(spec_folder):
+    fields = {"model": "s3://bucket/models/qwen/", "dataset": "gs://data/train.jsonl"}
+    spec = plans.spec(**fields)
+    facts = dataclasses.replace(
+        plans.facts(local_model=False),
+        model=ModelFacts(address=fields["model"], kind="remote", base=fields["model"], files=(), config=None),
+        train=sources_of((fields["dataset"],), spec, spec_folder),
+    )
+    made = SkyPilot(SkyPilotOptions(infra=("aws",), storage="s3://bucket/jobs")).plan(spec, facts)
+    mounts = {source: path for path, source in made.request["task"]["file_mounts"].items()}
+    assert made.trainer_config["model_name_or_path"] == mounts["s3://bucket/models/qwen"]
+    assert mounts["gs://data/train.jsonl"].endswith("/train.jsonl")
+    assert mounts["gs://data/train.jsonl"] in json.dumps(made.document["dataset_info"])
+    lies_in_oss = dataclasses.replace(facts, model=dataclasses.replace(facts.model, address="oss://bucket/model"))
+    with pytest.raises(UnsupportedError, match="not from OSS"):
+        SkyPilot(SkyPilotOptions(storage="s3://bucket/jobs")).plan(spec, lies_in_oss)
 
 
 def test_no_secret_is_in_the_task():

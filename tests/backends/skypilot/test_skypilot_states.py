@@ -9,28 +9,20 @@ from ftsdk.backends.skypilot.states import CLUSTER_STATUSES, MANAGED_STATUSES, N
 from tests import slurm
 
 ALL = """
-import json, sky
+import inspect, json, sky, sky.exceptions
 from sky.jobs.state import ManagedJobStatus
-print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.JobStatus]]))
-"""
-CLASSES = """
-import inspect, json, sky.exceptions
-print(json.dumps([name for name, _ in inspect.getmembers(sky.exceptions, inspect.isclass)]))
+classes = [name for name, _ in inspect.getmembers(sky.exceptions, inspect.isclass)]
+print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.JobStatus], classes]))
 """
 
 
 @pytest.mark.skypilot
-def test_no_status_of_this_skypilot_is_missing():
-    managed, on_cluster = slurm.ask_sky(ALL)
+def test_no_status_of_this_skypilot_is_missing_and_no_class_is_made_up():
+    managed, on_cluster, classes = slurm.ask_sky(ALL)
     assert set(managed) == set(MANAGED_STATUSES)
     assert set(on_cluster) == set(CLUSTER_STATUSES)
-
-
-@pytest.mark.skypilot
-def test_the_classes_that_we_know_are_there():
-    classes = set(slurm.ask_sky(CLASSES)) | {"ModuleNotFoundError"}
     known = {name for pattern, *_ in failures.KINDS for name in pattern.split("|") if name.isidentifier()}
-    assert known <= classes
+    assert known <= {*classes, "ModuleNotFoundError"}
 
 
 @pytest.mark.parametrize("table", [MANAGED_STATUSES, CLUSTER_STATUSES])
@@ -83,3 +75,34 @@ def test_an_error_becomes_ours(kind, message, expected):
     assert "\x1b" not in str(problem)
     assert "\n" not in str(problem)
     assert failures.reason(problem) in contract.REASONS
+
+
+HUNT = """\
+\x1b[31mFailed to provision all possible launchable resources.\x1b[0m Relax the task's resource requirements: 2x AWS
+Provision failures (tried 2 infra):
+
+✗ AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...)
+  Failed to acquire resources in usw2-az1: {why}
+
+✗ AWS (use1-az1) — [spot](gpus=H100:8, p5.48xlarge, ...)
+  Failed to acquire resources in use1-az1.
+"""
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"), [("out of capacity", errors.CapacityError), ("VcpuLimitExceeded", errors.QuotaError)]
+)
+def test_what_was_tried_is_listed(why, kind):
+    problem = failures.error("ResourcesUnavailableError", HUNT.format(why=why))
+    assert type(problem) is kind
+    said = "(tried AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...); AWS (use1-az1) — [spot](gpus=H100:8, "
+    assert said in str(problem)
+
+
+def test_the_last_words_of_a_log_are_the_jobs_own():
+    log = (
+        "└── Job started. Streaming logs...\n\x1b[36m(setup pid=7)\x1b[0m no space left\nERROR: Job 1's setup failed\n"
+    )
+    assert failures.last_words(log) == "Its last words: no space left"
+    assert failures.last_words("(worker1, rank=1, pid=9, ip=10.0.0.1) boom") == "Its last words: boom"
+    assert failures.last_words("✓ Job finished (status: FAILED).") == ""

@@ -118,7 +118,7 @@ def test_after_a_kill_it_goes_on(s3, tmp_path):
     assert len(there) > 0
     again = Bar()
     left = sum(one.bytes for one in uploads) - sum(item.bytes for item in store.list())
-    assert stage(uploads, {}, again) == again.total <= left  # what the server had whole may be there a moment later
+    assert stage(uploads, {}, again) == again.total <= left  # what had been sent at the kill may come through after it
     assert {item.bytes for item in store.list()} == {4_000_000} and len(list(store.list())) == 12
 
 

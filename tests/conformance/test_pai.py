@@ -191,7 +191,7 @@ class TestPai(BackendConformance):
         job.cancel()
         info = job.wait(PATIENCE_S)
         assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled")
-        assert cloud.calls["StopJob"] == (2 if status == "Creating" else 1)
+        assert (cloud.calls["StopJob"] > 1) == (status == "Creating")
         assert native.status == ("Failed" if status == "EnvPreparing" else "Stopped")
 
     @pytest.mark.parametrize(("status", "source"), [("Succeeded", MAKES_A_FILE), ("Failed", "raise SystemExit('no')")])

@@ -104,7 +104,7 @@ class DlcCloud:
 
     def job(self, name: str) -> DlcJob:
         """The newest job of a name."""
-        return [job for job in self.jobs.values() if job.name == name][-1]
+        return [job for job in list(self.jobs.values()) if job.name == name][-1]
 
     def store(self, bucket: str = BUCKET) -> ObjectStore:
         """A bucket, as the machines see it (the proxy and the keys are in this process's environment)."""

@@ -148,7 +148,7 @@ def stop(services: Services, native: Native) -> None:
             if problem.code not in ("BadRequest", "InvalidParameter"):
                 raise
         there = get(services, native.id)
-        if there is None or there.said.get("Status") != "Creating":
+        if there is None or there.said.get("Status") not in ("Creating", "Queuing"):  # it may have moved on meanwhile
             return
         time.sleep(pause_s)
 

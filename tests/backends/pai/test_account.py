@@ -82,7 +82,7 @@ def test_of_doubles_the_oldest_counts(services, cloud):
     cloud.unseen = 1
     made = jobs.create(services, request())
     assert next(iter(cloud.jobs)) == made
-    assert cloud.calls["StopJob"] == 1
+    assert cloud.calls["StopJob"] >= 1
     assert [job.is_asked_to_stop for job in cloud.jobs.values()] == [False, True]
     assert [native.id for native in jobs.attempts(services, REQUESTS["cpu-mounts-auth"]().name)] == [made]
 

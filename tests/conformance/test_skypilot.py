@@ -19,6 +19,7 @@ from ftsdk.job import Job, submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
 from tests import slurm, tiny
+from tests.emulators.buckets import KEY, SECRET
 
 pytestmark = pytest.mark.skypilot
 CLUSTER = new_label()
@@ -42,7 +43,7 @@ def cluster():
 def options(**changed):
     """What every job here needs; only what lies in `shared` need not be copied."""
     given = {"storage": str(slurm.BASE / "shared"), "python": tiny.TRAINER_PYTHON, "sky_python": str(slurm.PYTHON)}
-    return SkyPilotOptions(**given, **changed)
+    return SkyPilotOptions(**{**given, **changed})
 
 
 LONG_ENOUGH = {**TWELVE_STEPS, "max_steps": 100}
@@ -181,6 +182,38 @@ def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
     assert slurm.is_gone(plan.native_name, within_s=120)
 
 
+@pytest.mark.trainer
+def test_a_bucket_keeps_it_all(cluster, tiny_fields, s3, tmp_path, monkeypatch):
+    """Nodes and client share nothing but a bucket; another home needs to know only that."""
+    fields = {
+        **tiny_fields,
+        "name": new_label(),
+        "hyperparameters": dict(TWELVE_STEPS),
+        "checkpoint": {"every_steps": 5},
+        "secrets": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    }
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(cluster=cluster, storage=s3.address, storage_endpoint=s3.url))
+    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    job = submit(backend.plan(spec, inspect(spec)), backend, secrets=keys, on_attach=lambda info: None)
+    model = job.result(300)
+    monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("FTSDK_SKYPILOT_STORAGE", s3.address)
+    monkeypatch.setenv("FTSDK_SKYPILOT_STORAGE_ENDPOINT", s3.url)
+    there = Job.attach(job.uri)
+    assert there.info() == job.info()
+    assert list(there.logs()) == list(job.logs())
+    assert sorted(point["step"] for point in there.metrics() if "loss" in point) == list(range(1, 13))
+    assert there.model().files == model.files
+    assert model.uri.startswith(s3.address)
+    assert (there.model().download(tmp_path / "model") / "adapter_model.safetensors").stat().st_size > 0
+    commits = [event["step"] for event in there.events() if event["event"] == EVENT_COMMIT]
+    kept = {item.key.split("/")[1] for item in there.store.list(f"{contract.CHECKPOINTS_DIR}/")}
+    assert commits == [5, 10]
+    assert kept
+    assert not list((slurm.BASE / "shared" / job.name).glob("*"))
+
+
 # --- recovery ---------------------------------------------------------------------------------------------
 @pytest.mark.trainer
 def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields):
@@ -190,6 +223,8 @@ def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields)
     job = long_training(backend, tiny_fields, spot=True)
     next(event for event in job.events(follow=True) if event["event"] == EVENT_COMMIT)
     subprocess.run(["srun", "-p", "dev", "-N", "2", "--exclusive", "sleep", "1"], check=True)
+    next(event for event in job.events(follow=True) if event.get("resume_step"))
+    assert slurm.ask("squeue", "-h", "-o", "%P %j").split()[0] == "spot"  # where the user wants it, not where it was free
     assert weights(job) == expected
     assert job.info().attempt == 1
     starts = [

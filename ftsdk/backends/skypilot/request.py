@@ -15,6 +15,7 @@ from ftsdk import contract, planning
 from ftsdk.backends.skypilot.options import IMAGE, runs_bare
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError
+from ftsdk.home import jobs_dir
 
 if TYPE_CHECKING:
     from ftsdk.backends.skypilot.options import SkyPilotOptions
@@ -108,7 +109,6 @@ def request(asked: Asked) -> dict[str, Any]:
     return {
         "kind": asked.kind,
         "cluster": asked.options.cluster or asked.native_name,
-        "home": asked.facts.home,
         "folder": asked.durable,
         "task": task(asked),
     }
@@ -179,11 +179,11 @@ def _same_everywhere(asked: Asked) -> dict[str, Any]:
 
 
 def _recovery(asked: Asked) -> dict[str, Any] | None:
-    """Back on any capacity that is there; the next region as soon as this one has taken the machine back."""
+    """Anywhere that the request allows. SkyPilot's other strategy, FAILOVER, first goes back to the same region with
+    any zone, which is to Slurm any partition: out of the one that the user named."""
     if asked.kind != MANAGED:
         return None
-    strategy = "FAILOVER" if asked.options.bare else "EAGER_NEXT_REGION"
-    return {"strategy": strategy, "max_restarts_on_errors": 0, "recover_on_exit_codes": list(RECOVERED)}
+    return {"strategy": "EAGER_NEXT_REGION", "max_restarts_on_errors": 0, "recover_on_exit_codes": list(RECOVERED)}
 
 
 def _file_mounts(asked: Asked) -> dict[str, str]:
@@ -193,7 +193,7 @@ def _file_mounts(asked: Asked) -> dict[str, str]:
     if not asked.is_shared(runtime):
         mounts[f"{asked.base}/runtime.pyz"] = runtime
     if "://" in asked.durable:
-        mounts[_document(asked)] = f"{asked.facts.home}/jobs/{asked.name}/{contract.JOB_FILE}"
+        mounts[_document(asked)] = str(jobs_dir(asked.facts.home, "skypilot") / asked.name / contract.JOB_FILE)
     return mounts
 
 

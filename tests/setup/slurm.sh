@@ -16,6 +16,7 @@ NODE_PORTS=(46524 46525)
 CONTROL_PORT=46526
 export SKYPILOT_API_SERVER_LOCAL_PORT=46527
 export SKYPILOT_DISABLE_USAGE_COLLECTION=1
+unset PYTHONDONTWRITEBYTECODE  # where it is set, each of SkyPilot's many processes would compile all that it imports
 HOST=$(hostname -s)
 
 say() { printf '[%3ds] slurm: %s\n' "$SECONDS" "$*" >&2; }
@@ -54,7 +55,7 @@ install_packages() {
 install_skypilot() {
   if ! cmp -s "$HERE/skypilot.txt" "$VENV/installed.txt"; then
     say "installing SkyPilot into $VENV"
-    rm -rf "$VENV"
+    rm -rf "$VENV" "$BASE/runtime"
     "${PYTHON:-python3}" -m venv "$VENV"
     "$VENV/bin/python" -m pip install --quiet --requirement "$HERE/skypilot.txt"
     local source
@@ -65,18 +66,28 @@ install_skypilot() {
   fi
 }
 
-# SkyPilot installs itself on a node with uv, which it fetches by curl, and with a Python 3.10 that uv fetches. Here uv
-# comes from PyPI, and where it is asked for a Python 3.10 it takes the one of the venv.
+# SkyPilot installs itself on a node with uv, which it fetches by curl, and with a Python 3.10 that uv fetches: ninety
+# packages for each node of each cluster, though all nodes are this machine. Here uv comes from PyPI, and what it is
+# asked to make is a link to one environment that is made once.
 write_uv() {
   cat >"$BASE/bin/uv" <<U
 #!/usr/bin/env bash
-words=()
-for word in "\$@"; do
-  [ "\$word" != 3.10 ] || word=$(readlink -f "$VENV/bin/python")
-  words+=("\$word")
-done
+set -e
 export UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never UV_CACHE_DIR=$BASE/uv-cache
-exec "$VENV/bin/uv" "\${words[@]}"
+runtime=$BASE/runtime
+exec 9>\$runtime.lock
+flock 9
+[ -x \$runtime/bin/python ] || "$VENV/bin/uv" venv --seed \$runtime --python "$(readlink -f "$VENV/bin/python")"
+case "\$*" in
+  venv*skypilot-runtime*) ln -sfn \$runtime "\$3" ;;
+  "pip uninstall skypilot") ;;
+  "pip install "*/skypilot-*.whl*)
+    hash=\$(basename "\$(dirname "\$3")")
+    [ "\$(cat \$runtime/wheel 2>/dev/null)" = "\$hash" ] ||
+      VIRTUAL_ENV=\$runtime UV_COMPILE_BYTECODE=1 "$VENV/bin/uv" "\$@"
+    echo "\$hash" >\$runtime/wheel ;;
+  *) exec "$VENV/bin/uv" "\$@" ;;
+esac
 U
   # Slurm runs this before each of a job's steps: uv must be in the home of each SkyPilot cluster before SkyPilot looks.
   cat >"$BASE/bin/task_prolog.sh" <<P

@@ -1,8 +1,9 @@
-"""`python -m bench [launch | resume | chaos]`: benchmarks, medians side by side with the peers, kept in bench/results.
+"""`python -m bench [launch | resume | chaos | skypilot]`: benchmarks, medians beside those of peers, in bench/results.
 
 launch  what the launcher costs: start-up, jobs, logs, plans, installation
 resume  what being safe costs: checkpoints beside none, publishing in the background, what peers lose
 chaos   trainings that are interrupted at random moments, beside the same ones in peace
+skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import launch
+from bench import launch, skypilot
 from bench.launch import report
 from bench.resume import cost, long
 
@@ -22,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("launch", "resume", "chaos"), default="launch")
+    parser.add_argument("what", nargs="?", choices=("launch", "resume", "chaos", "skypilot"), default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
     parser.add_argument("--seed", type=int, default=1, help="of kinds and moments; chaos only")
@@ -35,6 +36,8 @@ def main() -> None:
             cost.run(quick=options.quick, results=options.results)
         case "chaos":
             long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
+        case "skypilot":
+            skypilot.run(results=options.results)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,11 @@ def login(registry: str, user: str, password: str) -> None:
     _docker("login", "--username", user, "--password-stdin", registry, stdin=password)
 
 
+def copy_installer(folder: Path) -> None:
+    """Put the program that fills an environment into a folder, with the locks of every build of torch."""
+    shutil.copytree(_containers(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.in"))
+
+
 def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
     """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()

@@ -29,8 +29,14 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(measures: Iterable[Measure], versions: Mapping[str, str], where: Mapping[str, Any], folder: Path) -> Path:
-    """Write `launch-DATE.json` and `.md` (which it returns); a second run of a day replaces the first."""
+def write(
+    measures: Iterable[Measure],
+    versions: Mapping[str, str],
+    where: Mapping[str, Any],
+    folder: Path,
+    name: str = "launch",
+) -> Path:
+    """Write `NAME-DATE.json` and `.md` (which it returns); a second run of a day replaces the first."""
     measures = list(measures)
     folder.mkdir(parents=True, exist_ok=True)
     day = time.strftime("%Y-%m-%d")
@@ -40,8 +46,8 @@ def write(measures: Iterable[Measure], versions: Mapping[str, str], where: Mappi
         "versions": dict(versions),
         "measures": [_as_data(measure) for measure in measures],
     }
-    (folder / f"launch-{day}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
-    page = folder / f"launch-{day}.md"
+    (folder / f"{name}-{day}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    page = folder / f"{name}-{day}.md"
     page.write_text(markdown(measures, versions, where, day), "utf-8")
     return page
 

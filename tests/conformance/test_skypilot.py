@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -214,6 +215,22 @@ def test_a_bucket_keeps_it_all(cluster, tiny_fields, s3, tmp_path, monkeypatch):
     assert not list((slurm.BASE / "shared" / job.name).glob("*"))
 
 
+@pytest.mark.long
+@pytest.mark.trainer
+def test_nodes_without_a_trainer_get_one(tiny_fields):
+    """Two nodes on one shared folder: one of them makes the virtual environment, from our locks."""
+    storage = slurm.BASE / "shared" / new_label()
+    fields = {**tiny_fields, "name": new_label(), "hyperparameters": dict(TWELVE_STEPS), "resources": {"num_nodes": 2}}
+    spec = parse(fields, where="test")
+    backend = SkyPilot(options(infra=(slurm.INFRA,), storage=str(storage), python=None))
+    try:
+        job = submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)
+        assert "adapter_model.safetensors" in job.result(900).files
+        assert len(list(storage.glob(".ftsdk-trainer-*/ready"))) == 1
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
 # --- recovery ---------------------------------------------------------------------------------------------
 @pytest.mark.trainer
 def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields):
@@ -224,7 +241,9 @@ def test_a_preempted_job_makes_the_same_model(undisturbed, cluster, tiny_fields)
     next(event for event in job.events(follow=True) if event["event"] == EVENT_COMMIT)
     subprocess.run(["srun", "-p", "dev", "-N", "2", "--exclusive", "sleep", "1"], check=True)
     next(event for event in job.events(follow=True) if event.get("resume_step"))
-    assert slurm.ask("squeue", "-h", "-o", "%P %j").split()[0] == "spot"  # where the user wants it, not where it was free
+    assert (
+        slurm.ask("squeue", "-h", "-o", "%P %j").split()[0] == "spot"
+    )  # where the user wants it, not where it was free
     assert weights(job) == expected
     assert job.info().attempt == 1
     starts = [

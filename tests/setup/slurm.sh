@@ -90,6 +90,7 @@ case "\$*" in
 esac
 U
   # Slurm runs this before each of a job's steps: uv must be in the home of each SkyPilot cluster before SkyPilot looks.
+  # What it prints is set for the step: pip on the nodes finds packages where pip here does.
   cat >"$BASE/bin/task_prolog.sh" <<P
 #!/bin/sh
 case "\$HOME" in */.sky_clusters/*) home=\$HOME ;; *) home=$BASE/work/.sky_clusters/\$SLURM_JOB_NAME ;; esac
@@ -97,6 +98,7 @@ if [ ! -x "\$home/.local/bin/uv" ]; then
   mkdir -p "\$home/.local/bin"
   ln -sf $BASE/bin/uv "\$home/.local/bin/uv"
 fi >/dev/null 2>&1
+echo export PIP_CONFIG_FILE=$HOME/.config/pip/pip.conf
 exit 0
 P
   chmod 755 "$BASE/bin/uv" "$BASE/bin/task_prolog.sh"

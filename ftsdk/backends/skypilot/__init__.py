@@ -26,6 +26,7 @@ from ftsdk.backends.skypilot.states import Verdict
 from ftsdk.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
+from ftsdk.home import home_dir
 from ftsdk.plan import Plan
 from ftsdk.records import LogLine
 from ftsdk.sizing.market import Market
@@ -104,11 +105,20 @@ class SkyPilot:
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
         """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""
         job = jobs.create(plan)
+        self._bring_installer(plan)
         if not job.store.put_if_absent(contract.claim_key(plan.attempt), plan.claim()):
             return plan.native_name
         self._hand_in(job, plan, secrets)
         self._looks.tell(job, plan.attempt, Verdict(JobState.PENDING, message="SkyPilot has taken it."))
         return plan.native_name
+
+    def _bring_installer(self, plan: Plan) -> None:
+        """What a node's virtual environment is made with lies where the task takes it from."""
+        from ftsdk.image import copy_installer
+
+        folder, task = requests.trainer_dir(home_dir()), plan.request["task"]
+        if any(str(folder) in text for text in (task.get("setup", ""), *task.get("file_mounts", {}).values())):
+            copy_installer(folder)
 
     def _hand_in(self, job: SkyJob, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Launch, and write down what SkyPilot said to it."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from math import ceil
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, planning
+from ftsdk import __version__, contract, planning
 from ftsdk.backends.skypilot.options import IMAGE, runs_bare
 from ftsdk.engines import Layout
 from ftsdk.errors import SpecError
@@ -27,18 +27,10 @@ MANAGED, LAUNCHED, ON_CLUSTER = "managed", "launched", "on-cluster"
 RECOVERED: Final = [contract.EXIT_INTERRUPTED]
 """Exit codes after which the jobs controller starts the task again, without a limit: stopped, with the state saved.
 A crash is not among them: the supervisor starts a crashed trainer again itself, and knows when to give up."""
-TRAINER: Final = (
-    "llamafactory==0.9.5",
-    "transformers==5.6.0",
-    "datasets==4.0.0",
-    "accelerate==1.11.0",
-    "peft==0.18.1",
-    "trl==0.24.0",
-    "torch",
-)
-"""What a virtual environment on a node gets: the versions of containers/locks/lf.in."""
 BUCKETS: Final = "obstore==0.12.1"
 """What the runtime reaches buckets with."""
+LOCKS: Final = ("lf", "rl")
+"""What a virtual environment on a node gets, of the locks in `containers`."""
 FIRST_PORT, PORTS = 20000, 10000
 """Below the ports that Linux gives out by itself (32768 and up)."""
 
@@ -77,6 +69,11 @@ class Asked:
         storage = self.spec.output or self.options.storage or ""
         folders = [*self.options.shared, *([storage] if storage.startswith("/") else [])]
         return any(PurePosixPath(path).is_relative_to(folder) for folder in folders)
+
+
+def trainer_dir(home: str | Path) -> Path:
+    """Where this machine keeps the program and the locks that make a node's virtual environment."""
+    return Path(home, "cache", f"trainer-{__version__}")
 
 
 def durable_address(spec: JobSpec, options: SkyPilotOptions, name: str) -> str:
@@ -188,13 +185,19 @@ def _recovery(asked: Asked) -> dict[str, Any] | None:
 
 def _file_mounts(asked: Asked) -> dict[str, str]:
     """Path on the node -> what SkyPilot copies there: the runtime, the inputs, and the document of a bucket's job."""
-    runtime = asked.facts.runtime.path
+    brought = {asked.facts.runtime.path: "runtime.pyz"}
+    if _needs_setup(asked):
+        brought[str(trainer_dir(asked.facts.home))] = "trainer"
     mounts = {target: path for path, target in _copied(asked).items()}
-    if not asked.is_shared(runtime):
-        mounts[f"{asked.base}/runtime.pyz"] = runtime
+    mounts |= {_there(asked, path, name): path for path, name in brought.items() if not asked.is_shared(path)}
     if "://" in asked.durable:
         mounts[_document(asked)] = str(jobs_dir(asked.facts.home, "skypilot") / asked.name / contract.JOB_FILE)
     return mounts
+
+
+def _there(asked: Asked, path: str, name: str) -> str:
+    """Where a node finds something of this machine."""
+    return path if asked.is_shared(path) else f"{asked.base}/{name}"
 
 
 def _document(asked: Asked) -> str:
@@ -213,9 +216,8 @@ def _environment(asked: Asked) -> dict[str, str]:
 
 def _venv(asked: Asked) -> str:
     """On shared storage one for all jobs and nodes, else one on each node."""
-    versions = "-".join(word.partition("==")[2] for word in TRAINER[:1])
     root = asked.durable.rpartition("/")[0] if "://" not in asked.durable else "~"
-    return f"{root}/.ftsdk-trainer-{versions}"
+    return f"{root}/.ftsdk-trainer-{__version__}"
 
 
 def _python(asked: Asked) -> str:
@@ -235,22 +237,27 @@ def _setup(asked: Asked) -> str | None:
     if asked.options.setup:
         return asked.options.setup
     if _needs_setup(asked):
-        return _make_venv(_venv(asked), [*TRAINER, *([BUCKETS] if "://" in asked.durable else [])])
+        folder = _there(asked, str(trainer_dir(asked.facts.home)), "trainer")
+        return _make_venv(_venv(asked), f"{folder}/install.py")
     if "://" in asked.durable:
         python = _python(asked)
         return f"{python} -c 'import obstore' 2>/dev/null || {python} -m pip install --quiet {BUCKETS}"
     return None
 
 
-def _make_venv(venv: str, packages: list[str]) -> str:
-    """Made by one node at a time, since several may share the folder."""
+def _make_venv(venv: str, program: str) -> str:
+    """Made by one node at a time, since several may share the folder; what was broken off is made anew."""
     return "\n".join(
         [
             "set -e",
             f"exec 9>{venv}.lock && flock 9",
             f"if [ ! -e {venv}/ready ]; then",
-            f"  python3 -m venv {venv}",
-            f"  {venv}/bin/python -m pip install --quiet {' '.join(packages)}",
+            "  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {",
+            "    echo 'ftsdk: python3 is older than 3.11 on this node: name another by -o python or -o setup.'",
+            "    exit 1",
+            "  }",
+            f"  python3 -m venv --clear {venv}",
+            f"  {venv}/bin/python {program} {' '.join(LOCKS)}",
             f"  touch {venv}/ready",
             "fi",
         ]
@@ -260,8 +267,7 @@ def _make_venv(venv: str, packages: list[str]) -> str:
 def _run(asked: Asked) -> str:
     """A folder for each node by itself, since two of them may share a disk; `exec`, so that signals come through."""
     here = f"{shlex.quote(asked.base)}/node$SKYPILOT_NODE_RANK"
-    runtime = asked.facts.runtime.path
-    program = runtime if asked.is_shared(runtime) else f"{asked.base}/runtime.pyz"
+    program = _there(asked, asked.facts.runtime.path, "runtime.pyz")
     return "\n".join(
         [f"mkdir -p {here} && cd {here} || exit {contract.EXIT_CRASHED}",
          f"exec {_python(asked)} {shlex.quote(program)} supervise"]

@@ -2,19 +2,18 @@
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from ftsdk import backends
+from ftsdk import __version__, backends
 from ftsdk.backends.skypilot import SkyPilot, request
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.errors import SpecError, UnsupportedError
 from tests import slurm
 from tests.golden import plans
 
-LOCK = Path(__file__).parents[3] / "containers" / "locks" / "lf.in"
+LOCKS = Path(__file__).parents[3] / "containers" / "locks"
 
 
 def plan(spec_fields=None, **options):
@@ -35,11 +34,13 @@ def test_skypilot_takes_the_task(name):
         assert choice.get("accelerators", "").partition(":")[0] in taken
 
 
-def test_a_node_gets_the_versions_of_our_image():
-    locked = re.findall(r"^[a-z]+==\S+", LOCK.read_text("utf-8"), re.MULTILINE)
-    assert {word for word in request.TRAINER if "==" in word} <= set(locked)
-    pins = LOCK.with_suffix(".txt").read_text("utf-8").splitlines()
-    assert request.BUCKETS in pins
+def test_a_node_gets_the_locks_of_our_image():
+    assert all((LOCKS / f"{name}.txt").is_file() for name in request.LOCKS)
+    assert request.BUCKETS in (LOCKS / "lf.txt").read_text("utf-8").splitlines()
+    task = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]
+    program = next(path for path, source in task["file_mounts"].items() if source.startswith(f"{plans.HOME}/cache/tr"))
+    assert f"{program}/install.py lf rl" in task["setup"]
+    assert "trainer" not in str(plan(infra=("slurm/lab",), storage="/nfs", python="/nfs/python").request["task"])
 
 
 def test_spot_is_managed_and_the_rest_gets_a_cluster_of_its_own():
@@ -76,6 +77,7 @@ def test_inputs_on_shared_folders_stay_where_they_are():
         f"{plans.WORK}/train.jsonl",
         f"{plans.WORK}/eval.jsonl",
         f"{plans.HOME}/cache/runtime-0123456789ab.pyz",
+        f"{plans.HOME}/cache/trainer-{__version__}",
     }
     shared = plan(infra=("slurm/lab",), storage="/nfs/jobs", shared=(plans.WORK, plans.HOME))
     assert "file_mounts" not in shared.request["task"]

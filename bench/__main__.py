@@ -37,7 +37,7 @@ def main() -> None:
         case "chaos":
             long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
         case "skypilot":
-            skypilot.run(results=options.results)
+            skypilot.run(quick=options.quick, results=options.results)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ SHORT = "for beat in range(1000): print('beat', beat)"
 TARGET = "under 1.5 s beyond SkyPilot's own request."
 
 
-def run(*, results: Path) -> None:
+def run(*, quick: bool, results: Path) -> None:
     """Measure, print and keep it as `skypilot-DATE.md` and `.json`."""
     where = report.machine()
     with TemporaryDirectory(prefix="ftsdk-bench-", dir="/tmp") as folder:
         os.environ |= {**slurm.ENVIRONMENT, "FTSDK_HOME": f"{folder}/home"}
         cluster = slurm.sky_up(new_label(), {"resources": {"infra": slurm.INFRA, "cpus": 8, "accelerators": "H100:2"}})
         try:
-            measures = [_measure(cluster, Path(folder))]
+            measures = [_measure(cluster, Path(folder), 1 if quick else RUNS)]
         finally:
             slurm.sky_down(cluster)
     print("\n".join(report.table(measures[0])))
@@ -40,7 +40,7 @@ def run(*, results: Path) -> None:
     print(f"Written to {report.write(measures, versions, where, results, 'skypilot')}.")
 
 
-def _measure(cluster: str, folder: Path) -> Measure:
+def _measure(cluster: str, folder: Path, runs: int) -> Measure:
     start = _starter(cluster, folder)
     finished = start(SHORT)
     finished.wait(120)
@@ -48,10 +48,10 @@ def _measure(cluster: str, folder: Path) -> Measure:
     _begun(running)
     waiting = start(LONG)  # the one before it has the whole cluster
     rows = [
-        *_looks(cluster, {"finished": finished, "running": running, "waiting": waiting}),
-        *in_turn(RUNS, {"ftsdk cancel, finished": _ftsdk("cancel", finished)}),
+        *_looks(cluster, {"finished": finished, "running": running, "waiting": waiting}, runs),
+        *in_turn(runs, {"ftsdk cancel, finished": _ftsdk("cancel", finished)}),
         Row(who="ftsdk cancel, waiting", runs=(_ftsdk("cancel", waiting)(),), note="once"),
-        Row(who="ftsdk cancel, running", runs=tuple(_cancels(running, start)), note="each on a job of its own"),
+        Row(who="ftsdk cancel, running", runs=tuple(_cancels(running, start, runs)), note="each on a job of its own"),
     ]
     return Measure(
         title="Commands on a job of SkyPilot's",
@@ -83,7 +83,7 @@ def _begun(job: Job) -> None:
     next(line for line in job.logs(follow=True) if line.text.startswith("beat"))
 
 
-def _looks(cluster: str, jobs: Mapping[str, Job]) -> list[Row]:
+def _looks(cluster: str, jobs: Mapping[str, Job], runs: int) -> list[Row]:
     """What can be asked as often as one likes."""
     programs = {
         f"ftsdk {verb}, {state}": _ftsdk(verb, job)
@@ -97,11 +97,11 @@ def _looks(cluster: str, jobs: Mapping[str, Job]) -> list[Row]:
         "sky logs, finished": lambda: process([sky, "logs", cluster, "1", "--no-follow"]),
         "SkyPilot's own request (queue)": lambda: _request(cluster),
     }
-    return list(in_turn(RUNS, {**programs, **theirs}))
+    return list(in_turn(runs, {**programs, **theirs}))
 
 
-def _cancels(running: Job, start: Callable[[str], Job]) -> Iterator[Timing]:
-    for _ in range(RUNS):
+def _cancels(running: Job, start: Callable[[str], Job], runs: int) -> Iterator[Timing]:
+    for _ in range(runs):
         yield _ftsdk("cancel", running)()
         running.wait(120)
         running = start(LONG)

@@ -44,7 +44,13 @@ class SkyPilot:
 
     name: ClassVar[str] = "skypilot"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        multi_node=True, spot=True, memory_limit=True, remote_output=True, image=True, recovers=True
+        multi_node=True,
+        spot=True,
+        memory_limit=True,
+        remote_inputs=True,
+        remote_output=True,
+        image=True,
+        recovers=True,
     )
     options_model: ClassVar[type[SkyPilotOptions]] = SkyPilotOptions
 

@@ -8,6 +8,8 @@ from typing import Final
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+TRIED: Final = "✗"
+"""Begins the line of each place that SkyPilot has tried in vain."""
 KINDS: Final[tuple[tuple[str, str, type[BackendError], str], ...]] = (
     (
         "NoCloudAccessError|ResourcesUnavailableError|StorageError",
@@ -85,9 +87,9 @@ REASONS: Final[dict[type[BackendError], str]] = {
 
 def error(kind: str, message: str) -> BackendError:
     """Our error for one of SkyPilot's."""
-    said = words(message)
+    said, text = words(message), " ".join(_lines(message)).lower()
     for classes, pattern, ours, sentence in KINDS:
-        if re.fullmatch(classes, kind) and re.search(pattern, said.lower()):
+        if re.fullmatch(classes, kind) and re.search(pattern, text):
             return ours(sentence.format(said=said))
     return BackendError(f"SkyPilot refused: {said or kind}.")
 
@@ -98,6 +100,12 @@ def reason(problem: BackendError) -> str:
 
 
 def words(message: str) -> str:
-    """A message of several coloured lines and tables as one line."""
+    """A message of several coloured lines and tables as one line; of a long hunt for machines, what was tried."""
+    lines = _lines(message)
+    tried = [line.lstrip(f"{TRIED} ") for line in lines if line.startswith(TRIED)]
+    return (f"tried {'; '.join(tried)}" if tried else " ".join(lines)).rstrip(".")[:800]
+
+
+def _lines(message: str) -> list[str]:
     lines = [line.strip() for line in COLOURS.sub("", message).splitlines()]
-    return " ".join(line for line in lines if line.strip("-=─ ")).rstrip(".")[:800]
+    return [line for line in lines if line.strip("-=─ ")]

@@ -149,10 +149,9 @@ def end(server: ApiServer, job: SkyJob) -> None:
     request_id = jobs.said(job).get("request_id", "")
     if request["kind"] != ON_CLUSTER and request_id and server.status(request_id) in UNDER_WAY:
         server.post("/api/cancel", {"request_ids": [request_id]})
-    found = native(server, job)
-    if found and request["kind"] == MANAGED:
-        server.post("/jobs/cancel", {"job_ids": [found.job_id]})
-    elif found:
-        server.post("/cancel", {"cluster_name": request["cluster"], "job_ids": [found.job_id]})
-    if request["kind"] == LAUNCHED:
+    if request["kind"] == MANAGED:
+        server.post("/jobs/cancel", {"name": request["task"]["name"]})
+    elif request["kind"] == LAUNCHED:
         server.post("/down", {"cluster_name": request["cluster"]})
+    elif found := native(server, job):
+        server.post("/cancel", {"cluster_name": request["cluster"], "job_ids": [found.job_id]})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ftsdk import __version__, contract, planning
 from ftsdk.backends.skypilot.options import IMAGE, runs_bare
 from ftsdk.engines import Layout
-from ftsdk.errors import SpecError
+from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.home import jobs_dir
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MANAGED, LAUNCHED, ON_CLUSTER = "managed", "launched", "on-cluster"
 """Kinds of jobs: of SkyPilot's jobs controller, on a cluster of its own, on a cluster that is up already."""
+READ_FROM: Final = ("s3://", "gs://")
+"""Where SkyPilot's nodes fetch inputs by themselves."""
 RECOVERED: Final = [contract.EXIT_INTERRUPTED]
 """Exit codes after which the jobs controller starts the task again, without a limit: stopped, with the state saved.
 A crash is not among them: the supervisor starts a crashed trainer again itself, and knows when to give up."""
@@ -96,9 +98,22 @@ def layout(asked: Asked) -> Layout:
 
 
 def _copied(asked: Asked) -> dict[str, str]:
-    """Input on this machine -> where SkyPilot copies it."""
+    """Input on this machine, or in a bucket -> where SkyPilot copies it."""
     found = planning.staged(asked.facts, f"{asked.base}/inputs")
-    return {path: target for path, target in found.items() if not asked.is_shared(path)}
+    return {path: target for path, target in found.items() if not asked.is_shared(path)} | _remote(asked)
+
+
+def _remote(asked: Asked) -> dict[str, str]:
+    """Address in a bucket -> where SkyPilot copies it."""
+    facts, folder = asked.facts, f"{asked.base}/inputs"
+    models = [facts.model, *([facts.reward_model] if facts.reward_model else [])]
+    addresses = dict.fromkeys(address for model in models for address in (model.address, model.base))
+    found = {address: f"{folder}/remote-model-{number}" for number, address in enumerate(addresses)}
+    for number, source in enumerate((*facts.train, *facts.eval)):
+        found[source.address] = f"{folder}/remote-data-{number}/{PurePosixPath(source.address).name}"
+    if oss := next((address for address in found if address.startswith("oss://")), None):
+        raise UnsupportedError(f"{oss}: SkyPilot reads from s3:// and gs://, not from OSS; copy it there, or here.")
+    return {address: path for address, path in found.items() if address.startswith(READ_FROM)}
 
 
 def request(asked: Asked) -> dict[str, Any]:
@@ -188,7 +203,7 @@ def _file_mounts(asked: Asked) -> dict[str, str]:
     brought = {asked.facts.runtime.path: "runtime.pyz"}
     if _needs_setup(asked):
         brought[str(trainer_dir(asked.facts.home))] = "trainer"
-    mounts = {target: path for path, target in _copied(asked).items()}
+    mounts = {target: path.rstrip("/") for path, target in _copied(asked).items()}
     mounts |= {_there(asked, path, name): path for path, name in brought.items() if not asked.is_shared(path)}
     if "://" in asked.durable:
         mounts[_document(asked)] = str(jobs_dir(asked.facts.home, "skypilot") / asked.name / contract.JOB_FILE)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk.backends.base import JobState
+from ftsdk.backends.skypilot import failures
 
 LOGS: Final = "`ftsdk logs` or SkyPilot's own log shows its last words."
 
@@ -90,5 +91,5 @@ def state_of(native: Native, table: Mapping[str, tuple[JobState, str, str]], *, 
     if state is JobState.CANCELLED:
         return Verdict(JobState.FAILED, "stopped", "It was cancelled from outside (sky cancel, sky jobs cancel).")
     if state is JobState.FAILED and native.reason:
-        message = f"{message} SkyPilot says: {native.reason[:500]}"
+        message = f"{message} SkyPilot says: {failures.words(native.reason)}"
     return Verdict(state, reason, message)

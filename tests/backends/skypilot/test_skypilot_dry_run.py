@@ -74,6 +74,7 @@ def test_the_clouds(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(rows + "\n")
     tasks = {name: task(f"skypilot-{name}", tmp_path / ".sky") for name in ("aws-spot", "gcp", "azure")}
+    tasks["aws-spot"]["file_mounts"]["/tmp/model"] = "s3://bucket/models/qwen"
     environment = {**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
     run = subprocess.run(
         [slurm.PYTHON, "-c", DRY_RUN], input=json.dumps(tasks), env=environment, text=True, capture_output=True

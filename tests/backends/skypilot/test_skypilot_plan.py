@@ -10,6 +10,8 @@ from ftsdk import __version__, backends
 from ftsdk.backends.skypilot import SkyPilot, request
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import ModelFacts
+from ftsdk.facts.sources import sources_of
 from tests import slurm
 from tests.golden import plans
 
@@ -82,6 +84,24 @@ def test_inputs_on_shared_folders_stay_where_they_are():
     shared = plan(infra=("slurm/lab",), storage="/nfs/jobs", shared=(plans.WORK, plans.HOME))
     assert "file_mounts" not in shared.request["task"]
     assert {file["path"] for file in shared.document["inputs"]} == {file.path for file in plans.facts().files}
+
+
+def test_inputs_in_buckets_are_fetched_by_the_nodes(spec_folder):
+    fields = {"model": "s3://bucket/models/qwen/", "dataset": "gs://data/train.jsonl"}
+    spec = plans.spec(**fields)
+    facts = dataclasses.replace(
+        plans.facts(local_model=False),
+        model=ModelFacts(address=fields["model"], kind="remote", base=fields["model"], files=(), config=None),
+        train=sources_of((fields["dataset"],), spec, spec_folder),
+    )
+    made = SkyPilot(SkyPilotOptions(infra=("aws",), storage="s3://bucket/jobs")).plan(spec, facts)
+    mounts = {source: path for path, source in made.request["task"]["file_mounts"].items()}
+    assert made.trainer_config["model_name_or_path"] == mounts["s3://bucket/models/qwen"]
+    assert mounts["gs://data/train.jsonl"].endswith("/train.jsonl")
+    assert mounts["gs://data/train.jsonl"] in json.dumps(made.document["dataset_info"])
+    lies_in_oss = dataclasses.replace(facts, model=dataclasses.replace(facts.model, address="oss://bucket/model"))
+    with pytest.raises(UnsupportedError, match="not from OSS"):
+        SkyPilot(SkyPilotOptions(storage="s3://bucket/jobs")).plan(spec, lies_in_oss)
 
 
 def test_no_secret_is_in_the_task():

@@ -83,3 +83,25 @@ def test_an_error_becomes_ours(kind, message, expected):
     assert "\x1b" not in str(problem)
     assert "\n" not in str(problem)
     assert failures.reason(problem) in contract.REASONS
+
+
+HUNT = """\
+\x1b[31mFailed to provision all possible launchable resources.\x1b[0m Relax the task's resource requirements: 2x AWS
+Provision failures (tried 2 infra):
+
+✗ AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...)
+  Failed to acquire resources in usw2-az1: {why}
+
+✗ AWS (use1-az1) — [spot](gpus=H100:8, p5.48xlarge, ...)
+  Failed to acquire resources in use1-az1.
+"""
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"), [("out of capacity", errors.CapacityError), ("VcpuLimitExceeded", errors.QuotaError)]
+)
+def test_what_was_tried_is_listed(why, kind):
+    problem = failures.error("ResourcesUnavailableError", HUNT.format(why=why))
+    assert type(problem) is kind
+    said = "(tried AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...); AWS (use1-az1) — [spot](gpus=H100:8, "
+    assert said in str(problem)

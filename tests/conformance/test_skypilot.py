@@ -146,6 +146,17 @@ def test_a_refusal_is_told_at_once(what, spec_folder):
     assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
 
 
+def test_a_trainer_that_is_not_there_is_named(cluster, spec_folder):
+    spec = parse({"model": "model", "dataset": "train.jsonl", "name": new_label()}, where="test")
+    backend = SkyPilot(options(cluster=cluster, python="/no/such/python"))
+    plan = backend.plan(spec, inspect(spec, folder=spec_folder))
+    info = submit(plan, backend, secrets={}, on_attach=lambda info: None).wait(120)
+    assert (info.state, info.reason) == (JobState.FAILED, "crashed")
+    assert "/no/such/python: No such file" in info.message
+    backend = SkyPilot(backend.options)
+    assert Job(plan.uri, backend).info() == info
+
+
 def test_doctor_says_where_it_may_run():
     checks = {check.what: check for check in SkyPilot(options()).doctor()}
     assert all(check.ok for check in checks.values()), checks

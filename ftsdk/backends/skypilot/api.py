@@ -50,6 +50,11 @@ class ApiServer:
         _, headers = self._open(path, json.dumps(body).encode())
         return headers[REQUEST_ID] or ""
 
+    def text(self, path: str, body: Mapping[str, Any]) -> str:
+        """Post a request that is answered by text, such as a log."""
+        data, _ = self._open(path, json.dumps(body).encode())
+        return data.decode("utf-8", "replace")
+
     def answer(self, request_id: str) -> Any:
         """What a request returned, once it has ended."""
         data, _ = self._open(f"/api/get?request_id={request_id}")

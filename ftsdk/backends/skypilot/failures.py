@@ -8,6 +8,8 @@ from typing import Final
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+OWN_LINE = re.compile(r"\([^()]*\bpid=\d+[^()]*\) ?(.*)")
+"""Of SkyPilot's log of a job: `(setup pid=7) text`, `(NAME, pid=7) text`."""
 TRIED: Final = "✗"
 """Begins the line of each place that SkyPilot has tried in vain."""
 KINDS: Final[tuple[tuple[str, str, type[BackendError], str], ...]] = (
@@ -104,6 +106,12 @@ def words(message: str) -> str:
     lines = _lines(message)
     tried = [line.lstrip(f"{TRIED} ") for line in lines if line.startswith(TRIED)]
     return (f"tried {'; '.join(tried)}" if tried else " ".join(lines)).rstrip(".")[:800]
+
+
+def last_words(log: str) -> str:
+    """The end of what a job itself wrote into SkyPilot's log, as a sentence; empty if it wrote nothing."""
+    said = [found[1] for line in _lines(log) if (found := OWN_LINE.match(line))]
+    return f"Its last words: {' '.join(said)[-500:]}" if said else ""
 
 
 def _lines(message: str) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from ftsdk.backends.base import JobState
@@ -20,6 +22,8 @@ START_PATIENCE_S: Final = 300.0
 """A claimed attempt of which SkyPilot knows nothing is being sent in; after this long, whoever sent it has died."""
 FIELDS: Final = ["job_id", "job_name", "status", "recovery_count", "failure_reason"]
 LOOK_EVERY_S: Final = 10.0
+LAST_LINES: Final = 20
+IN_ITS_LOG: Final = "SkyPilot's own log may tell why."
 UNDER_WAY: Final = ("PENDING", "RUNNING")
 
 
@@ -39,7 +43,7 @@ def native(server: ApiServer, job: SkyJob) -> Native | None:
 
 def _cluster_queue(server: ApiServer, cluster: str) -> list[dict[str, Any]]:
     try:
-        return list(server.ask("/queue", {"cluster_name": cluster, "all_users": True}))
+        return list(server.ask("/queue", {"cluster_name": cluster, "all_users": True}) or ())  # null while it is made
     except UnavailableError as problem:
         if "cluster" in str(problem).lower():  # gone, or not up yet: the request tells which
             return []
@@ -56,10 +60,34 @@ def verdict(server: ApiServer, job: SkyJob) -> Verdict:
     if found:
         is_managed = job.plan.request["kind"] == MANAGED
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
-        return states.state_of(found, table, cancelled=cancelled)
+        seen = states.state_of(found, table, cancelled=cancelled)
+        return _kept(server, job, found, seen) if seen.state is JobState.FAILED else seen
     if cancelled:
         return Verdict(JobState.CANCELLED, "cancelled", "Cancelled before it began.")
     return _of_request(server, said.get("request_id", "")) or _gone(job)
+
+
+def _kept(server: ApiServer, job: SkyJob, found: Native, seen: Verdict) -> Verdict:
+    """A failure that left no record of its own, written down with what SkyPilot's log has of its cause: its cluster,
+    and with it the log, will be gone soon."""
+    if found.status in states.UNEXPLAINED:
+        seen = seen._replace(message=f"{seen.message} {_last_words(server, job, found) or IN_ITS_LOG}")
+    error = {"reason": seen.reason, "message": seen.message}
+    with suppress(BackendError):
+        job.store.put(jobs.request_key(job.attempt), json.dumps({**jobs.said(job), "error": error}).encode())
+    return seen
+
+
+def _last_words(server: ApiServer, job: SkyJob, found: Native) -> str:
+    """Of the setup, or of a supervisor that did not start."""
+    request = job.plan.for_attempt(job.attempt).request
+    body = {"job_id": found.job_id, "follow": False, "tail": LAST_LINES}
+    try:
+        if request["kind"] == MANAGED:
+            return failures.last_words(server.text("/jobs/logs", body))
+        return failures.last_words(server.text("/logs", {**body, "cluster_name": request["cluster"]}))
+    except BackendError:  # the cluster is gone
+        return ""
 
 
 def _of_request(server: ApiServer, request_id: str) -> Verdict | None:

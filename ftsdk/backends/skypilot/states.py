@@ -13,8 +13,6 @@ from typing import Any, Final, NamedTuple
 from ftsdk.backends.base import JobState
 from ftsdk.backends.skypilot import failures
 
-LOGS: Final = "`ftsdk logs` or SkyPilot's own log shows its last words."
-
 MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
     {
         "PENDING": (JobState.PENDING, "", "SkyPilot's jobs controller has not begun with it."),
@@ -24,10 +22,10 @@ MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyT
         "WINDING_DOWN": (JobState.RUNNING, "", "It is coming to its end."),
         "RECOVERING": (JobState.RUNNING, "", "The machines are gone; SkyPilot is getting others."),
         "CANCELLING": (JobState.RUNNING, "", "SkyPilot is cancelling it."),
-        "SUCCEEDED": (JobState.FAILED, "lost", f"The job ended without saying how; {LOGS}"),
+        "SUCCEEDED": (JobState.FAILED, "lost", "The job ended without saying how."),
         "CANCELLED": (JobState.CANCELLED, "cancelled", "Cancelled; the job left no word of its own."),
-        "FAILED": (JobState.FAILED, "crashed", f"The job's supervisor crashed; {LOGS}"),
-        "FAILED_SETUP": (JobState.FAILED, "bad_config", f"The setup failed on the node; {LOGS}"),
+        "FAILED": (JobState.FAILED, "crashed", "The job's supervisor crashed."),
+        "FAILED_SETUP": (JobState.FAILED, "bad_config", "The setup failed on the node."),
         "FAILED_PRECHECKS": (JobState.FAILED, "bad_config", "SkyPilot cannot do what was asked."),
         "FAILED_NO_RESOURCE": (JobState.FAILED, "capacity", "No place has the hardware right now."),
         "FAILED_CONTROLLER": (JobState.FAILED, "lost", "SkyPilot's jobs controller broke; submit again."),
@@ -39,13 +37,17 @@ CLUSTER_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyT
         "PENDING": (JobState.PENDING, "", "It waits for a place on the cluster."),
         "SETTING_UP": (JobState.PENDING, "", "The setup is running."),
         "RUNNING": (JobState.RUNNING, "", ""),
-        "FAILED_DRIVER": (JobState.FAILED, "crashed", f"The job's driver on the cluster died; {LOGS}"),
-        "SUCCEEDED": (JobState.FAILED, "lost", f"The job ended without saying how; {LOGS}"),
-        "FAILED": (JobState.FAILED, "crashed", f"The job's supervisor crashed; {LOGS}"),
-        "FAILED_SETUP": (JobState.FAILED, "bad_config", f"The setup failed on the node; {LOGS}"),
+        "FAILED_DRIVER": (JobState.FAILED, "crashed", "The job's driver on the cluster died."),
+        "SUCCEEDED": (JobState.FAILED, "lost", "The job ended without saying how."),
+        "FAILED": (JobState.FAILED, "crashed", "The job's supervisor crashed."),
+        "FAILED_SETUP": (JobState.FAILED, "bad_config", "The setup failed on the node."),
         "CANCELLED": (JobState.CANCELLED, "cancelled", "Cancelled; the job left no word of its own."),
     }
 )
+
+
+UNEXPLAINED: Final = ("SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER")
+"""Ends whose cause, when the job left no record, stands in SkyPilot's log of it only."""
 
 
 class Native(NamedTuple):

@@ -93,13 +93,3 @@ def is_gone(name: str, *, within_s: float) -> bool:
 def ask_sky(code: str) -> Any:
     """The JSON that a few lines of Python with SkyPilot print."""
     return json.loads(sky(code, None))
-
-
-def sdk(verb: str, **asked: object) -> Any:
-    """What ftsdk's program for SkyPilot's interpreter answers."""
-    from ftsdk.backends.skypilot.sdk import __file__ as program
-
-    environment = {**os.environ, **ENVIRONMENT}
-    given = json.dumps({"verb": verb, **asked})
-    run = subprocess.run([PYTHON, program], input=given, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)

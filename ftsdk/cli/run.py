@@ -114,16 +114,26 @@ def pairs(options: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in options)}
 
 
-def _plan_text(made: Any) -> str:
-    """The plan for people: the job, then the request and the trainer's configuration as YAML."""
+def _yaml(data: Any) -> str:
+    """YAML in which a script of several lines stands line by line."""
     import yaml
 
+    class Dumper(yaml.SafeDumper):
+        """Has a representer of its own."""
+
+    def text(dumper: Dumper, said: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style="|" if "\n" in said else None)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
+
+
+def _plan_text(made: Any) -> str:
+    """The plan for people: the job, then the request and the trainer's configuration as YAML."""
     from ftsdk import copying
 
     def block(title: str, data: Any) -> str:
-        return f"{title}:\n" + "\n".join(
-            f"  {line}" for line in yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110).splitlines()
-        )
+        return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())
 
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
     if made.uploads:

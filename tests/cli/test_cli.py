@@ -52,6 +52,8 @@ def test_plan_has_what_machines_need(job_yaml):
 
 def test_plan_shows_every_script_as_it_is_written(job_yaml):
     assert "/结果/" in ftsdk("plan", str(job_yaml), "--set", "output=/结果").stdout
+    on_slurm = ftsdk("plan", str(job_yaml), "-b", "skypilot", "-o", "infra=slurm/lab", "-o", "storage=/nfs/jobs").stdout
+    assert "\n    setup: |-\n      set -e\n      exec 9>/nfs/jobs/" in on_slurm
 
 
 def test_plan_creates_nothing_of_a_job(job_yaml, own_home):

@@ -146,15 +146,17 @@ def test_a_refusal_is_told_at_once(what, spec_folder):
     assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
 
 
-def test_a_trainer_that_is_not_there_is_named(cluster, spec_folder):
+@pytest.mark.parametrize("own_cluster", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_trainer_that_is_not_there_is_named(cluster, spec_folder, own_cluster):
     spec = parse({"model": "model", "dataset": "train.jsonl", "name": new_label()}, where="test")
-    backend = SkyPilot(options(cluster=cluster, python="/no/such/python"))
+    where = {"infra": (slurm.INFRA,)} if own_cluster else {"cluster": cluster}
+    backend = SkyPilot(options(python="/no/such/python", **where))
     plan = backend.plan(spec, inspect(spec, folder=spec_folder))
     info = submit(plan, backend, secrets={}, on_attach=lambda info: None).wait(120)
     assert (info.state, info.reason) == (JobState.FAILED, "crashed")
     assert "/no/such/python: No such file" in info.message
-    backend = SkyPilot(backend.options)
-    assert Job(plan.uri, backend).info() == info
+    assert not own_cluster or slurm.is_gone(plan.native_name, within_s=60)
+    assert Job(plan.uri, SkyPilot(backend.options)).info() == info  # kept, though the log is gone
 
 
 def test_doctor_says_where_it_may_run():

@@ -61,20 +61,24 @@ def verdict(server: ApiServer, job: SkyJob) -> Verdict:
         is_managed = job.plan.request["kind"] == MANAGED
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
         seen = states.state_of(found, table, cancelled=cancelled)
-        return _kept(server, job, found, seen) if seen.state is JobState.FAILED else seen
-    if cancelled:
+        if seen.state is JobState.FAILED and found.status in states.UNEXPLAINED:
+            seen = seen._replace(message=f"{seen.message} {_last_words(server, job, found) or IN_ITS_LOG}")
+    elif cancelled:
         return Verdict(JobState.CANCELLED, "cancelled", "Cancelled before it began.")
-    return _of_request(server, said.get("request_id", "")) or _gone(job)
+    else:
+        seen = _of_request(server, said.get("request_id", "")) or _gone(job)
+    return _kept(server, job, seen) if seen.state is JobState.FAILED and seen.reason != "lost" else seen
 
 
-def _kept(server: ApiServer, job: SkyJob, found: Native, seen: Verdict) -> Verdict:
-    """A failure that left no record of its own, written down with what SkyPilot's log has of its cause: its cluster,
-    and with it the log, will be gone soon."""
-    if found.status in states.UNEXPLAINED:
-        seen = seen._replace(message=f"{seen.message} {_last_words(server, job, found) or IN_ITS_LOG}")
+def _kept(server: ApiServer, job: SkyJob, seen: Verdict) -> Verdict:
+    """A failure that no record of the job tells of: it is written down, and the cluster that was made for the job alone,
+    with SkyPilot's log on it, is put away."""
+    request, options = job.plan.for_attempt(job.attempt).request, job.plan.options
     error = {"reason": seen.reason, "message": seen.message}
     with suppress(BackendError):
         job.store.put(jobs.request_key(job.attempt), json.dumps({**jobs.said(job), "error": error}).encode())
+        if request["kind"] == LAUNCHED and not options["autostop_minutes"]:
+            server.post("/down", {"cluster_name": request["cluster"]})
     return seen
 
 

@@ -230,8 +230,8 @@ def _environment(asked: Asked) -> dict[str, str]:
 
 
 def _venv(asked: Asked) -> str:
-    """On shared storage one for all jobs and nodes, else one on each node."""
-    root = asked.durable.rpartition("/")[0] if "://" not in asked.durable else "~"
+    """On shared storage one for all jobs and nodes, else one on each node; as a word of a shell."""
+    root = shlex.quote(asked.durable.rpartition("/")[0]) if "://" not in asked.durable else "~"
     return f"{root}/.ftsdk-trainer-{__version__}"
 
 
@@ -253,7 +253,7 @@ def _setup(asked: Asked) -> str | None:
         return asked.options.setup
     if _needs_setup(asked):
         folder = _there(asked, str(trainer_dir(asked.facts.home)), "trainer")
-        return _make_venv(_venv(asked), f"{folder}/install.py")
+        return _make_venv(_venv(asked), shlex.quote(f"{folder}/install.py"))
     if "://" in asked.durable:
         python = _python(asked)
         return f"{python} -c 'import obstore' 2>/dev/null || {python} -m pip install --quiet {BUCKETS}"

@@ -56,15 +56,7 @@ def check(_asked: dict[str, Any]) -> dict[str, Any]:
     return {"version": sky.__version__, "infra": [str(name) for name in sky.get(sdk.enabled_clouds(expand=True))]}
 
 
-def parse(asked: dict[str, Any]) -> dict[str, Any]:
-    """Whether SkyPilot takes this task; for the tests of plans."""
-    import sky
-
-    task = sky.Task.from_yaml_config(asked["task"])
-    return {"resources": [str(choice) for choice in task.resources], "num_nodes": task.num_nodes}
-
-
-VERBS = {"launch": launch, "start": start, "check": check, "parse": parse}
+VERBS = {"launch": launch, "start": start, "check": check}
 
 
 def main() -> int:

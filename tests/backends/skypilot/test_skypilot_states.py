@@ -9,28 +9,20 @@ from ftsdk.backends.skypilot.states import CLUSTER_STATUSES, MANAGED_STATUSES, N
 from tests import slurm
 
 ALL = """
-import json, sky
+import inspect, json, sky, sky.exceptions
 from sky.jobs.state import ManagedJobStatus
-print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.JobStatus]]))
-"""
-CLASSES = """
-import inspect, json, sky.exceptions
-print(json.dumps([name for name, _ in inspect.getmembers(sky.exceptions, inspect.isclass)]))
+classes = [name for name, _ in inspect.getmembers(sky.exceptions, inspect.isclass)]
+print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.JobStatus], classes]))
 """
 
 
 @pytest.mark.skypilot
-def test_no_status_of_this_skypilot_is_missing():
-    managed, on_cluster = slurm.ask_sky(ALL)
+def test_no_status_of_this_skypilot_is_missing_and_no_class_is_made_up():
+    managed, on_cluster, classes = slurm.ask_sky(ALL)
     assert set(managed) == set(MANAGED_STATUSES)
     assert set(on_cluster) == set(CLUSTER_STATUSES)
-
-
-@pytest.mark.skypilot
-def test_the_classes_that_we_know_are_there():
-    classes = set(slurm.ask_sky(CLASSES)) | {"ModuleNotFoundError"}
     known = {name for pattern, *_ in failures.KINDS for name in pattern.split("|") if name.isidentifier()}
-    assert known <= classes
+    assert known <= {*classes, "ModuleNotFoundError"}
 
 
 @pytest.mark.parametrize("table", [MANAGED_STATUSES, CLUSTER_STATUSES])

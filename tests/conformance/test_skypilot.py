@@ -146,16 +146,15 @@ def test_a_refusal_is_told_at_once(what, spec_folder):
     assert (info.state, info.reason, info.attempt) == (JobState.FAILED, reason, 1)
 
 
-@pytest.mark.parametrize("own_cluster", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_a_trainer_that_is_not_there_is_named(cluster, spec_folder, own_cluster):
+@pytest.mark.long
+def test_a_trainer_that_is_not_there_is_named(spec_folder):
     spec = parse({"model": "model", "dataset": "train.jsonl", "name": new_label()}, where="test")
-    where = {"infra": (slurm.INFRA,)} if own_cluster else {"cluster": cluster}
-    backend = SkyPilot(options(python="/no/such/python", **where))
+    backend = SkyPilot(options(infra=(slurm.INFRA,), python="/no/such/python"))
     plan = backend.plan(spec, inspect(spec, folder=spec_folder))
     info = submit(plan, backend, secrets={}, on_attach=lambda info: None).wait(120)
     assert (info.state, info.reason) == (JobState.FAILED, "crashed")
     assert "/no/such/python: No such file" in info.message
-    assert not own_cluster or slurm.is_gone(plan.native_name, within_s=60)
+    assert slurm.is_gone(plan.native_name, within_s=60)
     assert Job(plan.uri, SkyPilot(backend.options)).info() == info  # kept, though the log is gone
 
 

@@ -71,8 +71,8 @@ def verdict(server: ApiServer, job: SkyJob) -> Verdict:
 
 
 def _kept(server: ApiServer, job: SkyJob, seen: Verdict) -> Verdict:
-    """A failure that no record of the job tells of: it is written down, and the cluster that was made for the job alone,
-    with SkyPilot's log on it, is put away."""
+    """A failure that no record of the job tells of: it is written down, and the job's own cluster is put away, with
+    SkyPilot's log on it."""
     request, options = job.plan.for_attempt(job.attempt).request, job.plan.options
     error = {"reason": seen.reason, "message": seen.message}
     with suppress(BackendError):

@@ -22,7 +22,7 @@ from tests import slurm
 RUNS = 5
 LONG = "import time\nfor beat in range(1200): print('beat', beat, flush=True); time.sleep(0.5)"
 SHORT = "for beat in range(1000): print('beat', beat)"
-TARGET = "under 1.5 s beyond SkyPilot's own request."
+TARGET = "under 1.5 s beyond SkyPilot's own request"
 
 
 def run(*, quick: bool, results: Path) -> None:

@@ -210,10 +210,14 @@ class SkyPilot:
         key = job.plan.name, job.attempt
         claim = None if key in self._priced else records.read_json(job.store, contract.claim_key(job.attempt))
         self._priced.add(key)
-        if claim and claim["usd_per_hour"] is None:
+        if claim and claim["usd_per_hour"] is None and not jobs.said(job).get("unpriced"):
             with suppress(BackendError):
-                claim["usd_per_hour"] = look.usd_per_hour(self._server, job)
-                job.store.put(contract.claim_key(job.attempt), json.dumps(claim).encode())
+                usd_per_hour = look.usd_per_hour(self._server, job)
+                if usd_per_hour == 0:  # a Slurm cluster whose prices nobody has told SkyPilot
+                    jobs.keep(job, unpriced=True)
+                elif usd_per_hour:
+                    claim["usd_per_hour"] = usd_per_hour
+                    job.store.put(contract.claim_key(job.attempt), json.dumps(claim).encode())
 
     def _insist(self, job: SkyJob) -> None:
         """A supervisor that does not heed a cancel within its grace is ended by SkyPilot."""

@@ -105,6 +105,11 @@ def said(job: SkyJob) -> dict[str, Any]:
     return dict(records.read_json(job.store, request_key(job.attempt)) or {})
 
 
+def keep(job: SkyJob, **told: Any) -> None:
+    """Write something down beside it."""
+    job.store.put(request_key(job.attempt), json.dumps({**said(job), **told}).encode())
+
+
 def cancelled_at(job: SkyJob) -> float | None:
     """When somebody asked the newest attempt to stop, in seconds since the epoch."""
     note = records.read_json(job.store, contract.cancel_key(job.attempt))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import suppress
@@ -74,9 +73,8 @@ def _kept(server: ApiServer, job: SkyJob, seen: Verdict) -> Verdict:
     """A failure that no record of the job tells of: it is written down, and the job's own cluster is put away, with
     SkyPilot's log on it."""
     request, options = job.plan.for_attempt(job.attempt).request, job.plan.options
-    error = {"reason": seen.reason, "message": seen.message}
     with suppress(BackendError):
-        job.store.put(jobs.request_key(job.attempt), json.dumps({**jobs.said(job), "error": error}).encode())
+        jobs.keep(job, error={"reason": seen.reason, "message": seen.message})
         if request["kind"] == LAUNCHED and not options["autostop_minutes"]:
             server.post("/down", {"cluster_name": request["cluster"]})
     return seen
@@ -122,7 +120,8 @@ def _gone(job: SkyJob) -> Verdict:
 
 
 def usd_per_hour(server: ApiServer, job: SkyJob) -> float | None:
-    """What the newest attempt's machines cost in an hour, all together, by SkyPilot's own cost report."""
+    """What the newest attempt's machines cost in an hour, all together, by SkyPilot's own cost report; 0 if it has no
+    price for them, None if it does not tell yet."""
     request, request_id = job.plan.for_attempt(job.attempt).request, jobs.said(job).get("request_id")
     if request["kind"] == MANAGED:
         ids = server.answer(request_id)["job_id"] if request_id else []
@@ -131,8 +130,9 @@ def usd_per_hour(server: ApiServer, job: SkyJob) -> float | None:
     else:
         rows = [row for row in server.ask("/cost_report", {"days": 30}) if row["name"] == request["cluster"]]
     last = max(rows, key=lambda row: row["launched_at"] or 0, default=None)
-    known = last and last.get("total_cost") and last.get("duration")
-    return round(last["total_cost"] / last["duration"] * 3600, 4) if last and known else None
+    if not last or not last.get("duration"):
+        return None
+    return round(float(last.get("total_cost") or 0) / float(last["duration"]) * 3600, 4)
 
 
 class Looks:

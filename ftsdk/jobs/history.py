@@ -36,6 +36,8 @@ class Attempt:
     """How long it has run, over all its starts; waiting for a machine does not count."""
     starts: int = 1
     """How often it was started; more than once where a crash was recovered inside the attempt."""
+    began: bool = True
+    """A supervisor has lived; not so where whoever claimed the attempt was gone before it was started."""
     retry: int = 0
     """0 if a person submitted it, else the how-manieth retry since."""
     why: str = ""
@@ -101,6 +103,7 @@ def _attempt(
         seconds=_seconds(clock, outcome, None if state.terminal or waiting else now),
         waiting=waiting,
         starts=clock["starts"] if clock else 1,
+        began=clock is not None or outcome is not None,
         retry=claim.get("retry", 0),
         why=claim.get("why", ""),
         spot=claim.get("spot", False),

@@ -100,7 +100,8 @@ def _obstacle(since: Sequence[Attempt], policy: Retry, *, shrink: bool) -> str:
     if last.reason in contract.REPEATING_REASONS:
         return f"{what}, which would come again."
     sold_out = last.spot and last.reason == "capacity"  # it is a spot job's lot, as a preemption is; nothing has run
-    if last.reason not in contract.RETRIED[policy.on] and not sold_out:
+    unbegun = not last.began and last.reason in ("killed", "lost")
+    if last.reason not in contract.RETRIED[policy.on] and not sold_out and not unbegun:
         return f"{what}, which `retry.on: {policy.on}` does not start again."
     if last.reason not in contract.INFRA_REASONS and _came_before(since):
         where = f"at step {last.step}" if last.step is not None else "before its first step"

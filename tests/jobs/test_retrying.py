@@ -73,6 +73,13 @@ def test_a_crash_at_the_same_step_is_not_retried_for_ever_a_preemption_is():
         assert after(ended((reason, 7), (reason, 7)), on="any").action == "start"
 
 
+def test_an_attempt_whose_watcher_died_before_it_began_is_started_again():
+    (last,) = ended(("killed", None))
+    assert after([last], on="preemption").action == "give_up"
+    assert after([replace(last, began=False)], on="preemption").action == "start"
+    assert after([replace(last, began=False, reason="auth")], on="preemption").action == "give_up"
+
+
 def test_there_is_no_pause_after_progress_and_a_longer_one_each_time_without():
     def pause(*ends):
         return after(ended(*ends), on="infra").not_before - len(ends)

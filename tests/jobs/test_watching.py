@@ -63,12 +63,20 @@ def test_a_watcher_that_is_killed_and_started_again_goes_on(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "8"), name="resident")
     while job.info().state != "SUCCEEDED":
         watcher = subprocess.Popen([*WATCH, job.uri], stdout=subprocess.DEVNULL)
-        process = contract.process_key(job.info().attempt + 1)  # one killed between claim and start loses the attempt
+        process = contract.process_key(job.info().attempt + 1)  # between claim and start another would follow
         while not list(job.store.list(process)) and watcher.poll() is None:
             time.sleep(0.02)
         watcher.kill()
         watcher.wait()
     assert [claim["retry"] for claim in claims(job)] == list(range(8))
+
+
+def test_an_attempt_that_was_claimed_and_never_started_is_not_the_end(spec_folder):
+    job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name="claimed")
+    job.wait(PATIENCE_S)
+    job.store.put_if_absent(contract.claim_key(2), replace(job.plan.for_attempt(2), retry=1).claim())
+    info = watching.wait(job, PATIENCE_S)
+    assert (info.state, info.attempt) == ("SUCCEEDED", 3)
 
 
 def test_watch_once_takes_one_step_for_every_unfinished_job(spec_folder):

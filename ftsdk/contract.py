@@ -107,6 +107,10 @@ def native_name(job_name: str, attempt: int) -> str:
     return f"{job_name}-a{attempt}"
 
 
+NATIVE_NAME: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
+"""What `native_name` makes of our jobs' names, among others in an account."""
+
+
 def split_native_name(native: str) -> tuple[str, int]:
     """The inverse of `native_name`; raises ValueError for any other string."""
     name, mark, number = native.rpartition("-a")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ftsdk.errors import UnsupportedError
 
@@ -33,6 +33,16 @@ class JobState(StrEnum):
     def terminal(self) -> bool:
         """True when nothing more will happen by itself."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Verdict(NamedTuple):
+    """What a platform's answer means for a job."""
+
+    state: JobState
+    reason: str = ""
+    """One of `contract.REASONS`, or empty."""
+    message: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

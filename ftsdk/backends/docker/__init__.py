@@ -19,11 +19,10 @@ from pydantic import Field
 
 from ftsdk import contract, planning, records
 from ftsdk.backends import folders
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.nodes import Look
-from ftsdk.backends.docker.states import Verdict
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
 from ftsdk.contract import Stamp

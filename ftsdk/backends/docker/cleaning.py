@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import contract, records
+from ftsdk.backends.base import Verdict
 from ftsdk.backends.docker import command, nodes
-from ftsdk.backends.docker.states import Verdict
 from ftsdk.backends.folders import FolderJob
 from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError

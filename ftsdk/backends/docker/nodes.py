@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftsdk import contract, records
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 from ftsdk.backends.docker import command, states
-from ftsdk.backends.docker.states import Container, Verdict
+from ftsdk.backends.docker.states import Container
 from ftsdk.backends.folders import FolderJob
 from ftsdk.documents import Outcome
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 
 STATUSES: Final[Mapping[str, JobState]] = MappingProxyType(
     {
@@ -53,15 +53,6 @@ class Container(NamedTuple):
     error: str = ""
     restarts: int = 0
     max_restarts: int = 0
-
-
-class Verdict(NamedTuple):
-    """What it means for the job."""
-
-    state: JobState
-    reason: str = ""
-    message: str = ""
-    exit_code: int | None = None
 
 
 def container(data: Mapping[str, Any]) -> Container:

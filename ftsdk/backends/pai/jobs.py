@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
@@ -15,9 +14,6 @@ from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import PAUSES_S, RefusedError, Services, says_not_found
 from ftsdk.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
-
-OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
-"""What `planning.job_name` and `contract.native_name` make."""
 
 
 class Native(NamedTuple):
@@ -74,7 +70,7 @@ def attempts(services: Services, name: str) -> list[Native]:
     """A job's attempts as the listing has them, oldest first. Of doubles, the one that was created first counts."""
     found: dict[int, Native] = {}
     for row in services.jobs(DisplayName=f"{name}-a"):  # a part of the name, whatever its case
-        if OURS.fullmatch(row["DisplayName"]):
+        if contract.NATIVE_NAME.fullmatch(row["DisplayName"]):
             job, number = contract.split_native_name(row["DisplayName"])
             if job == name and (number not in found or _age(row) < _age(found[number].said)):
                 found[number] = Native(number, row)
@@ -97,7 +93,7 @@ def each(services: Services) -> Iterator[JobInfo]:
     """The newest attempt of every job of ours, newest first, from the listing alone."""
     seen = set()
     for row in services.jobs(DisplayName="-a"):
-        if OURS.fullmatch(row["DisplayName"]):
+        if contract.NATIVE_NAME.fullmatch(row["DisplayName"]):
             name, number = contract.split_native_name(row["DisplayName"])
             if name not in seen:
                 seen.add(name)

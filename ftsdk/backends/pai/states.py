@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 from ftsdk.documents import Outcome
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
@@ -73,15 +73,6 @@ SIGNS: Final[tuple[Sign, ...]] = (
          "The platform failed. Submitting again goes on from the newest checkpoint."),
 )  # fmt: skip
 """ReasonCode and ReasonMessage -> reason and what to do; the first row that fits wins."""
-
-
-class Verdict(NamedTuple):
-    """What it means for the job."""
-
-    state: JobState
-    reason: str = ""
-    message: str = ""
-    exit_code: int | None = None
 
 
 def state_of(native: Mapping[str, Any], outcome: Outcome | None = None, *, cancelled: bool = False) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -16,9 +15,6 @@ from ftsdk.backends.sagemaker.service import RefusedError, Services, says_not_fo
 from ftsdk.documents import Outcome
 from ftsdk.errors import JobNotFoundError
 from ftsdk.sizing.price import packaged_prices, price_of
-
-OURS: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{8}-a\d+")
-"""What `planning.job_name` and `contract.native_name` make."""
 
 MOST_ROWS: Final = 100
 """Of one page; the service's own default is 10, and an account has thousands of jobs."""
@@ -141,7 +137,12 @@ def _costs(native: Native) -> dict[str, Any]:
 def _rows(services: Services, part: str) -> Iterator[dict[str, Any]]:
     order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
     pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order)
-    return (row for page in pages for row in page["TrainingJobSummaries"] if OURS.fullmatch(row["TrainingJobName"]))
+    return (
+        row
+        for page in pages
+        for row in page["TrainingJobSummaries"]
+        if contract.NATIVE_NAME.fullmatch(row["TrainingJobName"])
+    )
 
 
 def _seconds(time: datetime | None) -> float | None:

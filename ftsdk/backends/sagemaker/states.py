@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 from ftsdk.documents import Outcome
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
@@ -83,15 +83,6 @@ SIGNS: Final[tuple[Sign, ...]] = (
 
 OURS: Final = re.compile(r"AlgorithmError: (?P<reason>[a-z_]+): (?P<message>.*?),? exit code: (?P<code>\d+)", re.DOTALL)
 """What the supervisor left in /opt/ml/output/failure, as the platform repeats it."""
-
-
-class Verdict(NamedTuple):
-    """What it means for the job."""
-
-    state: JobState
-    reason: str = ""
-    message: str = ""
-    exit_code: int | None = None
 
 
 def state_of(native: Mapping[str, Any], outcome: Outcome | None = None, *, cancelled: bool = False) -> Verdict:

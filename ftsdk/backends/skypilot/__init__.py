@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from ftsdk import contract, planning, records
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
 from ftsdk.backends.skypilot import failures, jobs, look
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.look import Looks
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.backends.skypilot.states import Verdict
 from ftsdk.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts

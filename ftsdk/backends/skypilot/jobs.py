@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ftsdk import contract, records
-from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.backends.base import JobInfo, JobState, Verdict
 from ftsdk.backends.folders import PLAN_FILE, STATES
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.backends.skypilot.states import Verdict
 from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir

@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 from ftsdk.backends.skypilot import failures, jobs, states
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
-from ftsdk.backends.skypilot.states import Native, Verdict
+from ftsdk.backends.skypilot.states import Native
 from ftsdk.contract import claim_key
 from ftsdk.errors import BackendError, UnavailableError
 from ftsdk.records import read_json

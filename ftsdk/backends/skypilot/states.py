@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ftsdk.backends.base import JobState
+from ftsdk.backends.base import JobState, Verdict
 from ftsdk.backends.skypilot import failures
 
 MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
@@ -58,14 +58,6 @@ class Native(NamedTuple):
     reason: str = ""
     """SkyPilot's own words on a failure."""
     recoveries: int = 0
-
-
-class Verdict(NamedTuple):
-    """What it means for the job."""
-
-    state: JobState
-    reason: str = ""
-    message: str = ""
 
 
 def managed(record: Mapping[str, Any]) -> Native:

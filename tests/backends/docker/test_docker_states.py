@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState
-from ftsdk.backends.docker.states import STATUSES, Container, Verdict, container, state_of, state_of_all
+from ftsdk.backends.base import JobState, Verdict
+from ftsdk.backends.docker.states import STATUSES, Container, container, state_of, state_of_all
 
 PENDING, RUNNING, FAILED, CANCELLED = JobState.PENDING, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED
 

@@ -22,7 +22,8 @@ FIELD = "chr(31)"
 TURN = "chr(30)"
 _BLANK = r"""'^"(?:[\s\p{Z}\p{Cc}\p{Cf}\x{2800}\x{3164}\x{fe0f}]|\\[nrtbf]|\\u00[0-9A-Fa-f]{2})*"$'"""
 _NO_NUMBER = r"-?(?i:nan|inf(?:inity)?)\s*[,\]}]"
-_NESTED = r'"\s*:\s*(?:\{|\[\s*[\[{])'
+_OBJECT_INSIDE = r'(?:"\s*:|[\[,])\s*\{'
+_LISTS_INSIDE = r'"\s*:\s*\[\s*\['
 _LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_NUMBER}")
 _TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
 
@@ -99,10 +100,11 @@ def _strict(rules: Rules) -> str:
 
 
 def _flat(rules: Rules) -> str:
-    """No object or list of them but the messages: names could stand twice in there."""
+    """No objects inside but the messages, for names could stand twice in there, and no lists of lists."""
+    lists = f"not regexp_matches(line, '{_LISTS_INSIDE}')"
     if "messages" not in rules.columns:
-        return f"not regexp_matches(line, '{_NESTED}')"
-    return f"len(regexp_extract_all(line, '{_NESTED}')) <= 1"
+        return f"{lists} and not regexp_matches(line, '{_OBJECT_INSIDE}')"
+    return f"{lists} and len(regexp_extract_all(line, '{_OBJECT_INSIDE}')) <= len(m)"
 
 
 def _no_doubles(names: str, usual: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ VALUES = st.recursive(
 
 INSERTS = st.sampled_from([
     "", ",", ", ", "}", "]", '"', "\\", "NaN", "-Infinity", "\t", "\\u0000", "\\ud800", " ", "1", "null",
-    '"a": 1,', '"a": 1, "a": 1,',
+    '"a": 1,', '"a": 1, "a": 1,', '"a": ["x", {"a": 1, "a": 1}],',
     ', "a": nan', '"tool_calls": [1],', '"role": "user",', '"from": "human",', '"prompt": "x",', '"output": "x",',
 ])  # fmt: skip
 

@@ -51,6 +51,10 @@ FILES = {
     "an object over lines.jsonl": (
         lines(with_row(OVER_LINES)), dict.fromkeys(range(5, 9), "bad_json")),
     "names twice inside.jsonl": (lines(with_row(ROWS[4][:-1] + b', "m": {"a": 1, "a": 2}}')), {5: "duplicate_key"}),
+    "names twice later in a list.jsonl": (
+        lines(with_row(ROWS[4][:-1] + b', "m": ["x", {"a": 1, "a": 2}]}')),
+        {5: "duplicate_key"},
+    ),
     "names twice in a list.jsonl": (
         lines(with_row(CHATS[4][:-1] + b', "m": [{"a": 1, "a": 2}]}', rows=CHATS)), {5: "duplicate_key"}),
     "nested too deeply.jsonl": (

@@ -80,9 +80,14 @@ def start_key(attempt: int, node: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/start-n{node}.json"
 
 
+def segments_prefix(attempt: int, node: int | None = None) -> str:
+    """What the keys of an attempt's log segments begin with, or those of one of its nodes."""
+    return f"{LOGS_DIR}/a{attempt:04d}-n" + ("" if node is None else f"{node:04d}-")
+
+
 def segment_key(attempt: int, node: int, number: int) -> str:
     """Key of one log segment; names sort in the order of the lines."""
-    return f"{LOGS_DIR}/a{attempt:04d}-n{node:04d}-{number:06d}.log"
+    return f"{segments_prefix(attempt, node)}{number:06d}.log"
 
 
 def segment_place(key: str) -> tuple[int, int, int] | None:

@@ -75,6 +75,11 @@ def last_attempt(store: Store) -> int:
     return max((int(match[1]) for match in claims if match), default=0)
 
 
+def has_lines(store: Store, attempt: int) -> bool:
+    """Whether a supervisor of an attempt has written a line."""
+    return any(True for _ in store.list(contract.segments_prefix(attempt)))
+
+
 def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
     """The newest metric events of an attempt's first node, oldest first, from the end of its log.
 
@@ -83,8 +88,7 @@ def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
     mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
     found: list[dict[str, Any]] = []
     taken, length = 0, TAIL_PIECE_BYTES
-    own = contract.segment_key(attempt, 0, 0).rpartition("-")[0]
-    for item in reversed(list(store.list(f"{own}-"))):
+    for item in reversed(list(store.list(contract.segments_prefix(attempt, 0)))):
         end, rest = item.bytes, b""
         while end > 0 and len(found) < MOST_METRICS and not (found and taken > TAIL_BYTES):
             start = max(0, end - length)

@@ -111,12 +111,17 @@ def find(backend: str, name: str) -> FolderJob:
 
 def each(backend: str) -> Iterator[FolderJob]:
     """All jobs of a backend, newest first."""
-    plans = sorted(jobs_dir(home_dir(), backend).glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
-    for path in plans:
+    for name in names(backend):
         try:
-            yield find(backend, path.parent.name)
+            yield find(backend, name)
         except JobNotFoundError:
             continue
+
+
+def names(backend: str) -> list[str]:
+    """Names of a backend's jobs that this machine submitted, newest first."""
+    plans = jobs_dir(home_dir(), backend).glob(f"*/{PLAN_FILE}")
+    return [path.parent.name for path in sorted(plans, key=_mtime, reverse=True)]
 
 
 def _mtime(path: Path) -> float:

@@ -20,10 +20,10 @@ class Earlier:
         self.segment = 0
         """Number of the next segment."""
         self._steps: dict[str, int] = {}
-        first = contract.segment_key(attempt, node, 0)
+        own = contract.segments_prefix(attempt, node)
         for key in durable.list(contract.LOGS_DIR):
-            if key.rpartition("-")[0] == first.rpartition("-")[0]:
-                self.segment = int(key.rpartition("-")[2].removesuffix(".log")) + 1
+            if key.startswith(own):
+                self.segment = int(key.removeprefix(own).removesuffix(".log")) + 1
                 self._read(durable.read(key))
 
     def is_replay(self, event: dict[str, Any]) -> bool:

@@ -212,7 +212,7 @@ class Docker:
     def _last_words(self, job: FolderJob, after: str | None) -> Iterator[LogLine]:
         """What Docker heard of an attempt whose supervisor wrote no line; `describe` keeps it when it finds it dead."""
         attempt = job.attempt
-        if not attempt or nodes.has_lines(job) or not self.describe(job.plan.name).state.terminal:
+        if not attempt or records.has_lines(job.store, attempt) or not self.describe(job.plan.name).state.terminal:
             return
         seen = records.parse_cursor(after).get(0, Stamp(0, 0, 0))
         log = job.store.path(contract.supervisor_log_key(attempt))

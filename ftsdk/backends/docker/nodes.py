@@ -70,7 +70,11 @@ def inspect(program: str, containers: Sequence[str]) -> dict[str, Container]:
 
 def _absent(job: FolderJob) -> Verdict:
     claimed = records.read_json(job.store, contract.claim_key(job.attempt))
-    if claimed and time.time() - float(claimed["time"]) < START_PATIENCE_S and not has_lines(job):
+    if (
+        claimed
+        and time.time() - float(claimed["time"]) < START_PATIENCE_S
+        and not records.has_lines(job.store, job.attempt)
+    ):
         return Verdict(JobState.PENDING, message="The container is being started.")
     return Verdict(
         JobState.FAILED,
@@ -78,9 +82,3 @@ def _absent(job: FolderJob) -> Verdict:
         "The container is gone and left no result: it was removed by hand, or docker talks to another daemon now "
         "(DOCKER_HOST, DOCKER_CONTEXT); submit again to go on from the last checkpoint.",
     )
-
-
-def has_lines(job: FolderJob) -> bool:
-    """Whether a supervisor of the newest attempt has written a line."""
-    own = contract.segment_key(job.attempt, 0, 0).partition("-n")[0]
-    return any(True for _ in job.store.list(own))

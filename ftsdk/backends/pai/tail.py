@@ -72,8 +72,7 @@ class Tail:
     def _ended(self, native: Native) -> Iterator[LogLine]:
         """All lines; those that a machine said just before it was gone are in its pod's log only."""
         yield from self._from_segments(native)
-        own = contract.segment_key(native.attempt, 0, 0).partition("-n")[0] + "-n"
-        if any(True for _ in self._store.list(own)):
+        if records.has_lines(self._store, native.attempt):
             yield from self._from_pods(native, settled=True)
         else:
             yield from self._unspoken(native)
@@ -172,5 +171,5 @@ class OneAttempt:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """That attempt's segments."""
-        own = contract.segment_key(self._attempt, 0, 0).partition("-n")[0] + "-n"
+        own = contract.segments_prefix(self._attempt)
         return (item for item in self._store.list(prefix) if item.key.startswith(own))

@@ -160,7 +160,7 @@ class SkyPilot:
             return
         note = json.dumps({"time": time.time()}).encode()
         job.store.put_if_absent(contract.cancel_key(job.attempt), note)
-        if not jobs.has_lines(job):
+        if not records.has_lines(job.store, job.attempt):
             look.end(self._server, job)
 
     def artifacts(self, job_id: str) -> Store:

@@ -6,12 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from ftsdk import contract, records
 from ftsdk.backends.base import JobInfo, JobState, Verdict
-from ftsdk.backends.folders import PLAN_FILE, STATES
+from ftsdk.backends.folders import PLAN_FILE, STATES, names
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError
@@ -80,23 +79,15 @@ def find(name: str, options: SkyPilotOptions) -> SkyJob:
 
 def each() -> Iterator[SkyJob]:
     """Jobs that were submitted from this machine, newest first."""
-    plans = sorted(jobs_dir(home_dir(), "skypilot").glob(f"*/{PLAN_FILE}"), key=_mtime, reverse=True)
-    for path in plans:
+    for name in names("skypilot"):
         try:
-            yield find(path.parent.name, SkyPilotOptions())
+            yield find(name, SkyPilotOptions())
         except JobNotFoundError:
             continue
 
 
 def _store(plan: Plan) -> Store:
     return open_store(plan.request["folder"], plan.storage)
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def said(job: SkyJob) -> dict[str, Any]:
@@ -113,12 +104,6 @@ def cancelled_at(job: SkyJob) -> float | None:
     """When somebody asked the newest attempt to stop, in seconds since the epoch."""
     note = records.read_json(job.store, contract.cancel_key(job.attempt))
     return float(note["time"]) if note else None
-
-
-def has_lines(job: SkyJob) -> bool:
-    """Whether a supervisor of the newest attempt has written a line."""
-    own = contract.segment_key(job.attempt, 0, 0).partition("-n")[0]
-    return any(True for _ in job.store.list(own))
 
 
 def is_alive(job: SkyJob) -> bool:

@@ -15,7 +15,7 @@ from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
 from ftsdk.backends.skypilot.states import Native
 from ftsdk.contract import claim_key
 from ftsdk.errors import BackendError, UnavailableError
-from ftsdk.records import read_json
+from ftsdk.records import has_lines, read_json
 
 START_PATIENCE_S: Final = 300.0
 """A claimed attempt of which SkyPilot knows nothing is being sent in; after this long, whoever sent it has died."""
@@ -109,7 +109,7 @@ def _of_request(server: ApiServer, request_id: str) -> Verdict | None:
 
 def _gone(job: SkyJob) -> Verdict:
     claimed = read_json(job.store, claim_key(job.attempt))
-    if claimed and time.time() - float(claimed["time"]) < START_PATIENCE_S and not jobs.has_lines(job):
+    if claimed and time.time() - float(claimed["time"]) < START_PATIENCE_S and not has_lines(job.store, job.attempt):
         return Verdict(JobState.PENDING, message="It is being handed to SkyPilot.")
     return Verdict(
         JobState.FAILED,

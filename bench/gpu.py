@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from bench.sizing.training import Case, shape_and_config, train
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory import memory
-from ftsdk.sizing.run import Run
-from ftsdk.sizing.throughput import speed
+from ftsdk.sizing.memory.terms import memory
+from ftsdk.sizing.time.throughput import speed
+from ftsdk.sizing.training_step import Run
 
 ROOT: Final = Path(__file__).parents[1]
 BUDGET_S: Final = 540.0

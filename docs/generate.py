@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 from ftsdk import backends, cli, errors
 from ftsdk.backends.base import Capabilities
 from ftsdk.backends.options import variable
-from ftsdk.engines.arguments import known_arguments
+from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.spec import (
     Budget,
     Checkpoint,

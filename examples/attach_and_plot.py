@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ftsdk import Job
-from ftsdk.charts import save_png, terminal_chart
+from ftsdk.terminal.charts import save_png, terminal_chart
 
 
 def main() -> None:

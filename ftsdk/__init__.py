@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ftsdk.backends.base import JobInfo as JobInfo
     from ftsdk.backends.base import JobState as JobState
+    from ftsdk.contract.release import __version__ as __version__
     from ftsdk.errors import FtsdkError as FtsdkError
     from ftsdk.estimator import Estimator as Estimator
-    from ftsdk.job import Job as Job
-    from ftsdk.model import Model as Model
+    from ftsdk.jobs.job import Job as Job
+    from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
     from ftsdk.spec import Budget as Budget
     from ftsdk.spec import Checkpoint as Checkpoint
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from ftsdk.spec import Tracking as Tracking
     from ftsdk.spec import Wandb as Wandb
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "Budget": "spec",
     "Checkpoint": "spec",
@@ -50,13 +49,13 @@ _HOMES = {
     "FtsdkError": "errors",
     "Full": "spec",
     "Hyperparameters": "spec",
-    "Job": "job",
+    "Job": "jobs.job",
     "JobInfo": "backends.base",
     "JobSpec": "spec",
     "JobState": "backends.base",
     "Lora": "spec",
     "Method": "spec",
-    "Model": "model",
+    "Model": "models.model",
     "Oft": "spec",
     "Plan": "plan",
     "QLora": "spec",
@@ -65,9 +64,10 @@ _HOMES = {
     "Sharding": "spec",
     "Tracking": "spec",
     "Wandb": "spec",
+    "__version__": "contract.release",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk import backends, budgets, copying
+from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
-from ftsdk.job import Job, read_secrets, submit
 from ftsdk.jobs import watching
-from ftsdk.plan import Plan
+from ftsdk.jobs.job import Job, read_secrets, submit
+from ftsdk.plan import Plan, budgets
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse, settled
+from ftsdk.storage import copying
 
 
 class Estimator:
@@ -121,8 +122,8 @@ def refuse_what_cannot_fit(plan: Plan) -> None:
 
 def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
     """Better now than on a paid GPU. Raises DataError with the first errors; data elsewhere cannot be looked at."""
-    from ftsdk.data.known import checked
-    from ftsdk.data.report import CODES
+    from ftsdk.data.checks.report import CODES
+    from ftsdk.data.statistics.cached import checked
     from ftsdk.facts import known_files
 
     train, held_out = known_files(facts.train), known_files(facts.eval)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import Estimator
-from ftsdk.job import Job, submit
+from ftsdk.jobs.job import Job, submit
 from ftsdk.plan import Plan
 
 PREAMBLE = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.data.phrases import PHRASES
 from bench.data.rows import Words
-from ftsdk.data.check import check
+from ftsdk.data.checks.check import check
 
 ROWS = 4000
 EACH = 200

@@ -13,7 +13,7 @@ from bench.launch.timing import Timing, process
 
 def image() -> str | None:
     """ftsdk's own image for this machine's processors, if a daemon answers and has it."""
-    from ftsdk.image import default_tag
+    from ftsdk.backends.image import default_tag
 
     tag = default_tag("cpu")
     try:

@@ -79,7 +79,7 @@ def ours(extra: str = "") -> Environment:
 
 def here() -> Environment:
     """ftsdk as this very interpreter has it."""
-    from ftsdk import __version__
+    from ftsdk.contract.release import __version__
 
     return Environment(peer=OURS, python=Path(sys.executable), version=__version__, packages=0, size_mb=0.0)
 

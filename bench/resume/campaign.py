@@ -15,11 +15,11 @@ from bench.resume import disks, judge
 from bench.resume.setups import Setup
 from ftsdk import backends, contract
 from ftsdk.backends.base import JobState
-from ftsdk.chaos import KINDS, Strike, strike
-from ftsdk.chaos.rehearsal import start_again
-from ftsdk.chaos.target import NothingToHarmError
 from ftsdk.home import home_dir
-from ftsdk.job import Job
+from ftsdk.jobs.job import Job
+from ftsdk.testing.faults import KINDS, Strike, strike
+from ftsdk.testing.faults.rehearsal import start_again
+from ftsdk.testing.faults.target import NothingToHarmError
 
 PATIENCE_S = 300.0
 DURING_START = 0.25

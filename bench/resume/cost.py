@@ -19,7 +19,7 @@ from bench.resume import losses
 from bench.resume.long import versions
 from bench.resume.plain import Plain
 from ftsdk import Estimator, contract
-from ftsdk.job import Job
+from ftsdk.jobs.job import Job
 
 GIGABYTE = {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 7, "vocab_size": 512}
 """Full tuning of such a Qwen2 leaves about 1 GB a checkpoint: four bytes of weights and eight of Adam's a parameter."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
-from ftsdk.job import Job
+from ftsdk.jobs.job import Job
 
 if TYPE_CHECKING:
     from bench.resume.campaign import Blow, Reference

@@ -13,10 +13,10 @@ from statistics import median
 from bench.resume.judge import weights
 from bench.resume.plain import Plain
 from bench.resume.setups import Setup
-from ftsdk.chaos import strike
-from ftsdk.chaos.rehearsal import start_again
 from ftsdk.contract import EVENT_METRICS, EVENT_PHASE
-from ftsdk.job import Job
+from ftsdk.jobs.job import Job
+from ftsdk.testing.faults import strike
+from ftsdk.testing.faults.rehearsal import start_again
 
 CADENCE_STEPS = 50
 EARLIEST, LATEST = 60, 220

@@ -19,12 +19,12 @@ from random import Random
 from statistics import fmean, median
 from typing import Final
 
-from ftsdk.sizing.shapes import ModelShape
+from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.tables import shape_of_model
 
 MIB: Final = 2**20
 LOGIT_BYTES: Final = 12
-"""One set of logits: what the backward pass of an ordinary loss needs at once (see `ftsdk.sizing.memory`)."""
+"""One set of logits: what the backward pass of an ordinary loss needs at once (see `ftsdk.sizing.memory.terms`)."""
 HELD_CUT: Final = 1.5
 """Sets of logits that stay reserved beyond need where longer rows are cut at the limit: median of 135 simulated runs
 of nine settings (`python -m bench.sizing.allocator`); four of five lie between 0.3 and 3."""

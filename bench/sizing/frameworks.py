@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftsdk.sizing.run import Layout
+from ftsdk.sizing.training_step import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from typing import Final
 
 from bench.sizing.allocator import HELD_CUT, HELD_DROPPED
 from bench.sizing.frameworks import Framework, framework_of
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.memory import GIB
-from ftsdk.sizing.run import OPTIMIZERS, Run, Sharded, Sharding
-from ftsdk.sizing.shapes import Linear, ModelShape, shape_of_count
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import Linear, ModelShape, shape_of_count
+from ftsdk.sizing.memory.terms import GIB
 from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
+from ftsdk.sizing.training_step import OPTIMIZERS, Run, Sharded, Sharding
 
 DATA: Final = Path(__file__).parent / "data"
 Row = Mapping[str, str]

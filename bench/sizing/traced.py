@@ -17,9 +17,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.memory import step_peak_bytes
-from ftsdk.sizing.run import Run
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.memory.terms import step_peak_bytes
+from ftsdk.sizing.training_step import Run
 
 SIZES: Final[dict[str, Any]] = {
     "hidden_size": 256,

@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.shapes import ModelShape
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.tables import config_of_row, rows
 
 WARM_STEPS: Final = 3

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, TypeVar
 from bench.sizing.frameworks import framework_of
 from bench.sizing.rows import DATA, Row, held_bytes, measured_gib, memory_run, read, speed_run
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory import CONSTANTS, GIB, Constants, Memory, memory
-from ftsdk.sizing.offers import Fit, fit
-from ftsdk.sizing.throughput import RATES, Rates, Speed, speed
+from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Constants, Memory, memory
+from ftsdk.sizing.price.offers import Fit, fit
+from ftsdk.sizing.time.throughput import RATES, Rates, Speed, speed
 
 SHARES: Final = tuple(n / 100 for n in range(18, 50, 2))
 """Allocator shares that are tried when a source is left out: from the published average to the published maximum."""

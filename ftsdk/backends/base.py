@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
-    from ftsdk.records import LogLine
-    from ftsdk.sizing.market import Market
+    from ftsdk.sizing.price.market import Market
     from ftsdk.spec import JobSpec
-    from ftsdk.store import Store
+    from ftsdk.storage.records import LogLine
+    from ftsdk.storage.store import Store
 
 
 class JobState(StrEnum):

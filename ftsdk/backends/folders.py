@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
-from ftsdk.sizing.market import Market, own_machine
+from ftsdk.sizing.price.market import Market, own_machine
 from ftsdk.spec import JobSpec
-from ftsdk.store import FolderStore
+from ftsdk.storage import records
+from ftsdk.storage.store import FolderStore
 
 PLAN_FILE = "plan.json"
 STATES: Mapping[str, JobState] = {
@@ -72,7 +73,7 @@ def create(plan: Plan) -> FolderJob:
     job = FolderJob(plan, FolderStore(plan.request["folder"]))
     if job.store.path(contract.claim_key(plan.attempt)).exists():
         return job
-    records.check_owner(job.store, plan)
+    records.check_owner(job.store, plan.backend)
     try:
         job.store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
         control = FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name)

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from ftsdk import __version__
+from ftsdk.contract.release import __version__
 from ftsdk.errors import FtsdkError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {

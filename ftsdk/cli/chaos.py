@@ -11,7 +11,7 @@ from ftsdk.cli.jobs import job_argument
 from ftsdk.cli.output import emit, json_option, say
 
 if TYPE_CHECKING:
-    from ftsdk.chaos import Strike
+    from ftsdk.testing.faults import Strike
 
 KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk", "damage")
 
@@ -69,8 +69,8 @@ def chaos(
     """
     from random import randrange
 
-    from ftsdk.chaos import rehearse
-    from ftsdk.job import Job
+    from ftsdk.jobs.job import Job
+    from ftsdk.testing.faults import rehearse
 
     seed = randrange(1 << 31) if seed is None else seed
     attached = Job.attach(job)

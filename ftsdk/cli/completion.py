@@ -8,9 +8,9 @@ from click.shell_completion import CompletionItem
 
 def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """YAML files and recipes."""
-    from ftsdk import recipes
+    from ftsdk.recipes import catalogue
 
-    found = [CompletionItem(r.name, help=r.summary) for r in recipes.each() if r.name.startswith(incomplete)]
+    found = [CompletionItem(r.name, help=r.summary) for r in catalogue.each() if r.name.startswith(incomplete)]
     return [*found, CompletionItem(incomplete, type="file")]
 
 
@@ -23,7 +23,7 @@ def complete_backend(ctx: click.Context, param: click.Parameter, incomplete: str
 
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """URIs and names from the journal."""
-    from ftsdk import journal
+    from ftsdk.jobs import journal
 
     known = [text for entry in journal.entries() for text in (entry.uri, entry.name)]
     return [CompletionItem(text) for text in known if text.startswith(incomplete)]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ftsdk.cli.output import emit, json_option, say, table
-from ftsdk.data.formats import FORMATS, OPENAI_TAGS, SPELLINGS
+from ftsdk.data.formats.shapes import FORMATS, OPENAI_TAGS, SPELLINGS
 from ftsdk.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
-    from ftsdk.data.registered import DataFile
-    from ftsdk.data.report import Finding, Report
-    from ftsdk.data.stats import Stats
-    from ftsdk.specfile import Loaded
+    from ftsdk.data.checks.report import Finding, Report
+    from ftsdk.data.formats.registered import DataFile
+    from ftsdk.data.statistics.stats import Stats
+    from ftsdk.recipes.specfile import Loaded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 METHODS = list(dict.fromkeys(method for info in FORMATS.values() for method in info.methods))
@@ -96,7 +96,7 @@ def _wanted(paths: tuple[str, ...], eval_paths: tuple[str, ...], given: dict[str
 
 
 def _from_spec(reference: str) -> dict[str, Any]:
-    from ftsdk import specfile
+    from ftsdk.recipes import specfile
 
     loaded = specfile.load(reference)
     dataset = loaded.spec.dataset
@@ -114,7 +114,7 @@ def _from_spec(reference: str) -> dict[str, Any]:
 
 def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
     """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
-    from ftsdk.data.registered import from_entry
+    from ftsdk.data.formats.registered import from_entry
     from ftsdk.facts.remote_data import fetched, is_remote
 
     if is_remote(address):
@@ -161,8 +161,8 @@ def check(
     Exit code 0 if it can be trained on, 3 if not. With --fix, rows with errors, repeated rows and training rows that
     are also held out are left out of the copies, and dropped.jsonl says which and why.
     """
-    from ftsdk.data.check import check as check_data
-    from ftsdk.data.fix import fix
+    from ftsdk.data.checks.check import check as check_data
+    from ftsdk.data.checks.fix import fix
 
     wanted = _wanted(paths, eval_paths, given) | {"heuristics": heuristics}
     if fix_folder:
@@ -253,8 +253,8 @@ def stats(
     **given: Any,
 ) -> None:
     """Show token lengths, a fitting cutoff_len, padding and packing, and steps per epoch."""
-    from ftsdk.data import histogram
-    from ftsdk.data.stats import stats as measure
+    from ftsdk.data.statistics import histogram
+    from ftsdk.data.statistics.stats import stats as measure
 
     found = measure(
         paths, tokenizer=tokenizer, cutoff_len=cutoff_len, batch_size=batch_size, steps_batch_size=steps_batch_size,

@@ -10,7 +10,7 @@ from ftsdk.cli.completion import complete_backend
 from ftsdk.cli.output import emit, json_option, say, size
 
 if TYPE_CHECKING:
-    from ftsdk.image import Torch
+    from ftsdk.backends.image import Torch
 
 
 @click.group()
@@ -27,7 +27,7 @@ def image() -> None:
 @json_option
 def build(torch: Torch, tag: str | None, base_image: str | None, as_json: bool) -> None:
     """Build the training image with Docker."""
-    from ftsdk import image
+    from ftsdk.backends import image
 
     built = image.build(torch=torch, tag=tag, base_image=base_image, on_line=say)
     data = {"tag": built.tag, "id": built.id, "bytes": built.bytes}
@@ -47,7 +47,7 @@ def push(
     reference: str | None, backend: str | None, options: tuple[str, ...], torch: Torch, tag: str | None, as_json: bool
 ) -> None:
     """Push the image to a registry under REFERENCE, e.g. registry.example.com/team/ftsdk:1, or to a backend's own."""
-    from ftsdk import image
+    from ftsdk.backends import image
 
     local = tag or image.default_tag(torch)
     if (reference is None) == (backend is None):

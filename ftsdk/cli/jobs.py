@@ -14,7 +14,7 @@ from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import ago, emit, json_option, say, size, table
 
 if TYPE_CHECKING:
-    from ftsdk.job import Job
+    from ftsdk.jobs.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,7 +26,7 @@ def job_argument(command: Command) -> Command:
 
 def attach(job: str) -> Job:
     """The job behind a URI or a name."""
-    from ftsdk.job import Job
+    from ftsdk.jobs.job import Job
 
     return Job.attach(job)
 
@@ -70,8 +70,8 @@ def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
 @json_option
 def metrics(job: str, png: Path | None, as_json: bool) -> None:
     """Print a job's metrics: a loss curve in the terminal, JSON, or a PNG."""
-    from ftsdk import charts
     from ftsdk.errors import JobNotFoundError
+    from ftsdk.terminal import charts
 
     attached = attach(job)
     records = attached.metrics()
@@ -92,7 +92,7 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
 @json_option
 def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
     """Wait until a job has ended, starting again what its `retry` says; the exit code is 0 only if it made a model."""
-    from ftsdk.cli.following import say_decision
+    from ftsdk.cli.follow import say_decision
     from ftsdk.errors import JobFailedError
     from ftsdk.jobs import watching
 
@@ -143,7 +143,7 @@ def clean(job: str, yes: bool, as_json: bool) -> None:
 @json_option
 def model(job: str, folder: Path | None, as_json: bool) -> None:
     """Show or download the model that a job made; JOB may be another job's model.tar.gz in a bucket, to unpack."""
-    from ftsdk.archives import is_archive, unpack
+    from ftsdk.storage.archives import is_archive, unpack
 
     if is_archive(job):
         target = unpack(job, folder or job.rpartition("/")[2].partition(".")[0])
@@ -151,7 +151,7 @@ def model(job: str, folder: Path | None, as_json: bool) -> None:
         return
     found = attach(job).model()
     if folder:
-        from ftsdk.progress import byte_bar
+        from ftsdk.terminal.progress import byte_bar
 
         with byte_bar("Downloading", found.bytes) as advance:
             found.download(folder, on_bytes=advance)

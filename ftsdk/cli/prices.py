@@ -26,8 +26,8 @@ def list_(provider: str | None, accelerator: str | None, as_json: bool) -> None:
     """List machine types and their prices; a machine without a published price is listed as unknown."""
     from ftsdk.home import home_dir
     from ftsdk.sizing.catalogue import all_instances, card_of
-    from ftsdk.sizing.price import known_prices
-    from ftsdk.sizing.price_file import own_prices
+    from ftsdk.sizing.price.price_file import own_prices
+    from ftsdk.sizing.price.prices import known_prices
 
     known = known_prices(own_prices(home_dir()))
     card = card_of(accelerator).name if accelerator else None
@@ -51,8 +51,8 @@ def _row(row: dict[str, object]) -> tuple[object, ...]:
 def refresh(region: str) -> None:
     """Fetch SageMaker's training prices of a region from AWS's public price list into your price file."""
     from ftsdk.home import home_dir
-    from ftsdk.sizing.price_file import FILE_NAME, read_csv, save
-    from ftsdk.sizing.refresh import sagemaker_prices
+    from ftsdk.sizing.price.price_file import FILE_NAME, read_csv, save
+    from ftsdk.sizing.price.refresh import sagemaker_prices
 
     path = home_dir() / FILE_NAME
     fresh = sagemaker_prices(region)

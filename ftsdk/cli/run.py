@@ -42,9 +42,9 @@ def plan(
     """Show exactly what `submit` would do with SPEC; creates nothing."""
     estimator = _estimator(spec, backend, changes, options, spot)
     if compare:
-        from ftsdk.cli import comparing
+        from ftsdk.cli.compare import show
 
-        comparing.compare(estimator.spec, estimator.inspect(), as_json)
+        show(estimator.spec, estimator.inspect(), as_json)
         return
     made = estimator.plan()
     for warning in made.warnings:
@@ -84,7 +84,7 @@ def submit(
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
     if follow:
-        from ftsdk.cli.following import follow_job
+        from ftsdk.cli.follow import follow_job
 
         follow_job(job)
     elif not as_json:
@@ -94,8 +94,8 @@ def submit(
 
 
 def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Any:
-    from ftsdk import specfile
     from ftsdk.estimator import Estimator
+    from ftsdk.recipes import specfile
 
     extra = ("resources.spot=true",) if spot else ()
     loaded = specfile.load(spec, changes=(*changes, *extra))
@@ -130,7 +130,7 @@ def _yaml(data: Any) -> str:
 
 def _plan_text(made: Any) -> str:
     """The plan for people: the job, then the request and the trainer's configuration as YAML."""
-    from ftsdk import copying
+    from ftsdk.storage import copying
 
     def block(title: str, data: Any) -> str:
         return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())

@@ -19,9 +19,9 @@ from ftsdk.errors import SpecError
               show_default=True, help="File to write; an existing one is left alone.")  # fmt: skip
 def init(recipe: str, output: Path) -> None:
     """Write a RECIPE to a file, to edit."""
-    from ftsdk import recipes
+    from ftsdk.recipes import catalogue
 
-    text = recipes.path_of(recipe).read_text("utf-8")
+    text = catalogue.path_of(recipe).read_text("utf-8")
     _write_new(output, text)
     click.echo(output)
     say(f"Put your data into `dataset`, then: ftsdk plan {output}")
@@ -38,14 +38,14 @@ def recipes(
     name: str | None, model: str | None, method: str | None, tuning: str | None, size: str | None, as_json: bool
 ) -> None:
     """List the ready-made specs, or show the one called NAME."""
-    from ftsdk import recipes, specfile
+    from ftsdk.recipes import catalogue, specfile
 
     if name:
-        path = recipes.path_of(name)
+        path = catalogue.path_of(name)
         emit(specfile.read_yaml(path), as_json, lambda: path.read_text("utf-8").rstrip())
         return
-    wanted = recipes.Filter(model=model, method=method, tuning=tuning, size_b=_sizes(size) if size else None)
-    rows = [found._asdict() for found in recipes.described(wanted)]
+    wanted = catalogue.Filter(model=model, method=method, tuning=tuning, size_b=_sizes(size) if size else None)
+    rows = [found._asdict() for found in catalogue.described(wanted)]
     if not rows:
         say("No recipe is like that; `ftsdk recipes` lists them all.")
     shown = [(r["name"], r["method"], r["tuning"], r["accelerator"] or "any", r["model"]) for r in rows]
@@ -83,7 +83,7 @@ def convert(spec: str, form: str, output: Path | None, changes: tuple[str, ...])
 
     With `--to llamafactory` the data sets are registered in a folder FILE-data beside the output.
     """
-    from ftsdk import converting, specfile
+    from ftsdk.recipes import converting, specfile
 
     loaded = specfile.load(spec, changes=changes)
     for note in loaded.notes:

@@ -14,7 +14,7 @@ from ftsdk.cli.output import json_option, say
 
 if TYPE_CHECKING:
     from ftsdk.backends.base import JobInfo
-    from ftsdk.job import Job
+    from ftsdk.jobs.job import Job
     from ftsdk.jobs.retrying import Decision
 
 FRESH_S = 86_400.0
@@ -60,7 +60,7 @@ class _Rounds:
 
     def open(self, named: Sequence[str]) -> list[str]:
         """The jobs that are not over."""
-        from ftsdk import journal
+        from ftsdk.jobs import journal
 
         return [job for job in named or journal.unfinished() if job not in self._over]
 
@@ -72,8 +72,8 @@ class _Rounds:
 
     def _look(self, uri: str) -> None:
         from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError
-        from ftsdk.job import Job
         from ftsdk.jobs import watching
+        from ftsdk.jobs.job import Job
 
         try:
             job = self._jobs.get(uri) or self._jobs.setdefault(uri, Job.attach(uri))

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ftsdk.data.check import opened
-from ftsdk.data.example import Example, read_example, write_example
-from ftsdk.data.formats import FORMATS
-from ftsdk.data.registered import DataFile, shaped
-from ftsdk.data.report import CODES, Collector
-from ftsdk.data.rows import batches
-from ftsdk.data.rules import Rules, parse
-from ftsdk.data.scan import ScannedFile
-from ftsdk.data.sources import expand
+from ftsdk.data.checks.check import opened
+from ftsdk.data.checks.report import CODES, Collector
+from ftsdk.data.checks.rules import Rules, parse
+from ftsdk.data.checks.scan import ScannedFile
+from ftsdk.data.formats.example import Example, read_example, write_example
+from ftsdk.data.formats.files import expand
+from ftsdk.data.formats.registered import DataFile, shaped
+from ftsdk.data.formats.rows import batches
+from ftsdk.data.formats.shapes import FORMATS
 from ftsdk.errors import DataError, did_you_mean
 
 

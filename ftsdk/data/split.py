@@ -9,12 +9,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ftsdk.data.checks.fix import one_line
+from ftsdk.data.checks.rules import Rules, parse
+from ftsdk.data.checks.scan import ScannedFile
 from ftsdk.data.convert import new_file, open_files
-from ftsdk.data.fix import one_line
-from ftsdk.data.registered import DataFile
-from ftsdk.data.rows import batches
-from ftsdk.data.rules import Rules, parse
-from ftsdk.data.scan import ScannedFile
+from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.rows import batches
 from ftsdk.errors import DataError
 
 

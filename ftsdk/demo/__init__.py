@@ -19,8 +19,8 @@ from ftsdk.errors import NotInstalledError
 
 if TYPE_CHECKING:
     from ftsdk.demo.rows import DemoData
-    from ftsdk.job import Job
-    from ftsdk.progress import JobProgress
+    from ftsdk.jobs.job import Job
+    from ftsdk.terminal.progress import JobProgress
 
 QUESTION = "What does str.isupper do?"
 """So small a model learns within minutes how such answers begin, not what every function does."""
@@ -63,7 +63,7 @@ def run_demo(*, steps: int | None = None, stream: TextIO | None = None) -> DemoR
     JobFailedError if the training fails.
     """
     from ftsdk.home import home_dir
-    from ftsdk.progress import JobProgress
+    from ftsdk.terminal.progress import JobProgress
 
     began, folder = time.monotonic(), home_dir() / "demo"
     with JobProgress(stream or sys.stderr) as progress:
@@ -91,7 +91,7 @@ def run_demo(*, steps: int | None = None, stream: TextIO | None = None) -> DemoR
 def summary(result: DemoResult) -> str:
     """The result for people: the loss curve and what came out, as text."""
     from ftsdk import Job
-    from ftsdk.charts import terminal_chart
+    from ftsdk.terminal.charts import terminal_chart
 
     facts = {
         "Training loss": f"{result.first_loss:.2f} → {result.last_loss:.2f}",
@@ -147,7 +147,7 @@ def _train(model: Path, data: DemoData, steps: int | None, progress: JobProgress
 
 
 def _draw(metrics: list[dict[str, Any]], path: Path) -> str | None:
-    from ftsdk.charts import save_png
+    from ftsdk.terminal.charts import save_png
 
     try:
         return str(save_png(metrics, path, title="A small Qwen3 learns Python's documentation", y_label=Y_LABEL))

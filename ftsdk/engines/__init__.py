@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ftsdk.engines.base import Layout, Rendered
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
@@ -12,42 +13,10 @@ if TYPE_CHECKING:
 LLAMAFACTORY_STAGES = frozenset({"pt", "sft", "rm", "dpo", "ipo", "kto", "orpo", "simpo"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Where the job's things lie, as seen from inside."""
-
-    durable: str
-    scratch: str
-    inputs: dict[str, str]
-    """Path of an input on this machine -> its path inside; what is missing keeps its path."""
-
-    def inside(self, path: str) -> str:
-        """The path inside for a file, or for a file below a mapped folder."""
-        for outer, inner in self.inputs.items():
-            if path == outer:
-                return inner
-            if path.startswith((outer + "/", outer + "\\")):
-                return inner + path[len(outer) :].replace("\\", "/")
-        return path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """What a trainer is started with."""
-
-    trainer: str
-    """A module of `ftsdk.runtime.trainers`, or the path of a Python file."""
-    config: dict[str, Any]
-    dataset_info: dict[str, Any]
-    warnings: tuple[str, ...] = ()
-
-
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """The trainer and its configuration. Raises SpecError and UnsupportedError."""
     if spec.method.stage in LLAMAFACTORY_STAGES:
-        from ftsdk.engines import llamafactory
-
-        return llamafactory.render(spec, facts, layout)
-    from ftsdk.engines import trl
-
-    return trl.render(spec, facts, layout)
+        from ftsdk.engines.llamafactory import render as engine
+    else:
+        from ftsdk.engines.trl import render as engine  # type: ignore[no-redef]
+    return engine.render(spec, facts, layout)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import log10
 from typing import TYPE_CHECKING
 
-from ftsdk.engines.templates import known_templates
+from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.spec import JobSpec, Lora
 
 if TYPE_CHECKING:

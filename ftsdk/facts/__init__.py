@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk import contract
-from ftsdk.data.tokens import TokenizerFacts, tokenizer_facts
+from ftsdk.data.tokens.tokenizer import TokenizerFacts, tokenizer_facts
 from ftsdk.errors import SpecError
-from ftsdk.facts import fingerprints, remote_model, reward_files
-from ftsdk.facts.fingerprints import Fingerprint
+from ftsdk.facts import remote_model, reward_files
+from ftsdk.facts.runtime_archive import RuntimeArchive
 from ftsdk.facts.sources import Attached, SourceFacts, arguments_of, json_object, sources_of
 from ftsdk.home import home_dir
-from ftsdk.runtime_archive import RuntimeArchive
-from ftsdk.sizing.price import Prices
-from ftsdk.sizing.price_file import own_prices
+from ftsdk.sizing.price.price_file import own_prices
+from ftsdk.sizing.price.prices import Prices
 from ftsdk.spec import JobSpec
+from ftsdk.storage import fingerprints
+from ftsdk.storage.fingerprints import Fingerprint
 
 if TYPE_CHECKING:
-    from ftsdk.data.known import KnownFile, Lengths
+    from ftsdk.data.statistics.cached import KnownFile, Lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     hashes are cached by path, size and mtime.
     Raises SpecError for what is not there and DataError for data that cannot be read.
     """
-    from ftsdk import runtime_archive
+    from ftsdk.facts import runtime_archive
 
     root, home = Path(folder).absolute(), home_dir()
     model = _model(spec.model, root)
@@ -216,8 +217,8 @@ def _base_of(adapter: Path) -> str:
 # --- the data ----------------------------------------------------------------------------------------------
 def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
     """The sources that lie on this machine, as the data room takes them."""
-    from ftsdk.data.known import KnownFile
-    from ftsdk.data.registered import DataFile, from_entry
+    from ftsdk.data.formats.registered import DataFile, from_entry
+    from ftsdk.data.statistics.cached import KnownFile
 
     def shaped(source: SourceFacts, path: str) -> DataFile:
         told = from_entry(source.entry, path)  # LLaMA-Factory's words have none for prompts alone
@@ -228,27 +229,27 @@ def known_files(sources: tuple[SourceFacts, ...]) -> tuple[KnownFile, ...]:
 
 def _with_cuts(sources: tuple[SourceFacts, ...], model: ModelFacts, spec: JobSpec) -> tuple[SourceFacts, ...]:
     """The sources with what `cutoff_len` cuts from their rows, counted with the model's tokenizer if it is here."""
-    from ftsdk.data import known
+    from ftsdk.data.statistics import cached
 
     if spec.method.stage == "pt":
         return sources
     tokenizer = model.base if model.tokenizer else None
     limit = spec.hyperparameters.cutoff_len
     return tuple(
-        replace(source, cut=known.cut(known_files((source,))[0], tokenizer=tokenizer, cutoff_len=limit))
+        replace(source, cut=cached.cut(known_files((source,))[0], tokenizer=tokenizer, cutoff_len=limit))
         if source.file else source
         for source in sources
     )  # fmt: skip
 
 
 def _lengths(spec: JobSpec, model: ModelFacts, train: tuple[SourceFacts, ...]) -> Lengths | None:
-    from ftsdk.data import known
+    from ftsdk.data.statistics import cached
 
     files = known_files(train)
     if not files or len(files) < len(train):
         return None
     hp = spec.hyperparameters
-    return known.lengths(
+    return cached.lengths(
         files,
         method=spec.method.stage,
         tokenizer=None if model.kind == "remote" else model.base,

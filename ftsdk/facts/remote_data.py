@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftsdk.errors import SpecError
 from ftsdk.home import home_dir
-from ftsdk.store import BUCKET_SCHEMES, ObjectInfo, Store, open_store
+from ftsdk.storage.store import BUCKET_SCHEMES, ObjectInfo, Store, open_store
 
 WILD = "*?["
 
@@ -46,7 +46,7 @@ def _is_meant(item: ObjectInfo, name: str) -> bool:
 
 
 def _copy(store: Store, item: ObjectInfo, folder: Path) -> Path:
-    from ftsdk.progress import byte_bar
+    from ftsdk.terminal.progress import byte_bar
 
     target = folder / item.key
     if not target.is_file() or target.stat().st_size != item.bytes:

@@ -31,8 +31,8 @@ def look(address: str) -> RemoteModel:
 
     Raises SpecError for a folder without files, and for an archive.
     """
-    from ftsdk.archives import is_archive
-    from ftsdk.runtime.io.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import Bucket
+    from ftsdk.storage.archives import is_archive
 
     if is_archive(address):
         raise SpecError(
@@ -54,7 +54,7 @@ def look(address: str) -> RemoteModel:
 
 def _size(address: str) -> int | None:
     """Bytes of a folder's files; None if it is in no bucket, or not known."""
-    from ftsdk.runtime.io.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import Bucket
 
     try:
         return sum(size for _, size in Bucket(address, {}, os.environ, patience_s=PATIENCE_S).list("")) or None
@@ -64,7 +64,7 @@ def _size(address: str) -> int | None:
 
 def _base(bucket: Any, address: str) -> str:
     """A job of ours says it best: the path in an adapter's own configuration is one inside a container."""
-    from ftsdk.runtime.io.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import Bucket
 
     above = address.rstrip("/").rpartition("/")[0]
     try:

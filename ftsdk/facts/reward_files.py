@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 from ftsdk.errors import SpecError, did_you_mean
-from ftsdk.facts import fingerprints
-from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.spec import Method
 from ftsdk.spec.rewards import OwnFunction
+from ftsdk.storage import fingerprints
+from ftsdk.storage.fingerprints import Fingerprint
 
 
 def find(method: Method, root: Path) -> dict[str, Fingerprint]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.data.registered import check_entry, files_of, from_entry, origin, script_folder
+from ftsdk.data.formats.registered import check_entry, files_of, from_entry, origin, script_folder
 from ftsdk.errors import DataError, SpecError, did_you_mean
-from ftsdk.facts import fingerprints
-from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.spec import Dataset, JobSpec
-from ftsdk.store import BUCKET_SCHEMES
+from ftsdk.storage import fingerprints
+from ftsdk.storage.fingerprints import Fingerprint
+from ftsdk.storage.store import BUCKET_SCHEMES
 
 if TYPE_CHECKING:
-    from ftsdk.data.cutting import Cut
+    from ftsdk.data.statistics.truncation import Cut
 
 PATH_ARGUMENTS = (
     "tokenized_path", "ref_model", "ref_model_adapters", "reward_model_adapters", "new_special_tokens_config",
@@ -123,8 +123,8 @@ def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
 
 
 def _file_source(path: Path, spec: JobSpec, root: Path) -> SourceFacts:
-    from ftsdk.data.formats import FORMATS, dataset_info_entry
-    from ftsdk.data.read import describe_file
+    from ftsdk.data.formats.shapes import FORMATS, dataset_info_entry
+    from ftsdk.data.formats.summary import describe_file
 
     data = spec.dataset
     summary = describe_file(path, method=spec.method.stage, format=data.format, columns=data.columns, tags=data.tags)
@@ -145,7 +145,7 @@ def _file_source(path: Path, spec: JobSpec, root: Path) -> SourceFacts:
 
 
 def _misfit(path: Path, found: str, stage: str) -> str:
-    from ftsdk.data.formats import FORMATS
+    from ftsdk.data.formats.shapes import FORMATS
 
     fitting = " or ".join(name for name, info in FORMATS.items() if stage in info.methods)
     meant = f"its rows are '{found}' ({FORMATS[found].meaning})"
@@ -167,7 +167,7 @@ def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Pa
 
 
 def _registered_file(found: SourceFacts, path: Path, spec: JobSpec, root: Path) -> SourceFacts:
-    from ftsdk.data.read import describe_file
+    from ftsdk.data.formats.summary import describe_file
 
     files = files_of(found.name, path)
     shapes = [from_entry(found.entry, file) for file in files]
@@ -191,7 +191,7 @@ def _media_folder(spec: JobSpec, root: Path, usual: Path) -> Path:
 
 def _media(path: Path, columns: dict[str, str], folder: Path) -> Attached | None:
     """The media that a data file's rows name."""
-    from ftsdk.data.media import ROLES, media_files
+    from ftsdk.data.formats.media import ROLES, media_files
 
     if not set(ROLES) & set(columns):
         return None
@@ -216,7 +216,7 @@ def _below(path: Path) -> tuple[Fingerprint, ...]:
 
 
 def _bucket_source(rest: str, dataset: Dataset, address: str) -> SourceFacts:
-    from ftsdk.data.formats import dataset_info_entry
+    from ftsdk.data.formats.shapes import dataset_info_entry
 
     name = rest.rstrip("/").rpartition("/")[2]
     if "." not in name:
@@ -230,7 +230,7 @@ def _bucket_source(rest: str, dataset: Dataset, address: str) -> SourceFacts:
 def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:
     if scheme not in HUB_SCHEMES:
         raise SpecError(f"dataset {address!r}: no {scheme}:// here; give a file, hf://ORG/NAME or ms://ORG/NAME.")
-    from ftsdk.data.formats import dataset_info_entry
+    from ftsdk.data.formats.shapes import dataset_info_entry
 
     declared = dataset.format or "alpaca"
     entry = dataset_info_entry(declared, dataset.columns, dataset.tags, rest)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState
-from ftsdk.documents import Clock, Outcome
-from ftsdk.store import Store
+from ftsdk.contract.documents import Clock, Outcome
+from ftsdk.storage import records
+from ftsdk.storage.store import Store
 
 SILENT_S = 300.0
 """A supervisor shows life every minute; one that is silent for so long is not running but waiting for a machine."""

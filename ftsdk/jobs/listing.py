@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ftsdk import backends, journal
+from ftsdk import backends
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.errors import BackendError
+from ftsdk.jobs import journal
 
 
 def jobs(backend: str | None = None, *, on_problem: Callable[[str], None]) -> Iterator[tuple[str, JobInfo]]:

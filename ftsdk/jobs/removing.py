@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftsdk import journal
 from ftsdk.errors import FtsdkError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
-from ftsdk.job import Job
-from ftsdk.store import FolderStore, ObjectInfo
-from ftsdk.store.objects import ObjectStore
+from ftsdk.jobs import journal
+from ftsdk.jobs.job import Job
+from ftsdk.storage.objects import ObjectStore
+from ftsdk.storage.store import FolderStore, ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)

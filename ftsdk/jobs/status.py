@@ -8,15 +8,15 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ftsdk import records
 from ftsdk.backends.base import JobInfo
 from ftsdk.jobs import history
 from ftsdk.jobs.history import Attempt
 from ftsdk.sizing import Remaining, remaining
 from ftsdk.spec import Budget
+from ftsdk.storage import records
 
 if TYPE_CHECKING:
-    from ftsdk.job import Job
+    from ftsdk.jobs.job import Job
 
 
 @dataclass(frozen=True, kw_only=True)

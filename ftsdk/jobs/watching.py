@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ftsdk import budgets, contract, journal
+from ftsdk import contract
 from ftsdk.backends.base import JobInfo, LeavesSpot
 from ftsdk.errors import CapacityError, UnavailableError
-from ftsdk.job import Job, read_secrets, start
-from ftsdk.jobs import retrying
+from ftsdk.jobs import journal, retrying
+from ftsdk.jobs.job import Job, read_secrets, start
 from ftsdk.jobs.retrying import Decision
 from ftsdk.jobs.status import Status
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine, read_json
+from ftsdk.plan import Plan, budgets
 from ftsdk.spec import Retry
+from ftsdk.storage.records import LogLine, read_json
 
 LOOK_AGAIN_S = 1.0
 """Between an end and the next look, while another watcher or the platform is at work."""

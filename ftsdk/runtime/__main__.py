@@ -10,11 +10,11 @@ def main() -> int:
     """Dispatch on the one argument; returns the exit code."""
     verb = sys.argv[1] if len(sys.argv) == 2 else ""
     if verb == "supervise":
-        from ftsdk.runtime.supervisor import supervise
+        from ftsdk.runtime.supervisor.supervisor import supervise
 
         return supervise(os.environ)
     if verb == "train":
-        from ftsdk.runtime.worker import work
+        from ftsdk.runtime.programs.worker import work
 
         return work(os.environ)
     sys.stderr.write("usage: python runtime.pyz supervise | train\n")

@@ -4,17 +4,17 @@
 only module that goes to the network.
 """
 
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.duration import Tokens
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import ModelShape, Parameters
 from ftsdk.sizing.estimate import Estimate, estimate
-from ftsdk.sizing.memory import Memory, Term, memory
-from ftsdk.sizing.offers import Offer, best, offers
-from ftsdk.sizing.price import over_budget
-from ftsdk.sizing.progress import Remaining, remaining
-from ftsdk.sizing.shapes import ModelShape, Parameters
+from ftsdk.sizing.memory.terms import Memory, Term, memory
+from ftsdk.sizing.price.offers import Offer, best, offers
+from ftsdk.sizing.price.prices import over_budget
 from ftsdk.sizing.spot import decide, spot_plan
 from ftsdk.sizing.tables import shape_of_model
-from ftsdk.sizing.throughput import Speed, speed
+from ftsdk.sizing.time.duration import Tokens
+from ftsdk.sizing.time.remaining import Remaining, remaining
+from ftsdk.sizing.time.throughput import Speed, speed
 
 __all__ = [
     "Estimate",

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory import memory
-from ftsdk.sizing.run import Run
+from ftsdk.sizing.memory.terms import memory
+from ftsdk.sizing.training_step import Run
 
 Change = tuple[str, Run]
 

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from ftsdk.sizing.advice import Advice, advice, next_cards
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, instance_of
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.duration import Tokens, hours_of, pace_of, tokens_of
 from ftsdk.sizing.from_spec import run_of_spec
-from ftsdk.sizing.memory import Memory, memory
-from ftsdk.sizing.offers import Fit, Offer, fit, offers
-from ftsdk.sizing.price import Prices
-from ftsdk.sizing.shapes import ModelShape
+from ftsdk.sizing.memory.terms import Memory, memory
+from ftsdk.sizing.price.offers import Fit, Offer, fit, offers
+from ftsdk.sizing.price.prices import Prices
 from ftsdk.sizing.tables import shape_of_model
-from ftsdk.sizing.throughput import Speed
+from ftsdk.sizing.time.duration import Tokens, hours_of, pace_of, tokens_of
+from ftsdk.sizing.time.throughput import Speed
 from ftsdk.spec import JobSpec
 from ftsdk.spec.method import ONLINE
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from ftsdk.sizing.run import DEFAULT_OPTIMIZER, Generation, Layout, Run, Sharded, Sharding
-from ftsdk.sizing.shapes import Linear, ModelShape
+from ftsdk.sizing.architecture.shapes import Linear, ModelShape
+from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, Generation, Layout, Run, Sharded, Sharding
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
 from ftsdk.spec.method import ONLINE
 

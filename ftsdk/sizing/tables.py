@@ -10,8 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.shapes import ModelShape, count_in_name, shape_of_count
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import ModelShape, count_in_name, shape_of_count
 
 _SUFFIX: Final = re.compile(
     r"[-_.](instruct|chat|base|it|pt|hf|sft|bf16|fp8|fp16|awq|gptq|gguf|bnb|unsloth|thinking|4bit|8bit|int[48]|2507|v1\.0)$"

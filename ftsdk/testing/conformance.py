@@ -30,11 +30,11 @@ from ftsdk import backends, contract, home
 from ftsdk.backends.base import Backend, JobState
 from ftsdk.errors import FtsdkError, JobFailedError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts, inspect
-from ftsdk.job import Job, make_ready, submit
+from ftsdk.jobs.job import Job, make_ready, submit
 from ftsdk.plan import Plan
-from ftsdk.records import LogLine
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
+from ftsdk.storage.records import LogLine
 from ftsdk.testing.purity import sealed
 
 PATIENCE_S = 120.0
@@ -52,7 +52,7 @@ for first in range(0, {count}, 1000):
     sys.stdout.write("".join(f"{{i}} {{'ä' * (i % 7)}}{{'=' * (i % 97)}}\\n" for i in range(first, first + 1000)))
 """
 SAYS_SECRET = "import os; print('it is', os.environ['FTSDK_SECRET_WORD'])"
-OTHER_PROCESS = "import json, sys; from ftsdk.job import Job; job = Job.attach(sys.argv[1]); "
+OTHER_PROCESS = "import json, sys; from ftsdk.jobs.job import Job; job = Job.attach(sys.argv[1]); "
 
 
 class BackendConformance:

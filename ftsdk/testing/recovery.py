@@ -14,8 +14,8 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import Backend, JobState
-from ftsdk.job import Job
 from ftsdk.jobs import watching
+from ftsdk.jobs.job import Job
 from ftsdk.plan import Plan
 from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ftsdk import Estimator, Job, journal
+from ftsdk import Estimator, Job
 from ftsdk.backends import folders
 from ftsdk.backends.docker import Docker
 from ftsdk.errors import BackendError, SpecError
 from ftsdk.facts import inspect
+from ftsdk.jobs import journal
 from tests.python_jobs import plan
 
 

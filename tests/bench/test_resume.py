@@ -13,7 +13,7 @@ from bench.launch.report import machine
 from bench.resume import judge, table
 from bench.resume.campaign import Blow, Reference, Story
 from bench.resume.setups import BY_NAME
-from ftsdk.chaos import Strike
+from ftsdk.testing.faults import Strike
 
 ROOT = Path(__file__).parents[2]
 SETUP = BY_NAME["local, LoRA with dropout"]

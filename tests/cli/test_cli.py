@@ -135,9 +135,9 @@ def test_init_writes_a_recipe_and_never_over_a_file(tmp_path):
 
 
 def test_every_recipe_is_a_valid_spec():
-    from ftsdk import recipes, specfile
+    from ftsdk.recipes import catalogue, specfile
 
-    names = [recipe.name for recipe in recipes.each()]
+    names = [recipe.name for recipe in catalogue.each()]
     assert names
     assert all(specfile.load(name).spec.model for name in names)
 
@@ -156,12 +156,12 @@ def test_completion_scripts(shell):
 def test_the_schema_is_one_and_every_recipe_fits_it():
     import jsonschema
 
-    from ftsdk import recipes, specfile
+    from ftsdk.recipes import catalogue, specfile
     from ftsdk.spec.schema import json_schema
 
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    for recipe in recipes.each():
+    for recipe in catalogue.each():
         jsonschema.validate(specfile.read_yaml(recipe.path), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"model": "a/b", "dataset": "x", "modle": 1}, schema)

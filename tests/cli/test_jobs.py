@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ftsdk import journal
-from ftsdk.job import Job
+from ftsdk.jobs import journal
+from ftsdk.jobs.job import Job
 from tests.cli.test_cli import ftsdk
 from tests.python_jobs import PREEMPTED_EACH_STEP, started
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from ftsdk.backends.docker import Docker, DockerOptions
-from ftsdk.image import default_tag
+from ftsdk.backends.image import default_tag
 from ftsdk.testing.recovery import RecoveryConformance
 
 pytestmark = pytest.mark.docker

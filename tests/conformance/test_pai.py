@@ -19,18 +19,10 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
 from ftsdk.errors import AuthError, BackendError
 from ftsdk.facts import inspect
-from ftsdk.job import submit
+from ftsdk.jobs.job import submit
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import (
-    HELLO,
-    LONG,
-    MAKES_A_FILE,
-    PATIENCE_S,
-    SECRET,
-    BackendConformance,
-    new_label,
-)
+from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance, new_label
 from ftsdk.testing.recovery import ONE_STEP
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
@@ -157,7 +149,7 @@ class TestPai(BackendConformance):
         placed = self.place(plan, HELLO)
         (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
         code = (
-            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends, job\n"
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends; from ftsdk.jobs import job\n"
             "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('pai', plan.options)\n"
             "job.submit(plan, backend, secrets={}, on_attach=print)"
         )

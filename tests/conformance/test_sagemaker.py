@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import journal
 from ftsdk.backends.base import JobState
 from ftsdk.backends.sagemaker import SageMaker, states
 from ftsdk.errors import AuthError, QuotaError
-from ftsdk.job import make_ready, submit
+from ftsdk.jobs import journal
+from ftsdk.jobs.job import make_ready, submit
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
-from ftsdk.store import open_store
+from ftsdk.storage.store import open_store
 from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance
 from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import image, options
@@ -87,7 +87,7 @@ class TestSageMaker(BackendConformance):
         placed = self.place(plan, HELLO)
         (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
         code = (
-            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends, job\n"
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends; from ftsdk.jobs import job\n"
             "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('sagemaker', plan.options)\n"
             "job.submit(plan, backend, secrets={}, on_attach=print)"
         )

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ftsdk import backends
+from ftsdk.backends.image import default_tag
 from ftsdk.facts import inspect
-from ftsdk.image import default_tag
-from ftsdk.job import Job, submit
+from ftsdk.jobs.job import Job, submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, in_durable_folder, new_label
 

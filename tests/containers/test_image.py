@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import contract, image
+from ftsdk import contract
+from ftsdk.backends import image
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
 
 CONTAINERS = Path(__file__).parents[2] / "containers"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.runtime import command
+from ftsdk.runtime.supervisor import command
 
 CONTAINERS = Path(__file__).parents[2] / "containers"
 LOCKS = sorted((CONTAINERS / "locks").glob("*.txt"))

@@ -10,10 +10,10 @@ import duckdb
 import openpyxl
 import pytest
 
-from ftsdk.data.check import check
-from ftsdk.data.report import CODES
-from ftsdk.data.rows import batches
-from ftsdk.data.sources import source
+from ftsdk.data.checks.check import check
+from ftsdk.data.checks.report import CODES
+from ftsdk.data.formats.files import source
+from ftsdk.data.formats.rows import batches
 from ftsdk.errors import DataError
 from tests.data import planting
 from tests.data.planting import CLEAN, clean_rows, dumped, field_faults, planted, sentence

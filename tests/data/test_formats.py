@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftsdk.data.formats import FORMATS, dataset_info_entry, detect
+from ftsdk.data.formats.shapes import FORMATS, dataset_info_entry, detect
 from ftsdk.errors import DataError
 from ftsdk.spec.dataset import FORMATS as SPEC_FORMATS
 

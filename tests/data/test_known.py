@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from ftsdk import cache
-from ftsdk.data import known
-from ftsdk.data.known import KnownFile, checked, lengths
-from ftsdk.data.registered import DataFile
-from ftsdk.facts.fingerprints import of
+from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.statistics import cached
+from ftsdk.data.statistics.cached import KnownFile, checked, lengths
+from ftsdk.storage import cache
+from ftsdk.storage.fingerprints import of
 
 
 def file_of(path, rows):
@@ -52,7 +52,7 @@ def test_a_check_in_short_names_rows(tmp_path):
     assert found.verdict == "fail"
     assert found.counts["missing_field"] == 1
     assert "a.jsonl, line 4" in found.first[0]
-    assert len(found.first) <= known.FIRST
+    assert len(found.first) <= cached.FIRST
 
 
 def test_leakage_is_looked_for_between_the_sides(tmp_path):

@@ -2,19 +2,19 @@
 
 import json
 
-from ftsdk.data import near
-from ftsdk.data.check import check
+from ftsdk.data.checks import near_duplicates
+from ftsdk.data.checks.check import check
 from tests.data.planting import clean_rows
 
 
 def test_similarity_ignores_case_and_punctuation():
-    assert near.similarity("One two, three four!", "one TWO three four") == 1
-    assert near.similarity("one two three four", "one two three five") == 1 / 3
-    assert near.similarity("a", "b") == 0
+    assert near_duplicates.similarity("One two, three four!", "one TWO three four") == 1
+    assert near_duplicates.similarity("one two three four", "one two three five") == 1 / 3
+    assert near_duplicates.similarity("a", "b") == 0
 
 
 def test_spaceless_scripts_are_compared_by_characters():
-    assert near.similarity("今天天气很好我们去公园", "今天天气很好我们去公园吧") == 9 / 10
+    assert near_duplicates.similarity("今天天气很好我们去公园", "今天天气很好我们去公园吧") == 9 / 10
 
 
 def test_near_duplicates_in_chinese(tmp_path):

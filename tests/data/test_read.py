@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.data.read import describe_file
+from ftsdk.data.formats.summary import describe_file
 from ftsdk.errors import DataError
 
 ROWS = [{"instruction": f"i{n}", "input": "", "output": f"o{n}"} for n in range(250)]

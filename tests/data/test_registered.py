@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ftsdk.data.check import check
-from ftsdk.data.formats import dataset_info_entry
-from ftsdk.data.read import describe_file
-from ftsdk.data.registered import DataFile, from_entry
+from ftsdk.data.checks.check import check
+from ftsdk.data.formats.registered import DataFile, from_entry
+from ftsdk.data.formats.shapes import dataset_info_entry
+from ftsdk.data.formats.summary import describe_file
 from tests.data.planting import CLEAN, clean_rows, dumped
 
 LOADED_AS_THEY_ARE = [name for name in CLEAN if name not in ("openai_tools", "pair_lists", "prompts")]

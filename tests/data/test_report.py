@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ftsdk.data import report
-from ftsdk.data.formats import FORMATS
-from ftsdk.data.report import CODES, Collector
+from ftsdk.data.checks import report
+from ftsdk.data.checks.report import CODES, Collector
+from ftsdk.data.formats.shapes import FORMATS
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.data.check import check
+from ftsdk.data.checks.check import check
+from ftsdk.data.checks.fix import fix
 from ftsdk.data.convert import convert, convert_for_trainer
-from ftsdk.data.fix import fix
-from ftsdk.data.read import describe_file
+from ftsdk.data.formats.summary import describe_file
 from ftsdk.data.split import split
 from ftsdk.errors import DataError
 from tests.data.planting import CLEAN, clean_rows, dumped, planted

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftsdk.data import scan
-from ftsdk.data.check import opened, sample
-from ftsdk.data.registered import DataFile
-from ftsdk.data.report import Collector
-from ftsdk.data.rows import Batch
-from ftsdk.data.screen import screen
-from ftsdk.data.sources import source
+from ftsdk.data.checks import scan
+from ftsdk.data.checks.check import opened, sample
+from ftsdk.data.checks.report import Collector
+from ftsdk.data.checks.sql_prefilter import screen
+from ftsdk.data.formats.files import source
+from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.rows import Batch
 from tests.data import planting
 from tests.data.planting import CLEAN, clean_rows, dumped
 

@@ -3,8 +3,8 @@
 import pytest
 
 from bench.data import quality
-from ftsdk.data.language import language
-from ftsdk.data.signals import masked, signals
+from ftsdk.data.checks.language import language
+from ftsdk.data.checks.pii import masked, signals
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from ftsdk.data.stats import pack, padding_waste, percentile, stats, suggest_cutoff
-from ftsdk.data.tokens import estimate, token_counter
+from ftsdk.data.statistics.stats import pack, padding_waste, percentile, stats, suggest_cutoff
+from ftsdk.data.tokens.tokenizer import estimate, token_counter
 from ftsdk.errors import DataError
 from tests.data.planting import clean_rows
 

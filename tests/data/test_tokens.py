@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ftsdk.data.check import check
-from ftsdk.data.stats import stats
-from ftsdk.data.tokens import TOKENS_PER_TURN, token_counter
+from ftsdk.data.checks.check import check
+from ftsdk.data.statistics.stats import stats
+from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, token_counter
 
 pytestmark = pytest.mark.trainer
 

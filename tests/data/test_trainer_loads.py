@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ftsdk.data.check import check
+from ftsdk.data.checks.check import check
 from ftsdk.data.convert import convert_for_trainer
-from ftsdk.data.formats import dataset_info_entry
-from ftsdk.data.read import describe_file
+from ftsdk.data.formats.shapes import dataset_info_entry
+from ftsdk.data.formats.summary import describe_file
 from tests.data.planting import CHATS, CLEAN, clean_rows, dumped, planted
 
 pytestmark = pytest.mark.trainer

@@ -7,7 +7,7 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
-from ftsdk.data.check import check
+from ftsdk.data.checks.check import check
 from ftsdk.data.convert import convert, convert_for_trainer
 from tests.data.planting import OPENAI, SHAREGPT, clean_rows, dumped, tool_chat
 

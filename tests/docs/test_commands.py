@@ -23,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
+from ftsdk.backends.image import default_tag
 from ftsdk.backends.sagemaker import policies
-from ftsdk.image import default_tag
 from tests import tiny
 from tests.backends.pai import account as pai
 from tests.backends.sagemaker.account import image as sagemaker_image

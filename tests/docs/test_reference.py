@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from ftsdk import contract
-from ftsdk.engines.llamafactory import OWNED
-from ftsdk.engines.llamafactory_yaml import UNSET_MEANS
+from ftsdk.engines.llamafactory.render import OWNED
+from ftsdk.recipes.llamafactory_yaml import UNSET_MEANS
 from tests.docs.pages import ROOT
 
 

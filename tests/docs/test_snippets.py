@@ -10,8 +10,9 @@ from importlib import import_module
 import click
 import pytest
 
-from ftsdk import backends, specfile
+from ftsdk import backends
 from ftsdk.cli import cli
+from ftsdk.recipes import specfile
 from tests.docs.pages import ROOT, blocks, pages, prose
 
 REST = {"model": "ORG/NAME", "dataset": "train.jsonl"}

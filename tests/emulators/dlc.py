@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ftsdk.store.objects import ObjectStore
+from ftsdk.storage.objects import ObjectStore
 from tests.emulators.buckets import KEY, SECRET, TOKEN, OssBuckets
 from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from ftsdk.engines import Layout, combinations, llamafactory
+from ftsdk.engines import combinations
+from ftsdk.engines.base import Layout
+from ftsdk.engines.llamafactory import render
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.spec.loading import parse
 from tests import tiny
@@ -91,14 +93,14 @@ def spec_of(change):
 @pytest.mark.parametrize("name", [*TO_THE_TRAINER, *ONLY_OURS])
 def test_a_combination_that_fails_is_refused_with_what_to_do(name):
     with pytest.raises((UnsupportedError, SpecError), match=r"(:|for|keep|leave) .+\.$"):
-        llamafactory.render(spec_of({**TO_THE_TRAINER, **ONLY_OURS}[name]), plans.facts(), LAYOUT)
+        render.render(spec_of({**TO_THE_TRAINER, **ONLY_OURS}[name]), plans.facts(), LAYOUT)
 
 
 @pytest.mark.trainer
 def test_the_trainer_refuses_what_we_refuse_and_takes_what_we_let_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(combinations, "RULES", ())  # what the trainer would have been given without them
     asked = {
-        name: llamafactory.render(spec_of(change), replace(plans.facts(), eval=()), LAYOUT).config
+        name: render.render(spec_of(change), replace(plans.facts(), eval=()), LAYOUT).config
         for name, change in {**TO_THE_TRAINER, **TAKEN}.items()
     }
     command = [tiny.TRAINER_PYTHON, "-c", PARSE]
@@ -122,7 +124,7 @@ def test_a_deepspeed_configuration_says_what_was_asked(stage, offload):
     change = {"sharding": {"type": f"zero{stage}", "offload": offload}}
     if stage == 0 and offload:
         return
-    config = llamafactory.render(spec_of(change), plans.facts(), LAYOUT).config["deepspeed"]
+    config = render.render(spec_of(change), plans.facts(), LAYOUT).config["deepspeed"]
     zero = config["zero_optimization"]
     assert zero["stage"] == stage
     assert ("offload_optimizer" in zero, "offload_param" in zero) == (offload, offload and stage == 3)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from ftsdk.engines import Layout, render
-from ftsdk.engines.arguments import known_arguments
-from ftsdk.engines.llamafactory import OWNED
-from ftsdk.engines.llamafactory_yaml import read
+from ftsdk.engines import render
+from ftsdk.engines.base import Layout
+from ftsdk.engines.llamafactory.arguments import known_arguments
+from ftsdk.engines.llamafactory.render import OWNED
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import inspect
+from ftsdk.recipes.llamafactory_yaml import read
 from ftsdk.spec.loading import parse
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import specfile
 from ftsdk.backends import get
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.estimator import Estimator
 from ftsdk.facts import inspect
+from ftsdk.recipes import specfile
 from tests import llamafactory
 
 OTHERS_DATA = {"extras/asft/llama2_full_asft.yaml": "med", "extras/asft/qwen2_full_asft.yaml": "math"}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.engines import Layout, render
-from ftsdk.engines.trl import OWNED, STAGE_DEFAULTS
-from ftsdk.engines.trl_arguments import known_arguments
+from ftsdk.engines import render
+from ftsdk.engines.base import Layout
+from ftsdk.engines.trl.arguments import known_arguments
+from ftsdk.engines.trl.render import OWNED, STAGE_DEFAULTS
 from ftsdk.errors import DataError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.spec.loading import parse
@@ -162,7 +163,7 @@ PARSED = """
 import json, sys
 from transformers import HfArgumentParser
 import trl
-from ftsdk.runtime.trainers.trl import vllm_arguments
+from ftsdk.runtime.programs.trl import vllm_arguments
 for config in json.load(sys.stdin):
     kind = getattr(trl, config["algorithm"].upper() + "Config")
     given = {**config["arguments"], **vllm_arguments(config), "output_dir": "out", "use_cpu": True, "bf16": False}
@@ -189,7 +190,7 @@ def test_trl_s_own_parser_takes_what_we_render(rendered):
 
 
 def test_a_changed_reward_function_is_another_job(rendered, spec_folder):
-    from ftsdk.planning import digest_of
+    from ftsdk.plan.build import digest_of
 
     rendered()
     fields = {"model": "./model", "dataset": "prompts.jsonl"}

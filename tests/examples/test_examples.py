@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.image import default_tag
+from ftsdk.backends.image import default_tag
 from tests import slurm, tiny
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud

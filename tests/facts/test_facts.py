@@ -7,7 +7,7 @@ import pytest
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.facts import inspect
-from ftsdk.planning import digest_of
+from ftsdk.plan.build import digest_of
 from ftsdk.spec.loading import parse
 
 

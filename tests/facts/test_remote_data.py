@@ -8,7 +8,7 @@ import pytest
 
 from ftsdk.errors import SpecError
 from ftsdk.facts.remote_data import fetched
-from ftsdk.store import open_store
+from ftsdk.storage.store import open_store
 from tests.cli.test_cli import ftsdk
 
 GOOD = '{"instruction": "Say one", "output": "one"}\n'

@@ -12,12 +12,12 @@ from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.backends.skypilot import SkyPilot
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.facts import Facts, MachineFacts, ModelFacts
-from ftsdk.facts.fingerprints import Fingerprint
+from ftsdk.facts.runtime_archive import RuntimeArchive
 from ftsdk.facts.sources import SourceFacts
 from ftsdk.plan import Plan
-from ftsdk.runtime_archive import RuntimeArchive
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
+from ftsdk.storage.fingerprints import Fingerprint
 
 FOLDER = Path(__file__).parent
 HOME = "/home/ada/.ftsdk"

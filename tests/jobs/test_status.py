@@ -5,14 +5,15 @@ import time
 
 import pytest
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.jobs import watching
 from ftsdk.jobs.history import cost_usd, history, hours
 from ftsdk.jobs.status import Status
-from ftsdk.store import FolderStore
+from ftsdk.storage import records
+from ftsdk.storage.store import FolderStore
 from tests.python_jobs import PREEMPTED_EACH_STEP, started
-from tests.test_records import write_segment
+from tests.storage.test_records import write_segment
 
 PATIENCE_S = 120
 

@@ -15,8 +15,8 @@ from ftsdk import contract
 from ftsdk.backends.base import Capabilities, JobState
 from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.errors import JobFailedError
-from ftsdk.job import Job, submit
 from ftsdk.jobs import watching
+from ftsdk.jobs.job import Job, submit
 from tests.python_jobs import PREEMPTED_EACH_STEP, claims, plan, started
 
 WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "watch", "--every-s", "0.05", "--json"]

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import Estimator, contract, runtime_archive
+from ftsdk import Estimator, contract
 from ftsdk.backends.base import JobState
-from ftsdk.engines import Layout, render
-from ftsdk.facts import inspect
+from ftsdk.engines import render
+from ftsdk.engines.base import Layout
+from ftsdk.facts import inspect, runtime_archive
 from ftsdk.spec.loading import parse
 from tests import tiny
 from tests.runtime.harness import Supervised

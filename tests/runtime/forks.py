@@ -108,7 +108,7 @@ def worker(folder, rank, ranks, port, notice) -> None:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(ranks)}
     if notice and rank == (notice[3] if len(notice) > 3 else 0):
         raise_in_a_hook(*notice[:3])
-    from ftsdk.runtime.worker import work
+    from ftsdk.runtime.programs.worker import work
 
     os._exit(work(os.environ))
 
@@ -117,7 +117,7 @@ def raise_in_a_hook(hook, count, name="TERM") -> None:
     """A callback behind ours that signals its own process in a certain call."""
     from transformers import TrainerCallback
 
-    from ftsdk.runtime.trainers import callbacks
+    from ftsdk.runtime.programs import callbacks
 
     class Notice(TrainerCallback):
         calls = 0

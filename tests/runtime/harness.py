@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ftsdk import contract, runtime_archive
-from ftsdk.store import open_store
+from ftsdk import contract
+from ftsdk.facts import runtime_archive
+from ftsdk.storage.store import open_store
 
 PATIENCE_S = 120.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftsdk.runtime.trainers.cadence import ASSUMED_COST_S, Cadence
+from ftsdk.runtime.programs.cadence import ASSUMED_COST_S, Cadence
 from ftsdk.sizing.spot import young_s
 
 AUTO = {"every_minutes": None, "every_steps": None, "mtbf_hours": 3.0, "keep": 2}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftsdk.runtime.trainers.session import see_one_card
+from ftsdk.runtime.programs.session import see_one_card
 
 
 @pytest.mark.parametrize(("given", "seen"), [(None, "0"), ("", ""), ("3", "3"), ("2,3", "2"), ("GPU-a,GPU-b", "GPU-a")])

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftsdk import contract
-from ftsdk.runtime.checkpoints import DamagedError, Identity, committed, publish, restore, retain
-from ftsdk.runtime.io.mount import Mount
+from ftsdk.runtime.checkpoints.checkpoints import DamagedError, Identity, committed, publish, restore, retain
+from ftsdk.runtime.storage.mount import Mount
 from tests.runtime.harness import Supervised, script
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.handover import INTERRUPTED, SUCCEEDED
+from ftsdk.runtime.worker_protocol import INTERRUPTED, SUCCEEDED
 from tests import tiny
 from tests.runtime import forks
 

@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.failure import SIGNS, Evidence, classify
+from ftsdk.runtime.supervisor.failure import SIGNS, Evidence, classify
 
 CASES = [
-    ("nan_loss", ["ftsdk.runtime.trainers.callbacks.NonFiniteLossError: the loss is nan at step 2"]),
+    ("nan_loss", ["ftsdk.runtime.programs.callbacks.NonFiniteLossError: the loss is nan at step 2"]),
     ("oom", ["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"]),
     ("disk_full", ["builtins.OSError: [Errno 28] No space left on device: 'x'"]),
     ("disk_full", ["builtins.RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"]),
@@ -35,7 +35,7 @@ CASES = [
     ("communication", ["builtins.RuntimeError: [gloo/transport/tcp] Connection closed by peer [127.0.0.1]:1"]),
     (
         "bad_config",
-        ["ftsdk.runtime.trainers.rewards.RewardError: r.py:f failed on row 3", "builtins.MemoryError: "],
+        ["ftsdk.runtime.programs.rewards.RewardError: r.py:f failed on row 3", "builtins.MemoryError: "],
     ),
     ("error", ["builtins.ZeroDivisionError: division by zero"]),
 ]

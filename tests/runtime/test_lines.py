@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftsdk import contract
-from ftsdk.runtime import lines as lines_module
-from ftsdk.runtime.earlier import Earlier
-from ftsdk.runtime.io.mount import Mount
-from ftsdk.runtime.lines import Log
-from ftsdk.runtime.masking import Mask
+from ftsdk.runtime.logs import lines as lines_module
+from ftsdk.runtime.logs.lines import Log
+from ftsdk.runtime.logs.log_position import Earlier
+from ftsdk.runtime.logs.masking import Mask
+from ftsdk.runtime.storage.mount import Mount
 
 NULL = os.open(os.devnull, os.O_WRONLY)
 

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.cluster import Cluster, read_cluster
-from ftsdk.runtime.io.mount import Mount
-from ftsdk.runtime.peers import Peers
+from ftsdk.runtime.platforms.cluster import Cluster, read_cluster
+from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.supervisor.nodes import Peers
 
 
 def start(folder, node, num_nodes=2):

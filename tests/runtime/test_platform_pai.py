@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime import aliyun_secrets, aws_secrets
-from ftsdk.runtime.cluster import NOT_FOR_TRAINERS, Cluster, read_cluster
+from ftsdk.runtime.platforms import aliyun_secrets, aws_secrets
+from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS, Cluster, read_cluster
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.dlc import DlcCloud, acs3_signature
 

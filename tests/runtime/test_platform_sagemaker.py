@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from ftsdk import contract
-from ftsdk.documents import JobDocument
-from ftsdk.runtime import aws_secrets, sagemaker
-from ftsdk.runtime.start import RefusedError, read_start
+from ftsdk.contract.documents import JobDocument
+from ftsdk.runtime.platforms import aws_secrets, sagemaker
+from ftsdk.runtime.supervisor.start import RefusedError, read_start
 
 
 def resources(root, **told):

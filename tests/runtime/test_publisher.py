@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from ftsdk import contract
-from ftsdk.runtime.checkpoints import Identity, committed
-from ftsdk.runtime.io.mount import Mount
-from ftsdk.runtime.publisher import Checkpoint, Publisher
+from ftsdk.runtime.checkpoints.checkpoints import Identity, committed
+from ftsdk.runtime.checkpoints.publisher import Checkpoint, Publisher
+from ftsdk.runtime.storage.mount import Mount
 from tests.runtime.harness import Supervised, script
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.checkpoints import Identity, committed, publish, retain
-from ftsdk.runtime.io.mount import Mount
-from ftsdk.runtime.resume import UnfitError, global_batch, take_up
+from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, retain
+from ftsdk.runtime.checkpoints.resume import UnfitError, global_batch, take_up
+from ftsdk.runtime.storage.mount import Mount
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1, global_batch=8, versions={"torch": "1"})
 FILES = (

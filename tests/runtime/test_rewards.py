@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ftsdk.runtime import command
-from ftsdk.runtime.trainers.rewards import ROW, RewardError, build
+from ftsdk.runtime.programs.rewards import ROW, RewardError, build
+from ftsdk.runtime.supervisor import command
 from ftsdk.spec import Method
 from tests import tiny
 
@@ -88,9 +88,9 @@ MATH = [
 def test_mathematics_is_compared_by_value(tmp_path):
     program = f"""
 import json, sys
-from ftsdk.runtime.command import overlay
+from ftsdk.runtime.supervisor.command import overlay
 sys.path.append(str(overlay("rl")))
-from ftsdk.runtime.trainers.rewards import build
+from ftsdk.runtime.programs.rewards import build
 [made] = build([{{"name": "math_answer", "weight": 1.0}}])
 texts, answers, _ = zip(*json.loads({json.dumps(json.dumps(MATH))}))
 print(json.dumps(made(prompts=texts, completions=texts, completion_ids=[[]] * len(texts), answer=answers)))

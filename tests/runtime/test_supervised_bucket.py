@@ -10,10 +10,10 @@ import time
 import pytest
 
 from ftsdk import contract
-from ftsdk.model import open_model
-from ftsdk.records import read_lines
-from ftsdk.runtime.io import open_durable
-from ftsdk.runtime.io.object import Object
+from ftsdk.models.model import open_model
+from ftsdk.runtime.storage.durable import open_durable
+from ftsdk.runtime.storage.object import Object
+from ftsdk.storage.records import read_lines
 from tests.emulators.proxy import Network
 from tests.runtime.harness import Supervised, document, script
 

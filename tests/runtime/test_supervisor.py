@@ -355,7 +355,7 @@ def test_a_stalled_reader_of_stdout_does_not_stop_the_trainer(tmp_path):
 
 POOL = """
 import os, signal, sys, time
-from ftsdk.runtime.worker import StopWish
+from ftsdk.runtime.programs.worker import StopWish
 run, wish = sys.argv[1], None
 wish = StopWish(run, 0)
 wish.training = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ftsdk import image
+from ftsdk.backends import image
 from ftsdk.errors import BackendError
 
 BASE_IMAGE = "ftsdk-base:py3.11"

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ftsdk.sizing.advice import advice, next_cards
-from ftsdk.sizing.memory import memory
-from ftsdk.sizing.run import Run, Sharding
+from ftsdk.sizing.memory.terms import memory
 from ftsdk.sizing.tables import shape_of_model
+from ftsdk.sizing.training_step import Run, Sharding
 
 QWEN8 = shape_of_model("Qwen/Qwen3-8B")
 LORA = Run(shape=QWEN8, trained=43_646_976, adapted=QWEN8.linears)

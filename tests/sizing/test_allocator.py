@@ -19,7 +19,7 @@ from bench.sizing.allocator import (
     one_length,
     simulated,
 )
-from ftsdk.sizing.memory import CONSTANTS
+from ftsdk.sizing.memory.terms import CONSTANTS
 from ftsdk.sizing.tables import shape_of_model
 
 SMALL = "Qwen2.5-0.5B"

@@ -10,9 +10,9 @@ import pytest
 
 from ftsdk.errors import SpecError
 from ftsdk.sizing import best, estimate, offers
+from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.catalogue import instances_of
-from ftsdk.sizing.configs import shape_of_config
-from ftsdk.sizing.price import prices_of
+from ftsdk.sizing.price.prices import prices_of
 from ftsdk.spec import JobSpec
 
 QWEN = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.gpu import cases, dry_cases, key_of, run_case, run_of_case
-from ftsdk.sizing.memory import memory
+from ftsdk.sizing.memory.terms import memory
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.sizing.memory import GIB, memory
-from ftsdk.sizing.run import OPTIMIZERS, Generation, Run, Sharding
+from ftsdk.sizing.memory.terms import GIB, memory
 from ftsdk.sizing.tables import shape_of_model
+from ftsdk.sizing.training_step import OPTIMIZERS, Generation, Run, Sharding
 
 QWEN8 = shape_of_model("Qwen/Qwen3-8B")
 LORA = Run(shape=QWEN8, trained=43_646_976, adapted=QWEN8.linears)

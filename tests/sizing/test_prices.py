@@ -10,11 +10,11 @@ import pytest
 
 from ftsdk.errors import DataError, UnavailableError
 from ftsdk.sizing.catalogue import all_instances, card_of, instance_of, instances_of
-from ftsdk.sizing.price import over_budget, packaged_prices, price_of
-from ftsdk.sizing.price_file import price_file, save
-from ftsdk.sizing.progress import remaining
-from ftsdk.sizing.refresh import sagemaker_prices, skypilot_catalogue
+from ftsdk.sizing.price.price_file import price_file, save
+from ftsdk.sizing.price.prices import over_budget, packaged_prices, price_of
+from ftsdk.sizing.price.refresh import sagemaker_prices, skypilot_catalogue
 from ftsdk.sizing.tables import rows
+from ftsdk.sizing.time.remaining import remaining
 
 
 def test_usable_memory_is_less_than_the_box_says():

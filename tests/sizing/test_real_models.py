@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftsdk.sizing.configs import shape_of_config
+from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.from_spec import trained_of
 from ftsdk.spec import JobSpec, Lora, Oft
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ftsdk.sizing.configs import shape_of_config
+from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.shapes import count_in_name, shape_of_count
 from ftsdk.sizing.from_spec import trained_of
-from ftsdk.sizing.shapes import count_in_name, shape_of_count
 from ftsdk.sizing.tables import config_of_row, plain_name, rows, shape_of_model
 from ftsdk.spec import Freeze, Full, JobSpec, Lora, Oft
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ftsdk.sizing.catalogue import card_of
-from ftsdk.sizing.run import Run, Sharding
 from ftsdk.sizing.tables import shape_of_model
-from ftsdk.sizing.throughput import operations, speed
+from ftsdk.sizing.time.throughput import operations, speed
+from ftsdk.sizing.training_step import Run, Sharding
 
 
 def lora(model: str, rank: int = 16, **changes) -> Run:

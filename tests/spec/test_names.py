@@ -2,10 +2,10 @@
 
 import pytest
 
-from ftsdk import specfile
-from ftsdk.engines.arguments import known_arguments
+from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.errors import SpecError
 from ftsdk.estimator import Estimator
+from ftsdk.recipes import specfile
 from ftsdk.spec import Freeze, JobSpec, Lora, Method, Oft, QLora
 from ftsdk.spec.loading import parse, settled
 from ftsdk.spec.method import FIELD_STAGES

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ftsdk import contract, planning, records
+from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
 from ftsdk.backends.docker import cleaning, command, nodes
@@ -29,11 +29,12 @@ from ftsdk.contract import Stamp
 from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine
-from ftsdk.sizing.market import Market
+from ftsdk.plan import Plan, build
+from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.storage import records
+from ftsdk.storage.records import LogLine
+from ftsdk.storage.store import Store
 
 LOOK_EVERY_S = 0.5
 """An end without an outcome record is rare, so Docker is not asked at every poll of a job that ran a moment ago."""
@@ -78,9 +79,9 @@ class Docker:
         """The docker commands, in their order."""
         require(self.name, self.capabilities, spec)
         _check_accelerators(spec, facts)
-        digest = planning.digest_of(spec, facts)
-        name = planning.job_name(spec, digest)
-        made = planning.draft(
+        digest = build.digest_of(spec, facts)
+        name = build.job_name(spec, digest)
+        made = build.draft(
             spec,
             facts,
             digest=digest,
@@ -99,7 +100,7 @@ class Docker:
             image=self._image(facts.machine.accelerators),
         )
         options = self.options.model_dump(mode="json")
-        return planning.plan_from(made, spec, backend=self.name, request=requests.request(asked), options=options)
+        return build.plan_from(made, spec, backend=self.name, request=requests.request(asked), options=options)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -162,13 +163,13 @@ class Docker:
 
     def doctor(self) -> Iterator[Check]:
         """The docker program, its daemon, the image and, on a machine with GPUs, the way to them."""
-        from ftsdk.backends.docker import diagnosis
+        from ftsdk.backends.docker import doctor
 
-        return diagnosis.checks(self.options.program, self._image)
+        return doctor.checks(self.options.program, self._image)
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _image(self, accelerators: tuple[str, ...]) -> str:
-        from ftsdk.image import default_tag
+        from ftsdk.backends.image import default_tag
 
         return self.options.image or default_tag("cuda" if accelerators else "cpu")
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import Verdict
 from ftsdk.backends.docker import command, nodes
 from ftsdk.backends.folders import FolderJob
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError
 from ftsdk.plan import Plan
+from ftsdk.storage import records
 
 LAST_WORDS_LINES = "1000"
 REMOVE = ("rm", "--force", "--volumes")

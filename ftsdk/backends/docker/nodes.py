@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import JobState, Verdict
 from ftsdk.backends.docker import command, states
 from ftsdk.backends.docker.states import Container
 from ftsdk.backends.folders import FolderJob
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
+from ftsdk.storage import records
 
 START_PATIENCE_S = 60.0
 """A claimed attempt without a container is being started; after this long whoever started it has died."""

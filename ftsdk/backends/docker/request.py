@@ -10,8 +10,9 @@ from math import ceil
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, planning
-from ftsdk.engines import Layout
+from ftsdk import contract
+from ftsdk.engines.base import Layout
+from ftsdk.plan import build
 
 if TYPE_CHECKING:
     from ftsdk.backends.docker import DockerOptions
@@ -60,7 +61,7 @@ class Asked:
 
 def layout(facts: Facts) -> Layout:
     """Where the job's things lie inside."""
-    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=planning.staged(facts, INPUTS))
+    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS))
 
 
 def request(asked: Asked) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def _hub_cache(asked: Asked) -> str | None:
     facts = asked.facts
     models = [model for model in (facts.model, facts.reward_model) if model]
     from_hub = any(not source.is_here for source in (*facts.train, *facts.eval))
-    from_hub = from_hub or not all(map(planning.base_is_here, models))
+    from_hub = from_hub or not all(map(build.base_is_here, models))
     return _join(asked, facts.home, "cache", "hub") if from_hub else None
 
 

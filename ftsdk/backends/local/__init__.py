@@ -13,20 +13,21 @@ from importlib.util import find_spec
 from threading import Thread
 from typing import ClassVar
 
-from ftsdk import contract, planning, records
+from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
-from ftsdk.engines import Layout
+from ftsdk.engines.base import Layout
 from ftsdk.errors import NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine
-from ftsdk.runtime import command
-from ftsdk.sizing.market import Market
+from ftsdk.plan import Plan, build
+from ftsdk.runtime.supervisor import command
+from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
-from ftsdk.store import FolderStore, Store
+from ftsdk.storage import records
+from ftsdk.storage.records import LogLine
+from ftsdk.storage.store import FolderStore, Store
 
 LOCK_FILE = "lock"
 PROBE_PATIENCE_S = 0.25
@@ -58,11 +59,11 @@ class Local:
         """The command line, environment and folder of the process."""
         require(self.name, self.capabilities, spec)
         folders.require_accelerator(spec, facts)
-        digest = planning.digest_of(spec, facts)
-        name = planning.job_name(spec, digest)
+        digest = build.digest_of(spec, facts)
+        name = build.job_name(spec, digest)
         folder = folders.durable_folder(self.name, name, spec, facts)
         layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs={})
-        made = planning.draft(
+        made = build.draft(
             spec,
             facts,
             digest=digest,
@@ -81,7 +82,7 @@ class Local:
             "folder": str(folder),
         }
         options = self.options.model_dump(mode="json")
-        return planning.plan_from(made, spec, backend=self.name, request=request, options=options)
+        return build.plan_from(made, spec, backend=self.name, request=request, options=options)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -129,9 +130,9 @@ class Local:
 
     def doctor(self) -> Iterator[Check]:
         """The interpreter, the trainer in it, and whether its parts fit together."""
-        from ftsdk.backends.local import diagnosis
+        from ftsdk.backends.local import doctor
 
-        return diagnosis.checks(self.options.python or sys.executable)
+        return doctor.checks(self.options.python or sys.executable)
 
     def artifacts(self, job_id: str) -> Store:
         """The job's durable folder."""

@@ -13,25 +13,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from ftsdk import contract, planning, records
+from ftsdk import contract
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
-from ftsdk.backends.pai import jobs, limits, machines, places, registry, vault
+from ftsdk.backends.pai import addresses, jobs, limits, machines, registry, secret_store
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import Native
+from ftsdk.backends.pai.log_lines import Tail
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
-from ftsdk.backends.pai.tail import Tail
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine
+from ftsdk.plan import Plan, build
 from ftsdk.sizing.catalogue import instance_of, instances_of
-from ftsdk.sizing.market import Market
-from ftsdk.sizing.price import known_prices
+from ftsdk.sizing.price.market import Market
+from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store, open_store
-from ftsdk.store.objects import ObjectStore
+from ftsdk.storage import records
+from ftsdk.storage.objects import ObjectStore
+from ftsdk.storage.records import LogLine
+from ftsdk.storage.store import Store, open_store
 
 CREATING_S: Final = 120.0
 """So long whoever has claimed an attempt is believed to be creating its job; then the next one does it."""
@@ -63,7 +64,7 @@ class Pai:
         require(self.name, self.capabilities, spec)
         facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
         asked = self._asked(spec, facts)
-        made = planning.draft(
+        made = build.draft(
             asked.spec,
             facts,
             digest=asked.digest,
@@ -72,10 +73,10 @@ class Pai:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s - min(requests.LAST_WORDS_S, self.options.grace_s / 2),
             restarts=True,
-            storage=places.job_storage(self.options),
+            storage=addresses.job_storage(self.options),
         )
         request = requests.request(asked)
-        plan = planning.plan_from(
+        plan = build.plan_from(
             made,
             asked.spec,
             backend=self.name,
@@ -87,7 +88,7 @@ class Pai:
         unused = machines.warnings(asked.ecs_spec, spec.resources) if asked.ecs_spec else ()
         return replace(
             plan,
-            storage=places.storage(self.options),
+            storage=addresses.storage(self.options),
             copies=tuple(requests.copies(asked)),
             uploads=tuple(upload for source in requests.sources(asked) for upload in source.uploads),
             warnings=(*plan.warnings, *unused, *limits.warnings(request, asked.region)),
@@ -109,7 +110,7 @@ class Pai:
 
         `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
         """
-        vault.check(self._services, plan)
+        secret_store.check(self._services, plan)
         request = _with_registry_password(plan.request)
         store = ObjectStore(requests.durable_of(request), plan.storage)
         key = contract.claim_key(plan.attempt)
@@ -180,9 +181,9 @@ class Pai:
     # --- around jobs ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:
         """Credentials, the workspace, the bucket, the image, the machine type."""
-        from ftsdk.backends.pai import diagnosis
+        from ftsdk.backends.pai import doctor
 
-        return diagnosis.checks(self.options, self._services)
+        return doctor.checks(self.options, self._services)
 
     def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
         """Push a local image to where the option `image` says."""
@@ -190,7 +191,7 @@ class Pai:
 
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in KMS; returns its name there."""
-        return vault.put(self._services, self.options, name, value)
+        return secret_store.put(self._services, self.options, name, value)
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _newest(self, job_id: str) -> Native:
@@ -210,7 +211,7 @@ class Pai:
         return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
 
     def _store(self, native: Native) -> Store:
-        return open_store(native.durable, places.storage(self.options))
+        return open_store(native.durable, addresses.storage(self.options))
 
     def _is_taken(self, plan: Plan, store: Store) -> bool:
         """Whether another's claim stands: its job is there, or is being created."""
@@ -230,17 +231,17 @@ class Pai:
     def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
         options = self.options
         ecs_spec = None if options.resource_id else options.ecs_spec or machines.type_for(spec.resources)
-        digest = planning.digest_of(spec, facts)
-        name, root = planning.job_name(spec, digest), places.root(options)
+        digest = build.digest_of(spec, facts)
+        name, root = build.job_name(spec, digest), addresses.root(options)
         return requests.Asked(
             spec=_with_accelerator(spec, ecs_spec),
             facts=facts,
             options=options,
             name=name,
             digest=digest,
-            region=places.checked_region(options.region),
+            region=addresses.checked_region(options.region),
             root=root,
-            durable=places.durable(spec.output, root, name),
+            durable=addresses.durable(spec.output, root, name),
             ecs_spec=ecs_spec,
         )
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
-from ftsdk.backends.pai import places, states
+from ftsdk.backends.pai import addresses, states
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import PAUSES_S, RefusedError, Services, says_not_found
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
 
@@ -169,7 +169,7 @@ def info(services: Services, name: str, native: Native, outcome: Outcome | None,
             "name": said["DisplayName"],
             "status": said.get("Status", ""),
             "reason": said.get("ReasonCode", ""),
-            "console": places.console(services.region, services.workspace_id, native.id),
+            "console": addresses.console(services.region, services.workspace_id, native.id),
         },
     )
 

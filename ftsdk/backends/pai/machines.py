@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftsdk.errors import SpecError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
-from ftsdk.sizing.price import Prices, known_prices, price_of
+from ftsdk.sizing.price.prices import Prices, known_prices, price_of
 from ftsdk.spec.parts import Resources
 
 PROVIDER = "alibaba"

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ftsdk import image
-from ftsdk.backends.pai import places
+from ftsdk.backends import image
+from ftsdk.backends.pai import addresses
 from ftsdk.backends.pai.service import Services
 from ftsdk.errors import AuthError
 
@@ -28,7 +28,7 @@ def push(services: Services, options: PaiOptions, tag: str, on_line: Callable[[s
 
     Raises NotInstalledError or UnavailableError without Docker, AuthError without a login.
     """
-    address = places.needed(options.image, "image", "the address in ACR at which jobs find it")
+    address = addresses.needed(options.image, "image", "the address in ACR at which jobs find it")
     host, _, path = address.partition("/")
     from_here = host if options.network == "vpc" else re.sub(r"^(.*registry)-vpc\.", r"\1.", host)
     user, password = _login(services, options, from_here)
@@ -52,10 +52,10 @@ def _login(services: Services, options: PaiOptions, host: str) -> tuple[str, str
         user, _, password = own_login(options.image_auth).partition(":")
         return user, password
     if found := ENTERPRISE.fullmatch(host):
-        return _enterprise_login(services, places.acr_endpoint(options, found["region"]), found["name"])
+        return _enterprise_login(services, addresses.acr_endpoint(options, found["region"]), found["name"])
     if found := PERSONAL.fullmatch(host):
         said = services.generic(
-            places.acr_endpoint(options, found["region"]), "GetAuthorizationToken", "2016-06-07", style="ROA",
+            addresses.acr_endpoint(options, found["region"]), "GetAuthorizationToken", "2016-06-07", style="ROA",
             path="/tokens",
         )["data"]  # fmt: skip
         return str(said["tempUserName"]), str(said["authorizationToken"])

@@ -11,12 +11,13 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, copying, planning
-from ftsdk.backends.pai import limits, places
-from ftsdk.engines import Layout
+from ftsdk import contract
+from ftsdk.backends.pai import addresses, limits
+from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.facts.fingerprints import Fingerprint
-from ftsdk.plan import Copy, Plan, Upload
+from ftsdk.plan import Copy, Plan, Upload, build
+from ftsdk.storage import copying
+from ftsdk.storage.fingerprints import Fingerprint
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -108,7 +109,7 @@ def _runtime_name(facts: Facts) -> str:
 
 
 def _staged(facts: Facts) -> dict[str, str]:
-    return planning.staged(facts, MOUNTS)
+    return build.staged(facts, MOUNTS)
 
 
 def _folders(asked: Asked) -> Iterator[Source]:
@@ -169,7 +170,7 @@ def request(asked: Asked) -> dict[str, Any]:
     made = {
         "DisplayName": asked.native_name,
         "JobType": "PyTorchJob",
-        "WorkspaceId": places.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
+        "WorkspaceId": addresses.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
         "JobSpecs": [_worker(asked)],
         "UserCommand": f"exec python {MOUNTS}/runtime/{_runtime_name(asked.facts)} supervise",
         "Envs": _environment(asked),
@@ -209,7 +210,7 @@ def _worker(asked: Asked) -> dict[str, Any]:
     options = asked.options
     return {
         "Type": "Worker",  # the first one is the master
-        "Image": places.needed(options.image, "image", "an image that holds the trainer and a `python`"),
+        "Image": addresses.needed(options.image, "image", "an image that holds the trainer and a `python`"),
         "PodCount": asked.spec.resources.num_nodes,
         "RestartPolicy": "Never",  # the supervisor starts a crashed trainer again itself
         **({"ImageConfig": {"Auth": f"${options.image_auth}"}} if options.image_auth else {}),
@@ -242,7 +243,7 @@ def _spot(options: PaiOptions) -> dict[str, Any]:
 
 
 def _mount(source: Source, region: str) -> dict[str, Any]:
-    return {"Uri": places.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
+    return {"Uri": addresses.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
 
 
 def _mounts(options: PaiOptions) -> Iterator[dict[str, Any]]:
@@ -312,6 +313,6 @@ def _secrets_from(asked: Asked) -> str:
     told = {
         "kms": list(asked.spec.secrets),
         "prefix": asked.options.secrets_prefix,
-        "endpoint": places.kms_endpoint(asked.options, inside=True),
+        "endpoint": addresses.kms_endpoint(asked.options, inside=True),
     }
     return json.dumps(told, separators=(",", ":"))

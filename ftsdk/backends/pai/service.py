@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk.backends.pai import places
+from ftsdk.backends.pai import addresses
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
-from ftsdk.runtime.io.aliyun import their_client
+from ftsdk.runtime.storage.aliyun_credentials import their_client
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -56,12 +56,12 @@ class Services:
     @property
     def region(self) -> str:
         """The region. Raises SpecError without one."""
-        return places.checked_region(self._options.region)
+        return addresses.checked_region(self._options.region)
 
     @property
     def workspace_id(self) -> str:
         """The workspace. Raises SpecError without one."""
-        return places.needed(self._options.workspace_id, "workspace_id", "the number of a PAI workspace")
+        return addresses.needed(self._options.workspace_id, "workspace_id", "the number of a PAI workspace")
 
     def once(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
         """One request, never repeated; `fields` in the API's own names. Raises our errors."""
@@ -97,7 +97,7 @@ class Services:
     def kms(self, action: str, **query: str) -> dict[str, Any]:
         """One call of KMS."""
         return self.generic(
-            places.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
+            addresses.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
         )
 
     def generic(
@@ -130,7 +130,7 @@ class Services:
     def _client(self) -> Any:
         with self._lock:
             if self._dlc is None:
-                self._dlc = self._open(places.dlc_endpoint(self._options), "alibabacloud_pai_dlc20201203.client")
+                self._dlc = self._open(addresses.dlc_endpoint(self._options), "alibabacloud_pai_dlc20201203.client")
             return self._dlc
 
     def _open(self, endpoint: str, module: str | None) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState, Verdict
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -12,23 +12,24 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from ftsdk import contract, planning, records
+from ftsdk import contract
 from ftsdk.backends.base import Capabilities, Check, JobInfo, require
-from ftsdk.backends.sagemaker import isolation, jobs, machines, places, states, streams, vault
+from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store, states
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import HASTY, RefusedError, Services
-from ftsdk.documents import Outcome, Storage
+from ftsdk.contract.documents import Outcome, Storage
 from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine
+from ftsdk.plan import Plan, build
 from ftsdk.sizing.catalogue import instances_of
-from ftsdk.sizing.market import Market
-from ftsdk.sizing.price import known_prices
+from ftsdk.sizing.price.market import Market
+from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store, open_store
+from ftsdk.storage import records
+from ftsdk.storage.records import LogLine
+from ftsdk.storage.store import Store, open_store
 
 
 class SageMaker:
@@ -56,7 +57,7 @@ class SageMaker:
         isolation.refuse(spec, facts, self.options)
         facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
         asked = self._asked(spec, facts)
-        made = planning.draft(
+        made = build.draft(
             asked.spec,
             facts,
             digest=asked.digest,
@@ -68,7 +69,7 @@ class SageMaker:
             after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
             storage=self._storage(),
         )
-        plan = planning.plan_from(
+        plan = build.plan_from(
             made,
             asked.spec,
             backend=self.name,
@@ -100,7 +101,7 @@ class SageMaker:
 
         `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
         """
-        vault.check(self._services, plan)
+        secret_store.check(self._services, plan)
         store = open_store(requests.durable_of(plan.request), plan.storage)
         if self.options.network_isolation:  # the job knows its folder by another name, so nobody has put this there
             store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
@@ -132,7 +133,7 @@ class SageMaker:
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts from CloudWatch."""
         seen = records.parse_cursor(after)
-        tail = streams.Tail(self._services, seen)
+        tail = log_streams.Tail(self._services, seen)
         numbers = jobs.attempts(self._services, job_id)
         for number in numbers:
             native = jobs.describe(self._services, contract.native_name(job_id, number))
@@ -165,13 +166,13 @@ class SageMaker:
     # --- around jobs ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:
         """Credentials, the role and what it may do, the bucket, the image, the quota."""
-        from ftsdk.backends.sagemaker import diagnosis
+        from ftsdk.backends.sagemaker import doctor
 
-        return diagnosis.checks(self.options, Services(self.options, HASTY))
+        return doctor.checks(self.options, Services(self.options, HASTY))
 
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in Secrets Manager; returns its ARN."""
-        return vault.put(self._services, self.options.secrets_prefix, name, value)
+        return secret_store.put(self._services, self.options.secrets_prefix, name, value)
 
     def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
         """Push a local image to this account's ECR."""
@@ -217,7 +218,7 @@ class SageMaker:
         return jobs.info("", native, None, cancelled=False).ended_at
 
     def _storage(self) -> Storage:
-        storage = Storage(region=places.checked_region(self.options.region))
+        storage = Storage(region=addresses.checked_region(self.options.region))
         if self.options.endpoint_url:
             storage["endpoint"] = self.options.endpoint_url
         return storage
@@ -246,17 +247,17 @@ class SageMaker:
 
     def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
         options = self.options
-        region = places.checked_region(options.region)
+        region = addresses.checked_region(options.region)
         if options.role is None:
             raise SpecError(
                 "The sagemaker backend needs the option 'role', the ARN of an IAM role: give it by -o role=ARN, "
                 "FTSDK_SAGEMAKER_ROLE, or [sagemaker] in ftsdk.toml; `ftsdk doctor -b sagemaker` prints its policy."
             )
-        account = places.account_of(options.role, region)
+        account = addresses.account_of(options.role, region)
         types = options.instance_type or (machines.instance_for(spec.resources),)
-        digest = planning.digest_of(spec, facts)
-        name = planning.job_name(spec, digest)
-        root = places.root(options.bucket, options.prefix, account=account, region=region)
+        digest = build.digest_of(spec, facts)
+        name = build.job_name(spec, digest)
+        root = addresses.root(options.bucket, options.prefix, account=account, region=region)
         return requests.Asked(
             spec=_with_accelerator(spec, types[0]),
             facts=facts,
@@ -266,8 +267,8 @@ class SageMaker:
             region=region,
             account=account,
             root=root,
-            durable=places.durable(spec.output, root, name),
-            image=options.image or places.default_image(types[0], account=account, region=region),
+            durable=addresses.durable(spec.output, root, name),
+            image=options.image or addresses.default_image(types[0], account=account, region=region),
             types=types,
         )
 

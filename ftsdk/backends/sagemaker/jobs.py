@@ -12,9 +12,9 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.sagemaker import states
 from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import RefusedError, Services, says_not_found
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError
-from ftsdk.sizing.price import packaged_prices, price_of
+from ftsdk.sizing.price.prices import packaged_prices, price_of
 
 MOST_ROWS: Final = 100
 """Of one page; the service's own default is 10, and an account has thousands of jobs."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ftsdk.errors import SpecError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
-from ftsdk.sizing.price import Prices, known_prices, packaged_prices, price_of
+from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
 from ftsdk.sizing.spot import advisor
 from ftsdk.spec.parts import Resources
 

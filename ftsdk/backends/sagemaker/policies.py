@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from ftsdk.backends.sagemaker.places import partition_of, split
-from ftsdk.backends.sagemaker.streams import GROUP
+from ftsdk.backends.sagemaker.addresses import partition_of, split
+from ftsdk.backends.sagemaker.log_streams import GROUP
 
 OBJECTS: Final = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")

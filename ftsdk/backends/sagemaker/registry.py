@@ -6,8 +6,8 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Final
 
-from ftsdk import image
-from ftsdk.backends.sagemaker import places
+from ftsdk.backends import image
+from ftsdk.backends.sagemaker import addresses
 from ftsdk.backends.sagemaker.service import RefusedError, Services
 from ftsdk.errors import BackendError
 
@@ -31,7 +31,7 @@ def push(services: Services, tag: str, on_line: Callable[[str], None]) -> str:
     if not given:
         raise BackendError("ECR gave no login; try again.")
     user, _, password = b64decode(given[0]["authorizationToken"]).decode().partition(":")
-    registry = places.registry(account, services.region)
+    registry = addresses.registry(account, services.region)
     address = f"{registry}/{tag}"
     image.login(registry, user, password)
     image.derive(tag, address, OWNER)

@@ -10,12 +10,13 @@ from math import ceil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import contract, copying, planning
+from ftsdk import contract
 from ftsdk.backends.sagemaker import limits, machines
-from ftsdk.engines import Layout
+from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.facts.fingerprints import Fingerprint
-from ftsdk.plan import Copy, Plan, Upload
+from ftsdk.plan import Copy, Plan, Upload, build
+from ftsdk.storage import copying
+from ftsdk.storage.fingerprints import Fingerprint
 
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
@@ -128,7 +129,7 @@ def _more(facts: Facts) -> dict[str, str]:
     kinds = ("rewards/", "reward-model", "reward-base", "beside/")
     return {
         path: inside.removeprefix("/")
-        for path, inside in planning.staged(facts, "").items()
+        for path, inside in build.staged(facts, "").items()
         if inside.removeprefix("/").startswith(kinds)
     }
 

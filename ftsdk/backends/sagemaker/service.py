@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ftsdk.backends.sagemaker import places
+from ftsdk.backends.sagemaker import addresses
 from ftsdk.errors import (
     AuthError,
     BackendError,
@@ -66,7 +66,7 @@ class Services:
     @property
     def region(self) -> str:
         """The region. Raises SpecError without one."""
-        return places.checked_region(self._options.region)
+        return addresses.checked_region(self._options.region)
 
     def client(self, name: str) -> Any:
         """boto3's client of a service. Raises NotInstalledError without boto3."""
@@ -167,7 +167,7 @@ def quota_hint(said: str, region: str) -> str:
     """Which quota to raise, and where."""
     named = re.search(r"service limit '([^']+)'", said)
     quota = f"the quota '{named[1]}'" if named else "it"
-    console = f"https://{region}.console.{places.partition_of(region).console}"
+    console = f"https://{region}.console.{addresses.partition_of(region).console}"
     return f"raise {quota} of SageMaker at {console}/servicequotas/home/services/sagemaker/quotas"
 
 

@@ -14,23 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from ftsdk import contract, planning, records
+from ftsdk import contract
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
-from ftsdk.backends.skypilot import failures, jobs, look
+from ftsdk.backends.skypilot import failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
-from ftsdk.backends.skypilot.look import Looks
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.documents import Storage
+from ftsdk.backends.skypilot.polling import Looks
+from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
-from ftsdk.plan import Plan
-from ftsdk.records import LogLine
-from ftsdk.sizing.market import Market
+from ftsdk.plan import Plan, build
+from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.storage import records
+from ftsdk.storage.records import LogLine
+from ftsdk.storage.store import Store
 
 PATIENCE_S = 30.0
 """What a supervisor has, besides its grace, for seeing a cancel and writing down how it ended."""
@@ -68,11 +69,11 @@ class SkyPilot:
             raise UnsupportedError(
                 "resources.spot: the skypilot backend's option 'cluster' names a cluster that is up; leave one out."
             )
-        digest = planning.digest_of(spec, facts)
-        name = planning.job_name(spec, digest)
+        digest = build.digest_of(spec, facts)
+        name = build.job_name(spec, digest)
         durable = requests.durable_address(spec, self.options, name)
         asked = requests.Asked(spec=spec, facts=facts, options=self.options, name=name, digest=digest, durable=durable)
-        made = planning.draft(
+        made = build.draft(
             spec,
             facts,
             digest=digest,
@@ -86,7 +87,7 @@ class SkyPilot:
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(asked)
-        plan = planning.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
+        plan = build.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
         return replace(plan, storage=self._reached(durable), warnings=(*plan.warnings, *requests.warnings(asked)))
 
     def on_demand(self, plan: Plan) -> Plan:
@@ -97,7 +98,7 @@ class SkyPilot:
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """The machines in SkyPilot's own catalogue, as far as SkyPilot has fetched it to this machine."""
-        from ftsdk.sizing.refresh import skypilot_catalogue
+        from ftsdk.sizing.price.refresh import skypilot_catalogue
 
         require(self.name, self.capabilities, spec)
         folder = Path.home() / ".sky" / "catalogs" / "v8"
@@ -119,7 +120,7 @@ class SkyPilot:
 
     def _bring_installer(self, plan: Plan) -> None:
         """What a node's virtual environment is made with lies where the task takes it from."""
-        from ftsdk.image import copy_installer
+        from ftsdk.backends.image import copy_installer
 
         folder, task = requests.trainer_dir(home_dir()), plan.request["task"]
         if any(str(folder) in text for text in (task.get("setup", ""), *task.get("file_mounts", {}).values())):
@@ -161,7 +162,7 @@ class SkyPilot:
         note = json.dumps({"time": time.time()}).encode()
         job.store.put_if_absent(contract.cancel_key(job.attempt), note)
         if not records.has_lines(job.store, job.attempt):
-            look.end(self._server, job)
+            polling.end(self._server, job)
 
     def artifacts(self, job_id: str) -> Store:
         """The job's durable folder."""
@@ -169,9 +170,9 @@ class SkyPilot:
 
     def doctor(self) -> Iterator[Check]:
         """SkyPilot's package, its API server, and the infra that it has access to."""
-        from ftsdk.backends.skypilot import diagnosis
+        from ftsdk.backends.skypilot import doctor
 
-        return diagnosis.checks(self._server, self.options)
+        return doctor.checks(self._server, self.options)
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _find(self, job_id: str) -> SkyJob:
@@ -211,7 +212,7 @@ class SkyPilot:
         self._priced.add(key)
         if claim and claim["usd_per_hour"] is None and not jobs.said(job).get("unpriced"):
             with suppress(BackendError):
-                usd_per_hour = look.usd_per_hour(self._server, job)
+                usd_per_hour = polling.usd_per_hour(self._server, job)
                 if usd_per_hour == 0:  # a Slurm cluster whose prices nobody has told SkyPilot
                     jobs.keep(job, unpriced=True)
                 elif usd_per_hour:
@@ -224,7 +225,7 @@ class SkyPilot:
         key = job.plan.for_attempt(job.attempt).native_name
         if asked_at and time.time() - asked_at > self.options.grace_s + PATIENCE_S and key not in self._gone:
             self._gone.add(key)
-            look.end(self._server, job)
+            polling.end(self._server, job)
 
     def _may_go_on(self, job: SkyJob, exit_code: int) -> bool:
         """Whether SkyPilot starts the attempt again after this exit code."""

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ftsdk import contract, records
+from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, Verdict
 from ftsdk.backends.folders import PLAN_FILE, STATES, names
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.documents import Outcome
+from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
-from ftsdk.store import FolderStore, Store, open_store
+from ftsdk.storage import records
+from ftsdk.storage.store import FolderStore, Store, open_store
 
 SILENCE_S: Final = 150.0
 """A supervisor that lives tells the time every minute, by its own node's clock."""
@@ -49,7 +50,7 @@ def create(plan: Plan) -> SkyJob:
     """Write the job's document and plan, here and beside its results. Doing it again changes nothing but the plan."""
     job = SkyJob(plan, _store(plan))
     document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
-    records.check_owner(job.store, plan)
+    records.check_owner(job.store, plan.backend)
     try:
         for store in (FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name), job.store):
             store.put(contract.JOB_FILE, document)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, cast
 from pydantic import Field, field_validator, model_validator
 
 from ftsdk.backends.options import Options
-from ftsdk.documents import Storage
+from ftsdk.contract.documents import Storage
 
 IMAGE: Final = "hiyouga/llamafactory:0.9.5"
 """LLaMA-Factory's own image, which any cloud can pull."""

@@ -11,11 +11,13 @@ from math import ceil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ftsdk import __version__, contract, planning
+from ftsdk import contract
 from ftsdk.backends.skypilot.options import IMAGE, runs_bare
-from ftsdk.engines import Layout
+from ftsdk.contract.release import __version__
+from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.home import jobs_dir
+from ftsdk.plan import build
 
 if TYPE_CHECKING:
     from ftsdk.backends.skypilot.options import SkyPilotOptions
@@ -99,7 +101,7 @@ def layout(asked: Asked) -> Layout:
 
 def _copied(asked: Asked) -> dict[str, str]:
     """Input on this machine, or in a bucket -> where SkyPilot copies it."""
-    found = planning.staged(asked.facts, f"{asked.base}/inputs")
+    found = build.staged(asked.facts, f"{asked.base}/inputs")
     return {path: target for path, target in found.items() if not asked.is_shared(path)} | _remote(asked)
 
 

@@ -10,7 +10,7 @@ from ftsdk.backends.docker.request import mount
 from ftsdk.backends.options import resolve
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
-from ftsdk.facts.fingerprints import Fingerprint
+from ftsdk.storage.fingerprints import Fingerprint
 from tests.golden.plans import HOME, WORK, facts, spec
 
 H100 = "NVIDIA H100"

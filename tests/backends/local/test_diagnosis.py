@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ftsdk.backends.local import Local, LocalOptions
-from ftsdk.backends.local.diagnosis import checks
+from ftsdk.backends.local.doctor import checks
 
 
 def failed(python):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ftsdk.backends.image import default_tag
 from ftsdk.backends.pai.options import PaiOptions
-from ftsdk.image import default_tag
 from tests.emulators.buckets import OssBuckets
 from tests.emulators.dlc import BUCKET, REGION, WORKSPACE, DlcCloud
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftsdk.backends.pai import limits, places
+from ftsdk.backends.pai import addresses, limits
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.errors import SpecError
 from tests.golden import plans
@@ -120,7 +120,7 @@ def test_the_documented_examples_are_accepted():
     for workspace in ("268", "ws-20210126170216-xxxxxxx"):
         assert list(limits.problems({**example, "WorkspaceId": workspace})) == []
     uri = "oss://bucket.oss-cn-hangzhou-internal.aliyuncs.com/path/"
-    assert places.mount_uri("oss://bucket/path", "cn-hangzhou") == uri
+    assert addresses.mount_uri("oss://bucket/path", "cn-hangzhou") == uri
 
 
 def test_no_machine_with_so_many():
@@ -150,23 +150,23 @@ def test_addresses():
     def options(**given):
         return PaiOptions(**{"region": "cn-hangzhou", **given})
 
-    assert places.dlc_endpoint(options()) == "pai-dlc.cn-hangzhou.aliyuncs.com"
-    assert places.dlc_endpoint(options(network="vpc")) == "pai-dlc-vpc.cn-hangzhou.aliyuncs.com"
-    assert places.dlc_endpoint(options(region="cn-chengdu")) == "pai-dlc.aliyuncs.com"
-    assert places.kms_endpoint(options(), inside=True) == "https://kms-vpc.cn-hangzhou.aliyuncs.com"
-    assert places.kms_endpoint(options(region="ap-southeast-1"), inside=False) == (
+    assert addresses.dlc_endpoint(options()) == "pai-dlc.cn-hangzhou.aliyuncs.com"
+    assert addresses.dlc_endpoint(options(network="vpc")) == "pai-dlc-vpc.cn-hangzhou.aliyuncs.com"
+    assert addresses.dlc_endpoint(options(region="cn-chengdu")) == "pai-dlc.aliyuncs.com"
+    assert addresses.kms_endpoint(options(), inside=True) == "https://kms-vpc.cn-hangzhou.aliyuncs.com"
+    assert addresses.kms_endpoint(options(region="ap-southeast-1"), inside=False) == (
         "https://kms.ap-southeast-1.aliyuncs.com"
     )
-    assert places.storage(options())["endpoint"] == "https://s3.oss-cn-hangzhou.aliyuncs.com"
-    assert places.storage(options(network="vpc"))["endpoint"] == "https://s3.oss-cn-hangzhou-internal.aliyuncs.com"
-    cname = places.storage(options(oss_endpoint="https://data.example.com", oss_cname=True))
+    assert addresses.storage(options())["endpoint"] == "https://s3.oss-cn-hangzhou.aliyuncs.com"
+    assert addresses.storage(options(network="vpc"))["endpoint"] == "https://s3.oss-cn-hangzhou-internal.aliyuncs.com"
+    cname = addresses.storage(options(oss_endpoint="https://data.example.com", oss_cname=True))
     assert (cname["endpoint"], cname["addressing"]) == ("https://data.example.com", "cname")
-    assert places.job_storage(options(oss_endpoint="https://data.example.com", oss_cname=True)) == {
+    assert addresses.job_storage(options(oss_endpoint="https://data.example.com", oss_cname=True)) == {
         "endpoint": "https://s3.oss-cn-hangzhou-internal.aliyuncs.com",
         "region": "cn-hangzhou",
     }
-    assert places.mount_uri("oss://b/p/", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/p/"
-    assert places.mount_uri("oss://b", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/"
+    assert addresses.mount_uri("oss://b/p/", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/p/"
+    assert addresses.mount_uri("oss://b", "cn-beijing") == "oss://b.oss-cn-beijing-internal.aliyuncs.com/"
 
 
 @pytest.mark.parametrize("name", REQUESTS)

@@ -8,10 +8,10 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.backends.pai import jobs
+from ftsdk.backends.pai.log_lines import Tail
 from ftsdk.backends.pai.service import Services
-from ftsdk.backends.pai.tail import Tail
 from ftsdk.contract import Stamp
-from ftsdk.runtime.io.object import Object
+from ftsdk.runtime.storage.object import Object
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
 from tests.emulators.dlc_job import Node

@@ -6,9 +6,9 @@ import os
 from functools import cache
 from typing import Any
 
+from ftsdk.backends.image import default_tag, derive
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.registry import OWNER
-from ftsdk.image import default_tag, derive
 from tests.emulators.sagemaker import ROLE, SageMakerCloud
 from tests.emulators.training_job import REGION
 

@@ -20,8 +20,8 @@ from ftsdk.backends.sagemaker.service import quota_hint
 from ftsdk.cli import cli
 from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError, NotInstalledError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
-from ftsdk.job import Job, make_ready, submit
 from ftsdk.jobs import listing, removing
+from ftsdk.jobs.job import Job, make_ready, submit
 from ftsdk.spec.loading import parse
 from tests.backends.sagemaker.account import options
 from tests.emulators.sagemaker import BUCKET, KEYS, ROLE, SageMakerCloud

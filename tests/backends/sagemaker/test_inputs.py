@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 from ftsdk.backends.sagemaker import SageMaker, SageMakerOptions
 from ftsdk.facts import ModelFacts
-from ftsdk.facts.fingerprints import Fingerprint
 from ftsdk.facts.sources import Attached
+from ftsdk.storage.fingerprints import Fingerprint
 from tests.golden import plans
 
 ROLE = "arn:aws:iam::123456789012:role/ftsdk"

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from ftsdk import contract
-from ftsdk.backends.sagemaker import streams
+from ftsdk.backends.sagemaker import log_streams
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import Services
-from ftsdk.records import parse_cursor
+from ftsdk.storage.records import parse_cursor
 from tests.emulators.cloudwatch import EVENT_BYTES
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 from tests.emulators.training_job import REGION
@@ -42,7 +42,7 @@ def stamped(first, texts, *, node=0, attempt=1):
 
 
 def read(services, after=None, *, nodes=1, ended=0.0):
-    tail = streams.Tail(services, parse_cursor(after))
+    tail = log_streams.Tail(services, parse_cursor(after))
     return list(tail.attempt(NATIVE, 1, num_nodes=nodes, follow=False, ended=lambda: ended))
 
 

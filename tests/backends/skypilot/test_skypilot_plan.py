@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk import __version__, backends
+from ftsdk import backends
 from ftsdk.backends.skypilot import SkyPilot, request
 from ftsdk.backends.skypilot.options import SkyPilotOptions
+from ftsdk.contract.release import __version__
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
 from ftsdk.facts.sources import sources_of

@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.io.mount import Mount
-from ftsdk.runtime.sinks import cloudwatch as sink_module
-from ftsdk.runtime.sinks.cloudwatch import CloudWatch
-from ftsdk.runtime.sinks.tail import Tail
+from ftsdk.runtime.logs.sinks import cloudwatch as sink_module
+from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatch
+from ftsdk.runtime.logs.sinks.segment_tail import Tail
+from ftsdk.runtime.storage.mount import Mount
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.cloudwatch_writes import REGION, CloudWatchServer
 from tests.emulators.proxy import Network

@@ -1,0 +1,181 @@
+"""Build and push the trainer's image through the docker command. `ftsdk image build|push` are this module's face."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal
+
+from ftsdk.contract.release import __version__
+from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
+
+Torch = Literal["cpu", "cuda", "cuda12"]
+"""Build of torch: `cpu`; `cuda`: CUDA 13.0 (driver R580 or newer); `cuda12`: torch 2.10, CUDA 12.8 (R525 or newer)."""
+
+LOCK: Final = "lf"
+OVERLAY: Final = "rl"
+"""Lock that is laid over it for the methods that sample answers."""
+CPU_WHEEL: Final = "torch==2.13.0+cpu"
+CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image in the local daemon."""
+
+    tag: str
+    id: str
+    """`sha256:…`"""
+    bytes: int
+    """Unpacked size."""
+
+
+def _ignore(_line: str) -> None:
+    pass
+
+
+def default_tag(torch: Torch) -> str:
+    """Tag that `build` gives and the docker backend looks for, e.g. `ftsdk:0.1.0-lf-cpu`."""
+    return f"ftsdk:{__version__}-{LOCK}-{torch}"
+
+
+def build(
+    *,
+    torch: Torch,
+    tag: str | None = None,
+    base_image: str | None = None,
+    on_line: Callable[[str], None] = _ignore,
+) -> BuiltImage:
+    """Build the image for one build of torch and return what the daemon then has.
+
+    `base_image` is a Debian image with Python 3.11 (default: the Dockerfile's, `python:3.11-slim`);
+    `on_line` gets the builder's output line by line. A PIP_INDEX_URL in the environment is used, and not kept.
+    Raises NotInstalledError without a docker command, UnavailableError without a daemon, BackendError if a step fails.
+    """
+    tag = tag or default_tag(torch)
+    arguments = [f"TORCH={torch}", f"LOCK={LOCK}", f"VERSION={__version__}"]
+    if base_image:
+        arguments.append(f"BASE_IMAGE={base_image}")
+    if "PIP_INDEX_URL" in os.environ:
+        arguments.append("PIP_INDEX_URL")  # by name: its value may hold a password, and a command line can be seen
+    _docker("version", "--format", "{{.Server.Version}}")
+    with TemporaryDirectory(prefix="ftsdk-image-") as context:
+        _stage(Path(context), torch, on_line)
+        options = [f"--build-arg={argument}" for argument in arguments]
+        _docker("build", "--tag", tag, *options, context, on_line=on_line)
+    image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag)[-1].split()
+    return BuiltImage(tag=tag, id=image_id, bytes=int(size))
+
+
+def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignore) -> None:
+    """Give a local image the name that a registry knows, e.g. `registry.example.com/team/ftsdk:1`, and push it there.
+
+    Raises AuthError if the registry refuses the login that docker has, BackendError for everything else.
+    """
+    _docker("tag", tag, registry_ref)
+    _docker("push", registry_ref, on_line=on_line)
+
+
+def derive(tag: str, new_tag: str, *lines: str) -> None:
+    """Build an image on a local one by some Dockerfile lines more. Raises as `build` does."""
+    with TemporaryDirectory(prefix="ftsdk-image-") as context:
+        (Path(context) / "Dockerfile").write_text("\n".join((f"FROM {tag}", *lines, "")), encoding="utf-8")
+        _docker("build", "--tag", new_tag, context)
+
+
+def login(registry: str, user: str, password: str) -> None:
+    """Let the docker command into a registry. Raises AuthError if that refuses, NotInstalledError without Docker."""
+    _docker("login", "--username", user, "--password-stdin", registry, stdin=password)
+
+
+def copy_installer(folder: Path) -> None:
+    """Put the program that fills an environment into a folder, with the locks of every build of torch."""
+    shutil.copytree(_containers(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.in"))
+
+
+def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
+    """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
+    source = _containers()
+    lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
+    stub = "torchaudio_stub/torchaudio/__init__.py"
+    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", f"locks/{OVERLAY}.txt", stub):
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
+    wheels = context / "wheels"
+    wheels.mkdir()
+    if torch == "cpu":
+        _fetch_cpu_wheel(wheels, on_line)
+
+
+def _containers() -> Path:
+    """The folder `containers`: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "containers"
+    return inside if inside.is_dir() else package.parent / "containers"
+
+
+def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
+    """Bring the wheel into the context: pip on the host may know places that a build cannot see.
+
+    A failure is no error: the build itself then asks PyTorch's index.
+    """
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries=1", "--no-deps", CPU_WHEEL]
+    target = [
+        "--only-binary=:all:",
+        "--python-version=3.11",
+        f"--platform=manylinux_2_28_{machine}",
+        f"--dest={wheels}",
+    ]
+    on_line(f"fetching {CPU_WHEEL}")
+    for index in ([], [f"--index-url={CPU_INDEX}"]):
+        if subprocess.run(command + target + index, capture_output=True, check=False).returncode == 0:
+            return
+
+
+def _docker(*arguments: str, on_line: Callable[[str], None] = _ignore, stdin: str | None = None) -> list[str]:
+    """Run one docker command, passing its lines on; returns the last of them."""
+    last: deque[str] = deque(maxlen=8)
+    try:
+        process = subprocess.Popen(
+            ["docker", *arguments],
+            stdin=None if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise NotInstalledError(
+            "There is no docker command on this machine; install Docker (https://docs.docker.com/engine/install/)."
+        ) from None
+    with process:
+        if stdin is not None and process.stdin is not None:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            on_line(line.rstrip())
+    if process.returncode:
+        raise _failure(arguments[0], "\n".join(last))
+    return list(last)
+
+
+def _failure(verb: str, output: str) -> BackendError:
+    lower = output.lower()
+    if "permission denied" in lower and "daemon socket" in lower:
+        return UnavailableError("This user may not talk to the Docker daemon; add it to the group docker, or use root.")
+    if "cannot connect to the docker daemon" in lower or "is the docker daemon running" in lower:
+        return UnavailableError("The Docker daemon does not answer; start Docker and try again.")
+    if "unauthorized" in lower or "authentication required" in lower or "denied: " in lower:
+        return AuthError(f"The registry refused `docker {verb}`; log in with `docker login REGISTRY`:\n{output}")
+    return BackendError(f"`docker {verb}` failed; the reason is in its last lines:\n{output}")

@@ -1,0 +1,128 @@
+"""Is there all that the pai backend needs? Asked of the account, each thing by itself and all at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.backends.base import Check
+from ftsdk.backends.pai import addresses
+from ftsdk.backends.pai.service import Services
+from ftsdk.errors import BackendError, FtsdkError
+from ftsdk.storage.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from ftsdk.backends.pai.options import PaiOptions
+
+ACTIONS: Final = ("CreateJob", "GetJob", "ListJobs", "StopJob", "GetPodLogs", "GetWebTerminal", "ListEcsSpecs")
+SPELLINGS: Final = ("paidlc", "pai")
+"""The documents disagree on what DLC's actions are called (2026-08), so a policy names both."""
+SECRETS: Final = ("kms:DescribeSecret", "kms:CreateSecret", "kms:PutSecretValue")
+IMAGES: Final = ("cr:ListInstance", "cr:GetAuthorizationToken", "cr:PushRepository", "cr:PullRepository")
+KEPT: Final = "doctor"
+MOST_TYPES: Final = 8
+"""So many machine types are named."""
+
+
+def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
+    """Credentials and workspace first: without them nothing else can be asked."""
+    try:
+        rows = services.call("list_jobs", WorkspaceId=services.workspace_id, PageSize=1)
+    except FtsdkError as problem:
+        policy = json.dumps(submitter_policy(options))
+        remedy = f"{problem} A person who submits needs this policy: {policy}"
+        yield Check(what="credentials and workspace", ok=False, detail="not usable", remedy=remedy)
+        return
+    found = f"{rows.get('TotalCount', 0)} jobs in workspace {options.workspace_id} in {services.region}"
+    yield Check(what="credentials and workspace", ok=True, detail=found)
+    asked: list[Callable[[], Check]] = [
+        lambda: _bucket(options),
+        lambda: _image(options),
+        *([] if options.resource_id else [lambda: _machines(services, options.ecs_spec)]),
+        lambda: _role(options),
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        yield from pool.map(lambda check: check(), asked)
+
+
+def submitter_policy(options: PaiOptions) -> dict[str, Any]:
+    """What whoever submits and watches may do."""
+    dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
+    return _policy([*dlc, *SECRETS, *IMAGES], options)
+
+
+def job_policy(options: PaiOptions) -> dict[str, Any]:
+    """What the job's role may do."""
+    return _policy(["kms:GetSecretValue", "kms:Decrypt"], options)
+
+
+def _policy(actions: list[str], options: PaiOptions) -> dict[str, Any]:
+    bucket = options.bucket or "BUCKET"
+    objects = ["oss:GetObject", "oss:PutObject", "oss:DeleteObject", "oss:AbortMultipartUpload", "oss:ListParts"]
+    return {
+        "Version": "1",
+        "Statement": [
+            {"Effect": "Allow", "Action": actions, "Resource": "*"},
+            {"Effect": "Allow", "Action": objects, "Resource": f"acs:oss:*:*:{bucket}/*"},
+            {"Effect": "Allow", "Action": "oss:ListObjects", "Resource": f"acs:oss:*:*:{bucket}"},
+        ],
+    }
+
+
+def _bucket(options: PaiOptions) -> Check:
+    """Write, read and delete a small object."""
+    try:
+        store = ObjectStore(addresses.root(options), addresses.storage(options))
+        store.put(KEPT, b"1")
+        store.read(KEPT)
+        store.delete(KEPT)
+    except (FtsdkError, OSError) as problem:
+        cname = "; new accounts reach the mainland by a domain of the bucket's own only (oss_endpoint, oss_cname)"
+        remedy = f"{problem} Make it: ossutil mb oss://{options.bucket or 'BUCKET'}{cname}."
+        return Check(what="bucket", ok=False, detail="cannot be used", remedy=remedy)
+    return Check(what="bucket", ok=True, detail=store.uri)
+
+
+def _image(options: PaiOptions) -> Check:
+    """Registries can't be asked by everybody: what can be seen without asking."""
+    if not options.image:
+        where = "registry-vpc.REGION.aliyuncs.com/NAMESPACE/ftsdk:TAG"
+        remedy = f"set it to an address in ACR, e.g. {where}, then: ftsdk image build && ftsdk image push --backend pai"
+        return Check(what="image", ok=False, detail="the option image is missing", remedy=remedy)
+    return Check(what="image", ok=True, detail=f"{options.image} (whether it can be pulled shows at the first job)")
+
+
+def _machines(services: Services, ecs_spec: str | None) -> Check:
+    """What can be rented right now, and as spot: the type that is named, or those with GPUs."""
+    try:
+        there = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
+    except BackendError as problem:
+        return Check(what="machine types", ok=True, detail=f"could not be asked ({problem})")
+    free = [row for row in there if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
+    if not free:
+        detail = f"{ecs_spec or 'no type with GPUs'} is not to be had here"
+        remedy = "name another by -o ecs_spec=TYPE, or another region"
+        return Check(what="machine types", ok=False, detail=detail, remedy=remedy)
+    spot = [row for row in free if row.get("SpotStockStatus") == "WithStock"]
+    return Check(what="machine types", ok=True, detail=f"{_named(free)}; spot: {_named(spot)}")
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Types by name, with PAI's own figure for the discount of spot."""
+    words = [row["InstanceType"] + _discount(row) for row in rows[:MOST_TYPES]]
+    more = [f"{len(rows) - MOST_TYPES} more"] if len(rows) > MOST_TYPES else []
+    return ", ".join([*words, *more]) or "none"
+
+
+def _discount(row: Mapping[str, Any]) -> str:
+    figure = row.get("NonProtectSpotDiscount")
+    return "" if figure is None else f" (discount {figure:g})"
+
+
+def _role(options: PaiOptions) -> Check:
+    """What the role may do shows in a job only, so the policy is printed."""
+    policy = json.dumps(job_policy(options))
+    name = options.role or "PAI's default role"
+    return Check(what="role of the job", ok=True, detail=f"{name}; it needs this policy: {policy}")

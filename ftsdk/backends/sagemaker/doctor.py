@@ -1,0 +1,161 @@
+"""Is there all that the sagemaker backend needs? Asked of the account, each thing by itself and all at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from ftsdk.backends.base import Check
+from ftsdk.backends.sagemaker import addresses, policies
+from ftsdk.backends.sagemaker.policies import Account
+from ftsdk.backends.sagemaker.service import RefusedError, Services, quota_hint, says_not_found
+from ftsdk.errors import BackendError, FtsdkError
+
+if TYPE_CHECKING:
+    from ftsdk.backends.sagemaker.options import SageMakerOptions
+
+ROLE_HINT: Final = "make a role that SageMaker may take, with the trust policy {trust} and the policy {policy}"
+ASKED_AT_ONCE: Final = 50
+"""Actions in one SimulatePrincipalPolicy call (IAM API reference: at most 128)."""
+
+
+def checks(options: SageMakerOptions, services: Services) -> Iterator[Check]:
+    """Credentials first: without them nothing else can be asked."""
+    try:
+        region = services.region
+        said = services.call("sts", "get_caller_identity")
+    except FtsdkError as problem:
+        yield Check(what="credentials", ok=False, detail="not usable", remedy=str(problem))
+        return
+    yield Check(what="credentials", ok=True, detail=f"{said['Arn']} in {region}")
+    if options.role is None:
+        yield _no_role(options, region, said["Account"])
+        return
+    try:
+        account = account_of(options, region)
+    except FtsdkError as problem:
+        yield Check(what="options", ok=False, detail="do not fit", remedy=str(problem))
+        return
+    asked: list[Callable[[], Check]] = [
+        lambda: _trust(services, account),
+        lambda: _allowed(services, account),
+        lambda: _bucket(services, account),
+        lambda: _image(services, options, account),
+        *([lambda: _quota(services, options.instance_type[0])] if options.instance_type else []),
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        yield from pool.map(lambda check: check(), asked)
+
+
+def account_of(options: SageMakerOptions, region: str) -> Account:
+    """What the policies are about. Raises SpecError for options that do not fit."""
+    role = str(options.role)
+    account = addresses.account_of(role, region)
+    root = addresses.root(options.bucket, options.prefix, account=account, region=region)
+    return Account(region, account, root, role, options.secrets_prefix)
+
+
+def _no_role(options: SageMakerOptions, region: str, account: str) -> Check:
+    root = addresses.root(options.bucket, options.prefix, account=account, region=region)
+    role = f"arn:{addresses.partition_of(region).name}:iam::{account}:role/ftsdk"
+    policy = policies.job_policy(Account(region, account, root, role, options.secrets_prefix))
+    hint = ROLE_HINT.format(trust=json.dumps(policies.TRUST), policy=json.dumps(policy))
+    return Check(what="role", ok=False, detail="the option role is missing", remedy=f"{hint}; then -o role={role}")
+
+
+def _trust(services: Services, account: Account) -> Check:
+    name = account.role.rpartition("/")[2]
+    try:
+        role = services.call("iam", "get_role", RoleName=name)["Role"]
+    except RefusedError as problem:
+        if not says_not_found(problem) and "NoSuchEntity" not in problem.code:
+            return _unknown("role", problem)
+        policy = json.dumps(policies.job_policy(account))
+        hint = ROLE_HINT.format(trust=json.dumps(policies.TRUST), policy=policy)
+        return Check(what="role", ok=False, detail=f"there is no {account.role}", remedy=hint)
+    except BackendError as problem:
+        return _unknown("role", problem)
+    trust = role["AssumeRolePolicyDocument"]
+    if "sagemaker." in (trust if isinstance(trust, str) else json.dumps(trust)):
+        return Check(what="role", ok=True, detail=f"{account.role}, which SageMaker may take")
+    remedy = f"set its trust policy to {json.dumps(policies.TRUST)}"
+    return Check(what="role", ok=False, detail=f"SageMaker may not take {account.role}", remedy=remedy)
+
+
+def _allowed(services: Services, account: Account) -> Check:
+    """Ask IAM's simulator; whoever may not ask it learns no more than that."""
+    policy = policies.job_policy(account)
+    denied = []
+    try:
+        for resource, actions in policies.actions_of(policy).items():
+            said = services.call(
+                "iam",
+                "simulate_principal_policy",
+                PolicySourceArn=account.role,
+                ActionNames=actions[:ASKED_AT_ONCE],
+                ResourceArns=[resource],
+            )
+            results: list[dict[str, Any]] = said["EvaluationResults"]
+            denied += [row["EvalActionName"] for row in results if row["EvalDecision"] != "allowed"]
+    except BackendError as problem:
+        return _unknown("permissions", problem)
+    if not denied:
+        return Check(what="permissions", ok=True, detail="the role may do what a job does")
+    remedy = f"give the role this policy: {json.dumps(policy)}"
+    return Check(what="permissions", ok=False, detail=f"the role may not {', '.join(denied)}", remedy=remedy)
+
+
+def _bucket(services: Services, account: Account) -> Check:
+    bucket, _ = addresses.split(account.root)
+    try:
+        services.call("s3", "head_bucket", Bucket=bucket)
+    except RefusedError:
+        remedy = f"make it: aws s3 mb s3://{bucket} --region {account.region}, or name another with -o bucket=…"
+        return Check(what="bucket", ok=False, detail=f"there is no bucket {bucket}", remedy=remedy)
+    except BackendError as problem:
+        return Check(what="bucket", ok=False, detail=f"{bucket} cannot be reached", remedy=str(problem))
+    return Check(what="bucket", ok=True, detail=account.root)
+
+
+def _image(services: Services, options: SageMakerOptions, account: Account) -> Check:
+    kind = options.instance_type[0] if options.instance_type else "ml.g5.xlarge"
+    image = options.image or addresses.default_image(kind, account=account.account, region=account.region)
+    registry, _, name = image.partition("/")
+    if ".dkr.ecr." not in registry:
+        return Check(what="image", ok=True, detail=f"{image} (not in ECR: SageMaker pulls from ECR only, or a VPC)")
+    repository, _, tag = name.partition(":")
+    try:
+        services.call("ecr", "describe_images", repositoryName=repository, imageIds=[{"imageTag": tag or "latest"}],
+                      registryId=registry.partition(".")[0])  # fmt: skip
+    except RefusedError as problem:
+        if not says_not_found(problem):
+            return _unknown("image", problem)
+        remedy = "ftsdk image build, then ftsdk image push --backend sagemaker; or name another with -o image=…"
+        return Check(what="image", ok=False, detail=f"there is no {image}", remedy=remedy)
+    except BackendError as problem:
+        return _unknown("image", problem)
+    return Check(what="image", ok=True, detail=image)
+
+
+def _quota(services: Services, instance_type: str) -> Check:
+    wanted = f"{instance_type} for training job usage"
+    try:
+        for page in services.pages("service-quotas", "list_service_quotas", ServiceCode="sagemaker"):
+            for quota in page["Quotas"]:
+                if quota["QuotaName"] == wanted:
+                    return _quota_check(wanted, quota["Value"], services.region)
+    except BackendError as problem:
+        return _unknown("quota", problem)
+    return Check(what="quota", ok=True, detail=f"'{wanted}' is in no list; a submit will tell")
+
+
+def _quota_check(name: str, value: float, region: str) -> Check:
+    remedy = "" if value else quota_hint(f"service limit '{name}'", region)
+    return Check(what="quota", ok=value > 0, detail=f"{value:g} x {name}", remedy=remedy)
+
+
+def _unknown(what: str, problem: Exception) -> Check:
+    """What cannot be asked may be there all the same."""
+    return Check(what=what, ok=True, detail=f"could not be asked ({problem})")

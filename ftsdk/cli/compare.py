@@ -1,0 +1,63 @@
+"""`ftsdk plan --compare`: one table over all backends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftsdk.cli.output import duration, emit, say, table
+
+if TYPE_CHECKING:
+    from ftsdk.backends.offers import Choice
+    from ftsdk.facts import Facts
+    from ftsdk.spec import JobSpec
+
+HEADER = ("BACKEND", "PICK", "MACHINE", "FITS", "TIME", "USD/H", "COST", "ON SPOT")
+
+
+def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
+    """Print what the spec would take on every backend that can be configured here."""
+    from ftsdk import backends
+    from ftsdk.backends import offers
+    from ftsdk.errors import FtsdkError
+
+    places = {}
+    for name in backends.names():
+        try:
+            places[name] = backends.get(name)
+        except FtsdkError as problem:
+            say(f"{name}: left out. {problem}")
+    choices = offers.compare(spec, facts, places)
+    emit([choice.to_json() for choice in choices], as_json, lambda: table(HEADER, map(_row, choices)))
+    for choice in choices:
+        if choice.why_not:
+            say(f"{choice.backend}: {choice.why_not}.")
+
+
+def _row(choice: Choice) -> tuple[str, ...]:
+    offer = choice.offer
+    if offer is None:
+        return (choice.backend, "-", "-", "-", "-", "-", "-", "-")
+    spot = offer.spot
+    on_spot = (
+        "-" if spot is None or offer.spot_cost_usd is None else f"{_usd(offer.spot_cost_usd)} in {_hours(spot.hours)}"
+    )
+    return (
+        choice.backend,
+        choice.word,
+        f"{offer.instance} ({offer.cards} x {offer.card})",
+        f"{offer.fits} ({offer.needed_gib:.0f} of {offer.usable_gib:.0f} GiB)",
+        f"{_hours(offer.hours)} ({_hours(offer.hours_low)} to {_hours(offer.hours_high)})"
+        if offer.hours
+        else "unknown",
+        _usd(offer.usd_per_hour),
+        _usd(offer.cost_usd),
+        on_spot,
+    )
+
+
+def _hours(hours: float | None) -> str:
+    return "unknown" if hours is None else duration(3600 * hours)
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.2f}"

@@ -1,0 +1,126 @@
+"""Writing a clean copy: rows with errors, repeated rows and leaked rows are left out, and each is accounted for."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data.checks.check import run
+from ftsdk.data.checks.report import Collector, Report
+from ftsdk.data.checks.scan import ScannedFile
+from ftsdk.data.convert import new_file
+from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.rows import batches
+
+DROPPED_NAME = "dropped.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedFile:
+    """One clean copy."""
+
+    source: str
+    output: str
+    num_kept: int
+    num_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """What `fix` wrote."""
+
+    files: tuple[FixedFile, ...]
+    dropped: str
+    """JSON Lines with file, row, codes and reasons of every row that was left out."""
+    report: Report
+    """The check of the data as it was."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def fix(
+    paths: Iterable[str | Path | DataFile],
+    folder: str | Path,
+    *,
+    eval_paths: Iterable[str | Path | DataFile] = (),
+    method: str,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    cutoff_len: int | None = None,
+    tokenizer: str | Path | None = None,
+    heuristics: bool = True,
+) -> Fixed:
+    """Check data and write clean copies (JSON Lines) and `dropped.jsonl` into a folder; the data itself is not touched.
+
+    Left out are rows with an error, rows that repeat an earlier one, and training rows that are also held out.
+    What is only suspected (near-duplicates, secrets, personal data, language) stays, and so do warnings about length.
+
+    Raises DataError if an output exists, and for what `check` raises.
+    """
+    report, files, collector = run(
+        paths, eval_paths=eval_paths, method=method, format=format, columns=columns, tags=tags, cutoff_len=cutoff_len,
+        tokenizer=tokenizer, heuristics=heuristics,
+    )  # fmt: skip
+    messages = _messages(report)
+    target = Path(folder)
+    with new_file(target / DROPPED_NAME) as dropped:
+        fixed = []
+        for file, name in zip(files, _names(files), strict=True):
+            drops = _drops(file, collector)
+            fixed.append(_copy(file, target / name, drops))
+            for row, codes in sorted(drops.items()):
+                reasons = messages.get((file.name, row)) or ["is also in the held-out data"]
+                entry = {"file": file.name, "row": row, "codes": sorted(codes), "reasons": reasons}
+                dropped.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    return Fixed(files=tuple(fixed), dropped=str(target / DROPPED_NAME), report=report)
+
+
+def _messages(report: Report) -> dict[tuple[str, int], list[str]]:
+    found: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for finding in report.findings:
+        if finding.row is not None and finding.severity != "note":
+            found[finding.file, finding.row].append(finding.message)
+    return dict(found)
+
+
+def _names(files: list[ScannedFile]) -> Iterator[str]:
+    """`NAME.clean.jsonl` for each file, numbered where two have the same name."""
+    taken: set[str] = set()
+    for file in files:
+        stem = file.source.path.name.partition(".")[0]
+        name, number = f"{stem}.clean.jsonl", 2
+        while name in taken:
+            name, number = f"{stem}-{number}.clean.jsonl", number + 1
+        taken.add(name)
+        yield name
+
+
+def _drops(file: ScannedFile, collector: Collector) -> dict[int, set[str]]:
+    """Row -> codes of what has to be left out of one file."""
+    return collector.drops.get(file.name, {})
+
+
+def _copy(file: ScannedFile, target: Path, drops: Mapping[int, set[str]]) -> FixedFile:
+    kept = 0
+    with new_file(target) as out:
+        for batch in batches(file.source):
+            for row, text in batch.rows():
+                if row not in drops:
+                    kept += 1
+                    out.write(one_line(text) + b"\n")
+    return FixedFile(source=file.name, output=str(target), num_kept=kept, num_dropped=len(drops))
+
+
+def one_line(text: bytes) -> bytes:
+    """A row on one line: of a list that was written over several lines, without the breaks between its parts."""
+    stripped = text.strip()
+    if b"\n" not in stripped and b"\r" not in stripped:
+        return stripped
+    return json.dumps(json.loads(stripped), ensure_ascii=False).encode()

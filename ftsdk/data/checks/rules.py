@@ -1,0 +1,280 @@
+"""What makes one row right or wrong: the exact rules. The engine's screens only decide which rows need them.
+
+The measure is LLaMA-Factory 0.9.5 (`data/converter.py`, `data/processor/*.py`, `data/mm_plugin.py`) behind the JSON
+reader of `datasets` 4.0: an error is what makes them stop, skip the row, or train on something that is not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
+from ftsdk.data.formats.shapes import SHAREGPT_TAGS, Detected, is_label
+
+PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
+
+
+class Rules:
+    """The rules for the rows of one file."""
+
+    def __init__(self, detected: Detected, samples: Sequence[Mapping[str, Any]], folder: Path) -> None:
+        self.format = detected.format
+        self.columns = detected.columns
+        self.folder = folder
+        self.usual_names = tuple(samples[0]) if samples else ()
+        tags = {**SHAREGPT_TAGS, **detected.tags}
+        self.openai = tags["role_tag"] == "role" and tags["content_tag"] == "content"
+        self.chat = Chat(tags, openai=self.openai)
+        self.prompt_shape = _usual_shape(samples, detected.columns.get("prompt"), "text")
+        self.answer_shape = _usual_shape(samples, detected.columns.get("chosen"), "text")
+        self.response_shape = _usual_shape(samples, detected.columns.get("response"), "text")
+        self.label_shape = _usual_shape(samples, detected.columns.get("kto_tag"), "true or false")
+
+    def faults(self, text: str) -> list[Fault]:
+        """Everything that is wrong with a row, from its JSON text; empty for a right one."""
+        row, found = parse(text)
+        return found if row is None else [*found, *dict.fromkeys(self.row_faults(row))]
+
+    def row_faults(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        """Everything that is wrong with a row that could be parsed."""
+        yield from self._body(row)
+        yield from self._optional(row)
+        yield from self._media(row)
+
+    def _body(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        if "messages" in self.columns:
+            yield from self._messages(row, self.columns["messages"], ends_with_answer=self.format not in _OPEN_ENDED)
+        elif "prompt" in self.columns:
+            yield from self._prompt(row)
+        if self.format in ("alpaca", "kto") and "response" in self.columns:
+            yield from self._response(row, self.columns["response"])
+        if self.format == "preference":
+            yield from self._pair(row)
+        if self.format == "kto":
+            yield from self._label(row)
+        if self.format == "prompts" and "answer" in self.columns and row.get(self.columns["answer"]) is None:
+            yield _missing(row, self.columns["answer"])
+
+    def _prompt(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        name = self.columns["prompt"]
+        if self.prompt_shape != "text":
+            yield from self._messages(row, name, ends_with_answer=False)
+        else:
+            yield from _text(row, name)
+
+    def _response(self, row: Mapping[str, Any], name: str) -> Iterator[Fault]:
+        if self.response_shape != "a list" or row.get(name) is None:
+            yield from _text(row, name)
+            return
+        turns, faults = self.chat.read(row[name], name)
+        yield from faults or self._answer_order(turns, name)
+
+    def _messages(self, row: Mapping[str, Any], name: str, *, ends_with_answer: bool) -> Iterator[Fault]:
+        if row.get(name) is None:
+            yield _missing(row, name)
+            return
+        turns, faults = self.chat.read(messages_in(row[name]), name)
+        yield from faults
+        if turns:
+            yield from order_faults(turns, name, ends_with_answer=ends_with_answer, openai=self.openai)
+
+    def _pair(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        chosen, rejected = (self.columns[role] for role in ("chosen", "rejected"))
+        answers = {}
+        for name in (chosen, rejected):
+            answer, faults = self._answer(row, name)
+            yield from faults
+            answers[name] = answer
+        one, other = answers[chosen], answers[rejected]
+        if one is None or other is None:
+            return
+        if one[-1].text.strip() == other[-1].text.strip() and one[:-1] == other[:-1]:
+            yield "same_pair", f"'{chosen}' and '{rejected}' are the same"
+        elif one[:-1] != other[:-1] and _asks(one) != _asks(other):
+            yield "pair_prompt", f"'{chosen}' and '{rejected}' answer different prompts"
+
+    def _answer(self, row: Mapping[str, Any], name: str) -> tuple[list[Turn] | None, list[Fault]]:
+        """The turns of one side of a pair, None if they cannot be compared."""
+        value = row.get(name)
+        if value is None:
+            return None, [_missing(row, name)]
+        shape = kind_name(value)
+        if shape != self.answer_shape:
+            return None, [("wrong_type", f"'{name}' is {shape} where other rows have {self.answer_shape}")]
+        if isinstance(value, str):
+            faults = list(_text(row, name))
+            return (None if faults else [Turn("assistant", value)]), faults
+        if isinstance(value, dict):
+            turn, faults = self.chat.turn(value, f"'{name}'")
+            if turn and turn.kind not in ("assistant", "call"):
+                faults.append(("role_order", f"'{name}' is not the model's answer"))
+            return ([turn] if turn and not faults else None), faults
+        turns, faults = self.chat.read(value, name)
+        if turns and not faults:
+            faults = list(self._answer_order(turns, name))
+        return (turns if turns and not faults else None), faults
+
+    def _answer_order(self, turns: list[Turn], name: str) -> Iterator[Fault]:
+        """An answer may begin after the prompt or hold the whole chat."""
+        starts_late = turns[0].kind in ("assistant", "call")
+        whole = [Turn("user", "-"), *turns] if starts_late else turns
+        yield from order_faults(whole, name, ends_with_answer=True, openai=self.openai)
+
+    def _label(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        name = self.columns["kto_tag"]
+        value = row.get(name)
+        if value is None:
+            yield _missing(row, name)
+        elif not is_label(value):
+            yield "bad_label", f"'{name}' is {json.dumps(value)[:40]}, neither true nor false"
+        elif kind_name(value) != self.label_shape:
+            yield "bad_label", f"'{name}' is {json.dumps(value)} where other rows have {self.label_shape}"
+
+    def _optional(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        for role in ("query", "system"):
+            value = row.get(self.columns.get(role, ""))
+            if value is not None and not isinstance(value, str):
+                yield "wrong_type", f"'{self.columns[role]}' is {kind_name(value)}, not text"
+        if "tools" in self.columns:
+            yield from self._tools(row.get(self.columns["tools"]), self.columns["tools"])
+        if "history" in self.columns:
+            yield from _history(row.get(self.columns["history"]), self.columns["history"])
+
+    def _tools(self, tools: Any, name: str) -> Iterator[Fault]:
+        if not tools:
+            return
+        if isinstance(tools, str):
+            if is_blank(tools):
+                return
+            try:
+                tools = json.loads(tools)
+            except ValueError:
+                yield "bad_tools", f"'{name}' is not valid JSON"
+                return
+        elif not self.openai:
+            yield "wrong_type", f"'{name}' is {kind_name(tools)}, not JSON text"
+            return
+        if not isinstance(tools, list) or not all(map(_is_tool, tools)):
+            yield "bad_tools", f"'{name}' is not a list of tools, each with a name"
+
+    def _media(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+        for role, placeholder in PLACEHOLDERS.items():
+            if role not in self.columns:
+                continue
+            name = self.columns[role]
+            value = row.get(name)
+            items = value if isinstance(value, list) else [] if value is None else [value]
+            yield from self._media_files(items, role)
+            asked = sum(text.count(placeholder) for text in _strings(row, self.columns))
+            if asked != len(items):
+                yield "media_count", f"has {asked} {placeholder} in its text and {len(items)} in '{name}'"
+
+    def _media_files(self, items: list[Any], role: str) -> Iterator[Fault]:
+        name = self.columns[role]
+        for item in items:
+            for frame in item if isinstance(item, list) else [item]:
+                if isinstance(frame, dict) and {"bytes", "path"} & frame.keys():  # as `datasets` stores images
+                    continue
+                if not isinstance(frame, str) or not frame:
+                    yield "wrong_type", f"'{name}' holds {kind_name(frame)}, not a path"
+                elif "://" in frame and role != "videos":  # PyAV opens addresses, PIL and torchaudio do not
+                    yield "missing_media", f"{frame} in '{name}' is an address; the trainer opens files only"
+                elif "://" not in frame and not (self.folder / frame).is_file():
+                    yield "missing_media", f"{frame} in '{name}' is not there (looked in {self.folder})"
+
+
+_OPEN_ENDED = ("preference", "prompts")
+
+
+def parse(text: str) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """The object in a JSON text and what is wrong with the text; stricter than `json.loads`, as the trainer is."""
+    doubles: list[str] = []
+
+    def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            names = [name for name, _ in pairs]
+            doubles.extend(name for name in made if names.count(name) > 1)
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=_no_constant)
+        text.encode("utf-8") if "\\u" not in text else json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        return None, [("bad_json", f"is not valid JSON: {error.msg} at character {error.pos + 1}")]
+    except UnicodeEncodeError:
+        return None, [("bad_json", "is not valid JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone")]
+    except RecursionError:
+        return None, [("bad_json", "is not valid JSON: nested too deeply")]
+    except ValueError as error:
+        return None, [("bad_json", f"is not valid JSON: {error}")]
+    if not isinstance(value, dict):
+        return None, [("not_object", f"is {kind_name(value)}, not an object with named columns")]
+    return value, [("duplicate_key", f"has '{name}' twice in one object") for name in doubles]
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def messages_in(value: Any) -> Any:
+    """A list of messages, also where it is wrapped as in OpenAI's preference data ({messages, tools})."""
+    return value["messages"] if isinstance(value, dict) and isinstance(value.get("messages"), list) else value
+
+
+def _missing(row: Mapping[str, Any], name: str) -> Fault:
+    return "missing_field", f"'{name}' is null" if name in row else f"has no '{name}'"
+
+
+def _text(row: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    """Faults of a field that must be text."""
+    value = row.get(name)
+    if value is None:
+        yield _missing(row, name)
+    elif not isinstance(value, str):
+        yield "wrong_type", f"'{name}' is {kind_name(value)}, not text"
+    elif is_blank(value):
+        yield "empty_field", f"'{name}' is empty"
+
+
+def _is_tool(tool: Any) -> bool:
+    """A function with a name, alone or as OpenAI wraps it."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    return isinstance(function, dict) and has_name(function)
+
+
+def _history(value: Any, name: str) -> Iterator[Fault]:
+    if value is None:
+        return
+    if not isinstance(value, list):
+        yield "wrong_type", f"'{name}' is {kind_name(value)}, not a list of [prompt, answer]"
+    elif not all(isinstance(p, list) and len(p) == 2 and all(isinstance(x, str) for x in p) for p in value):
+        yield "wrong_type", f"'{name}' holds something else than [prompt, answer]"
+
+
+def _asks(turns: Iterable[Turn]) -> list[Turn]:
+    """What a chat asks, without what the model says."""
+    return [turn for turn in turns if turn.kind in ("system", "user", "result")]
+
+
+def _usual_shape(samples: Sequence[Mapping[str, Any]], name: str | None, default: str) -> str:
+    """What most sample rows hold in a column, in words."""
+    shapes = [kind_name(row[name]) for row in samples if name and row.get(name) is not None]
+    return max(shapes, key=shapes.count) if shapes else default
+
+
+def _strings(row: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[str]:
+    """All texts of a row that the model sees."""
+    seen = ("prompt", "query", "response", "messages", "chosen", "rejected")
+    stack: list[Any] = [row.get(columns[role]) for role in seen if role in columns]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            stack.extend(value)
+        elif isinstance(value, dict):
+            stack.extend(value.values())

@@ -1,0 +1,1 @@
+"""How training rows are written and read: file types, row shapes, chats, media."""

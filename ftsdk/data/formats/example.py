@@ -1,0 +1,253 @@
+"""One training row in common terms, read from any format and written in any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any
+
+from ftsdk.data.checks.rules import Rules, messages_in
+from ftsdk.data.formats.chat import Turn, is_blank
+from ftsdk.errors import DataError
+
+_MEDIA = ("images", "videos", "audios")
+_BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
+"""How LLaMA-Factory 0.9.5 joins several tool results into one (`data/converter.py`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What a row says, whatever its format."""
+
+    turns: tuple[Turn, ...] = ()
+    """The chat without its system message; for pairs only what comes before the answers."""
+    system: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    chosen: Turn | None = None
+    rejected: Turn | None = None
+    label: bool | None = None
+    answer: Any = None
+    """Reference answer of a prompt."""
+    text: str = ""
+    media: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
+    """The row in common terms. The row must have passed the rules."""
+    columns = rules.columns
+    if rules.format == "text":
+        return Example(text=row[columns["prompt"]])
+    turns = _read_turns(row, rules)
+    chosen, rejected = (_side(row, rules, side) for side in ("chosen", "rejected"))
+    if chosen and not turns:
+        turns = chosen[:-1]
+    elif chosen and len(chosen) > 1 and chosen[0].kind in ("assistant", "call"):
+        turns += chosen[:-1]
+    system = turns[0].text if turns and turns[0].kind == "system" else ""
+    label = row.get(columns.get("kto_tag", ""))
+    return Example(
+        turns=tuple(turns[1:] if turns and turns[0].kind == "system" else turns),
+        system=system or row.get(columns.get("system", "")) or "",
+        tools=_tools(row.get(columns.get("tools", "")) or _wrapped_tools(row.get(columns.get("prompt", "")))),
+        chosen=chosen[-1] if chosen else None,
+        rejected=rejected[-1] if rejected else None,
+        label=None if label is None else str(label).strip().lower() in ("true", "1", "1.0"),
+        answer=row.get(columns.get("answer", "")),
+        media={role: _listed(row[columns[role]]) for role in _MEDIA if row.get(columns.get(role, ""))},
+    )
+
+
+def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
+    columns = rules.columns
+    if "messages" in columns:
+        return rules.chat.read(row[columns["messages"]], columns["messages"])[0]
+    prompt = row.get(columns.get("prompt", ""))
+    turns: list[Turn] = []
+    if isinstance(prompt, list | dict):
+        turns, prompt = rules.chat.read(messages_in(prompt), columns["prompt"])[0], None
+    for asked, answered in row.get(columns.get("history", "")) or ():
+        turns += [Turn("user", asked), Turn("assistant", answered)]
+    query = row.get(columns.get("query", ""))
+    if prompt:
+        turns.append(Turn("user", f"{prompt}\n{query}" if query else prompt))
+    if "response" in columns:
+        turns += _side(row, rules, "response")
+    return turns
+
+
+def _side(row: Mapping[str, Any], rules: Rules, side: str) -> list[Turn]:
+    value = row.get(rules.columns.get(side, ""))
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [Turn("assistant", value)]
+    return rules.chat.read(value if isinstance(value, list) else [value], side)[0]
+
+
+def _tools(value: Any) -> tuple[dict[str, Any], ...]:
+    if isinstance(value, str):
+        return () if is_blank(value) else tuple(json.loads(value) or ())
+    return tuple(value or ())
+
+
+def _wrapped_tools(prompt: Any) -> Any:
+    return prompt.get("tools") if isinstance(prompt, dict) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+def write_example(example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:
+    """A row of format `to`, or None for one that has no place there (a bad answer among good ones).
+
+    `as_chat` writes prompts and answers as messages where the format knows both. Raises DataError if the format
+    cannot say what the example says.
+    """
+    row = _WRITERS[to](example, as_chat)
+    return None if row is None else {**row, **example.media}
+
+
+def _alpaca(example: Example, _: bool) -> dict[str, Any] | None:
+    chat = _full_chat(example)
+    if chat is None:
+        return None
+    if any(turn.kind not in ("user", "assistant") for turn in chat):
+        raise DataError("has tool calls, which alpaca cannot hold; convert to sharegpt or openai")
+    pairs = [[asked.text, said.text] for asked, said in zip(chat[::2], chat[1::2], strict=True)]
+    row: dict[str, Any] = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
+    extras = {"history": pairs[:-1], "system": example.system, "tools": _tools_text(example)}
+    return row | {name: value for name, value in extras.items() if value}
+
+
+def _full_chat(example: Example) -> list[Turn] | None:
+    """The chat with the answer that is good, None if there is only a bad one."""
+    if example.label is False:
+        return None
+    chat = [*example.turns, *([example.chosen] if example.chosen else [])]
+    if isinstance(example.answer, str) and chat and chat[-1].kind == "user":
+        chat.append(Turn("assistant", example.answer))
+    if not chat or chat[-1].kind not in ("assistant", "call"):
+        raise DataError("has no answer to learn from")
+    return chat
+
+
+def _sharegpt(example: Example, _: bool) -> dict[str, Any] | None:
+    chat = _full_chat(example)
+    return None if chat is None else _sharegpt_row(example, chat)
+
+
+def _sharegpt_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
+    head = [{"from": "system", "value": example.system}] if example.system else []
+    row: dict[str, Any] = {"conversations": head + [_sharegpt_message(turn) for turn in _one_result(chat)]}
+    return row | ({"tools": _tools_text(example)} if example.tools else {})
+
+
+_SHAREGPT_NAMES = {"user": "human", "assistant": "gpt", "call": "function_call", "result": "observation"}
+
+
+def _sharegpt_message(turn: Turn) -> dict[str, str]:
+    return {"from": _SHAREGPT_NAMES[turn.kind], "value": turn.text}
+
+
+def _one_result(chat: list[Turn]) -> list[Turn]:
+    """Several results in a row as one."""
+    out: list[Turn] = []
+    for kind, group in groupby(chat, key=lambda turn: turn.kind):
+        turns = list(group)
+        out += [Turn(kind, _BETWEEN_RESULTS.join(t.text for t in turns))] if kind == "result" else turns
+    return out
+
+
+def _openai(example: Example, _: bool) -> dict[str, Any] | None:
+    chat = _full_chat(example)
+    return None if chat is None else _openai_row(example, chat)
+
+
+def _openai_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
+    messages: list[dict[str, Any]] = [{"role": "system", "content": example.system}] if example.system else []
+    open_calls: list[str] = []
+    for number, turn in enumerate(chat):
+        messages += [_openai_message(part, number, open_calls) for part in _single_results(turn, len(open_calls))]
+    return {"messages": messages} | ({"tools": list(example.tools)} if example.tools else {})
+
+
+def _single_results(turn: Turn, num_calls: int) -> list[Turn]:
+    """The inverse of `_one_result`, where there is a result for each open call."""
+    parts = turn.text.split(_BETWEEN_RESULTS) if turn.kind == "result" else []
+    return [Turn("result", part) for part in parts] if 1 < len(parts) == num_calls else [turn]
+
+
+def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> dict[str, Any]:
+    """One message; `open_calls` are the ids of calls that wait for a result."""
+    if turn.kind == "call":
+        functions = [
+            {"name": call["name"], "arguments": json.dumps(call["arguments"], ensure_ascii=False)}
+            for call in _listed(json.loads(turn.text))
+        ]
+        open_calls[:] = [f"call_{number}_{index}" for index in range(len(functions))]
+        calls = [
+            {"id": name, "type": "function", "function": function}
+            for name, function in zip(open_calls, functions, strict=True)
+        ]
+        return {"role": "assistant", "content": turn.comment or None, "tool_calls": calls}
+    if turn.kind == "result":
+        answered = open_calls.pop(0) if open_calls else ""
+        return {"role": "tool", "tool_call_id": answered, "content": turn.text}
+    return {"role": turn.kind, "content": turn.text}
+
+
+def _preference(example: Example, as_chat: bool) -> dict[str, Any]:
+    if example.chosen is None or example.rejected is None:
+        raise DataError("has no pair of answers, which preference needs")
+    if as_chat:
+        sides = {"chosen": _sharegpt_message(example.chosen), "rejected": _sharegpt_message(example.rejected)}
+        return _sharegpt_row(example, list(example.turns)) | sides
+    row = {"prompt": example.turns[-1].text, "chosen": example.chosen.text, "rejected": example.rejected.text}
+    return row | ({"system": example.system} if example.system else {})
+
+
+def _kto(example: Example, as_chat: bool) -> dict[str, Any]:
+    if example.label is None:
+        raise DataError("has no label, which kto needs")
+    if as_chat:
+        return _sharegpt_row(example, list(example.turns)) | {"label": example.label}
+    asked, said = example.turns[-2:]
+    row = {"prompt": asked.text, "completion": said.text, "label": example.label}
+    return row | ({"system": example.system} if example.system else {})
+
+
+def _text(example: Example, _: bool) -> dict[str, Any] | None:
+    if example.text:
+        return {"text": example.text}
+    chat = _full_chat(example)
+    parts = [] if chat is None else [example.system, *(turn.text for turn in chat)]
+    return {"text": "\n\n".join(part for part in parts if part)} if parts else None
+
+
+def _prompts(example: Example, as_chat: bool) -> dict[str, Any]:
+    turns, answer = list(example.turns), example.answer
+    if turns and turns[-1].kind == "assistant":
+        answer = turns.pop().text
+    if not turns:
+        raise DataError("has no prompt")
+    row: dict[str, Any] = {"prompt": turns[-1].text}
+    if as_chat or len(turns) > 1 or example.system:
+        row = {"prompt": _openai_row(example, turns)["messages"]}
+    return row | ({"answer": answer} if answer is not None else {})
+
+
+def _tools_text(example: Example) -> str:
+    return json.dumps(list(example.tools), ensure_ascii=False) if example.tools else ""
+
+
+_WRITERS: Mapping[str, Callable[[Example, bool], dict[str, Any] | None]] = MappingProxyType(
+    {
+        "alpaca": _alpaca, "sharegpt": _sharegpt, "openai": _openai, "preference": _preference, "kto": _kto,
+        "text": _text, "prompts": _prompts,
+    }
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""The images, videos and audio files that rows name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data.formats.files import source
+from ftsdk.data.formats.rows import batches
+from ftsdk.errors import DataError
+
+ROLES = ("images", "videos", "audios")
+
+
+def media_files(path: Path, columns: Mapping[str, str], folder: Path) -> list[Path]:
+    """Files below `folder` that the rows of a data file name, each once. Raises DataError for one that is not there.
+
+    Addresses and pictures inside the rows need no file.
+    """
+    names = [columns[role] for role in ROLES if role in columns]
+    found = dict.fromkeys(item for row in _rows(path) for name in names for item in _paths(row.get(name)))
+    for item in found:
+        if not (folder / item).is_file():
+            raise DataError(f"{path} names {item}, which is not in {folder}; put it there or set media_dir.")
+    return [folder / item for item in found]
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    for batch in batches(source(path)):
+        for _, text in batch.rows():
+            row = json.loads(text)
+            if isinstance(row, dict):
+                yield row
+
+
+def _paths(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value and "://" not in value:
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _paths(item)

@@ -1,0 +1,1 @@
+"""How long the rows are and what a cutoff removes; kept by content."""

@@ -1,0 +1,1 @@
+"""LLaMA-Factory: its configuration from a spec, and tables of its arguments and templates."""

@@ -1,0 +1,64 @@
+"""The table of LLaMA-Factory's chat templates: name -> its marks and the system prompt that it adds.
+
+Regenerate it with the trainer's Python:
+python -m ftsdk.engines.llamafactory.templates > ftsdk/engines/llamafactory/templates.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+TABLE = "templates.json"
+_MARK = re.compile(r"<[|｜][^<>\s]+[|｜]>|<(?:start|end)_of_turn>")
+"""Texts that only make sense as one token."""
+_PARTS = ("format_user", "format_assistant", "format_system", "format_prefix")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTemplate:
+    """What of a template can go wrong without a word."""
+
+    marks: tuple[str, ...]
+    """Texts around messages that should be one token of the model's tokenizer."""
+    default_system: str
+    """Beginning of the system prompt that rows without one are given; empty for none."""
+
+
+@cache
+def known_templates() -> dict[str, ChatTemplate]:
+    """Every template of the LLaMA-Factory release that we drive."""
+    table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
+    return {
+        name: ChatTemplate(marks=tuple(found["marks"]), default_system=found["default_system"])
+        for name, found in table["templates"].items()
+    }
+
+
+def read_templates() -> dict[str, Any]:
+    """Ask the installed LLaMA-Factory for its release and its templates."""
+    from importlib.metadata import version
+
+    from llamafactory.data.template import TEMPLATES
+
+    found = {
+        name: {"marks": sorted(_marks(template)), "default_system": template.default_system.split("\n")[0][:80]}
+        for name, template in sorted(TEMPLATES.items())
+    }
+    return {"release": version("llamafactory"), "templates": found}
+
+
+def _marks(template: Any) -> set[str]:
+    slots = [slot for part in _PARTS for slot in getattr(getattr(template, part), "slots", ())]
+    texts = [slot.get("token", "") if isinstance(slot, dict) else slot for slot in slots if not isinstance(slot, set)]
+    return {mark for text in texts for mark in _MARK.findall(str(text))}
+
+
+if __name__ == "__main__":
+    json.dump(read_templates(), sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")

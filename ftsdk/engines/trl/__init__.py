@@ -1,0 +1,1 @@
+"""TRL: its configuration from a spec, and the table of its arguments."""

@@ -1,0 +1,1 @@
+"""What a job made: a handle on the model."""

@@ -1,0 +1,72 @@
+"""Model: what a job made, where it is, and from what it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.errors import FtsdkError, JobFailedError
+from ftsdk.storage import records
+from ftsdk.storage.store import FolderStore, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A handle on a finished job's model. Holds no weights; `download` copies them."""
+
+    uri: str
+    """Address of the model's folder; another job takes it as its `model`."""
+    job_uri: str
+    base_model: str
+    """What the training started from; an adapter needs it to be loaded."""
+    adapter: bool
+    """True if the folder holds an adapter and not a whole model."""
+    digest: str
+    """Digest of the spec and the data that it was made from."""
+    files: dict[str, int]
+    """File name -> bytes."""
+    store: Store = field(repr=False)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder, if it lies on this machine."""
+        return self.store.path(contract.MODEL_DIR) if isinstance(self.store, FolderStore) else None
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(self.files.values())
+
+    def download(self, folder: Path | str, *, on_bytes: Callable[[int], None] = lambda done: None) -> Path:
+        """Copy the model's files into a folder and return it; `on_bytes` hears how many more bytes are there."""
+        target = Path(folder)
+        try:
+            for name, size in self.files.items():
+                self.store.download(f"{contract.MODEL_DIR}/{name}", target / name, on_bytes)
+                if (found := (target / name).stat().st_size) != size:
+                    raise FtsdkError(f"{target / name} came with {found} bytes instead of {size}: download it again.")
+        except OSError as problem:
+            raise FtsdkError(f"The model cannot be written to {target} ({problem.strerror}).") from problem
+        return target
+
+
+def open_model(store: Store, job_uri: str, document: dict[str, Any]) -> Model:
+    """The model in a job's durable folder. Raises JobFailedError if none was published."""
+    prefix = f"{contract.MODEL_DIR}/"
+    committed = records.read_json(store, prefix + contract.COMMIT_FILE)
+    if committed is None:
+        raise JobFailedError(f"Job {job_uri} has published no model; `ftsdk status {job_uri}` says why.")
+    ours = {contract.COMMIT_FILE, contract.manifest_key(0)}
+    files = {item.key.removeprefix(prefix): item.bytes for item in store.list(prefix)}
+    return Model(
+        uri=f"{store.uri.rstrip('/')}/{contract.MODEL_DIR}",
+        job_uri=job_uri,
+        base_model=document["base_model"],
+        adapter="adapter_config.json" in files,
+        digest=document["digest"],
+        files={name: size for name, size in files.items() if name not in ours},
+        store=store,
+    )

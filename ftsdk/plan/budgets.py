@@ -1,0 +1,64 @@
+"""Limits on a job's time and cost: what is left of them, and whether the estimate keeps within them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.sizing.price.prices import over_budget
+from ftsdk.spec import Budget
+
+
+def price_of_job(
+    budget: Budget, *, backend: str, num_nodes: int, given: float | None, known: float | None
+) -> float | None:
+    """US dollars an hour for all machines: the price `given` for one, else the one that is `known`; None if neither is.
+
+    Raises SpecError for a limit in US dollars without a price.
+    """
+    machine = known if given is None else given
+    if budget.max_cost_usd is not None and machine is None:
+        raise SpecError(
+            f"budget.max_cost_usd needs a price, and none is known for these machines: give what one costs in an hour "
+            f"(-o price_usd_per_hour=…, FTSDK_{backend.upper()}_PRICE_USD_PER_HOUR, or [{backend}] in ftsdk.toml), or "
+            f"limit the hours with budget.max_hours."
+        )
+    return None if machine is None else machine * num_nodes
+
+
+def left_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, cost_usd: float = 0.0) -> float | None:
+    """Seconds that the next attempt may run, after `hours` and `cost_usd` are used; None without a limit, never < 0."""
+    left = []
+    if budget.max_hours is not None:
+        left.append(budget.max_hours - hours)
+    if budget.max_cost_usd is not None and usd_per_hour:
+        left.append((budget.max_cost_usd - cost_usd) / usd_per_hour)
+    return 3600 * max(0.0, min(left)) if left else None
+
+
+def warnings(budget: Budget, estimate: Mapping[str, Any], usd_per_hour: float | None) -> tuple[str, ...]:
+    """A sentence for each limit that the slow end of the estimate passes, or that it cannot be compared with."""
+    return tuple(f"budget: {sentence}" for sentence in _over(budget, estimate.get("hours_high"), usd_per_hour))
+
+
+def refuse_what_costs_more(
+    budget: Budget, estimate: Mapping[str, Any], usd_per_hour: float | None, *, now: float
+) -> None:
+    """Raise UnsupportedError if even the fast end of the estimate is over a limit, or too late for `finish_by`."""
+    hours = estimate.get("hours_low")
+    if hours is None:
+        return
+    over = list(_over(budget, hours, usd_per_hour))
+    if budget.finish_by is not None and now + 3600 * hours > budget.finish_by.timestamp():
+        over.append(f"It takes {hours:.3g} h, longer than until budget.finish_by ({budget.finish_by.isoformat()}).")
+    if over:
+        raise UnsupportedError(
+            f"Not within the budget, even if all goes fast: {' '.join(over)} Raise the limit, train on less, or submit "
+            f"all the same with --no-size-check: it stops with a checkpoint when the budget is used."
+        )
+
+
+def _over(budget: Budget, hours: float | None, usd_per_hour: float | None) -> tuple[str, ...]:
+    cost_usd = None if hours is None or usd_per_hour is None else hours * usd_per_hour
+    return over_budget(hours=hours, cost_usd=cost_usd, max_hours=budget.max_hours, max_cost_usd=budget.max_cost_usd)

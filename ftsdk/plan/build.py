@@ -1,0 +1,245 @@
+"""The parts of a plan that all backends share: names, digest, the job document. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.contract.documents import CheckpointPolicy, CloudWatchLogs, InputFile, JobDocument, Storage, WandbRun
+from ftsdk.engines import advice, render
+from ftsdk.engines.base import Layout, Rendered
+from ftsdk.errors import SpecError
+from ftsdk.facts import Facts, ModelFacts
+from ftsdk.plan import Plan, budgets
+from ftsdk.sizing import estimate, spot
+from ftsdk.sizing.catalogue import card_named_by_driver
+from ftsdk.sizing.price.prices import known_prices
+from ftsdk.spec import JobSpec, Tracking
+
+OWN_MTBF_HOURS = 24.0
+"""Expected time between interruptions on capacity of one's own, where nothing is known: reboots, crashes, power."""
+DIGEST_IN_NAME = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a backend needs to write its request."""
+
+    name: str
+    digest: str
+    rendered: Rendered
+    document: JobDocument
+    estimate: dict[str, Any]
+    """Memory, time and price as far as they are known (see `ftsdk.sizing`)."""
+
+
+NOT_IN_THE_MODEL: Any = {
+    "timeout_hours": True,
+    "checkpoint": True,
+    "retry": True,
+    "budget": True,
+    "tracking": True,
+    "secrets": True,
+    "resources": {"spot", "disk_gb", "memory_gb"},
+}
+"""Fields that change how a job runs and not what it makes: with another time limit it goes on from its checkpoint."""
+
+
+def digest_of(spec: JobSpec, facts: Facts) -> str:
+    """SHA-256 over what the model depends on: the spec and the content of its local input files, not their paths."""
+    paths = {file.path: file.sha256 for file in facts.files}
+    relative = {path: PurePath(path).name for path in paths}
+    written = json.dumps(spec.model_dump(mode="json", exclude=NOT_IN_THE_MODEL), sort_keys=True)
+    contents = sorted((relative[path], digest) for path, digest in paths.items())
+    return hashlib.sha256(json.dumps([written, contents, facts.nonce]).encode()).hexdigest()
+
+
+def job_name(spec: JobSpec, digest: str) -> str:
+    """`label-digest8`, at most 63 characters."""
+    return f"{spec.name}-{digest[:DIGEST_IN_NAME]}"
+
+
+def draft(
+    spec: JobSpec,
+    facts: Facts,
+    *,
+    digest: str,
+    backend: str,
+    layout: Layout,
+    nproc_per_node: int,
+    grace_s: float,
+    restarts: bool = False,
+    after_save: str = "exit",
+    storage: Storage | None = None,
+) -> Draft:
+    """Render the trainer's configuration and the job document for a layout.
+
+    `restarts`: the supervisor starts a crashed trainer again itself, since the platform does nothing of that kind.
+    `storage`: how the job reaches a durable address.
+    """
+    spec, told = advice.with_epochs(spec, facts)
+    rendered = render(spec, facts, layout)
+    rendered = replace(rendered, warnings=(*rendered.warnings, *told, *advice.notes(spec, facts)))
+    name = job_name(spec, digest)
+    document = JobDocument(
+        contract=contract.VERSION,
+        name=name,
+        digest=digest,
+        backend=backend,
+        base_model=facts.model.base,
+        trainer=rendered.trainer,
+        config=rendered.config,
+        dataset_info=rendered.dataset_info,
+        inputs=[InputFile(path=layout.inside(file.path), bytes=file.bytes, sha256=file.sha256) for file in facts.files],
+        durable=layout.durable,
+        storage=storage or {},
+        scratch=layout.scratch,
+        nproc_per_node=nproc_per_node,
+        num_nodes=spec.resources.num_nodes,
+        checkpoint=_cadence(spec),
+        wandb=_wandb(spec.tracking, f"{name}-{backend}", spec, rendered.config),
+        cloudwatch=_cloudwatch(spec.tracking, f"{name}-{backend}"),
+        env=dict(spec.env),
+        grace_s=grace_s,
+        after_save=after_save,
+        timeout_s=spec.timeout_hours * 3600 if spec.timeout_hours else None,
+        budget_s=None,
+        restarts=spec.retry.retries if restarts else 0,
+        restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
+        notes=[],
+    )
+    return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatistics:
+    """What an estimate wants to know of the training data; None is unknown."""
+
+    rows: int | None
+    mean_tokens: float | None
+    max_tokens: int | None
+
+
+def data_statistics(facts: Facts) -> DataStatistics:
+    """Rows and lengths of all training sources together."""
+    rows = [source.num_rows for source in facts.train]
+    known = sum(count for count in rows if count) if None not in rows else None
+    if facts.lengths is None:
+        return DataStatistics(known, None, None)
+    return DataStatistics(facts.lengths.num_rows, facts.lengths.mean_tokens, facts.lengths.max_tokens)
+
+
+def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
+    """What the job will take on the spec's accelerator, or on this machine's GPU; unknowns are named."""
+    data = data_statistics(facts)
+    here = next(iter(facts.machine.accelerators), None)
+    card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
+    try:
+        return estimate(
+            spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
+            max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
+        ).to_json()  # fmt: skip
+    except SpecError as problem:  # a card that the tables do not have may still be one that the backend has
+        return {"unknown": [str(problem)]}
+
+
+def staged(facts: Facts, root: str) -> dict[str, str]:
+    """Path of every local input here -> its path below a folder inside, for backends that do not see our paths."""
+    model, judge = facts.model, facts.reward_model
+    inputs = {}
+    if model.kind == "path":
+        inputs[model.address] = f"{root}/model"
+    if model.base != model.address and base_is_here(model):
+        inputs[model.base] = f"{root}/base"
+    if judge is not None and judge.kind == "path":
+        inputs[judge.address] = f"{root}/reward-model"
+        if judge.base not in (judge.address, *inputs) and base_is_here(judge):
+            inputs[judge.base] = f"{root}/reward-base"
+    data = [source.file for source in (*facts.train, *facts.eval) if source.file]
+    for kind, files in (("data", data), ("rewards", facts.reward_files.values())):
+        inputs |= {file.path: f"{root}/{kind}/{number}/{_file_name(file.path)}" for number, file in enumerate(files)}
+    beside = {
+        item.path: f"{root}/beside/{number}/{_file_name(item.path)}" for number, item in enumerate(facts.attached)
+    }
+    return {**inputs, **{path: place for path, place in beside.items() if path not in inputs}}
+
+
+def base_is_here(model: ModelFacts) -> bool:
+    """Whether the base model is a folder on this machine; the base of an adapter may be a hub's."""
+    return any(file.path.startswith((f"{model.base}/", f"{model.base}\\")) for file in model.files)
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def plan_from(
+    made: Draft,
+    spec: JobSpec,
+    *,
+    backend: str,
+    scope: str = "",
+    request: dict[str, Any],
+    options: dict[str, Any],
+    machine_usd_per_hour: float | None = None,
+) -> Plan:
+    """Put a draft and a backend's request together.
+
+    `machine_usd_per_hour` is what the backend's tables say of one machine on the capacity that the request asks for;
+    the option `price_usd_per_hour` counts more. Raises SpecError for a limit in US dollars without a price.
+    """
+    usd_per_hour = budgets.price_of_job(
+        spec.budget,
+        backend=backend,
+        num_nodes=spec.resources.num_nodes,
+        given=options.get("price_usd_per_hour"),
+        known=machine_usd_per_hour,
+    )
+    return Plan(
+        backend=backend,
+        uri=f"{backend}://{scope + '/' if scope else ''}{made.name}",
+        name=made.name,
+        digest=made.digest,
+        request=request,
+        document={**made.document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
+        trainer_config=made.rendered.config,
+        spec=spec.model_dump(mode="json"),
+        options=options,
+        secrets=spec.secrets,
+        estimate=made.estimate,
+        warnings=(*made.rendered.warnings, *budgets.warnings(spec.budget, made.estimate, usd_per_hour)),
+        usd_per_hour=usd_per_hour,
+    )
+
+
+def _cadence(spec: JobSpec) -> CheckpointPolicy:
+    """`auto` unless the spec counts minutes or steps; `save_steps` is LLaMA-Factory's word for the latter."""
+    asked = spec.checkpoint
+    steps = asked.every_steps or (None if asked.every_minutes or asked.auto else spec.hyperparameters.save_steps)
+    fixed = steps is not None or asked.every_minutes is not None
+    mtbf_hours = spot.MTBF_HOURS if spec.resources.spot else OWN_MTBF_HOURS
+    return CheckpointPolicy(
+        every_minutes=asked.every_minutes,
+        every_steps=steps,
+        mtbf_hours=None if fixed else mtbf_hours,
+        keep=asked.keep,
+    )
+
+
+def _wandb(tracking: Tracking, run_id: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
+    if tracking.wandb is None:
+        return None
+    run = tracking.wandb
+    page = {"spec": spec.model_dump(mode="json"), "trainer": config}
+    return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=run_id, config=page)
+
+
+def _cloudwatch(tracking: Tracking, run_id: str) -> CloudWatchLogs | None:
+    sink = tracking.cloudwatch
+    if sink is None:
+        return None
+    return CloudWatchLogs(job=run_id, region=sink.region, log_group=sink.log_group, namespace=sink.namespace)

@@ -1,0 +1,120 @@
+"""Ready-made specs: one flat YAML per model and method in `estimators/`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.spec.method import STAGES
+from ftsdk.spec.tuning import TUNINGS
+
+
+class Recipe(NamedTuple):
+    """A ready-made spec."""
+
+    name: str
+    path: Path
+    summary: str
+    """The file's first comment line."""
+
+
+class Described(NamedTuple):
+    """A recipe with what it can be chosen by."""
+
+    name: str
+    model: str
+    method: str
+    tuning: str
+    size_b: float | None
+    """Billions of parameters, as the name says; None where it does not."""
+    accelerator: str
+    """E.g. `L40S` or `4 x A100-80GB`; empty for any."""
+    summary: str
+
+
+class Filter(NamedTuple):
+    """What recipes are wanted; None takes all."""
+
+    model: str | None = None
+    """A part of the recipe's name or of its hub id, e.g. `qwen3`."""
+    method: str | None = None
+    tuning: str | None = None
+    size_b: tuple[float, float] | None = None
+    """Least and most billions of parameters."""
+
+
+_SIZE = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)b(?![a-z\d])")
+
+
+def folder() -> Path:
+    """Where recipes lie: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "estimators"
+    return inside if inside.is_dir() else package.parent / "estimators"
+
+
+def each() -> Iterator[Recipe]:
+    """All recipes by name."""
+    for path in sorted(folder().glob("*.yaml")):
+        first = path.read_text("utf-8").partition("\n")[0]
+        yield Recipe(path.stem, path, first.lstrip("# ").strip())
+
+
+def described(wanted: Filter | None = None) -> Iterator[Described]:
+    """Recipes by name, those that are wanted. Raises SpecError for a filter that names nothing known."""
+    wanted = wanted or Filter()
+    _refuse_unknown("method", wanted.method, STAGES)
+    _refuse_unknown("tuning", wanted.tuning, TUNINGS)
+    return (found for found in map(_described, each()) if _fits(found, wanted))
+
+
+def _refuse_unknown(what: str, name: str | None, known: tuple[str, ...]) -> None:
+    if name is not None and name not in known:
+        raise SpecError(f"--{what} {name!r}: choose one of {', '.join(known)}{did_you_mean(name, known)}.")
+
+
+def _described(recipe: Recipe) -> Described:
+    import yaml
+
+    data = yaml.safe_load(recipe.path.read_text("utf-8"))
+    method, tuning = data.get("method", "sft"), data.get("tuning", "lora")
+    size = _SIZE.search(recipe.name)
+    return Described(
+        name=recipe.name,
+        model=data["model"],
+        method=method if isinstance(method, str) else method["stage"],
+        tuning=tuning if isinstance(tuning, str) else tuning["type"],
+        size_b=float(size[1]) if size else None,
+        accelerator=_accelerator(data.get("resources", {})),
+        summary=recipe.summary,
+    )
+
+
+def _accelerator(resources: dict[str, Any]) -> str:
+    card, number = resources.get("accelerator", ""), resources.get("accelerators_per_node", 1)
+    return f"{number} x {card}" if card and number > 1 else card
+
+
+def _fits(found: Described, wanted: Filter) -> bool:
+    low, high = wanted.size_b or (0.0, float("inf"))
+    part = (wanted.model or "").lower()
+    return (
+        (part in found.name or part in found.model.lower())
+        and wanted.method in (None, found.method)
+        and wanted.tuning in (None, found.tuning)
+        and (wanted.size_b is None or (found.size_b is not None and low <= found.size_b <= high))
+    )
+
+
+def path_of(name: str) -> Path:
+    """The file of a recipe. Raises SpecError for an unknown name."""
+    path = folder() / f"{name}.yaml"
+    if not path.is_file() or "/" in name:
+        known = [recipe.name for recipe in each()]
+        raise SpecError(
+            f"There is no file and no recipe '{name}'{did_you_mean(name, known)}; `ftsdk recipes` lists the recipes."
+        )
+    return path

@@ -1,0 +1,195 @@
+"""Checkpoints in durable storage: which exist, which are whole, restoring one, publishing one.
+
+- `checkpoints/checkpoint-000040/...`: files, as the trainer named them
+- `checkpoints/checkpoint-000040/manifest-n0.json`: what node 0 wrote, with sizes and SHA-256
+- `checkpoints/checkpoint-000040/COMMIT`: written last, by node 0, with the digests of the manifests; before it,
+  nothing of this counts
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk import contract
+from ftsdk.runtime.storage.durable import Durable
+from ftsdk.runtime.storage.mount import delete_tree
+
+KEEP_AT_LEAST = 2
+"""One that is being resumed from may turn out damaged: there must be another."""
+POLL_S = 0.1
+SEAL = "sha256"
+
+
+class Identity(NamedTuple):
+    """What a checkpoint belongs to, and what it was made with."""
+
+    digest: str
+    attempt: int
+    num_nodes: int
+    node: int
+    world_size: int
+    global_batch: int | None = None
+    """Rows of an optimizer step; None if the trainer does not tell."""
+    versions: Mapping[str, str] = {}
+    """Of the libraries that decide about numbers."""
+
+
+class Commit(NamedTuple):
+    """A committed checkpoint."""
+
+    step: int
+    prefix: str
+    record: dict[str, Any]
+
+    @property
+    def best(self) -> int | None:
+        """Step of the best checkpoint so far, which the trainer loads at its end; None if it does not."""
+        step = self.record.get("best")
+        return step if isinstance(step, int) else None
+
+
+class DamagedError(Exception):
+    """A committed checkpoint is not what its manifests say; the message says which file and how."""
+
+
+def committed(durable: Durable, digest: str) -> list[Commit]:
+    """Committed checkpoints of this digest, newest first."""
+    found = [_commit(durable, prefix) for prefix in _folders(durable)]
+    ours = [commit for commit in found if commit and commit.record["digest"] == digest]
+    return sorted(ours, key=lambda commit: commit.step, reverse=True)
+
+
+def restore(durable: Durable, commit: Commit, target: Path) -> None:
+    """Bring a checkpoint to a local folder, verifying every byte. Raises DamagedError and leaves nothing."""
+    try:
+        for node in range(int(commit.record["num_nodes"])):
+            manifest = _manifest(durable, commit, node)
+            for name, (size, sha256) in manifest.items():
+                _fetch(durable, f"{commit.prefix}/{name}", target / name, size, sha256)
+    except DamagedError:
+        delete_tree(target)
+        raise
+
+
+def publish(
+    durable: Durable,
+    identity: Identity,
+    step: int,
+    source: Path,
+    patience: Callable[[], bool],
+    best: int | None = None,
+) -> int | None:
+    """Store this node's part of a checkpoint; node 0 commits once every part is there.
+
+    Returns the bytes of this node's part, or None if `patience()` ended before the other nodes' parts came.
+    """
+    prefix = contract.checkpoint_key(step)
+    total = put_folder(durable, prefix, source, identity)
+    if identity.node:
+        return total
+    while None in (manifests := [_part(durable, prefix, node, identity) for node in range(identity.num_nodes)]):
+        if not patience():
+            return None
+        time.sleep(POLL_S)
+    record = {
+        "step": step,
+        "digest": identity.digest,
+        "attempt": identity.attempt,
+        "num_nodes": identity.num_nodes,
+        "world_size": identity.world_size,
+        "global_batch": identity.global_batch,
+        "versions": dict(identity.versions),
+        "best": best,
+        "manifests": manifests,
+        "time": time.time(),
+    }
+    durable.put_bytes(f"{prefix}/{contract.COMMIT_FILE}", json.dumps({**record, SEAL: _seal(record)}).encode())
+    return total
+
+
+def put_folder(
+    durable: Durable, prefix: str, source: Path, identity: Identity, wanted: Callable[[str], bool] = lambda _: True
+) -> int:
+    """Store a folder's files and, last, their manifest; returns their bytes."""
+    files = {}
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        if path.is_file() and wanted(name):
+            files[name] = durable.put_file(f"{prefix}/{name}", path)
+    manifest = {"attempt": identity.attempt, "files": files}
+    durable.put_bytes(f"{prefix}/{contract.manifest_key(identity.node)}", json.dumps(manifest).encode())
+    return sum(written.bytes for written in files.values())
+
+
+def retain(durable: Durable, digest: str, keep: int) -> None:
+    """Delete all committed checkpoints but the newest `keep` and their best, and older ones without a COMMIT."""
+    every = committed(durable, digest)
+    newest = every[: max(keep, KEEP_AT_LEAST)]
+    bests = {commit.best for commit in newest}
+    kept = {commit.prefix for commit in every if commit in newest or commit.step in bests}
+    for prefix in _folders(durable):
+        if newest and prefix not in kept and _step_of(prefix) < newest[0].step:
+            durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: what is half deleted is no checkpoint
+            durable.delete(prefix)
+
+
+def _commit(durable: Durable, prefix: str) -> Commit | None:
+    """The COMMIT in a folder; None if there is none, or a torn one, or one of another folder, which are none."""
+    try:
+        record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
+        is_whole = record.pop(SEAL) == _seal(record) and contract.checkpoint_key(record["step"]) == prefix
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Commit(record["step"], prefix, record) if is_whole else None
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a COMMIT's own words: a flipped bit in it may still be JSON."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _folders(durable: Durable) -> list[str]:
+    """Prefixes of all checkpoints, committed or not."""
+    return sorted({"/".join(key.split("/")[:2]) for key in durable.list(contract.CHECKPOINTS_DIR)})
+
+
+def _step_of(prefix: str) -> int:
+    step = prefix.rpartition("-")[2]
+    return int(step) if step.isdecimal() else 0
+
+
+def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[int, str]]:
+    name = contract.manifest_key(node)
+    try:
+        data = durable.read(f"{commit.prefix}/{name}")
+    except FileNotFoundError:
+        raise DamagedError(f"{name} is missing") from None
+    if hashlib.sha256(data).hexdigest() != commit.record["manifests"][node]:
+        raise DamagedError(f"{name} is not the one that was committed")
+    files: dict[str, tuple[int, str]] = json.loads(data)["files"]
+    return files
+
+
+def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> None:
+    try:
+        written = durable.fetch(key, target)
+    except FileNotFoundError:
+        raise DamagedError(f"{target.name} is missing") from None
+    if written.bytes != size:
+        raise DamagedError(f"{target.name} has {written.bytes} bytes, {size} were written")
+    if written.sha256 != sha256:
+        raise DamagedError(f"{target.name} has other content than was written")
+
+
+def _part(durable: Durable, prefix: str, node: int, identity: Identity) -> str | None:
+    """SHA-256 of a node's manifest of this attempt; None before its part is complete."""
+    try:
+        data = durable.read(f"{prefix}/{contract.manifest_key(node)}")
+        return hashlib.sha256(data).hexdigest() if json.loads(data)["attempt"] == identity.attempt else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,46 @@
+"""Publishing what was trained: the output folder without what only a resume needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ftsdk import contract
+from ftsdk.runtime.checkpoints.checkpoints import Identity, put_folder
+from ftsdk.runtime.storage.durable import Durable
+
+RESUME_ONLY = ("checkpoint-*", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*", "ftsdk_rank_*")
+LEFT_OUT = (*RESUME_ONLY, "runs/*", "training_args.bin", "trainer_log.jsonl")
+"""training_args.bin is a pickle that names paths of the container; LLaMA-Factory's trainer_log.jsonl begins anew with
+every attempt, and its speed and time left are wrong after a resume: trainer_state.json has all that was logged."""
+COMMIT = f"{contract.MODEL_DIR}/{contract.COMMIT_FILE}"
+
+
+def is_published(durable: Durable, digest: str) -> bool:
+    """Whether the model of this job is already there, whole. Raises OSError where storage fails."""
+    try:
+        return bool(json.loads(durable.read(COMMIT))["digest"] == digest)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def publish_model(durable: Durable, identity: Identity, output: Path, step: int | None) -> int:
+    """Store the model, its manifest and, last, its COMMIT; returns its bytes. Raises OSError."""
+    durable.delete(COMMIT)  # before anything else: what is half replaced is no model
+    durable.delete(contract.MODEL_DIR)
+    total = put_folder(durable, contract.MODEL_DIR, output, identity, lambda name: not _is_left_out(name))
+    record = {"digest": identity.digest, "attempt": identity.attempt, "step": step, "bytes": total, "time": time.time()}
+    durable.put_bytes(COMMIT, json.dumps(record).encode())
+    return total
+
+
+def published_files(output: Path) -> dict[str, Path]:
+    """The model's files in the output folder, by their names; none if there is no such folder."""
+    found = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if not _is_left_out(name)}
+
+
+def _is_left_out(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in LEFT_OUT)

@@ -1,0 +1,1 @@
+"""Log lines: stamped, masked, stored in segments, copied to other services."""

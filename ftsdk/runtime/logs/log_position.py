@@ -1,0 +1,57 @@
+"""What an earlier start of the same attempt left in the log: a restarted container goes on behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.runtime.storage.durable import Durable
+
+NEWLINE = b"\n"
+
+
+class Earlier:
+    """Where the log of this attempt ends, and the last step of each kind of metrics in it."""
+
+    def __init__(self, durable: Durable, attempt: int, node: int) -> None:
+        self.sequence = 0
+        """Number of the next line."""
+        self.segment = 0
+        """Number of the next segment."""
+        self._steps: dict[str, int] = {}
+        own = contract.segments_prefix(attempt, node)
+        for key in durable.list(contract.LOGS_DIR):
+            if key.startswith(own):
+                self.segment = int(key.removeprefix(own).removesuffix(".log")) + 1
+                self._read(durable.read(key))
+
+    def is_replay(self, event: dict[str, Any]) -> bool:
+        """Whether these metrics were already written before the restart."""
+        return step_of(event) <= self._steps.get(contract.metrics_kind(event), -1)
+
+    def _read(self, segment: bytes) -> None:
+        whole = segment[: segment.rfind(NEWLINE) + 1]  # a power cut may have torn the last line
+        if whole:
+            last = whole[whole.rfind(NEWLINE, 0, -1) + 1 :]
+            stamp, _ = contract.split_line(last[:64].decode("utf-8", "replace"))
+            self.sequence = stamp.sequence + 1 if stamp else self.sequence
+        for event in _metrics(whole):
+            kind = contract.metrics_kind(event)
+            self._steps[kind] = max(self._steps.get(kind, -1), step_of(event))
+
+
+def step_of(event: dict[str, Any]) -> int:
+    """The event's step; 0 if what it says is no step (any program may print such a line)."""
+    step = event.get("step")
+    return step if isinstance(step, int) else 0
+
+
+def _metrics(segment: bytes) -> Iterable[dict[str, Any]]:
+    mark = (contract.STAMP_END + contract.EVENT_MARK).encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
+    at = segment.find(mark)
+    while at >= 0:
+        end = segment.find(NEWLINE, at)
+        if event := contract.parse_event(segment[at + 1 : end].decode("utf-8", "replace")):
+            yield event
+        at = segment.find(mark, end)

@@ -1,0 +1,172 @@
+"""What we hang into the transformers Trainer: checkpoints, interruption and metrics."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ftsdk import contract
+from ftsdk.runtime import worker_protocol
+from ftsdk.runtime.programs.agreement import Agreement
+from ftsdk.runtime.programs.cadence import Cadence
+from ftsdk.runtime.programs.resumable import EvaluationStopped
+from ftsdk.runtime.programs.worker import InterruptedTraining, StopWish
+from ftsdk.runtime.worker_protocol import TrainJob
+
+GIB = 1 << 30
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss is NaN or infinite: every further step would be wasted."""
+
+
+def build_callbacks(job: TrainJob, wish: StopWish) -> tuple[Checkpoints, Metrics]:
+    """Ours, in the order in which they run; the trainer's own follow. They know nothing of a particular trainer.
+
+    A trainer module hands them to its Trainer, switches the Trainer's own saving off (but for
+    `load_best_model_at_end`), and calls `make_resumable(trainer, checkpoints, job["resume"])` before it trains.
+    """
+    return Checkpoints(job, wish), Metrics(job)
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """One event line in one write, so that no other process's output gets into it."""
+    sys.stdout.flush()
+    os.write(1, contract.event_line(kind, **fields).encode() + b"\n")
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint when the cadence or an interruption does, and announces it once it is complete.
+
+    It is complete at the next hook after `on_save`: callbacks behind ours still write to it (value heads, processors),
+    and other ranks write their random states.
+    """
+
+    def __init__(self, job: TrainJob, wish: StopWish) -> None:
+        self._cadence = Cadence(job["document"]["checkpoint"])
+        self._run = job["run"]
+        self._wish = wish
+        self._saves = self._evaluations = self._predictions = 0
+        self._complete_soon: int | None = None
+        self.stopping = False
+        """All ranks leave at the end of this step (or, if a subclass says so, of a later one)."""
+        self.epoch_ended = False
+        """The hooks at the end of an epoch have begun, and no further step has."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._agreement = Agreement()
+        self._cadence.begin()
+        self._wish.training = True
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.epoch_ended = False
+        self._announce(args, state)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step
+        self._agreement.end_of_step()
+        late = args.process_index == 0 and self._cadence.is_late()
+        due = self._cadence.is_due(step)
+        if self._agreement.is_due(f"save-{self._saves}", late, step) or due:
+            control.should_save = True
+        if self._agreement.is_due("stop", self._wish.made, step) and step < state.max_steps:
+            control.should_save = control.should_training_stop = self.stopping = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Batches of an evaluation are gathered over all ranks: they go through it in step, as through a training."""
+        self._predictions += 1
+        self._agreement.end_of_step()
+        if self._agreement.is_due(f"stop-evaluation-{self._evaluations}", self._wish.made, self._predictions):
+            raise EvaluationStopped
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._evaluations, self._predictions = self._evaluations + 1, 0
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._complete_soon = state.global_step
+        self._saves += 1
+        self._cadence.saved(published_within_s=worker_protocol.published_within_s(self._run))
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stopping and control.should_training_stop:
+            self.leave(args, state)
+        self.epoch_ended = True
+        self._announce(args, state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._announce(args, state)
+
+    def leave(self, args: Any, state: Any) -> None:
+        """Announce what is saved, then unwind. Raises InterruptedTraining."""
+        self._announce(args, state)
+        raise InterruptedTraining
+
+    def saved_within(self, seconds: float) -> None:
+        """How long training stood still for a checkpoint."""
+        self._cadence.cost_s = seconds
+
+    def _announce(self, args: Any, state: Any) -> None:
+        step, self._complete_soon = self._complete_soon, None
+        if step is not None:
+            self._agreement.everyone_is_here()
+            if args.local_process_index == 0:
+                path = str(Path(args.output_dir, f"checkpoint-{step}"))
+                best = Path(state.best_model_checkpoint or "").name if args.load_best_model_at_end else ""
+                emit(contract.EVENT_CHECKPOINT, step=step, path=path, best=best)
+
+
+class Metrics(TrainerCallback):  # type: ignore[misc]
+    """Turns the Trainer's logs into event lines, and stops at a loss that is not a number."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self._wandb = job["document"]["wandb"]
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = self._logged_at = time.monotonic()
+        self._first_step = state.global_step
+        self._tokens = state.num_input_tokens_seen
+        if state.is_world_process_zero and self._wandb:
+            _describe_run(self._wandb["config"])
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        if state.is_world_process_zero:
+            numbers: dict[str, Any] = {name: logs[name] for name in contract.METRIC_FIELDS if name in logs}
+            if "loss" in numbers:
+                numbers |= self._speed(state)
+            if numbers:
+                place = {"step": state.global_step, "total_steps": state.max_steps, "epoch": state.epoch}
+                emit(contract.EVENT_METRICS, **place, time=time.time(), **{k: _json(v) for k, v in numbers.items()})
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise NonFiniteLossError(f"the loss is {logs['loss']} at step {state.global_step}")
+
+    def _speed(self, state: Any) -> dict[str, float]:
+        """Tokens per second since the last log, time left at this attempt's pace, and the card's peak memory."""
+        import torch
+
+        now, tokens = time.monotonic(), state.num_input_tokens_seen
+        pace_s = (now - self._began) / max(state.global_step - self._first_step, 1)
+        speed = {
+            "tokens_per_s": round((tokens - self._tokens) / max(now - self._logged_at, 1e-9), 1),
+            "eta_s": round(pace_s * (state.max_steps - state.global_step), 1),
+        }
+        if torch.cuda.is_available():
+            speed["gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / GIB, 3)
+        self._logged_at, self._tokens = now, tokens
+        return speed
+
+
+def _json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _describe_run(config: dict[str, Any]) -> None:
+    """The whole spec and plan, on the W&B run that the Trainer's own reporter has opened."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.config.update({"ftsdk": config}, allow_val_change=True)

@@ -1,0 +1,215 @@
+"""Drives TRL 0.24's PPOTrainer (LLaMA-Factory's own cannot start with the TRL that it needs otherwise).
+
+Its loop keeps no state that a later process could go on from, so an interruption ends it without a checkpoint.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.runtime.programs.session import session
+from ftsdk.runtime.programs.worker import InterruptedTraining, StopWish
+from ftsdk.runtime.supervisor import command
+from ftsdk.runtime.worker_protocol import TrainJob
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ftsdk.runtime.programs.rewards import Reward
+
+
+def train(job: TrainJob, wish: StopWish) -> None:
+    """Train as the job document says."""
+    sys.path.append(str(command.overlay("rl")))  # for math-verify alone: what the environment has itself comes first
+    with session():
+        import llamafactory.extras.packages  # noqa: F401  # lets TRL 0.24 import beside transformers 5
+
+        trainer = build(job, wish)
+        trainer.train()
+        trainer.save_model(job["output"])
+
+
+def build(job: TrainJob, wish: StopWish) -> Any:
+    """The trainer, ready to train."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import PPOConfig, PPOTrainer
+
+    from ftsdk.runtime.programs.trl import model_arguments, peft_config
+
+    config = job["document"]["config"]
+    source = config.get("adapter_name_or_path") or config["model_name_or_path"]
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", revision=config.get("model_revision"))
+    if tokenizer.pad_token is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        tokenizer.add_special_tokens({"pad_token": tokenizer.unk_token or "<|pad|>"})  # an answer's end must differ
+    policy = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
+    policy = _fitted(_merged(policy, config.get("adapter_name_or_path")), tokenizer)
+    rows = _tokenized(job, tokenizer)
+    batches: deque[list[dict[str, Any]]] = deque()
+    return PPOTrainer(
+        args=PPOConfig(
+            **{
+                **config["arguments"],
+                "output_dir": job["output"],
+                "save_strategy": "no",
+                "disable_tqdm": True,
+                "remove_unused_columns": False,
+            }
+        ),
+        processing_class=tokenizer,
+        model=policy,
+        ref_model=None,
+        reward_model=_judge(config, tokenizer, batches),
+        value_model=_value_model(config, tokenizer),
+        train_dataset=rows,
+        eval_dataset=rows.select(range(1)),  # it makes a loader of it, and never asks it
+        data_collator=_Collator(tokenizer, batches),
+        callbacks=_callbacks(job, wish),
+        peft_config=peft_config(config),
+    )
+
+
+# --- models -------------------------------------------------------------------------------------------------
+def _merged(model: Any, adapter: str | None) -> Any:
+    """The model with an adapter's changes made its own: PPO puts adapters of its own on top."""
+    if adapter is None:
+        return model
+    from peft import PeftConfig, PeftModel
+
+    config = PeftConfig.from_pretrained(adapter)
+    config.task_type = None  # a judge is no causal model, though its adapter was trained as one's
+    return PeftModel.from_pretrained(model, adapter, config=config).merge_and_unload()
+
+
+def _fitted(model: Any, tokenizer: Any) -> Any:
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def _scorer(settings: dict[str, Any], dtype: str) -> Any:
+    """A model with one output for each token."""
+    from transformers import AutoModelForSequenceClassification
+
+    base, adapter = settings["model_name_or_path"], settings.get("adapter_name_or_path")
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
+    return _with_value_head(_merged(model, adapter), adapter or base)
+
+
+def _with_value_head(model: Any, folder: str) -> Any:
+    """The head of LLaMA-Factory's `rm` stage (`value_head.safetensors`), if the folder has one."""
+    import torch
+    from safetensors.torch import load_file
+
+    path = Path(folder, "value_head.safetensors")
+    if path.is_file():
+        weights = load_file(path)
+        score = torch.nn.Linear(model.score.in_features, 1, dtype=model.score.weight.dtype)
+        score.load_state_dict({name: weights[f"v_head.summary.{name}"] for name in ("weight", "bias")})
+        model.score = score
+    return model
+
+
+def _value_model(config: dict[str, Any], tokenizer: Any) -> Any:
+    """Begins as the reward model, as in TRL's examples, else as the policy with a new head that says 0."""
+    import torch
+
+    if config.get("reward_model"):
+        return _fitted(_scorer(config["reward_model"], "float32"), tokenizer)
+    own = {"model_name_or_path": config["model_name_or_path"]}
+    model = _fitted(_scorer(own, "float32"), tokenizer)
+    torch.nn.init.zeros_(model.score.weight)
+    return model
+
+
+# --- rewards ------------------------------------------------------------------------------------------------
+class _Collator:
+    """Batches of padded prompts; the rows behind them wait in a queue for the rewards of their answers."""
+
+    def __init__(self, tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> None:
+        self._tokenizer, self._batches = tokenizer, batches
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        self._batches.append(rows)
+        return self._tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]}, return_tensors="pt")
+
+
+def _judge(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> Any:
+    """What TRL asks for scores: a module; functions among it are asked through `get_reward`, which we stand in for."""
+    import torch
+    from trl.trainer import ppo_trainer
+
+    from ftsdk.runtime.programs import rewards
+
+    functions = rewards.build(config["rewards"])
+    model = _fitted(_scorer(config["reward_model"], config["dtype"]), tokenizer) if config.get("reward_model") else None
+    judge = model if model is not None else torch.nn.Module()
+    of_model = ppo_trainer.get_reward
+    waiting: deque[dict[str, Any]] = deque()
+
+    def get_reward(asked: Any, answered: Tensor, pad: int, start: int) -> Any:
+        if asked is not judge:
+            return of_model(asked, answered, pad, start)
+        score = of_model(model, answered, pad, start)[1] if model is not None else 0
+        while len(waiting) < len(answered):
+            waiting.extend(batches.popleft())
+        rows = [waiting.popleft() for _ in range(len(answered))]
+        if functions:
+            score = score + _earned(functions, rows, answered[:, start:], tokenizer).to(answered.device)
+        return None, score, None
+
+    ppo_trainer.get_reward = get_reward
+    return judge
+
+
+def _earned(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor, tokenizer: Any) -> Tensor:
+    """The weighted sum of what each answer earns; "no opinion" counts nothing."""
+    import torch
+
+    from ftsdk.runtime.programs.rewards import ROW
+
+    ids = [[token for token in answer if token != tokenizer.pad_token_id] for answer in answers.tolist()]
+    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    names = [name for name in rows[0] if name not in ("input_ids", "prompt")]
+    columns = {name: [row[name] for row in rows] for name in (*names, ROW)}
+    total = torch.zeros(len(rows))
+    for function in functions:
+        found = function([row["prompt"] for row in rows], texts, ids, **columns)
+        total += function.weight * torch.tensor([score or 0.0 for score in found])
+    return total
+
+
+# --- data and callbacks -------------------------------------------------------------------------------------
+def _tokenized(job: TrainJob, tokenizer: Any) -> Any:
+    from ftsdk.runtime.programs import prompts
+
+    rows, _ = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
+
+    def tokens(row: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(row["prompt"], str):
+            return {"input_ids": tokenizer(row["prompt"])["input_ids"]}
+        text = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
+        return {"input_ids": tokenizer(text, add_special_tokens=False)["input_ids"]}
+
+    return rows.map(tokens, load_from_cache_file=False)
+
+
+def _callbacks(job: TrainJob, wish: StopWish) -> list[Any]:
+    from transformers import TrainerCallback
+
+    from ftsdk.runtime.programs.generations import RewardMetrics
+
+    class Leaves(TrainerCallback):  # type: ignore[misc]
+        """There is nothing to save, so a wish to stop is fulfilled after the step."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            wish.training = True
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if wish.made and state.global_step < state.max_steps:
+                raise InterruptedTraining
+
+    return [Leaves(), RewardMetrics(job)]

@@ -1,0 +1,155 @@
+"""Drives TRL's GRPOTrainer and RLOOTrainer, with our callbacks for metrics, cadence and interruption."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from ftsdk.runtime.programs.session import session
+from ftsdk.runtime.programs.worker import StopWish
+from ftsdk.runtime.worker_protocol import TrainJob
+
+OLDEST = "1."
+"""TRL's first releases with the arguments that we render."""
+
+
+def train(job: TrainJob, wish: StopWish) -> None:
+    """Train as the job document says."""
+    with session():
+        from ftsdk.runtime.programs.generations import BetweenSamplings, RewardMetrics
+        from ftsdk.runtime.programs.resumable import make_resumable
+
+        checkpoints = BetweenSamplings(job, wish)
+        trainer = build(job, [checkpoints, RewardMetrics(job)])
+        make_resumable(trainer, checkpoints, job["resume"])
+        trainer.train(resume_from_checkpoint=job["resume"])
+        trainer.save_model(job["output"])
+
+
+def build(job: TrainJob, callbacks: list[Any]) -> Any:
+    """The trainer, ready to train."""
+    import trl
+
+    from ftsdk.runtime.programs import prompts, rewards
+
+    if not trl.__version__.startswith(OLDEST):
+        raise ImportError(
+            f"This environment's TRL is {trl.__version__}: run `make setup`, which lays the lock `rl` over "
+            f"LLaMA-Factory's, or give an interpreter or image with TRL 1.16."
+        )
+    config = job["document"]["config"]
+    tokenizer = _tokenizer(config)
+    train_rows, held_out = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
+    return _resumable(getattr(trl, f"{config['algorithm'].upper()}Trainer"))(
+        model=_model(config),
+        reward_funcs=rewards.build(config["rewards"]),
+        args=arguments(job),
+        train_dataset=train_rows,
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        peft_config=None if config.get("adapter_name_or_path") else peft_config(config),
+        callbacks=callbacks,
+    )
+
+
+def arguments(job: TrainJob) -> Any:
+    """TRL's own configuration, with what the supervisor owns."""
+    import trl
+
+    config = job["document"]["config"]
+    given = config["arguments"]
+    return getattr(trl, f"{config['algorithm'].upper()}Config")(
+        **{
+            **given,
+            "output_dir": job["output"],
+            "save_strategy": "no",  # our cadence saves
+            "disable_tqdm": True,
+            "logging_nan_inf_filter": False,
+            "model_init_kwargs": model_arguments(config) | (given.get("model_init_kwargs") or {}),
+            **vllm_arguments(config),
+        }
+    )
+
+
+def vllm_arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """Whether vLLM samples: `auto` takes it where there is a card and the package."""
+    wanted = config["vllm"]
+    if wanted == "auto":
+        import torch
+
+        wanted = "colocate" if torch.cuda.is_available() and find_spec("vllm") else "off"
+    return {"use_vllm": False} if wanted == "off" else {"use_vllm": True, "vllm_mode": wanted}
+
+
+def model_arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """How the base model is loaded."""
+    from transformers import BitsAndBytesConfig
+
+    quantization = config.get("quantization")
+    return {
+        "dtype": config["dtype"],
+        **({"revision": config["model_revision"]} if config.get("model_revision") else {}),
+        **({"quantization_config": BitsAndBytesConfig(**quantization)} if quantization else {}),
+    }
+
+
+def peft_config(config: dict[str, Any]) -> Any:
+    """peft's configuration of new adapters; None if all weights are trained."""
+    import peft
+
+    settings = dict(config.get("peft") or {})
+    if not settings:
+        return None
+    kind = {"lora": peft.LoraConfig, "oft": peft.OFTConfig}[settings.pop("kind")]
+    return kind(task_type="CAUSAL_LM", **settings)
+
+
+def _tokenizer(config: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    source = config.get("adapter_name_or_path") or config["model_name_or_path"]
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", revision=config.get("model_revision"))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _model(config: dict[str, Any]) -> Any:
+    """A name for TRL to load; a model with adapters is loaded here, and trained on or merged."""
+    adapter = config.get("adapter_name_or_path")
+    if adapter is None:
+        return config["model_name_or_path"]
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
+    adapted = PeftModel.from_pretrained(base, adapter, is_trainable=bool(config.get("peft")))
+    return adapted if config.get("peft") else adapted.merge_and_unload()
+
+
+def _resumable(trainer: Any) -> Any:
+    """The trainer with a sampler that goes on where it stopped: TRL's starts with its first epoch's order again."""
+    import torch
+    from transformers import TrainerCallback
+
+    from ftsdk.runtime.programs.resumable import Resumable
+
+    class CatchesUp(TrainerCallback):  # type: ignore[misc]
+        def __init__(self, sampler: Any) -> None:
+            self._sampler = sampler
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if self._sampler.shuffle:
+                for _epoch in range(int((state.epoch or 0) + 1e-6)):
+                    torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
+
+    class Sampling(Resumable, trainer):  # type: ignore[misc]
+        carried = (*Resumable.carried, "entropy_coef", "_last_world_entropy")
+
+        def _get_train_sampler(self, *given: Any) -> Any:
+            sampler = super()._get_train_sampler(*given)
+            self.add_callback(CatchesUp(sampler))
+            return sampler
+
+    Sampling.__name__ = trainer.__name__
+    return Sampling

@@ -1,0 +1,142 @@
+"""From an address to a connection: endpoint, addressing and credentials of S3, Alibaba OSS and Google Cloud Storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ftsdk.contract.documents import Storage
+from ftsdk.runtime.storage import aliyun_credentials
+from ftsdk.runtime.storage.bucket import REQUEST_S, Connection
+
+DEFAULT_REGION = "us-east-1"
+FORBID_OVERWRITE = {"x-oss-forbid-overwrite": "true"}
+"""OSS answers 501 to If-None-Match and has this instead; a bucket with versioning ignores it
+(https://www.alibabacloud.com/help/en/oss/developer-reference/putobject, apache/arrow-rs-object-store#416)."""
+GOOGLE_CREDENTIALS = {"service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY", "bearer_token": "GOOGLE_BEARER_TOKEN"}
+"""Those that may come as a job's secrets; files and metadata servers obstore finds by itself."""
+Credentials = Callable[[], Mapping[str, Any]]
+
+
+def connect(address: str, storage: Storage, environ: Mapping[str, str], try_s: float) -> Connection:
+    """Connections to the bucket of an address; no request is made yet. Raises ValueError for another scheme."""
+    parts = urlsplit(address)
+    opened = {"s3": _s3, "oss": _oss, "gs": _gcs}.get(parts.scheme)
+    if opened is None or not parts.netloc:
+        raise ValueError(f"{address!r} is no address of a bucket")
+    backoff = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 2}
+    again = {"max_retries": 1000, "retry_timeout": timedelta(seconds=try_s), "backoff": backoff}
+    never = {**again, "max_retries": 0}
+    prefix = parts.path.strip("/") or None
+    return opened(parts.netloc, {"prefix": prefix}, storage, environ, (again, never))
+
+
+def _s3(
+    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+) -> Connection:
+    from obstore.store import S3Store
+
+    region = storage.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    named = storage.get("endpoint") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    # A bucket's dots break the certificate of a virtual host; servers at other endpoints rarely have virtual hosts.
+    virtual = storage.get("addressing") or ("path" if named or "." in bucket else "virtual")
+    endpoint = _endpoint(named or f"https://s3.{region}.{domain}", bucket, virtual)
+    credentials = _aws_credentials(environ)
+    made = partial(
+        S3Store,
+        bucket,
+        **common,
+        aws_endpoint_url_s3=endpoint,
+        region=region,
+        virtual_hosted_style_request=virtual != "path",
+        client_options=_client(endpoint),
+        **({"credential_provider": credentials} if credentials else {}),
+    )
+    again, never = retries
+    return Connection(made(retry_config=again), made(retry_config=never), "create")
+
+
+def _oss(
+    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+) -> Connection:
+    """OSS by its S3 protocol: virtual hosts only (path style is refused), and no bulk delete without Content-MD5."""
+    from obstore.store import S3Store
+
+    region = (storage.get("region") or environ.get("OSS_REGION") or "").removeprefix("oss-")
+    named = storage.get("endpoint") or environ.get("OSS_ENDPOINT")
+    if not (region or named):
+        raise ValueError(f"oss://{bucket} needs a region, such as cn-hangzhou, or an endpoint")
+    addressing = storage.get("addressing", "virtual")
+    endpoint = _endpoint(named or f"https://s3.oss-{region}.aliyuncs.com", bucket, addressing)
+    made = partial(
+        S3Store,
+        bucket,
+        **common,
+        aws_endpoint_url_s3=endpoint,
+        region=region or DEFAULT_REGION,
+        virtual_hosted_style_request=addressing != "path",
+        disable_bulk_delete=True,
+        credential_provider=aliyun_credentials.Credentials(environ),
+    )
+    again, never = retries
+    return Connection(
+        made(retry_config=again, client_options=_client(endpoint)),
+        made(retry_config=never, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
+        None,
+    )
+
+
+def _gcs(
+    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+) -> Connection:
+    from obstore.store import GCSStore
+
+    endpoint = storage.get("endpoint", "")
+    given = {option: environ[name] for option, name in GOOGLE_CREDENTIALS.items() if name in environ}
+    made = partial(GCSStore, bucket, **common, **given, client_options=_client(endpoint))
+    if endpoint:
+        made = partial(made, base_url=endpoint)
+    again, never = retries
+    return Connection(made(retry_config=again), made(retry_config=never), "create")
+
+
+def _client(endpoint: str) -> dict[str, Any]:
+    return {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=10),
+        "timeout": timedelta(seconds=REQUEST_S),
+    }
+
+
+def _endpoint(url: str, bucket: str, addressing: str) -> str:
+    """The URL under which the bucket's objects lie; `cname` means that the URL is the bucket already."""
+    url = url.rstrip("/") if "://" in url else f"https://{url.rstrip('/')}"
+    scheme, _, host = url.partition("://")
+    return f"{scheme}://{bucket}.{host}" if addressing == "virtual" else url
+
+
+def _aws_credentials(environ: Mapping[str, str]) -> Credentials | None:
+    """Keys of the environment, else the user's profiles (boto3 knows SSO and all that); None leaves it to obstore."""
+    if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
+        return lambda: {
+            "access_key_id": environ["AWS_ACCESS_KEY_ID"],
+            "secret_access_key": environ["AWS_SECRET_ACCESS_KEY"],
+            "token": environ.get("AWS_SESSION_TOKEN"),
+            "expires_at": None,
+        }
+    has_profiles = "AWS_PROFILE" in environ or any(Path.home().glob(".aws/c[or]*"))
+    if has_profiles and find_spec("boto3"):
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        try:
+            provider: Credentials = Boto3CredentialProvider()
+        except ValueError:  # profiles without credentials
+            return None
+        return provider
+    return None

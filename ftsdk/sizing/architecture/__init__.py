@@ -1,0 +1,1 @@
+"""Model shapes and exact parameter counts, read from a config.json."""

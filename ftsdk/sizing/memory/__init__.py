@@ -1,0 +1,1 @@
+"""Bytes on one accelerator, term by term."""

@@ -1,0 +1,1 @@
+"""Tokens per second, duration, and what is left of a running job."""

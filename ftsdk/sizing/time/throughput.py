@@ -1,0 +1,174 @@
+"""Training speed: tokens per second and accelerator, from operations, memory traffic, launches and communication.
+
+A micro-step takes as long as the slowest of three things that overlap: the accelerator's own work (matrix products
+at a share of the peak, and tensors read and written at memory bandwidth), the operations that Python hands to it
+one by one, and the traffic between accelerators. The constants are rates; none belongs to a model.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from ftsdk.sizing.catalogue import Card
+from ftsdk.sizing.memory.activations import BF16, layer_bytes
+from ftsdk.sizing.training_step import Run
+
+Bound = Literal["compute", "launches", "network"]
+
+
+class Rates(NamedTuple):
+    """Measured rates; `bench/sizing` re-measures them without each source."""
+
+    matrix_share: tuple[tuple[str, float], ...] = (
+        ("turing", 0.6),
+        ("volta", 0.6),
+        ("ampere", 0.68),
+        ("ada", 0.75),
+        ("consumer", 0.8),
+        ("hopper", 0.55),
+        ("blackwell", 0.5),
+    )
+    """Sustained over peak in matrix products and attention, by generation: the faster the units, the less is kept."""
+    attention_share: tuple[tuple[str, float], ...] = (("hopper", 0.24), ("blackwell", 0.24))
+    """Sustained over peak in attention where it is less than 0.38 (FlashAttention 1 and 2 on A100)."""
+    fp8_share: float = 0.33
+    """The same in fp8, of the fp8 peak."""
+    passes_over_kept: float = 8.0
+    """How often a kept activation is read or written in forward and backward together."""
+    operation_us: float = 15.0
+    """Time in which Python and PyTorch hand over one operation."""
+    network_gb_s: float = 25.0
+    """Per accelerator between machines (200 GB/s a machine of eight)."""
+
+
+RATES: Final = Rates()
+LOW: Final = 0.70
+HIGH: Final = 1.35
+"""The stated range around the middle; covers 80 % of published runs (see docs/sizing.md)."""
+_OPERATIONS_PER_LAYER: Final = 45
+"""Forward pass of a decoder layer in transformers, counted with a tracer."""
+_OPERATIONS_PER_ADAPTER: Final = 8
+_OPERATIONS_PER_UNPACKING: Final = {"gptq": 10, "bnb": 2, "bnb-double": 3}
+_ZERO3_HOOK_US: Final = 250.0
+"""DeepSpeed ZeRO-3 gathers and releases each module's weights from Python hooks."""
+_MODULES_PER_LAYER: Final = 10
+_DEQUANT_BYTES: Final = {"gptq": 20.0, "bnb": 2.5, "bnb-double": 2.6}
+"""Traffic to unpack one weight once: bitsandbytes reads it and writes bf16; GPTQ's PyTorch path works on int32."""
+
+
+class Speed(NamedTuple):
+    """Tokens per second and accelerator: the middle and the range that holds 4 of 5 published runs."""
+
+    tokens_per_s: float
+    low: float
+    high: float
+    bound: Bound
+    tflops: float
+    """Operations per second that the accelerator really executes, in 10^12, recomputation included."""
+    mfu: float
+    """Model FLOPs utilisation: useful operations (without recomputation) over the peak."""
+
+
+class Operations(NamedTuple):
+    """Floating-point operations per token."""
+
+    useful: float
+    matrices: float
+    """Executed in matrix products, recomputation included."""
+    attention: float
+    """Executed in attention, recomputation included."""
+
+    @property
+    def executed(self) -> float:
+        """All that the accelerator does."""
+        return self.matrices + self.attention
+
+
+def operations(run: Run) -> Operations:
+    """Operations per token: 2 per weight forward, 2 for the input's gradient, 2 for the weight's where it is trained;
+    attention 2·s·width forward (causal) and 2.5 times that backward (FlashAttention, 2307.08691)."""
+    s = run.shape
+    body = s.active_linear - s.vocab_size * s.hidden_size
+    trained = s.active_linear * min(1.0, run.trained / s.parameters.total) if run.full else 3.0 * run.trained
+    attention = 2.0 * run.seq_len * s.q_width * s.num_layers
+    products = 4.0 * s.active_linear + 2.0 * trained
+    again = 1.0 if run.checkpointing else 0.0
+    return Operations(
+        useful=products + 3.5 * attention,
+        matrices=products + again * 2.0 * body,
+        attention=(3.5 + again) * attention,
+    )
+
+
+def speed(run: Run, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rates = RATES) -> Speed | None:
+    """Speed of a run on a card; None where the card's peak is not known."""
+    peak = card.fp8_tflops if fp8 else card.tflops
+    if not peak or not card.bandwidth_gb_s:
+        return None
+    ops = operations(run)
+    share = rates.fp8_share if fp8 else dict(rates.matrix_share)[card.generation]
+    attention_share = dict(rates.attention_share).get(card.generation, 0.38)
+    matrix_s = (
+        run.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
+    )
+    times: dict[Bound, float] = {
+        "compute": matrix_s + _traffic_bytes(run, rates) / (card.bandwidth_gb_s * 1e9),
+        "launches": _launch_s(run, rates),
+        "network": _network_s(run, card, nodes, rates),
+    }
+    bound = max(times, key=lambda name: times[name])
+    rate = run.tokens / times[bound]
+    return Speed(
+        tokens_per_s=rate,
+        low=LOW * rate,
+        high=HIGH * rate,
+        bound=bound,
+        tflops=rate * ops.executed / 1e12,
+        mfu=rate * ops.useful / (peak * 1e12),
+    )
+
+
+def _traffic_bytes(run: Run, rates: Rates) -> float:
+    """Bytes through memory in a micro-step, beside what matrix products hide."""
+    s = run.shape
+    again = 1.5 if run.checkpointing else 1.0
+    layers = rates.passes_over_kept * again * layer_bytes(run) * s.num_layers
+    adapters = again * _adapter_bytes(run)
+    logits = (2.0 if run.chunked_loss else 2 * run.logit_bytes) * s.vocab_size
+    unpacked = 0.0
+    if run.weight_bits < 16:
+        unpacked = s.parameters.shrunk * _DEQUANT_BYTES[run.quantization] * (3 if run.checkpointing else 2)
+    return run.tokens * (layers + adapters + logits) + unpacked
+
+
+def _adapter_bytes(run: Run) -> float:
+    """Bytes per token that adapters move, forward and backward: inputs read and dropped out, outputs scaled and added,
+    in skinny products that memory bounds."""
+    inputs = sum(linear.inputs * linear.number for linear in run.adapted)
+    outputs = sum(linear.outputs * linear.number for linear in run.adapted)
+    return 3.0 * BF16 * (2 * inputs + 6 * outputs)
+
+
+def _launch_s(run: Run, rates: Rates) -> float:
+    """Seconds that Python needs for a micro-step's operations: forward, backward (twice as many), recomputation."""
+    s = run.shape
+    per_layer = _OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(run.adapted)
+    if run.weight_bits < 16:
+        per_layer += _OPERATIONS_PER_UNPACKING[run.quantization] * len(s.linears)
+    passes = 4 if run.checkpointing else 3
+    hooks = _ZERO3_HOOK_US * _MODULES_PER_LAYER * (passes - 1) if run.sharding.kind == "zero3" else 0.0
+    return s.num_layers * (per_layer * passes * rates.operation_us + hooks) / 1e6
+
+
+def _network_s(run: Run, card: Card, nodes: int, rates: Rates) -> float:
+    """Seconds of traffic in a micro-step: weights gathered per pass, gradients reduced. Between machines, each brings
+    in one copy over all its network cards."""
+    s = run.sharding
+    if s.ways < 2:
+        return 0.0
+    width = run.weight_bits / 8 if run.weight_bits < 16 else 2.0
+    gathered = run.shape.parameters.total * width * (3 if run.checkpointing else 2) if s.splits_weights else 0.0
+    sent = (s.ways - 1) / s.ways * (gathered + 2.0 * run.trained)
+    inside = sent / (card.link_gb_s or rates.network_gb_s)
+    between = sent / (rates.network_gb_s * max(1, s.ways // nodes)) if nodes > 1 else 0.0
+    return max(inside, between) / 1e9

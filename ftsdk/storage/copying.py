@@ -1,0 +1,68 @@
+"""Copies between clouds that a plan needs: shown with their size and cost, done only when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.storage.transfers import Copy
+
+if TYPE_CHECKING:
+    from ftsdk.contract.documents import Storage
+    from ftsdk.storage.objects import ObjectStore
+
+EGRESS_USD_PER_GB: Final = {"s3": 0.09, "gs": 0.12}
+"""To the internet, the first terabytes of a month: list prices of Amazon EC2 data transfer (us-east-1) and Google Cloud
+network (premium tier), 2026. Alibaba's depends on the hour and the contract: unknown."""
+FILES_AT_ONCE: Final = 4
+
+
+def copy_of(source: str, root: str, size: int | None) -> Copy:
+    """The copy of a folder in another cloud below a root; the same source always has the same target. Pure."""
+    target = f"{root}/copies/{hashlib.sha256(source.encode()).hexdigest()[:16]}/"
+    price = EGRESS_USD_PER_GB.get(source.partition("://")[0])
+    cost = None if price is None or size is None else round(price * size / 1e9, 2)
+    return Copy(source=source, target=target, bytes=size, cost_usd=cost)
+
+
+def refuse(copies: Sequence[Copy]) -> None:
+    """Raise UnsupportedError that tells what would be copied, for a submit that did not ask for it."""
+    if copies:
+        told = "; ".join(map(described, copies))
+        raise UnsupportedError(f"This job needs a copy from another cloud: {told}. Say --copy to make it.")
+
+
+def described(copy: Copy) -> str:
+    """A copy in a few words."""
+    size = "size unknown" if copy.bytes is None else f"{copy.bytes / 1e9:.2f} GB"
+    cost = "cost unknown" if copy.cost_usd is None else f"about {copy.cost_usd:.2f} USD of egress"
+    return f"{copy.source} -> {copy.target} ({size}, {cost})"
+
+
+def carry(copy: Copy, storage: Storage, on_bytes: Callable[[int], None] = lambda done: None) -> int:
+    """Bring every file to its target; those that are there with the right size stay. Returns how many bytes were sent.
+
+    The source is reached as the environment says, the target as the plan says. Each file passes over this machine's
+    disk, one piece at a time. Raises SpecError for an empty source.
+    """
+    from ftsdk.storage.objects import ObjectStore
+
+    source, target = ObjectStore(copy.source, {}), ObjectStore(copy.target, storage)
+    files = [item for item in source.list() if target.size(item.key) != item.bytes]
+    if not files and not any(True for _ in source.list()):
+        raise SpecError(f"There is nothing at {copy.source}: check the address.")
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        list(pool.map(lambda item: _carry(source, target, item.key, on_bytes), files))
+    return sum(item.bytes for item in files)
+
+
+def _carry(source: ObjectStore, target: ObjectStore, key: str, on_bytes: Callable[[int], None]) -> None:
+    with tempfile.TemporaryDirectory(prefix="ftsdk-copy-") as folder:
+        path = Path(folder) / "file"
+        source.download(key, path)
+        target.upload(key, path, on_bytes)

@@ -1,0 +1,87 @@
+"""Uploads of a plan, done before the job starts: what is there already is not sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ftsdk.contract.documents import Storage
+from ftsdk.errors import DataError, FtsdkError
+from ftsdk.storage import fingerprints
+from ftsdk.storage.objects import ObjectStore
+from ftsdk.storage.transfers import Upload
+
+FILES_AT_ONCE = 4
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Opens a progress bar for a label and a number of bytes; gives the function that hears how many more are done."""
+
+
+def staged_address(prefix: str, sha256: str, name: str) -> str:
+    """Where a file of this content belongs below a staging prefix: the same content is never sent twice."""
+    return f"{prefix.rstrip('/')}/{sha256}/{name}"
+
+
+def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
+    """Bring files to their targets in a bucket; returns how many bytes were sent.
+
+    A target whose address holds the file's SHA-256 (see `staged_address`) is left alone if it is there with the right
+    size: objects appear whole or not at all, so a stage that was killed goes on with the files that are missing.
+
+    Raises SpecError or DataError for a file that is gone or has changed since the plan was made, AuthError and
+    UnavailableError from the storage.
+    """
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        there = list(pool.map(lambda upload: _is_there(upload, storage), uploads))
+    missing = [upload for upload, is_there in zip(uploads, there, strict=True) if not is_there]
+    total = sum(upload.bytes for upload in missing)
+    if missing:
+        with bar(f"Uploading {len(missing)} file{'s' * (len(missing) > 1)}", total) as on_bytes:
+            _send_all(missing, storage, on_bytes)
+    return total
+
+
+def _is_there(upload: Upload, storage: Storage) -> bool:
+    store, name = _place(upload, storage)
+    return (upload.is_content_address or upload.sha256 in upload.target) and store.size(name) == upload.bytes
+
+
+def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: Callable[[int], None]) -> None:
+    is_over = False
+
+    def advance(done: int) -> None:
+        if is_over:
+            raise InterruptedError("another upload failed, or Ctrl-C")
+        on_bytes(done)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        try:
+            sent = [pool.submit(_send, upload, storage, advance) for upload in uploads]
+            for done in wait(sent, return_when=FIRST_EXCEPTION).done:
+                done.result()
+        finally:
+            is_over = True  # ends those under way at their next piece
+            pool.shutdown(cancel_futures=True)
+
+
+def _send(upload: Upload, storage: Storage, on_bytes: Callable[[int], None]) -> None:
+    store, name = _place(upload, storage)
+    _check(upload)
+    store.upload(name, Path(upload.source), on_bytes)
+    try:
+        _check(upload)
+    except FtsdkError:
+        store.delete(name)  # it changed under our hands: an address must not lie
+        raise
+
+
+def _check(upload: Upload) -> None:
+    """Raise DataError unless the file is what was planned. Size and mtime tell; hashing anew would double the work."""
+    if fingerprints.of(Path(upload.source)).sha256 != upload.sha256:
+        raise DataError(f"{upload.source} has changed since the plan was made: plan again.")
+
+
+def _place(upload: Upload, storage: Storage) -> tuple[ObjectStore, str]:
+    folder, _, name = upload.target.rpartition("/")
+    return ObjectStore(folder, storage), name

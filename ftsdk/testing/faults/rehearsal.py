@@ -1,0 +1,157 @@
+"""Harm at random moments, and what came of it: the job is started again as a second submit would, and goes on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.backends import folders
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.jobs.job import Job, read_secrets, submit
+from ftsdk.plan import Plan
+from ftsdk.storage.records import end_of_attempt
+from ftsdk.testing.faults.kinds import GENTLE, kind_for
+from ftsdk.testing.faults.target import POLL_S, NothingToHarmError, Target, backend_of, ended
+
+ENDS_WITHIN_S = 180.0
+"""How long a harmed job may take to come to its end or go on: its grace, a publish, other nodes noticing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strike:
+    """One harm and what came of it."""
+
+    kind: str
+    what: str
+    """What was done, in words."""
+    at: float
+    """When, in seconds since the epoch."""
+    attempt: int
+    step: int
+    """Last step that the attempt had logged."""
+    state: str
+    """The job's state after it: FAILED, CANCELLED or SUCCEEDED; RUNNING if it goes on by itself."""
+    reason: str
+    message: str
+
+
+def strike(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.0) -> Strike:
+    """Do one harm to a running job, now, and wait until the job has ended or goes on.
+
+    Raises NothingToHarmError if there is nothing to harm (yet), UnsupportedError where this harm is not safe.
+    """
+    backend = backend_of(job)
+    chosen = kind_for(kind, backend)
+    before, starts = job.info(), _starts(job)
+    if before.state.terminal:
+        raise ended(job)
+    at = time.time()
+    what = chosen.do(Target(job=job, backend=backend, chance=chance, lasting_s=lasting_s))
+    after = _settled(job, starts) if chosen.ends else job.info()
+    return Strike(
+        kind=kind,
+        what=what,
+        at=at,
+        attempt=before.attempt,
+        step=_last_step(job),
+        state=after.state.value,
+        reason=after.reason,
+        message=after.message,
+    )
+
+
+def rehearse(
+    job: Job,
+    kinds: Sequence[str],
+    *,
+    seed: int,
+    times: int,
+    within_s: float,
+    lasting_s: float = 10.0,
+    go_on: bool = True,
+) -> Iterator[Strike]:
+    """Do harm `times` times, each at a random moment within `within_s` seconds of a running attempt.
+
+    After each, a job that has ended is started again as the same submit would, unless `go_on` is false. Stops early
+    if the job comes to its end. Raises what `strike` raises, NothingToHarmError for a job that does not run, and
+    AuthError if the job has secrets that are not in the environment.
+    """
+    chance = random.Random(seed)
+    chosen = tuple(kinds) or GENTLE
+    if job.done():
+        raise ended(job)
+    read_secrets(_plan(job))  # better now than after the harm
+    for number in range(times):
+        if not _comes_to(job, chance.uniform(0, within_s)):
+            return
+        done = _strike_when_possible(job, chance.choice(chosen), chance, lasting_s)
+        if done is None:
+            return
+        if go_on or number + 1 < times:
+            start_again(job)
+        yield done
+
+
+def start_again(job: Job) -> None:
+    """What a second submit of the same spec and data does: nothing to a job that runs or has succeeded."""
+    plan = _plan(job)
+    submit(plan, job.backend, secrets=read_secrets(plan), on_attach=lambda info: None)
+
+
+def _plan(job: Job) -> Plan:
+    return folders.find(backend_of(job), job.name).plan
+
+
+def _comes_to(job: Job, moment_s: float) -> bool:
+    """Wait until the job runs, then this long; False if it ends before."""
+    while (state := job.state) is not JobState.RUNNING:
+        if state.terminal:
+            return False
+        time.sleep(POLL_S)
+    until = time.monotonic() + moment_s
+    while (left_s := until - time.monotonic()) > 0:
+        time.sleep(min(left_s, 0.5))
+        if job.done():
+            return False
+    return not job.done()
+
+
+def _strike_when_possible(job: Job, kind: str, chance: random.Random, lasting_s: float) -> Strike | None:
+    """A trainer process or a checkpoint may have yet to come; None if the job ends first."""
+    while not job.done():
+        try:
+            return strike(job, kind, chance, lasting_s=lasting_s)
+        except NothingToHarmError:
+            time.sleep(POLL_S)
+    return None
+
+
+def _settled(job: Job, starts: int) -> JobInfo:
+    """The job's state once it has ended, or has begun anew by itself after so many starts."""
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    announced = max(starts, job.document["num_nodes"])  # the start that was hit may not have said so yet
+    while not (info := job.info()).state.terminal and _starts(job) <= announced:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_S)
+    return info
+
+
+def _starts(job: Job) -> int:
+    """How often a supervisor of the newest attempt has begun: what restarts a crashed job need not be us."""
+    return sum(event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in _events(job))
+
+
+def _events(job: Job) -> Iterator[dict[str, Any]]:
+    """What the newest attempt has logged."""
+    attempt = job.info().attempt
+    return job.events(after=end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None)
+
+
+def _last_step(job: Job) -> int:
+    """The last step that the newest attempt's log shows; 0 if it shows none."""
+    return max((event["step"] for event in _events(job) if event["event"] == contract.EVENT_METRICS), default=0)

@@ -1,0 +1,91 @@
+"""What of a running job there is to be harmed: its processes or containers, its folder, and chance."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ftsdk import contract
+from ftsdk.backends import folders
+from ftsdk.backends.docker import nodes
+from ftsdk.backends.folders import FolderJob
+from ftsdk.errors import FtsdkError, UnsupportedError
+from ftsdk.jobs.job import Job
+from ftsdk.storage import records
+
+BACKENDS = ("local", "docker")
+POLL_S = 0.02
+GONE_WITHIN_S = 60.0
+
+
+class NothingToHarmError(FtsdkError):
+    """The job has ended, or what was to be harmed is not there (yet)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A running attempt of a job on this machine."""
+
+    job: Job
+    backend: str
+    chance: Random
+    lasting_s: float
+    """How long a harm lasts that does not end by itself: a cut network, a full disk."""
+
+    @property
+    def folder(self) -> FolderJob:
+        """The job's plan and durable folder."""
+        return folders.find(self.backend, self.job.name)
+
+    @property
+    def durable(self) -> Path:
+        """The durable folder."""
+        return self.folder.store.root
+
+    @property
+    def program(self) -> str:
+        """The docker command."""
+        return str(self.folder.plan.options["program"])
+
+    def supervisor(self) -> int:
+        """Process id of a local job's supervisor. Raises NothingToHarmError if there is none."""
+        job = self.folder
+        process: dict[str, Any] | None = records.read_json(job.store, contract.process_key(job.attempt))
+        if process is None or self.job.info().state.terminal:
+            raise ended(self.job)
+        return int(process["pid"])
+
+    def containers(self) -> list[str]:
+        """Names of a docker job's containers, by node."""
+        return nodes.names(self.folder)
+
+    def one_container(self) -> str:
+        """One of them, by chance."""
+        return self.chance.choice(self.containers())
+
+    def wait_until_ended(self) -> None:
+        """Until the job, having been killed, is seen to have ended; its processes are gone then."""
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while not self.job.info().state.terminal:
+            if time.monotonic() > deadline:
+                raise NothingToHarmError(f"Job {self.job.uri} still runs {GONE_WITHIN_S:g} s after it was killed.")
+            time.sleep(POLL_S)
+
+
+def backend_of(job: Job) -> str:
+    """`local` or `docker`. Raises UnsupportedError for a job that runs elsewhere."""
+    name = job.uri.partition("://")[0]
+    if name not in BACKENDS:
+        raise UnsupportedError(
+            f"{job.uri}: chaos harms jobs of this machine only ({', '.join(BACKENDS)}); rehearse there, with the same "
+            f"spec, before you submit elsewhere."
+        )
+    return name
+
+
+def ended(job: Job) -> NothingToHarmError:
+    """The error for a job that has ended."""
+    return NothingToHarmError(f"Job {job.uri} does not run: there is nothing to harm; submit it (again) first.")

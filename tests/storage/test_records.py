@@ -1,0 +1,138 @@
+"""Reading a durable folder from outside: lines, cursors, outcomes."""
+
+import json
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftsdk import contract
+from ftsdk.errors import SpecError
+from ftsdk.storage import records
+from ftsdk.storage.store import FolderStore
+
+
+def write_segment(store, attempt, node, number, lines):
+    path = store.path(contract.segment_key(attempt, node, number))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{attempt}.{node}.{sequence}|{text}\n" for sequence, text in lines))
+
+
+def texts(store, after=None):
+    return [line.text for line in records.read_lines(store, after=after, follow=False, ended=lambda: True)]
+
+
+def test_lines_come_in_order_over_segments_and_attempts(tmp_path):
+    store = FolderStore(tmp_path)
+    write_segment(store, 1, 0, 0, [(0, "a"), (1, "b|c")])
+    write_segment(store, 1, 0, 1, [(2, "")])
+    write_segment(store, 2, 0, 0, [(0, "again")])
+    assert texts(store) == ["a", "b|c", "", "again"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    st.lists(st.text(alphabet="x|é ", max_size=30), min_size=1),
+)
+def test_every_cursor_resumes_exactly_behind_its_line(tmp_path_factory, sizes, words):
+    store = FolderStore(tmp_path_factory.mktemp("job"))
+    sequence = 0
+    for number, size in enumerate(sizes):
+        write_segment(store, 1, 0, number, [(sequence + i, words[(sequence + i) % len(words)]) for i in range(size)])
+        sequence += size
+    lines = list(records.read_lines(store, after=None, follow=False, ended=lambda: True))
+    assert len(lines) == sequence
+    for index, line in enumerate(lines):
+        assert texts(store, after=line.cursor) == [rest.text for rest in lines[index + 1 :]]
+
+
+class Growing(FolderStore):
+    """A folder whose segment gets the rest of its lines right after somebody has asked for its size."""
+
+    def list(self, prefix=""):
+        there = list(super().list(prefix))
+        if prefix.startswith(contract.segment_key(1, 0, 0)):
+            write_segment(self, 1, 0, 0, [(i, f"line {i}") for i in range(20)])
+        return iter(there)
+
+
+@pytest.mark.parametrize("written", [1, 5, 10, 11, 20])
+def test_a_cursor_ahead_of_segments_that_grow_doubles_nothing(tmp_path, written):
+    store = Growing(tmp_path)
+    write_segment(store, 1, 0, 0, [(i, f"line {i}") for i in range(written)])
+    assert texts(store, after="1.0.10") == [f"line {i}" for i in range(11, 20)]
+
+
+def test_two_nodes_share_one_cursor(tmp_path):
+    store = FolderStore(tmp_path)
+    for node in (0, 1):
+        write_segment(store, 1, node, 0, [(i, f"n{node} {i}") for i in range(3)])
+    lines = list(records.read_lines(store, after=None, follow=False, ended=lambda: True))
+    assert sorted(line.text for line in lines) == sorted(f"n{n} {i}" for n in (0, 1) for i in range(3))
+    for index, line in enumerate(lines):
+        assert sorted(texts(store, after=line.cursor)) == sorted(rest.text for rest in lines[index + 1 :])
+
+
+def test_a_line_longer_than_a_chunk_stays_whole(tmp_path):
+    store = FolderStore(tmp_path)
+    long = "x" * (3 * records.CHUNK_BYTES)
+    write_segment(store, 1, 0, 0, [(0, "a"), (1, long), (2, "b")])
+    assert texts(store) == ["a", long, "b"]
+    assert texts(store, after="1.0.0") == [long, "b"]
+
+
+def test_following_sees_lines_as_they_are_written_and_stops_at_the_end(tmp_path):
+    store, ended, got = FolderStore(tmp_path), threading.Event(), []
+    path = store.path(contract.segment_key(1, 0, 0))
+    path.parent.mkdir(parents=True)
+
+    def follow():
+        got.extend(line.text for line in records.read_lines(store, after=None, follow=True, ended=ended.is_set))
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    with path.open("a") as file:
+        for i in range(2000):
+            file.write(f"1.0.{i}|line {i}\n")
+            if i % 100 == 0:
+                file.flush()
+    ended.set()
+    reader.join(20)
+    assert got == [f"line {i}" for i in range(2000)]
+
+
+def test_the_end_of_an_attempt_is_a_cursor(tmp_path):
+    store = FolderStore(tmp_path)
+    for attempt in (1, 2):
+        for node in (0, 1):
+            write_segment(store, attempt, node, 0, [(i, f"a{attempt} n{node}") for i in range(3)])
+    assert sorted(texts(store, after=records.end_of_attempt(1, 2))) == ["a2 n0"] * 3 + ["a2 n1"] * 3
+
+
+def test_a_foreign_cursor_is_refused(tmp_path):
+    with pytest.raises(SpecError, match="Cursor"):
+        texts(FolderStore(tmp_path), after="yesterday")
+
+
+def test_an_attempt_has_ended_when_every_node_says_so(tmp_path):
+    store = FolderStore(tmp_path)
+    good = {"state": "SUCCEEDED", "ended_at": 2.0}
+    store.put(contract.outcome_key(1, 0), json.dumps(good).encode())
+    assert records.outcome(store, 1, 2) is None
+    store.put(contract.outcome_key(1, 1), json.dumps({"state": "FAILED", "ended_at": 1.0}).encode())
+    assert records.outcome(store, 1, 2)["state"] == "FAILED"
+
+
+def test_only_one_caller_puts_if_absent(tmp_path):
+    store, wins = FolderStore(tmp_path), []
+    threads = [
+        threading.Thread(target=lambda i=i: wins.append(store.put_if_absent("a/claim.json", b"%d" % i)))
+        for i in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(wins) == [False] * 15 + [True]

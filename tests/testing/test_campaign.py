@@ -1,0 +1,90 @@
+"""Trainings that are interrupted at random moments end as the same ones in peace.
+
+The seeds are fixed; what a moment hits depends on the machine all the same, which is the point.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from bench.resume import disks, judge
+from bench.resume.campaign import reference, story
+from bench.resume.long import outages, stories
+from bench.resume.setups import BY_NAME, SETUPS
+from ftsdk.backends.base import JobState
+from ftsdk.testing.faults import damage, processes
+from ftsdk.testing.faults.rehearsal import start_again
+from ftsdk.testing.faults.target import Target
+from tests import tiny
+
+pytestmark = pytest.mark.trainer
+INTERRUPTIONS = 200
+
+
+@pytest.fixture(autouse=True)
+def with_trainer(monkeypatch):
+    monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "most"),
+    [
+        ("local, LoRA, accumulation over 4, logs every 3", 11, 3),
+        ("local, LoRA, 2 ranks, crashes restarted", 12, 2),
+        pytest.param("docker, LoRA with dropout", 13, 3, marks=pytest.mark.docker),
+    ],
+)
+def test_a_few_interruptions_change_nothing(name, seed, most, tiny_folder):
+    setup = BY_NAME[name]
+    told = story(setup, tiny_folder, "harm", reference(setup, tiny_folder, "peace"), seed=seed, most=most)
+    assert not told.violations
+    assert told.blows
+
+
+@pytest.mark.long
+@pytest.mark.docker
+def test_two_hundred_interruptions_change_nothing(tiny_folder):
+    told = list(stories(tiny_folder, interruptions=INTERRUPTIONS, seed=1, setups=SETUPS))
+    assert not [fault for one in told for fault in one.violations]
+    assert sum(blow.has_ended_one for one in told for blow in one.blows) >= INTERRUPTIONS
+
+
+@pytest.mark.long
+@pytest.mark.docker
+@pytest.mark.skipif(not disks.can_be_made(), reason="engine missing: root, to mount a disk that can be frozen")
+def test_a_store_that_is_away_for_two_minutes_changes_nothing(tiny_folder):
+    told = list(outages(tiny_folder))
+    assert len(told) == 2
+    assert not [fault for one in told for fault in one.violations]
+
+
+@pytest.mark.long
+def test_no_damage_leads_to_another_model(tiny_folder):
+    """Every way, one after the other, to one training."""
+    setup = BY_NAME["local, LoRA with dropout"]
+    peace = reference(setup, tiny_folder, "peace")
+    job = setup.estimator(tiny_folder, "damaged").fit(wait=False)
+    target = Target(job=job, backend="local", chance=Random(1), lasting_s=0.0)
+    met = []
+    for way in damage.WAYS:
+        if not _trains_on(job):
+            break
+        processes.kill(target)
+        target.wait_until_ended()
+        folder = damage.newest(target.durable)
+        if folder is not None:
+            damage.damage(folder, way, target.chance)
+            met.append(way)
+        start_again(job)
+    assert job.wait(300).state is JobState.SUCCEEDED
+    assert not list(judge.differences(peace, job))
+    assert set(met) == set(damage.WAYS)
+
+
+def _trains_on(job):
+    """Wait for one more checkpoint, of whatever step; False if the job ends first."""
+    before = sum(event["event"] == "commit" for event in job.events())
+    commits = (event for event in job.events(follow=True) if event["event"] == "commit")
+    return any(number > before for number, _ in enumerate(commits, 1))

@@ -1,0 +1,148 @@
+"""Harm to running jobs whose trainer is a few lines of Python: what is done, what is refused, what follows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from random import Random
+
+import pytest
+from click.testing import CliRunner
+
+from ftsdk import contract
+from ftsdk.backends.base import JobState
+from ftsdk.backends.local import Local, LocalOptions
+from ftsdk.cli import cli
+from ftsdk.cli.chaos import KINDS as OFFERED
+from ftsdk.errors import FtsdkError, SpecError, UnsupportedError
+from ftsdk.facts import inspect
+from ftsdk.jobs.job import Job, submit
+from ftsdk.spec.loading import parse
+from ftsdk.testing.conformance import in_durable_folder, new_label
+from ftsdk.testing.faults import KINDS, rehearse, strike
+from ftsdk.testing.faults.outages import refuse_shared_disk
+from ftsdk.testing.faults.target import NothingToHarmError
+
+STEPS = 60
+COUNTS = f"""
+import json, os, pathlib, signal, time
+job = json.loads(pathlib.Path(os.environ["FTSDK_TRAIN"]).read_text())
+output = pathlib.Path(job["output"])
+wishes = []
+signal.signal(signal.SIGTERM, lambda *_: wishes.append(True))
+
+def say(event, **fields):
+    print("ftsdk " + json.dumps({{"event": event, **fields}}), flush=True)
+
+first = int(job["resume"].rpartition("-")[2]) if job["resume"] else 0
+for step in range(first + 1, {STEPS} + 1):
+    time.sleep(0.05)
+    say("metrics", step=step, total_steps={STEPS}, loss=1 / step)
+    if step % 10 == 0 or wishes:
+        folder = output / f"checkpoint-{{step}}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_text("state" * step)
+        say("checkpoint", step=step, path=str(folder))
+    if wishes:
+        raise SystemExit(75)
+(output / "weights.bin").write_text("all of it")
+"""
+
+
+@pytest.fixture
+def started(spec_folder):
+    """A job that counts to its end and can go on from where it was."""
+    fields = {"name": new_label(), "model": "model", "dataset": "train.jsonl"}
+    spec = parse(fields, where="test")
+    backend = Local(LocalOptions())
+    plan = in_durable_folder(backend.plan(spec, inspect(spec, folder=spec_folder)), COUNTS)
+    job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    yield job
+    job.cancel()
+    job.wait(60)
+
+
+def steps(job):
+    return [point["step"] for point in job.metrics()]
+
+
+def until_step(job, wanted):
+    for event in job.events(follow=True):
+        if event["event"] == contract.EVENT_METRICS and event["step"] >= wanted:
+            return
+
+
+def test_a_job_comes_through_a_rehearsal(started):
+    until_step(started, 1)  # a supervisor that has no handler yet dies of SIGTERM without a word
+    done = list(rehearse(started, ["term", "kill"], seed=3, times=3, within_s=1.0))
+    assert [one.attempt for one in done] == [1, 2, 3]
+    assert {one.kind for one in done} <= {"term", "kill"}
+    assert (done[0].kind, done[0].reason) in {("term", "preempted"), ("kill", "killed")}
+    assert {one.state for one in done} == {"FAILED"}
+    assert started.result(60).files == {"weights.bin": 9}
+    assert steps(started) == list(range(1, STEPS + 1))
+
+
+def test_a_job_can_be_left_as_it_is(started):
+    (done,) = rehearse(started, ["term"], seed=1, times=1, within_s=0.5, go_on=False)
+    assert done.state == "FAILED"
+    assert started.info().attempt == 1
+    assert started.state is JobState.FAILED
+
+
+def test_damage_is_done_to_the_newest_checkpoint_of_a_job_that_was_killed(started):
+    with pytest.raises(NothingToHarmError, match="no checkpoint"):
+        strike(started, "damage", Random(1))
+    until_step(started, 25)
+    done = strike(started, "damage", Random(1))
+    assert "then damaged checkpoint-000020" in done.what
+    assert (done.state, done.reason) == ("FAILED", "killed")
+
+
+def test_a_trainer_without_processes_of_ours_has_no_worker_to_kill(started):
+    with pytest.raises(NothingToHarmError, match="No trainer process"):
+        strike(started, "kill-worker", Random(1))
+
+
+def test_what_is_not_safe_or_not_there_is_refused(started, tmp_path):
+    with pytest.raises(UnsupportedError, match="of docker only"):
+        strike(started, "network", Random(1))
+    with pytest.raises(UnsupportedError, match="disk that others use"):
+        strike(started, "fill-disk", Random(1))
+    with pytest.raises(UnsupportedError, match="disk that others use"):
+        refuse_shared_disk(tmp_path, free=1)
+    with pytest.raises(SpecError, match="did you mean 'kill'"):
+        strike(started, "kil", Random(1))
+    with pytest.raises(UnsupportedError, match="this machine only"):
+        strike(Job("sagemaker://us-west-2/some-job", Local()), "term", Random(1))
+
+
+def test_a_job_that_has_ended_cannot_be_harmed(started):
+    started.cancel()
+    started.wait(60)
+    with pytest.raises(NothingToHarmError, match="nothing to harm"):
+        strike(started, "term", Random(1))
+    with pytest.raises(FtsdkError, match="submit it"):
+        list(rehearse(started, [], seed=1, times=1, within_s=0))
+
+
+def test_the_command_says_what_it_did_and_with_which_seed(started):
+    argv = ["chaos", started.uri, "--kind", "term", "--within", "0.5", "--json"]
+    ended = subprocess.run(
+        [sys.executable, "-c", "from ftsdk.cli import main; main()", *argv], capture_output=True, text=True, check=True
+    )
+    said = json.loads(ended.stdout)
+    assert said["uri"] == started.uri
+    assert isinstance(said["seed"], int)
+    (done,) = said["strikes"]
+    assert (done["kind"], done["what"], done["state"]) == ("term", "SIGTERM to the supervisor", "FAILED")
+    assert "SIGTERM to the supervisor; attempt 1 at step" in ended.stderr
+    assert started.info().attempt == 2
+
+
+def test_the_help_names_every_kind():
+    text = CliRunner().invoke(cli, ["chaos", "--help"]).output
+    assert set(OFFERED) == set(KINDS)
+    for name in KINDS:
+        assert f"  {name} " in text

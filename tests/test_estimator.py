@@ -8,7 +8,7 @@ from ftsdk import Estimator
 from ftsdk.errors import AuthError, DataError, SpecError, UnsupportedError
 from ftsdk.estimator import refuse_what_cannot_fit
 from ftsdk.jobs.job import read_secrets
-from ftsdk.sizing import estimate
+from ftsdk.sizing import estimate_job
 from ftsdk.spec.loading import parse
 
 
@@ -20,7 +20,7 @@ def sized(spec_folder, tuning, card):
     spec = parse(
         {"model": "Qwen/Qwen3-8B", "dataset": "d", "tuning": tuning, "resources": {"accelerator": card}}, where="t"
     )
-    return replace(planned(spec_folder), estimate=estimate(spec).to_json())
+    return replace(planned(spec_folder), estimate=estimate_job(spec).to_json())
 
 
 def test_what_cannot_fit_is_refused_with_what_helps(spec_folder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Final, NamedTuple, TypeVar
@@ -112,9 +112,8 @@ def _with_frozen_gradients(answer: Memory, row: Row) -> Memory:
     if not (f.frozen_gradients and run.sharding.kind == "fsdp"):
         return answer
     size = round(2 * run.shape.parameters.total / run.sharding.ways)
-    return answer._replace(
-        terms=(*answer.terms, answer.terms[0]._replace(name="gradients of frozen weights", bytes=size))
-    )
+    term = replace(answer.terms[0], name="gradients of frozen weights", bytes=size)
+    return replace(answer, terms=(*answer.terms, term))
 
 
 def speed_rows(

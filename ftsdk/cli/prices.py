@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from ftsdk.cli.output import emit, json_option, say, table
@@ -36,7 +38,7 @@ def list_(provider: str | None, accelerator: str | None, as_json: bool) -> None:
         if provider in (None, machine.provider) and card in (None, card_of(machine.card).name):
             base = {"provider": machine.provider, "machine": machine.name, "cards": f"{machine.cards} x {machine.card}"}
             rows = known.get((machine.provider, machine.name), ())
-            found += [{**base, **price._asdict()} for price in rows] or [{**base, "usd_per_hour": None}]
+            found += [{**base, **asdict(price)} for price in rows] or [{**base, "usd_per_hour": None}]
     emit(found, as_json, lambda: table(HEADER, [_row(row) for row in found]))
 
 

@@ -15,7 +15,7 @@ from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
 from ftsdk.plan import Plan, budgets
-from ftsdk.sizing import estimate, spot
+from ftsdk.sizing import estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec, Tracking
@@ -139,7 +139,7 @@ def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
     here = next(iter(facts.machine.accelerators), None)
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
     try:
-        return estimate(
+        return estimate_job(
             spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
             max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
         ).to_json()  # fmt: skip

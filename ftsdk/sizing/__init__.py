@@ -1,12 +1,12 @@
 """Know before you spend: memory, time and price of a fine-tuning, worked out before it starts.
 
-`estimate` is what planning calls. Nothing here reads anything but the packaged tables (once); `refresh` is the
+`estimate_job` is what planning calls. Nothing here reads anything but the packaged tables (once); `refresh` is the
 only module that goes to the network.
 """
 
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.architecture.shapes import ModelShape, Parameters
-from ftsdk.sizing.estimate import Estimate, estimate
+from ftsdk.sizing.estimate import Estimate, estimate_job
 from ftsdk.sizing.memory.terms import Memory, Term, memory
 from ftsdk.sizing.price.offers import Offer, best, offers
 from ftsdk.sizing.price.prices import over_budget
@@ -28,7 +28,7 @@ __all__ = [
     "Tokens",
     "best",
     "decide",
-    "estimate",
+    "estimate_job",
     "memory",
     "offers",
     "over_budget",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ftsdk.sizing.catalogue import cards
 from ftsdk.sizing.memory.terms import memory
@@ -13,7 +13,8 @@ from ftsdk.sizing.training_step import Run
 Change = tuple[str, Run]
 
 
-class Advice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Advice:
     """Changes that together make the run fit, and what it then needs."""
 
     changes: tuple[str, ...]

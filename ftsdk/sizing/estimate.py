@@ -5,8 +5,8 @@ Every figure carries its source; what is not known is named in `unknown` and nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from ftsdk.sizing.advice import Advice, advice, next_cards
@@ -31,44 +31,67 @@ SOURCES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The estimate of one job; `to_json` gives every figure and its source."""
+    """Memory, time and price of one job. None means unknown; `unknown` names each missing figure."""
 
-    parameters: int | None
-    trained: int | None
-    model_source: str
-    memory: Memory | None
-    fits: Fit
-    card: str | None
-    usable_gib: float | None
-    advice: Advice | None
-    next_cards: tuple[str, ...]
-    tokens: Tokens | None
-    speed: Speed | None
-    hours: float | None
+    parameters: int | None = None
+    """Parameters of the model."""
+    trained: int | None = None
+    """Parameters that are trained, adapters included."""
+    model_source: str = ""
+    """Where the model's shape is taken from."""
+    memory: Memory | None = None
+    """Peak of one accelerator."""
+    fits: Fit = "unknown"
+    card: str | None = None
+    """Accelerator that the figures are for."""
+    usable_gib: float | None = None
+    """Memory of that accelerator that a process can use."""
+    advice: Advice | None = None
+    """The smallest change that makes the job fit, where it does not."""
+    next_cards: tuple[str, ...] = ()
+    """Up to three accelerators on which the job fits unchanged, where it does not fit on `card`."""
+    tokens: Tokens | None = None
+    speed: Speed | None = None
+    hours: float | None = None
     """Training only; starting the machine and fetching the model come on top."""
-    hours_low: float | None
-    hours_high: float | None
-    offers: tuple[Offer, ...]
-    notes: tuple[str, ...]
+    hours_low: float | None = None
+    hours_high: float | None = None
+    offers: tuple[Offer, ...] = ()
+    """The job on each machine type that was passed to `estimate_job`."""
+    notes: tuple[str, ...] = ()
     """Assumptions."""
-    unknown: tuple[str, ...]
-    """What could not be known, and what to give so that it is."""
-    sources: Mapping[str, str]
+    unknown: tuple[str, ...] = ()
+    """One sentence per figure that is not known, with the input that would make it known."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Figure -> how it is computed, and its error on published runs."""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON data."""
+        """JSON data; `from_json` is its inverse."""
         data = asdict(self)
         if self.memory is not None:
-            terms = [term._asdict() for term in self.memory.terms]
-            data["memory"] = {"terms": terms, "peak": self.memory.peak, "total_gib": self.memory.total_gib}
-        for name in ("advice", "speed"):
-            value = getattr(self, name)
-            data[name] = None if value is None else value._asdict()
-        data["offers"] = [offer.to_json() for offer in self.offers]
+            data["memory"]["total_gib"] = self.memory.total_gib
         return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Estimate:
+        """Read what `to_json` wrote; an absent key is unknown."""
+        readers: dict[str, Callable[[Any], Any]] = {
+            "memory": Memory.from_json,
+            "advice": lambda value: Advice(tuple(value["changes"]), value["total_gib"]),
+            "tokens": lambda value: Tokens(**value),
+            "speed": lambda value: Speed(**value),
+            "offers": lambda value: tuple(Offer.from_json(offer) for offer in value),
+            **dict.fromkeys(("next_cards", "notes", "unknown"), tuple),
+        }
+        return cls(
+            **{
+                name: readers[name](value) if name in readers and value is not None else value
+                for name, value in data.items()
+            }
+        )
 
-def estimate(
+
+def estimate_job(
     spec: JobSpec,
     *,
     config: Mapping[str, Any] | None = None,
@@ -145,11 +168,12 @@ def shape_of(spec: JobSpec, config: Mapping[str, Any] | None) -> tuple[ModelShap
 
 def _without_model(name: str | None, known_card: Card | None, source: str) -> Estimate:
     return Estimate(
-        parameters=None, trained=None, model_source=source, memory=None, fits="unknown",
-        card=known_card.name if known_card else name, usable_gib=known_card.usable_gib if known_card else None,
-        advice=None, next_cards=(), tokens=None, speed=None, hours=None, hours_low=None, hours_high=None, offers=(),
-        notes=(), unknown=(f"model: {source}, and its name tells no size; give its config.json",), sources=SOURCES,
-    )  # fmt: skip
+        model_source=source,
+        card=known_card.name if known_card else name,
+        usable_gib=known_card.usable_gib if known_card else None,
+        unknown=(f"model: {source}, and its name tells no size; give its config.json",),
+        sources=SOURCES,
+    )
 
 
 def _unknown(

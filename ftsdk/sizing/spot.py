@@ -7,6 +7,7 @@ done again and the machine starts again. The expected time of a checkpointed job
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from math import exp, sqrt
 from typing import Final, Literal, NamedTuple
@@ -35,7 +36,8 @@ class AdvisorEntry(NamedTuple):
     source: str
 
 
-class SpotPlan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SpotPlan:
     """Expected course of a job on interruptible capacity. Ranges: every assumption at its good or bad end."""
 
     hours: float

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ftsdk.errors import SpecError
-from ftsdk.sizing import best, estimate, offers
+from ftsdk.sizing import Estimate, best, estimate_job, offers
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.catalogue import instances_of
 from ftsdk.sizing.price.prices import prices_of
@@ -36,7 +36,7 @@ def job(**changes) -> JobSpec:
 
 
 def test_an_estimate_is_json_and_names_its_sources():
-    found = estimate(job(), config=QWEN, **STATISTICS, instances=["ml.p4de.24xlarge", "ml.g5.12xlarge"])
+    found = estimate_job(job(), config=QWEN, **STATISTICS, instances=["ml.p4de.24xlarge", "ml.g5.12xlarge"])
     data = json.loads(json.dumps(found.to_json()))
     assert data["model_source"] == "the model's config.json"
     assert data["parameters"] == 8_190_735_360
@@ -50,12 +50,25 @@ def test_an_estimate_is_json_and_names_its_sources():
     assert "price of ml.p4de.24xlarge: in no table" in data["unknown"]
 
 
+def test_an_estimate_is_read_back_from_json():
+    machines = ["ml.p4de.24xlarge", "ml.g5.12xlarge"]
+    too_large = job(resources={"accelerator": "T4"}, tuning="full")
+    for found in (
+        estimate_job(job(), config=QWEN, **STATISTICS, instances=machines),
+        estimate_job(too_large, config=QWEN, **STATISTICS),
+        estimate_job(job(model="org/unnamed")),
+    ):
+        assert Estimate.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert Estimate.from_json({"unknown": ["accelerator"]}) == Estimate(unknown=("accelerator",))
+    assert Estimate.from_json({}) == Estimate()
+
+
 def test_the_same_question_has_the_same_answer():
-    assert estimate(job(), config=QWEN, **STATISTICS) == estimate(job(), config=QWEN, **STATISTICS)
+    assert estimate_job(job(), config=QWEN, **STATISTICS) == estimate_job(job(), config=QWEN, **STATISTICS)
 
 
 def test_a_config_and_the_bundled_table_agree():
-    assert estimate(job(), config=QWEN).memory == estimate(job()).memory
+    assert estimate_job(job(), config=QWEN).memory == estimate_job(job()).memory
 
 
 @pytest.mark.parametrize(
@@ -69,20 +82,20 @@ def test_a_config_and_the_bundled_table_agree():
     ],
 )
 def test_tokens_and_steps(tokens, steps, hyperparameters):
-    found = estimate(job(hyperparameters=hyperparameters), config=QWEN, **STATISTICS).tokens
+    found = estimate_job(job(hyperparameters=hyperparameters), config=QWEN, **STATISTICS).tokens
     assert (found.total, found.steps) == (tokens, steps)
 
 
 def test_hours_are_tokens_over_speed_of_all_accelerators():
     resources = {"accelerator": "A100-80GB", "accelerators_per_node": 4}
-    found = estimate(job(resources=resources), config=QWEN, **STATISTICS)
+    found = estimate_job(job(resources=resources), config=QWEN, **STATISTICS)
     assert found.hours == pytest.approx(15e6 / (4 * found.speed.tokens_per_s) / 3600)
     assert found.hours_low < found.hours < found.hours_high
 
 
 def test_what_does_not_fit_comes_with_the_smallest_change_that_does():
     big = {"per_device_train_batch_size": 4, "cutoff_len": 8192}
-    found = estimate(job(hyperparameters=big, resources={"accelerator": "L40S"}), config=QWEN)
+    found = estimate_job(job(hyperparameters=big, resources={"accelerator": "L40S"}), config=QWEN)
     assert found.fits == "no"
     assert found.advice.changes == ("per_device_train_batch_size: 1 with gradient_accumulation_steps x 4",)
     assert found.advice.total_gib <= found.usable_gib
@@ -90,41 +103,41 @@ def test_what_does_not_fit_comes_with_the_smallest_change_that_does():
 
 
 def test_a_larger_card_is_named_when_only_that_helps():
-    found = estimate(job(model="Qwen/Qwen2.5-72B", resources={"accelerator": "T4"}))
+    found = estimate_job(job(model="Qwen/Qwen2.5-72B", resources={"accelerator": "T4"}))
     assert found.fits == "no"
     assert found.advice is None
     assert "H200" in found.next_cards or "B200" in found.next_cards
 
 
 def test_gaps_are_named_and_nothing_is_guessed():
-    found = estimate(job(model="org/unnamed", resources={}))
+    found = estimate_job(job(model="org/unnamed", resources={}))
     assert (found.memory, found.fits, found.hours) == (None, "unknown", None)
     assert "give its config.json" in found.unknown[0]
-    bare = estimate(job(resources={}))
+    bare = estimate_job(job(resources={}))
     assert bare.memory is not None
     assert bare.fits == "unknown"
     assert {line.split(":")[0] for line in bare.unknown} == {"accelerator", "tokens"}
 
 
 def test_an_incomplete_config_falls_back_to_the_table_and_says_so():
-    found = estimate(job(), config={"model_type": "qwen2"})
+    found = estimate_job(job(), config={"model_type": "qwen2"})
     assert found.parameters == 8_190_735_360
     assert found.model_source == "config.json lacks hidden_size; the bundled table of models"
 
 
 def test_sampling_methods_have_memory_but_no_invented_time():
-    found = estimate(job(method="grpo"), config=QWEN, **STATISTICS)
+    found = estimate_job(job(method="grpo"), config=QWEN, **STATISTICS)
     assert found.memory.gib("generation") > 0
     assert found.hours is None
     assert "speed: sampling is not modelled" in found.unknown
 
 
 def test_preference_pairs_count_twice_and_a_full_reference_is_a_second_model():
-    one = estimate(job(method="sft", tuning="full"), config=QWEN).memory
-    two = estimate(job(method="dpo", tuning="full"), config=QWEN).memory
+    one = estimate_job(job(method="sft", tuning="full"), config=QWEN).memory
+    two = estimate_job(job(method="dpo", tuning="full"), config=QWEN).memory
     assert two.gib("reference model") == pytest.approx(2 * 8_190_735_360 / 2**30)
     assert two.gib("logits") > 2 * one.gib("logits")
-    assert estimate(job(method="dpo"), config=QWEN).memory.gib("reference model") == 0
+    assert estimate_job(job(method="dpo"), config=QWEN).memory.gib("reference model") == 0
 
 
 @pytest.mark.parametrize(
@@ -148,7 +161,7 @@ def test_sharding_is_read_from_the_trainer_s_own_settings(setting, kind):
 
 def test_an_unknown_card_is_refused_with_the_nearest_name():
     with pytest.raises(SpecError, match="did you mean 'L40S'"):
-        estimate(job(resources={"accelerator": "L40SX"}))
+        estimate_job(job(resources={"accelerator": "L40SX"}))
 
 
 def test_the_best_are_picked_among_what_fits():
@@ -177,7 +190,7 @@ def test_a_user_s_prices_make_an_offer_of_what_was_unknown():
 def test_estimating_imports_nothing_heavy():
     code = (
         "import sys, ftsdk.sizing as s; from ftsdk.spec import JobSpec; "
-        "s.estimate(JobSpec(model='Qwen/Qwen3-8B', dataset='x.jsonl')); "
+        "s.estimate_job(JobSpec(model='Qwen/Qwen3-8B', dataset='x.jsonl')); "
         "heavy = ('torch', 'transformers', 'duckdb', 'boto3', 'numpy', 'urllib.request'); "
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -188,13 +201,13 @@ def test_estimating_imports_nothing_heavy():
 def test_gemma_2_keeps_scores_unless_flash_attention_2_is_asked_for():
     def activations(**hyperparameters) -> float:
         sized = {"hyperparameters": {"cutoff_len": 8192, "enable_liger_kernel": True, **hyperparameters}}
-        return estimate(job(model="google/gemma-2-9b-it", **sized)).memory.gib("activations")
+        return estimate_job(job(model="google/gemma-2-9b-it", **sized)).memory.gib("activations")
 
     assert activations() > activations(flash_attn="fa2") + 1
     assert activations(flash_attn="disabled") == activations()
 
 
 def test_experts_in_4_bits_are_named_as_what_they_are():
-    found = estimate(job(model="Qwen/Qwen3-30B-A3B", tuning={"type": "qlora"}))
+    found = estimate_job(job(model="Qwen/Qwen3-30B-A3B", tuning={"type": "qlora"}))
     assert any("experts stay in 16 bits" in note for note in found.notes)
     assert found.memory.gib("weights") > 50

@@ -6,7 +6,9 @@ real training step allocates. Sources of constants are named beside them. Binary
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from ftsdk.sizing.memory.activations import backward_bytes, checkpoint_bytes, head_bytes, layer_bytes
 from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, OPTIMIZERS, OptimizerCost, Run
@@ -41,7 +43,8 @@ class Constants(NamedTuple):
 CONSTANTS: Final = Constants()
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Term:
     """One line of the table."""
 
     name: str
@@ -49,12 +52,18 @@ class Term(NamedTuple):
     why: str
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Memory:
     """What one accelerator needs at the peak of a step."""
 
     terms: tuple[Term, ...]
     peak: str
     """The moment at which the peak occurs."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Memory:
+        """Read the JSON form of an `Estimate`'s memory."""
+        return cls(tuple(Term(**term) for term in data["terms"]), data["peak"])
 
     @property
     def total_gib(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any, Literal
@@ -41,9 +41,20 @@ class Offer:
     spot_cost_usd: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON data."""
-        price = None if self.price is None else self.price._asdict()
-        return {**asdict(self), "price": price, "spot": None if self.spot is None else self.spot._asdict()}
+        """JSON data; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Offer:
+        """Read what `to_json` wrote."""
+        price, spot = data["price"], data["spot"]
+        return cls(
+            **{
+                **data,
+                "price": None if price is None else Price(**price),
+                "spot": None if spot is None else SpotPlan(**{**spot, "assumptions": tuple(spot["assumptions"])}),
+            }
+        )
 
 
 def fit(needed: Memory, card: Card | None) -> Fit:

@@ -7,6 +7,7 @@ one by one, and the traffic between accelerators. The constants are rates; none 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ftsdk.sizing.catalogue import Card
@@ -56,7 +57,8 @@ _DEQUANT_BYTES: Final = {"gptq": 20.0, "bnb": 2.5, "bnb-double": 2.6}
 """Traffic to unpack one weight once: bitsandbytes reads it and writes bf16; GPTQ's PyTorch path works on int32."""
 
 
-class Speed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Speed:
     """Tokens per second and accelerator: the middle and the range that holds 4 of 5 published runs."""
 
     tokens_per_s: float

@@ -1,4 +1,4 @@
-"""WHERE a job runs: the registry of backends. A backend's module is imported when it is first asked for."""
+"""The registry of backends. A backend's module is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
 
 
 def names() -> list[str]:
-    """Built-in backends and those that installed packages bring, sorted."""
+    """Names of the built-in backends and of those in installed packages, sorted."""
     return sorted({*BUILT_IN, *_third_party()})
 
 
@@ -38,34 +38,33 @@ def backend_class(name: str) -> type[Backend]:
         )
     module, _, attribute = target.partition(":")
     try:
-        found: type[Backend] = getattr(import_module(module), attribute)
+        kind: type[Backend] = getattr(import_module(module), attribute)
     except ImportError as problem:
         raise NotInstalledError(
             f"Backend '{name}' cannot be loaded ({problem}): pip install 'ftsdk[{name}]'."
         ) from problem
-    return found
+    return kind
 
 
 def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
-    """A backend with its options: given ones, then FTSDK_<BACKEND>_<KEY>, then ftsdk.toml, then the user's config."""
+    """Create a backend; `options` count most, then FTSDK_<BACKEND>_<KEY>, ftsdk.toml and the user's config."""
     from ftsdk.backends.options import resolve
 
     kind = backend_class(name)
-    return kind(resolve(name, kind.options_model, options or {}))  # type: ignore[call-arg]
+    return kind(resolve(name, kind.options_model, options or {}))
 
 
 def at(uri: str, options: Mapping[str, Any] | None = None) -> Backend:
     """The backend behind a job's URI; with `NAME://SCOPE/JOB` the scope is one of its options, e.g. a region."""
     name, _, rest = uri.partition("://")
-    scope, option = rest.rpartition("/")[0], getattr(backend_class(name), "scope_option", None)
+    scope, option = rest.rpartition("/")[0], backend_class(name).scope_option
     return get(name, {**(options or {}), **({option: scope} if scope and option else {})})
 
 
-def uri_of(place: Backend, job_name: str) -> str:
-    """The URI of a job in a place; the inverse of `at`."""
-    option = getattr(place, "scope_option", None)
-    scope = getattr(getattr(place, "options", None), option, None) if option else None
-    return f"{place.name}://{f'{scope}/' if scope else ''}{job_name}"
+def uri_of(backend: Backend, job_name: str) -> str:
+    """The URI of a job on a backend; the inverse of `at`."""
+    scope = getattr(backend.options, backend.scope_option) if backend.scope_option else None
+    return f"{backend.name}://{f'{scope}/' if scope else ''}{job_name}"
 
 
 def each() -> Iterator[Backend]:

@@ -1,4 +1,4 @@
-"""The backend protocol: where a job runs. Narrow on purpose; `Job` does the waiting, once, for all backends."""
+"""The backend protocol: where a job runs. It is kept small; waiting and retrying are done once, in `ftsdk.jobs`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 from ftsdk.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
+    from ftsdk.backends.options import Options
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
     from ftsdk.sizing.price.market import Market
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class JobState(StrEnum):
-    """Where a job is in its life."""
+    """State of a job."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -31,12 +30,12 @@ class JobState(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """True when nothing more will happen by itself."""
+        """Whether the state is final unless a new attempt is submitted."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 class Verdict(NamedTuple):
-    """What a platform's answer means for a job."""
+    """A platform's status, translated to a job state."""
 
     state: JobState
     reason: str = ""
@@ -47,7 +46,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
-    """What one poll of the platform said."""
+    """A job's state at one poll."""
 
     name: str
     """The job's logical name (the last part of its URI)."""
@@ -55,7 +54,7 @@ class JobInfo:
     reason: str = ""
     """One of `contract.REASONS`, or empty."""
     message: str = ""
-    """One sentence on how it ended, with a hint."""
+    """One sentence on how the job ended, with a hint on what to do."""
     attempt: int = 1
     created_at: float | None = None
     """Seconds since the epoch."""
@@ -63,15 +62,15 @@ class JobInfo:
     """Seconds since the epoch."""
     exit_code: int | None = None
     native: dict[str, Any] = field(default_factory=dict)
-    """The platform's own words, for people who know it."""
+    """The platform's own ids and statuses, e.g. `name`, `id` or `arn`, `status`, `console`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do, as data: one check, one wording, one table in the docs."""
+    """What a backend supports. `require` checks a spec against it, and the table in the docs is generated from it."""
 
     multi_node: bool = False
-    """Several machines, or containers, train together: `resources.num_nodes`."""
+    """Training on several machines or containers: `resources.num_nodes`."""
     spot: bool = False
     """Interruptible capacity: `resources.spot`."""
     accelerators: bool = True
@@ -79,7 +78,7 @@ class Capabilities:
     memory_limit: bool = False
     """A limit on main memory: `resources.memory_gb`."""
     secrets: bool = True
-    """Values of `secrets` reach the job unseen."""
+    """`secrets`: their values appear in no request, log or description of the job."""
     remote_output: bool = False
     """`output` may be (or must be) an address such as s3://."""
     remote_inputs: bool = False
@@ -87,38 +86,48 @@ class Capabilities:
     image: bool = False
     """The job runs in a container image."""
     recovers: bool = False
-    """A preempted job is started again by the platform itself, as the same attempt: nobody has to watch."""
+    """The platform restarts a preempted job itself, as the same attempt; `ftsdk watch` is not needed for that."""
 
 
 class Backend(Protocol):
-    """What a backend implements. It never waits, retries, prints, sleeps or uploads."""
+    """What a backend implements. Its methods do not wait for jobs, retry attempts, print or upload."""
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
-    options_model: ClassVar[type[BaseModel]]
+    options_model: ClassVar[type[Options]]
+    scope_option: ClassVar[str | None]
+    """Option that holds the SCOPE of `NAME://SCOPE/JOB`, e.g. `region`; None if job URIs have none from an option."""
+
+    def __init__(self, options: Any = None) -> None:
+        """`options` is an instance of `options_model`; None stands for one with all defaults."""
+
+    @property
+    def options(self) -> Options:
+        """The options given to the constructor."""
 
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """The exact native request. Pure: reads no file, network, clock or environment."""
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
-        """Start the plan's attempt; return the native id. The only call that creates anything.
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
+        """Start the plan's attempt. The only call that creates anything.
 
-        An attempt that was already claimed by somebody else is not started twice: its native id is returned.
-        The claim is `plan.claim()`, put if absent at `contract.claim_key(plan.attempt)` of the durable folder. What
-        the job runs with is `plan.document` as it is now: a retry may have changed it since `plan`.
+        An attempt that another process has claimed is not started twice: the call returns without doing anything.
+        The claim is `plan.claim()`, put if absent at `contract.claim_key(plan.attempt)` of the durable folder. The
+        job runs with `plan.document` as passed here: a retry may have changed it since `plan` was made. The
+        platform's own id, if it has one, is in `describe(...).native`.
         """
 
     def describe(self, job_id: str) -> JobInfo:
         """One poll. Raises JobNotFoundError if there is no such job."""
 
     def list(self) -> Iterator[JobInfo]:
-        """Jobs that ftsdk started here, newest first."""
+        """Jobs that ftsdk started on this backend, newest first."""
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
-        """Lines from the start (or after the cursor) to now, or with `follow` until the job ends."""
+        """Lines from the start, or after the cursor, to now; with `follow`, until the job ends."""
 
     def cancel(self, job_id: str) -> None:
-        """Ask the job to stop; returns at once. Does nothing to a job that has ended."""
+        """Request the job to stop and return at once. Does nothing to a job that has ended."""
 
     def artifacts(self, job_id: str) -> Store:
         """The job's durable folder: `model/`, `checkpoints/`, `logs/`. Downloads nothing."""
@@ -126,70 +135,70 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that a backend needs, and whether it is there."""
+    """One prerequisite of a backend and whether it is met."""
 
     what: str
     ok: bool
     detail: str
-    """What was found."""
+    """The value or state that was detected."""
     remedy: str = ""
-    """What to do if it is not."""
+    """How to meet the prerequisite; empty if it is met."""
 
 
 @runtime_checkable
-class Diagnoses(Protocol):
-    """Backends that can tell what they need."""
+class SupportsDoctor(Protocol):
+    """Backends that can check their prerequisites, for `ftsdk doctor`."""
 
     def doctor(self) -> Iterator[Check]:
-        """What the backend needs and whether it is there; raises nothing."""
+        """Check each prerequisite. Problems are reported in the checks; nothing is raised."""
 
 
 @runtime_checkable
-class OffersMachines(Protocol):
-    """Backends that know what they could rent, for `ftsdk plan --compare`."""
+class SupportsOffers(Protocol):
+    """Backends that know their machine types and prices, for `ftsdk plan --compare`."""
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """Machine types and prices, from tables on this machine. Raises UnsupportedError if it cannot run the spec."""
 
 
 @runtime_checkable
-class LeavesSpot(Protocol):
-    """Backends with the capability `spot`: a retry may go on on capacity that is not taken back."""
+class SupportsOnDemand(Protocol):
+    """Backends with the capability `spot` that can retry a job on on-demand capacity."""
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same plan without spot: `request` and `usd_per_hour` change, name and digest stay. Pure."""
 
 
 @runtime_checkable
-class StoresSecrets(Protocol):
-    """Backends whose jobs fetch their secrets themselves: values from this machine are stored first, and never sent."""
+class SupportsSecretStore(Protocol):
+    """Backends whose jobs read their secrets from the platform's secret store; `submit` sends no secret values."""
 
     def put_secret(self, name: str, value: str) -> str:
-        """Store a secret, or a new value of it; returns where it is."""
+        """Store a secret, or a new value of an existing one; returns its address in the secret store."""
 
 
 @runtime_checkable
-class PushesImages(Protocol):
+class SupportsImagePush(Protocol):
     """Backends with an image registry of their own."""
 
     def push_image(self, tag: str, on_line: Callable[[str], None]) -> str:
-        """Push a local image; returns its address in the registry, made if it is missing."""
+        """Push a local image, creating the repository if necessary; returns its address in the registry."""
 
 
 @runtime_checkable
-class OpensTerminals(Protocol):
-    """Backends whose platform gives a terminal in a job's container."""
+class SupportsTerminal(Protocol):
+    """Backends whose platform offers a terminal in a job's container."""
 
     def terminal(self, job_id: str) -> str:
-        """Address of one on the first node, made by this call. Raises BackendError while no container runs."""
+        """Create a terminal on the first node; returns its address. Raises BackendError while no container runs."""
 
 
 @runtime_checkable
-class HasHandle(Protocol):
+class SupportsNativeHandle(Protocol):
     """Backends whose vendor has an SDK with a class for a job."""
 
-    def handle(self, job_id: str) -> Any:
-        """The vendor's own object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
+    def native(self, job_id: str) -> Any:
+        """The vendor SDK's object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
 
 
 def _remote(spec: JobSpec) -> str:
@@ -199,8 +208,8 @@ def _remote(spec: JobSpec) -> str:
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
-    """Refuse, in one wording, what the backend cannot do. Raises UnsupportedError."""
-    asked = {
+    """Raise UnsupportedError if the spec needs something that the backend does not support."""
+    requirements = {
         "multi_node": (spec.resources.num_nodes > 1, "resources.num_nodes > 1", "use one node with more accelerators"),
         "spot": (spec.resources.spot, "resources.spot", "leave spot out"),
         "accelerators": (spec.resources.accelerator is not None, "resources.accelerator", "leave accelerator out"),
@@ -209,8 +218,8 @@ def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
         "remote_inputs": (bool(remote := _remote(spec)), f"model or dataset {remote!r}", "download it and give a path"),
         "remote_output": ("://" in (spec.output or ""), f"output {spec.output!r}", "give a folder"),
     }
-    for capability, (wanted, what, instead) in asked.items():
-        if wanted and not getattr(capabilities, capability):
+    for capability, (required, what, instead) in requirements.items():
+        if required and not getattr(capabilities, capability):
             raise UnsupportedError(
                 f"The {backend} backend cannot do {what}: {instead}, or choose a backend that can "
                 f"(`ftsdk backends` shows the table)."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ftsdk.backends.base import Backend, OffersMachines
+from ftsdk.backends.base import Backend, SupportsOffers
 from ftsdk.errors import FtsdkError
 from ftsdk.facts import Facts
 from ftsdk.plan.build import data_statistics
@@ -58,7 +58,7 @@ def _offers(spec: JobSpec, facts: Facts, place: Backend) -> tuple[tuple[Offer, .
     shape, source = shape_of(spec, facts.model.config)
     if shape is None:
         return (), f"the model's size is unknown: {source}"
-    if not isinstance(place, OffersMachines):
+    if not isinstance(place, SupportsOffers):
         return (), "it does not say what machines it has"
     try:
         market = place.market(spec, facts)

@@ -61,11 +61,11 @@ def push(
 
 def _push_to(backend: str, options: tuple[str, ...], local: str) -> str:
     from ftsdk import backends
-    from ftsdk.backends.base import PushesImages
+    from ftsdk.backends.base import SupportsImagePush
     from ftsdk.cli.run import pairs
     from ftsdk.errors import UnsupportedError
 
     place = backends.get(backend, pairs(options))
-    if not isinstance(place, PushesImages):
+    if not isinstance(place, SupportsImagePush):
         raise UnsupportedError(f"The {backend} backend has no registry of its own: give REFERENCE.")
     return place.push_image(local, say)

@@ -38,7 +38,7 @@ def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
 def doctor(backend: tuple[str, ...], options: tuple[str, ...], as_json: bool) -> None:
     """Check what each backend needs and whether it is there; the exit code is 11 if a named backend lacks something."""
     from ftsdk import backends
-    from ftsdk.backends.base import Diagnoses
+    from ftsdk.backends.base import SupportsDoctor
     from ftsdk.cli.run import pairs
     from ftsdk.errors import NotInstalledError
 
@@ -47,7 +47,7 @@ def doctor(backend: tuple[str, ...], options: tuple[str, ...], as_json: bool) ->
     found = []
     for name in backend or backends.names():
         place = backends.get(name, pairs(options))
-        if isinstance(place, Diagnoses):
+        if isinstance(place, SupportsDoctor):
             found += [{"backend": name, **asdict(check)} for check in place.doctor()]
     emit(found, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), map(_check_row, found)))
     failed = sorted({check["backend"] for check in found if not check["ok"]})

@@ -23,12 +23,12 @@ def secrets() -> None:
 def put(names: tuple[str, ...], backend: str, options: tuple[str, ...], as_json: bool) -> None:
     """Store secrets by NAME, or new values of them; a value that is not in the environment is asked for."""
     from ftsdk import backends
-    from ftsdk.backends.base import StoresSecrets
+    from ftsdk.backends.base import SupportsSecretStore
     from ftsdk.cli.run import pairs
     from ftsdk.errors import UnsupportedError
 
     place = backends.get(backend, pairs(options))
-    if not isinstance(place, StoresSecrets):
+    if not isinstance(place, SupportsSecretStore):
         raise UnsupportedError(
             f"Jobs of the {backend} backend get their secrets at the submit: nothing is to be stored."
         )

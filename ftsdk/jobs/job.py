@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ftsdk import backends, contract
-from ftsdk.backends.base import Backend, HasHandle, JobInfo, JobState, OpensTerminals, StoresSecrets
+from ftsdk.backends.base import Backend, JobInfo, JobState, SupportsNativeHandle, SupportsSecretStore, SupportsTerminal
 from ftsdk.errors import AuthError, JobFailedError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.jobs import history, journal
 from ftsdk.models.model import Model, open_model
@@ -120,7 +120,7 @@ class Job:
 
         Raises UnsupportedError where the platform has none, BackendError while no container runs.
         """
-        if not isinstance(self.backend, OpensTerminals):
+        if not isinstance(self.backend, SupportsTerminal):
             raise UnsupportedError(f"Job {self.uri}: the {self.backend.name} backend opens no terminals.")
         return self.backend.terminal(self.name)
 
@@ -129,9 +129,9 @@ class Job:
 
         Raises UnsupportedError for a job elsewhere and NotInstalledError without `ftsdk[sagemaker-sdk]`.
         """
-        if not isinstance(self.backend, HasHandle):
+        if not isinstance(self.backend, SupportsNativeHandle):
             raise UnsupportedError(f"Job {self.uri} does not run on SageMaker: its backend has no such object.")
-        return self.backend.handle(self.name)
+        return self.backend.native(self.name)
 
     @cached_property
     def store(self) -> Store:
@@ -171,16 +171,16 @@ def start(job: Job, attempt: Plan, secrets: Mapping[str, str]) -> None:
     journal.intend(attempt)
     try:
         make_ready(attempt)
-        native_id = job.backend.submit(attempt, dict(secrets))
+        job.backend.submit(attempt, dict(secrets))
     except Exception:
         journal.forget(attempt)
         raise
-    journal.complete(attempt, native_id)
+    journal.complete(attempt)
 
 
 def read_secrets(plan: Plan) -> dict[str, str]:
     """Values of the plan's secrets from the environment. Raises AuthError naming what is not set."""
-    if issubclass(backends.backend_class(plan.backend), StoresSecrets):
+    if issubclass(backends.backend_class(plan.backend), SupportsSecretStore):
         return {}  # the job fetches them itself
     missing = [name for name in plan.secrets if name not in os.environ]
     if missing:

@@ -22,12 +22,12 @@ from ftsdk.plan import Plan
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     uri TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, label TEXT NOT NULL, backend TEXT NOT NULL,
-    digest TEXT NOT NULL, plan TEXT NOT NULL, intended_at REAL NOT NULL, submitted_at REAL, native_id TEXT,
+    digest TEXT NOT NULL, plan TEXT NOT NULL, intended_at REAL NOT NULL, submitted_at REAL,
     PRIMARY KEY (uri, attempt));
 CREATE TABLE IF NOT EXISTS ended (uri TEXT PRIMARY KEY, attempt INTEGER NOT NULL);
 """
 _INTEND = """
-INSERT INTO job VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)
+INSERT INTO job (uri, attempt, name, label, backend, digest, plan, intended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uri, attempt) DO UPDATE SET plan = excluded.plan, intended_at = excluded.intended_at
 WHERE submitted_at IS NULL
 """
@@ -46,7 +46,6 @@ class Entry:
     """Seconds since the epoch."""
     submitted_at: float | None
     """None if the client died before it heard that the submit went through."""
-    native_id: str | None
     options: dict[str, Any]
     """The backend's options that the job was submitted with."""
 
@@ -84,12 +83,12 @@ def intend(plan: Plan) -> None:
         )
 
 
-def complete(plan: Plan, native_id: str) -> None:
+def complete(plan: Plan) -> None:
     """Write down that the platform took it."""
     with _open() as journal:
         journal.execute(
-            "UPDATE job SET submitted_at = ?, native_id = ? WHERE uri = ? AND attempt = ?",
-            (time.time(), native_id, plan.uri, plan.attempt),
+            "UPDATE job SET submitted_at = ? WHERE uri = ? AND attempt = ?",
+            (time.time(), plan.uri, plan.attempt),
         )
 
 
@@ -125,7 +124,7 @@ def entries(name: str | None = None) -> list[Entry]:
     """The newest attempt of every job (or of those with this name or URI), newest first."""
     with _open() as journal:
         rows = journal.execute(
-            "SELECT uri, max(attempt), name, label, backend, intended_at, submitted_at, native_id, plan FROM job "
+            "SELECT uri, max(attempt), name, label, backend, intended_at, submitted_at, plan FROM job "
             "WHERE ?1 IS NULL OR name = ?1 OR uri = ?1 GROUP BY uri ORDER BY intended_at DESC",
             (name,),
         ).fetchall()
@@ -140,7 +139,7 @@ def plan_of(uri: str) -> Plan | None:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    uri, attempt, name, label, backend, intended_at, submitted_at, native_id, plan = row
+    uri, attempt, name, label, backend, intended_at, submitted_at, plan = row
     return Entry(
         uri=uri,
         attempt=attempt,
@@ -149,6 +148,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         backend=backend,
         intended_at=intended_at,
         submitted_at=submitted_at,
-        native_id=native_id,
         options=json.loads(plan)["options"],
     )

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ftsdk import contract
-from ftsdk.backends.base import JobInfo, LeavesSpot
+from ftsdk.backends.base import JobInfo, SupportsOnDemand
 from ftsdk.errors import CapacityError, UnavailableError
 from ftsdk.jobs import journal, retrying
 from ftsdk.jobs.job import Job, read_secrets, start
@@ -105,7 +105,7 @@ def _ended_s_ago(status: Status) -> float:
 
 def _may_leave_spot(status: Status) -> bool:
     """Whether a job that has not ended could be too late on spot: only then its history is read at every look."""
-    if not isinstance(status.job.backend, LeavesSpot) or (plan := status.job.plan) is None:
+    if not isinstance(status.job.backend, SupportsOnDemand) or (plan := status.job.plan) is None:
         return False
     return bool(plan.spec["resources"]["spot"] and plan.spec["budget"]["finish_by"])
 
@@ -138,7 +138,7 @@ def _decide(status: Status) -> Decision:
         status.attempts,
         Retry.model_validate(plan.spec["retry"]),
         config=plan.document["config"],
-        can_leave_spot=isinstance(status.job.backend, LeavesSpot),
+        can_leave_spot=isinstance(status.job.backend, SupportsOnDemand),
         hours_left=(finish_by.timestamp() - status.now) / 3600 if finish_by else None,
         work_left_hours=status.work_left.hours if status.work_left else plan.estimate.get("hours"),
         left_spot=left.get("why", ""),
@@ -170,7 +170,7 @@ def _next_plan(status: Status, decision: Decision) -> Plan:
     job, info = status.job, status.info
     plan = job.plan
     assert plan is not None  # without one nothing is started
-    if decision.on_demand and isinstance(job.backend, LeavesSpot):
+    if decision.on_demand and isinstance(job.backend, SupportsOnDemand):
         resources = {**plan.spec["resources"], "spot": False}
         plan = replace(job.backend.on_demand(plan), spec={**plan.spec, "resources": resources})
     if decision.shrink:

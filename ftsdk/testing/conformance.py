@@ -191,8 +191,7 @@ class BackendConformance:
         placed = self.place(plan, HELLO)
         make_ready(placed)
         with ThreadPoolExecutor(4) as pool:
-            native = set(pool.map(lambda _: backend.submit(placed, {}), range(4)))
-        assert native == {plan.native_name}
+            list(pool.map(lambda _: backend.submit(placed, {}), range(4)))
         job = Job(plan.uri, backend)
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
         assert _texts(job.logs()).count("hello") == 1

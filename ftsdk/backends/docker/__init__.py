@@ -68,6 +68,7 @@ class Docker:
     name: ClassVar[str] = "docker"
     capabilities: ClassVar[Capabilities] = Capabilities(multi_node=True, memory_limit=True, image=True)
     options_model: ClassVar[type[DockerOptions]] = DockerOptions
+    scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: DockerOptions | None = None) -> None:
         self.options = options or DockerOptions()
@@ -106,12 +107,12 @@ class Docker:
         """This machine's accelerators; nothing to pay."""
         return folders.market_here(self.name, self.capabilities, spec, facts)
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Run the plan's commands. Raises BackendError, and leaves nothing running, if Docker refuses one."""
         self._sweep(plan.request["home"])  # before anything is made: it also tells whether the daemon answers
         job = folders.create(plan)
         if not folders.claim(job, plan.attempt):
-            return plan.native_name
+            return
         try:
             _prepare(plan, secrets)
             for argv in plan.request["commands"]:
@@ -123,7 +124,6 @@ class Docker:
         self._alive[plan.name] = time.monotonic(), Look(Verdict(JobState.RUNNING), {})
         if records.read_json(job.store, contract.cancel_key(plan.attempt)):
             self._stop(job)
-        return plan.native_name
 
     # --- look ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:

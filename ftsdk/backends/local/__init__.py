@@ -51,6 +51,7 @@ class Local:
     name: ClassVar[str] = "local"
     capabilities: ClassVar[Capabilities] = Capabilities()
     options_model: ClassVar[type[LocalOptions]] = LocalOptions
+    scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: LocalOptions | None = None) -> None:
         self.options = options or LocalOptions()
@@ -88,20 +89,19 @@ class Local:
         """This machine's accelerators; nothing to pay."""
         return folders.market_here(self.name, self.capabilities, spec, facts)
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
         _check_trainer(plan)
         job = folders.create(plan)
         over = plan.attempt > job.attempt and folders.outcome(job) is not None
         lock = _lock(job.store, LEAVES_WITHIN_S if over else PROBE_PATIENCE_S)
         if lock is None:
-            return plan.native_name
+            return
         try:
             if folders.claim(job, plan.attempt):
                 _start(plan, job, secrets, lock)
         finally:
             os.close(lock)
-        return plan.native_name
 
     def describe(self, job_id: str) -> JobInfo:
         """State from the outcome record, or from whether the supervisor still holds the lock."""

@@ -46,7 +46,7 @@ class Pai:
         multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True
     )
     options_model: ClassVar[type[PaiOptions]] = PaiOptions
-    scope_option: ClassVar[str] = "region"
+    scope_option: ClassVar[str | None] = "region"
 
     def __init__(self, options: PaiOptions | None = None) -> None:
         self.options = options or PaiOptions()
@@ -105,7 +105,7 @@ class Pai:
         prices = known_prices(facts.prices)
         return Market(machines=instances_of(machines.PROVIDER), region=self.options.region, prices=prices)
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Create the DLC job, once: the attempt is claimed in OSS, and looked up by its name before a repeat.
 
         `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
@@ -115,7 +115,7 @@ class Pai:
         store = ObjectStore(requests.durable_of(request), plan.storage)
         key = contract.claim_key(plan.attempt)
         if not store.put_if_absent(key, plan.claim()) and self._is_taken(plan, store):
-            return plan.native_name
+            return
         try:
             self._ids[plan.name] = jobs.create(self._services, request)
         except UnavailableError:
@@ -123,7 +123,6 @@ class Pai:
         except Exception:
             store.delete(key)
             raise
-        return plan.native_name
 
     # --- look ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:

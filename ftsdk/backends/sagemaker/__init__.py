@@ -40,7 +40,7 @@ class SageMaker:
         multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True, recovers=True
     )
     options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
-    scope_option: ClassVar[str] = "region"
+    scope_option: ClassVar[str | None] = "region"
 
     def __init__(self, options: SageMakerOptions | None = None) -> None:
         self.options = options or SageMakerOptions()
@@ -96,7 +96,7 @@ class SageMaker:
         require(self.name, self.capabilities, spec)
         return Market(machines=instances_of("sagemaker"), region=self.options.region, prices=known_prices(facts.prices))
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Create the training job; the service lets a name exist once, so nothing is started twice.
 
         `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
@@ -113,7 +113,6 @@ class SageMaker:
                 raise
             self._check_same(plan)
         self._attempts[plan.name] = plan.attempt
-        return plan.native_name
 
     # --- look ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
@@ -180,7 +179,7 @@ class SageMaker:
 
         return registry.push(self._services, tag, on_line)
 
-    def handle(self, job_id: str) -> Any:
+    def native(self, job_id: str) -> Any:
         """The SageMaker SDK's TrainingJob. Raises NotInstalledError without `ftsdk[sagemaker-sdk]`."""
         native = self._newest(job_id)
         try:

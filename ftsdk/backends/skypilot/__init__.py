@@ -53,6 +53,7 @@ class SkyPilot:
         recovers=True,
     )
     options_model: ClassVar[type[SkyPilotOptions]] = SkyPilotOptions
+    scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: SkyPilotOptions | None = None) -> None:
         self.options = options or SkyPilotOptions()
@@ -108,15 +109,14 @@ class SkyPilot:
         why = f"SkyPilot's catalogue in {folder} has no machine of {', '.join(sorted(clouds)) or 'any cloud'}"
         return Market(machines=wanted, region=None, prices={**prices, **facts.prices}, why_none=why)
 
-    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> str:
+    def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""
         job = jobs.create(plan)
         self._bring_installer(plan)
         if not job.store.put_if_absent(contract.claim_key(plan.attempt), plan.claim()):
-            return plan.native_name
+            return
         self._hand_in(job, plan, secrets)
         self._looks.tell(job, plan.attempt, Verdict(JobState.PENDING, message="SkyPilot has taken it."))
-        return plan.native_name
 
     def _bring_installer(self, plan: Plan) -> None:
         """What a node's virtual environment is made with lies where the task takes it from."""

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ftsdk import backends
-from ftsdk.backends.base import JobState, StoresSecrets
+from ftsdk.backends.base import JobState, SupportsSecretStore
 from ftsdk.backends.sagemaker import SageMaker, policies
 from ftsdk.backends.sagemaker.policies import Account
 from ftsdk.backends.sagemaker.service import quota_hint
@@ -182,7 +182,7 @@ def test_secrets_are_stored_from_the_environment_or_asked_for(cloud, monkeypatch
     read = cloud.client("secretsmanager").get_secret_value
     assert read(SecretId="ftsdk/HF_TOKEN")["SecretString"] == "one"
     assert read(SecretId="ftsdk/WANDB_API_KEY")["SecretString"] == "three"
-    assert isinstance(SageMaker(), StoresSecrets)
+    assert isinstance(SageMaker(), SupportsSecretStore)
 
 
 def test_a_backend_without_a_vault_says_so():

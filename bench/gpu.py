@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from bench.sizing.training import Case, shape_and_config, train
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory.terms import memory
-from ftsdk.sizing.time.throughput import speed
-from ftsdk.sizing.training_step import Run
+from ftsdk.sizing.memory.terms import memory_of
+from ftsdk.sizing.time.throughput import speed_of
+from ftsdk.sizing.training_step import TrainingStep
 
 ROOT: Final = Path(__file__).parents[1]
 BUDGET_S: Final = 540.0
@@ -84,12 +84,12 @@ def dry_cases() -> Iterator[Case]:
 
 
 # --- one case, in a process of its own --------------------------------------------------------------
-def run_of_case(case: Case) -> Run:
+def step_of_case(case: Case) -> TrainingStep:
     """The case in the estimator's words."""
     shape, _ = shape_and_config(case)
     adapted = () if case.tuning == "full" else shape.linears
     count = sum(16 * (linear.inputs + linear.outputs) * linear.number for linear in adapted)
-    return Run(
+    return TrainingStep(
         shape=shape,
         trained=count or shape.parameters.total,
         adapted=adapted,
@@ -126,14 +126,14 @@ def run_case(case: Case, device: str) -> Result:
 
 
 def _compared(case: Case, gpu: str, result: Result) -> Result:
-    run = run_of_case(case)
+    run = step_of_case(case)
     names = [name for name in cards() if name in gpu.lower().replace(" ", "-")]
     found = cards()[max(names, key=len)] if names else None
-    pace = None if found is None else speed(run, found)
+    pace = None if found is None else speed_of(run, found)
     scale = pace.mfu / pace.tokens_per_s if pace else None
     return replace(
         result,
-        estimated_gib=memory(run).total_gib,
+        estimated_gib=memory_of(run).total_gib,
         estimated_tokens_per_s=pace.tokens_per_s if pace else None,
         mfu=result.tokens_per_s * scale if result.tokens_per_s and scale else None,
         gpu=gpu,

@@ -222,12 +222,12 @@ def main() -> None:
     for model in ("Qwen2.5-7B", "Llama-3.1-8B", "Llama-2-7b-hf"):
         for limit in (512, 1024, 2048):
             for draw in (cut, dropped):
-                found = simulated(draw, model=model, limit=limit)
-                everything.setdefault(draw.__name__, []).extend(found)
+                ratios = simulated(draw, model=model, limit=limit)
+                everything.setdefault(draw.__name__, []).extend(ratios)
                 words = f"{model:14} {limit:5} longer rows {draw.__name__:8}"
-                sys.stdout.write(f"{words} median {median(found):.1f}, {found[1]:.1f} to {found[-2]:.1f}\n")
-    for name, found in everything.items():
-        sys.stdout.write(f"all, longer rows {name}: median {median(found):.2f}, mean {fmean(found):.2f}\n")
+                sys.stdout.write(f"{words} median {median(ratios):.1f}, {ratios[1]:.1f} to {ratios[-2]:.1f}\n")
+    for name, ratios in everything.items():
+        sys.stdout.write(f"all, longer rows {name}: median {median(ratios):.2f}, mean {fmean(ratios):.2f}\n")
 
 
 if __name__ == "__main__":

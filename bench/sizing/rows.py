@@ -15,11 +15,11 @@ from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.architecture.shapes import Linear, ModelShape, shape_of_count
 from ftsdk.sizing.memory.terms import GIB
 from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
-from ftsdk.sizing.training_step import OPTIMIZERS, Run, Sharded, Sharding
+from ftsdk.sizing.training_step import OPTIMIZERS, ShardingKind, StateSharding, TrainingStep
 
 DATA: Final = Path(__file__).parent / "data"
 Row = Mapping[str, str]
-_SHARDED: Final[dict[str, Sharded]] = {
+_SHARDED: Final[dict[str, ShardingKind]] = {
     "fsdp_full_shard": "fsdp",
     "full_shard": "fsdp",
     "shard_grad_op": "zero2",
@@ -45,14 +45,14 @@ def _old_shapes() -> dict[str, ModelShape]:
 def shape_of_row(row: Row) -> ModelShape:
     """The model's shape: from the tables, else a Llama-like one of the stated size."""
     name = plain_name(row["model"].replace(" B", "B"))
-    found = _old_shapes().get(name) or shape_of_model(name)
-    if found is None or found.model_type == "unknown":
+    shape = _old_shapes().get(name) or shape_of_model(name)
+    if shape is None or shape.model_type == "unknown":
         return shape_of_count(float(row["params_b"]) * 1e9)
-    return found
+    return shape
 
 
-def memory_run(row: Row, f: Framework | None = None) -> Run:
-    """A row of memory_measured.csv as a run."""
+def memory_step(row: Row, f: Framework | None = None) -> TrainingStep:
+    """A row of memory_measured.csv as a training step."""
     f = f or framework_of(row["source_id"])
     shape, ways = shape_of_row(row), int(row["n_gpus"] or 1)
     if f.untied and shape.tied:
@@ -60,24 +60,24 @@ def memory_run(row: Row, f: Framework | None = None) -> Run:
     if row["parallelism"].startswith("naive pipeline"):  # each card holds its layers
         shape, ways = replace(shape, num_layers=-(-shape.num_layers // ways)), 1
     gptq = "gptq" in (row["notes"] + row["precision"]).lower()
-    run = _trained(row, shape, f)
+    step = _trained(row, shape, f)
     sharding = sharding_of(row, ways)
     bytes_each = f.deepspeed_logit_bytes if f.deepspeed_logit_bytes and sharding.deepspeed else f.logit_bytes
     return replace(
-        run,
+        step,
         micro_batch=int(row["micro_batch"] or 1),
         seq_len=int(row["seq_len"] or 512),
         weight_bits=int(row["base_bits"] or 16),
         quantization="gptq" if gptq else "bnb",
         kept_bytes=2 if gptq else f.kept_bytes,
-        layout=f.adapter_layout if run.adapted else f.full_layout,
+        layout=f.adapter_layout if step.adapted else f.full_layout,
         optimizer=row["optimizer"] if row["optimizer"] in OPTIMIZERS else f.optimizer,
         optimizer_temporaries=f.optimizer_temporaries,
         checkpointing=checkpointing_of(row, f),
         flash=row["flash_attn"] != "no",
         chunked_loss=f.chunked_loss,
         logit_bytes=bytes_each,
-        dropout=f.dropout and bool(run.adapted),
+        dropout=f.dropout and bool(step.adapted),
         sharding=sharding,
     )
 
@@ -88,20 +88,20 @@ def measured_gib(row: Row) -> float | None:
     return float(value) * framework_of(row["source_id"]).gb_bytes / GIB if value else None
 
 
-def held_bytes(row: Row, run: Run) -> float:
+def held_bytes(row: Row, step: TrainingStep) -> float:
     """What the allocator keeps reserved because batches differ in length; nothing where they do not."""
-    if run.chunked_loss or not any(word in row["seq_kind"] for word in ("variable", "truncated")):
+    if step.chunked_loss or not any(word in row["seq_kind"] for word in ("variable", "truncated")):
         return 0.0
     sets = HELD_DROPPED if framework_of(row["source_id"]).drops_long_rows else HELD_CUT
-    return sets * run.tokens * run.shape.vocab_size * run.logit_bytes
+    return sets * step.tokens * step.shape.vocab_size * step.logit_bytes
 
 
-def speed_run(row: Row) -> Run:
-    """A row of throughput_measured.csv as a run."""
+def speed_step(row: Row) -> TrainingStep:
+    """a row of throughput_measured.csv as a training step."""
     f = framework_of(row["source_id"])
-    run = _trained(row, shape_of_row(row), f)
+    step = _trained(row, shape_of_row(row), f)
     return replace(
-        run,
+        step,
         micro_batch=int(row["micro_batch"] or 1),
         seq_len=int(row["seq_len"]),
         weight_bits=int(row["base_bits"] or 16),
@@ -112,16 +112,16 @@ def speed_run(row: Row) -> Run:
     )
 
 
-def _trained(row: Row, shape: ModelShape, f: Framework) -> Run:
-    """The run with nothing but what is trained."""
+def _trained(row: Row, shape: ModelShape, f: Framework) -> TrainingStep:
+    """The training step with nothing but what is trained."""
     if row["method"] == "full":
-        return Run(shape=shape, trained=shape.parameters.total)
+        return TrainingStep(shape=shape, trained=shape.parameters.total)
     adapted = _adapted(row.get("lora_targets", ""), shape, f)
     rank = int(row.get("lora_rank") or f.rank)
     counts = shape.parameters
     copies = counts.embeddings + counts.lm_head if row["method"] == "lora+emb" else 0
     count = sum(rank * (linear.inputs + linear.outputs) * linear.number for linear in adapted)
-    return Run(shape=shape, trained=count + copies, adapted=adapted, trained_copies=copies)
+    return TrainingStep(shape=shape, trained=count + copies, adapted=adapted, trained_copies=copies)
 
 
 def _adapted(stated: str, shape: ModelShape, f: Framework) -> tuple[Linear, ...]:
@@ -144,12 +144,12 @@ def checkpointing_of(row: Row, f: Framework) -> bool:
     return stated == "yes" if stated in ("yes", "no") else f.checkpointing
 
 
-def sharding_of(row: Row, ways: int) -> Sharding:
+def sharding_of(row: Row, ways: int) -> StateSharding:
     """How a row spreads its state. Tensor and pipeline parallel rows count as not sharded."""
     words = row["parallelism"].lower()
     kind = _SHARDED.get(words.split("+")[0].split(" ")[0], "none")
     offload = "offload" in words or "CPU offload with" in row["notes"]
-    return Sharding(
+    return StateSharding(
         kind=kind,
         ways=ways,
         offload_optimizer=offload,

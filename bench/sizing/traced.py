@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.memory.terms import step_peak_bytes
-from ftsdk.sizing.training_step import Run
+from ftsdk.sizing.training_step import TrainingStep
 
 SIZES: Final[dict[str, Any]] = {
     "hidden_size": 256,
@@ -96,12 +96,14 @@ def trace(case: Case) -> Traced:
     """Run one step and compare."""
     model, config = _model(case)
     shape = shape_of_config(config)
-    run = Run(shape=shape, trained=shape.parameters.total, seq_len=case.tokens, checkpointing=case.checkpointing)
+    step = TrainingStep(
+        shape=shape, trained=shape.parameters.total, seq_len=case.tokens, checkpointing=case.checkpointing
+    )
     if case.tuning == "lora":
         count = sum(RANK * (linear.inputs + linear.outputs) * linear.number for linear in shape.linears)
-        run = replace(run, adapted=shape.linears, trained=count)
-    run = replace(run, layout="bf16" if case.tuning == "bf16" else "amp")
-    return Traced(case, _step_peak(model, case), step_peak_bytes(run))
+        step = replace(step, adapted=shape.linears, trained=count)
+    step = replace(step, layout="bf16" if case.tuning == "bf16" else "amp")
+    return Traced(case, _step_peak(model, case), step_peak_bytes(step))
 
 
 def _model(case: Case) -> tuple[Any, dict[str, Any]]:
@@ -162,18 +164,20 @@ def _step_peak(model: Any, case: Case) -> int:
 def cases() -> list[Case]:
     """Families, tunings and loss sizes that differ in what they keep."""
     families = ("llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "phi3", "gemma2", "glm4", "olmo2")
-    found = [Case(family, "lora", checkpointing) for family in families for checkpointing in (True, False)]
-    found += [Case(family, tuning, False) for family in ("llama", "qwen3") for tuning in ("amp", "bf16")]
-    return found + [Case("llama", tuning, True, vocab_size=1000) for tuning in ("lora", "bf16")]
+    each = [Case(family, "lora", checkpointing) for family in families for checkpointing in (True, False)]
+    each += [Case(family, tuning, False) for family in ("llama", "qwen3") for tuning in ("amp", "bf16")]
+    return each + [Case("llama", tuning, True, vocab_size=1000) for tuning in ("lora", "bf16")]
 
 
 def main() -> None:
     """Print the table."""
     for case in cases():
-        found = trace(case)
+        result = trace(case)
         way = "recomputed" if case.checkpointing else "kept"
         words = f"{case.model_type:8} {case.tuning:5} {way:10} vocabulary {case.vocab_size:6}"
-        sys.stdout.write(f"{words} {found.traced / 1e6:8.2f} MB {found.estimated / 1e6:8.2f} MB {found.error:+.1%}\n")
+        sys.stdout.write(
+            f"{words} {result.traced / 1e6:8.2f} MB {result.estimated / 1e6:8.2f} MB {result.error:+.1%}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from statistics import fmean, median
 from typing import Final, NamedTuple, TypeVar
 
 from bench.sizing.frameworks import framework_of
-from bench.sizing.rows import DATA, Row, held_bytes, measured_gib, memory_run, read, speed_run
+from bench.sizing.rows import DATA, Row, held_bytes, measured_gib, memory_step, read, speed_step
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Constants, Memory, memory
+from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Constants, Memory, memory_of
 from ftsdk.sizing.price.offers import Fit, fit
-from ftsdk.sizing.time.throughput import RATES, Rates, Speed, speed
+from ftsdk.sizing.time.throughput import RATES, Rates, Speed, speed_of
 
 SHARES: Final = tuple(n / 100 for n in range(18, 50, 2))
 """Allocator shares that are tried when a source is left out: from the published average to the published maximum."""
@@ -98,38 +98,38 @@ def memory_rows(
     path: Path = DATA / "memory_measured.csv", *, grades: str = "A", constants: Constants = CONSTANTS
 ) -> list[MemoryRow]:
     """Rows of these grades with their estimates."""
-    found = []
+    rows = []
     for row in read(path):
         if row["quality"] in grades:
-            run = memory_run(row)
-            needed = _with_frozen_gradients(memory(run, constants=constants), row)
-            found.append(MemoryRow(row, measured_gib(row), needed, held_bytes(row, run) / GIB))
-    return found
+            step = memory_step(row)
+            needed = _with_frozen_gradients(memory_of(step, constants=constants), row)
+            rows.append(MemoryRow(row, measured_gib(row), needed, held_bytes(row, step) / GIB))
+    return rows
 
 
-def _with_frozen_gradients(answer: Memory, row: Row) -> Memory:
-    run, f = memory_run(row), framework_of(row["source_id"])
-    if not (f.frozen_gradients and run.sharding.kind == "fsdp"):
-        return answer
-    size = round(2 * run.shape.parameters.total / run.sharding.ways)
-    term = replace(answer.terms[0], name="gradients of frozen weights", bytes=size)
-    return replace(answer, terms=(*answer.terms, term))
+def _with_frozen_gradients(needed: Memory, row: Row) -> Memory:
+    step, f = memory_step(row), framework_of(row["source_id"])
+    if not (f.frozen_gradients and step.sharding.kind == "fsdp"):
+        return needed
+    size = round(2 * step.shape.parameters.total / step.sharding.ways)
+    term = replace(needed.terms[0], name="gradients of frozen weights", bytes=size)
+    return replace(needed, terms=(*needed.terms, term))
 
 
 def speed_rows(
     path: Path = DATA / "throughput_measured.csv", *, grades: str = "A", rates: Rates = RATES
 ) -> list[SpeedRow]:
     """Rows with tokens per second and a known card."""
-    found = []
+    rows = []
     for row in read(path):
         card = cards().get(row["gpu"].lower())
         if row["quality"] not in grades or not row["tokens_per_s_per_gpu"] or card is None:
             continue
         nodes = max(1, int(row["n_gpus"]) // 8)
-        answer = speed(speed_run(row), card, nodes=nodes, fp8="fp8" in row["precision"].lower(), rates=rates)
-        if answer is not None:
-            found.append(SpeedRow(row, float(row["tokens_per_s_per_gpu"]), answer))
-    return found
+        estimate = speed_of(speed_step(row), card, nodes=nodes, fp8="fp8" in row["precision"].lower(), rates=rates)
+        if estimate is not None:
+            rows.append(SpeedRow(row, float(row["tokens_per_s_per_gpu"]), estimate))
+    return rows
 
 
 def summary(rows: Iterable[MemoryRow | SpeedRow]) -> Summary:
@@ -147,21 +147,21 @@ def summary(rows: Iterable[MemoryRow | SpeedRow]) -> Summary:
 
 def groups(rows: Sequence[R], key: Callable[[Row], str]) -> dict[str, list[R]]:
     """Rows by a key of theirs."""
-    found: dict[str, list[R]] = {}
+    grouped: dict[str, list[R]] = {}
     for row in rows:
-        found.setdefault(key(row.row), []).append(row)
-    return found
+        grouped.setdefault(key(row.row), []).append(row)
+    return grouped
 
 
 # --- one source left out ---------------------------------------------------------------------------
 def leave_one_out(path: Path = DATA / "memory_measured.csv") -> list[MemoryRow]:
     """Every grade A row, estimated with an allocator share chosen without its source."""
     by_share = {share: memory_rows(path, constants=CONSTANTS._replace(allocator_share=share)) for share in SHARES}
-    found: list[MemoryRow] = []
+    rows_left_out: list[MemoryRow] = []
     for source in groups(by_share[SHARES[0]], _source):
         share = _chosen_share({s: [r for r in rows if _source(r.row) != source] for s, rows in by_share.items()})
-        found += [row for row in by_share[share] if _source(row.row) == source]
-    return found
+        rows_left_out += [row for row in by_share[share] if _source(row.row) == source]
+    return rows_left_out
 
 
 def _chosen_share(by_share: dict[float, list[MemoryRow]]) -> float:
@@ -177,11 +177,11 @@ def _chosen_share(by_share: dict[float, list[MemoryRow]]) -> float:
 def leave_one_out_speed(path: Path = DATA / "throughput_measured.csv") -> list[SpeedRow]:
     """Every grade A row, with each generation's matrix share set without the row's source."""
     everything = speed_rows(path)
-    found: list[SpeedRow] = []
+    rows_left_out: list[SpeedRow] = []
     for source in groups(everything, _source):
         rates = _rates_without([row for row in everything if _source(row.row) != source])
-        found += [row for row in speed_rows(path, rates=rates) if _source(row.row) == source]
-    return found
+        rows_left_out += [row for row in speed_rows(path, rates=rates) if _source(row.row) == source]
+    return rows_left_out
 
 
 def _rates_without(others: Sequence[SpeedRow]) -> Rates:

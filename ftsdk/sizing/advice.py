@@ -1,4 +1,4 @@
-"""The smallest change that makes a run fit, in the names that a person would type."""
+"""The smallest change that makes a job fit, in the words of the spec."""
 
 from __future__ import annotations
 
@@ -7,157 +7,159 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ftsdk.sizing.catalogue import cards
-from ftsdk.sizing.memory.terms import memory
-from ftsdk.sizing.training_step import Run
+from ftsdk.sizing.memory.terms import memory_of
+from ftsdk.sizing.training_step import TrainingStep
 
-Change = tuple[str, Run]
+_Changed = tuple[str, TrainingStep]
+"""The change in the spec's words, and the training step with it."""
+_Change = Callable[[TrainingStep], "_Changed | None"]
+"""None where the change does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Changes that together make the run fit, and what it then needs."""
+    """Changes that together make the job fit, and the memory it then needs."""
 
     changes: tuple[str, ...]
     total_gib: float
 
 
-def advice(run: Run, usable_gib: float) -> Advice | None:
+def advise(step: TrainingStep, usable_gib: float) -> Advice | None:
     """The smallest change that fits into `usable_gib`: one change if one is enough, else as few as possible together.
 
-    Tried in order, from what only costs time to what trains something else. None when only another card helps.
+    Changes that only cost time are tried first, changes of what is trained last. None if no combination fits.
     """
     for change in _CHANGES:
-        found = _apply(run, (change,), usable_gib)
-        if found is not None:
-            return found
+        advice = _apply(step, (change,), usable_gib)
+        if advice is not None:
+            return advice
     for number in range(2, len(_CHANGES) + 1):
-        found = _apply(run, _CHANGES[:number], usable_gib)
-        if found is not None:
-            return _thinned(run, _CHANGES[:number], found, usable_gib)
+        advice = _apply(step, _CHANGES[:number], usable_gib)
+        if advice is not None:
+            return _without_unneeded(step, _CHANGES[:number], advice, usable_gib)
     return None
 
 
-def next_cards(run: Run) -> tuple[str, ...]:
-    """Up to three cards, smallest first, on which the run fits as it is."""
-    needed = memory(run).total_gib
-    known = sorted(set(cards().values()), key=lambda card: card.usable_gib)
-    return tuple(card.name for card in known if needed <= card.usable_gib)[:3]
+def next_cards(step: TrainingStep) -> tuple[str, ...]:
+    """Up to three accelerators, smallest first, on which the step fits unchanged."""
+    needed = memory_of(step).total_gib
+    by_size = sorted(set(cards().values()), key=lambda card: card.usable_gib)
+    return tuple(card.name for card in by_size if needed <= card.usable_gib)[:3]
 
 
-_Step = Callable[[Run], "Change | None"]
-
-
-def _apply(run: Run, steps: tuple[_Step, ...], usable_gib: float) -> Advice | None:
-    """All steps that apply, one after another; None when the result does not fit, or nothing applied."""
+def _apply(step: TrainingStep, changes: tuple[_Change, ...], usable_gib: float) -> Advice | None:
+    """Apply the changes one after another; None when the result does not fit, or none of them applies."""
     words = []
-    for step in steps:
-        change = step(run)
-        if change is not None:
-            words.append(change[0])
-            run = change[1]
-    total = memory(run, card_gib=usable_gib).total_gib
+    for change in changes:
+        changed = change(step)
+        if changed is not None:
+            words.append(changed[0])
+            step = changed[1]
+    total = memory_of(step, card_gib=usable_gib).total_gib
     return Advice(tuple(words), total) if words and total <= usable_gib else None
 
 
-def _thinned(run: Run, steps: tuple[_Step, ...], found: Advice, usable_gib: float) -> Advice:
-    """Without the steps that turn out not to be needed, the most intrusive tried first."""
-    for step in reversed(steps):
-        fewer = tuple(other for other in steps if other is not step)
-        without = _apply(run, fewer, usable_gib)
+def _without_unneeded(step: TrainingStep, changes: tuple[_Change, ...], advice: Advice, usable_gib: float) -> Advice:
+    """Drop the changes without which the step still fits, the most intrusive first."""
+    for change in reversed(changes):
+        fewer = tuple(other for other in changes if other is not change)
+        without = _apply(step, fewer, usable_gib)
         if without is not None:
-            steps, found = fewer, without
-    return found
+            changes, advice = fewer, without
+    return advice
 
 
-def _checkpoint(run: Run) -> Change | None:
-    return None if run.checkpointing else ("gradient_checkpointing: true", replace(run, checkpointing=True))
+def _checkpoint(step: TrainingStep) -> _Changed | None:
+    return None if step.checkpointing else ("gradient_checkpointing: true", replace(step, checkpointing=True))
 
 
-def _flash(run: Run) -> Change | None:
-    kernel = next((name for name in ("auto", "fa2") if name in run.shape.family.flash), None)
-    return None if run.flash or kernel is None else (f"flash_attn: {kernel}", replace(run, flash=True))
+def _flash(step: TrainingStep) -> _Changed | None:
+    kernel = next((name for name in ("auto", "fa2") if name in step.shape.family.flash), None)
+    return None if step.flash or kernel is None else (f"flash_attn: {kernel}", replace(step, flash=True))
 
 
-def _chunked_loss(run: Run) -> Change | None:
-    if run.chunked_loss or run.logit_bytes != 12.0:  # Liger's fused loss is for pt and sft
+def _chunked_loss(step: TrainingStep) -> _Changed | None:
+    if step.chunked_loss or step.logit_bytes != 12.0:  # Liger's fused loss is for pt and sft
         return None
-    return "enable_liger_kernel: true", replace(run, chunked_loss=True)
+    return "enable_liger_kernel: true", replace(step, chunked_loss=True)
 
 
-def _half_batch(run: Run) -> Change | None:
-    return _batch(run, run.micro_batch // 2)
+def _half_batch(step: TrainingStep) -> _Changed | None:
+    return _batch(step, step.micro_batch // 2)
 
 
-def _least_batch(run: Run) -> Change | None:
-    return _batch(run, run.sequences_per_row)
+def _least_batch(step: TrainingStep) -> _Changed | None:
+    return _batch(step, step.sequences_per_row)
 
 
-def _batch(run: Run, size: int) -> Change | None:
-    if size < run.sequences_per_row or size >= run.micro_batch:
+def _batch(step: TrainingStep, size: int) -> _Changed | None:
+    if size < step.sequences_per_row or size >= step.micro_batch:
         return None
     words = (
-        f"per_device_train_batch_size: {size // run.sequences_per_row} "
-        f"with gradient_accumulation_steps x {run.micro_batch // size}"
+        f"per_device_train_batch_size: {size // step.sequences_per_row} "
+        f"with gradient_accumulation_steps x {step.micro_batch // size}"
     )
-    return words, replace(run, micro_batch=size)
+    return words, replace(step, micro_batch=size)
 
 
-def _shard(run: Run) -> Change | None:
-    sharding = run.sharding
+def _shard(step: TrainingStep) -> _Changed | None:
+    sharding = step.sharding
     if sharding.ways < 2 or sharding.splits_weights:
         return None
-    stage = 3 if sharding.kind == "zero2" or not run.full else 2
-    return f"deepspeed: ZeRO-{stage}", replace(run, sharding=replace(sharding, kind="zero3" if stage == 3 else "zero2"))
-
-
-def _shard_all(run: Run) -> Change | None:
-    if run.sharding.ways < 2 or run.sharding.splits_weights:
-        return None
-    return "deepspeed: ZeRO-3", replace(run, sharding=replace(run.sharding, kind="zero3"))
-
-
-def _small_optimizer(run: Run) -> Change | None:
-    if not run.full or not run.optimizer.startswith("adamw_torch"):
-        return None
-    return "optim: paged_adamw_8bit", replace(run, optimizer="paged_adamw_8bit")
-
-
-def _pure_bf16(run: Run) -> Change | None:
-    if not run.full or run.layout != "amp" or run.sharding.deepspeed:
-        return None
-    return "pure_bf16: true", replace(run, layout="bf16")
-
-
-def _four_bits(run: Run) -> Change | None:
-    if not run.adapted or run.weight_bits < 16 or run.sharding.kind == "zero3":
-        return None
-    return "tuning: {type: qlora, bits: 4}", replace(run, weight_bits=4)
-
-
-def _adapters(run: Run) -> Change | None:
-    if not run.full:
-        return None
-    adapted = run.shape.linears
-    count = sum(8 * (linear.inputs + linear.outputs) * linear.number for linear in adapted)
-    return "tuning: lora", replace(
-        run, adapted=adapted, trained=count, layout="amp", trained_layers=None, frozen_copies=()
+    stage = 3 if sharding.kind == "zero2" or not step.full else 2
+    return f"deepspeed: ZeRO-{stage}", replace(
+        step, sharding=replace(sharding, kind="zero3" if stage == 3 else "zero2")
     )
 
 
-def _offload(run: Run) -> Change | None:
-    if not run.sharding.deepspeed or run.sharding.offload_optimizer:
+def _shard_all(step: TrainingStep) -> _Changed | None:
+    if step.sharding.ways < 2 or step.sharding.splits_weights:
         return None
-    sharding = replace(run.sharding, offload_optimizer=True, offload_weights=run.sharding.kind == "zero3")
-    return "deepspeed: offload to main memory", replace(run, sharding=sharding)
+    return "deepspeed: ZeRO-3", replace(step, sharding=replace(step.sharding, kind="zero3"))
 
 
-def _shorter(run: Run) -> Change | None:
-    if run.seq_len < 1024:
+def _small_optimizer(step: TrainingStep) -> _Changed | None:
+    if not step.full or not step.optimizer.startswith("adamw_torch"):
         return None
-    return f"cutoff_len: {run.seq_len // 2}", replace(run, seq_len=run.seq_len // 2)
+    return "optim: paged_adamw_8bit", replace(step, optimizer="paged_adamw_8bit")
 
 
-_CHANGES: Final[tuple[_Step, ...]] = (
+def _pure_bf16(step: TrainingStep) -> _Changed | None:
+    if not step.full or step.layout != "amp" or step.sharding.deepspeed:
+        return None
+    return "pure_bf16: true", replace(step, layout="bf16")
+
+
+def _four_bits(step: TrainingStep) -> _Changed | None:
+    if not step.adapted or step.weight_bits < 16 or step.sharding.kind == "zero3":
+        return None
+    return "tuning: {type: qlora, bits: 4}", replace(step, weight_bits=4)
+
+
+def _adapters(step: TrainingStep) -> _Changed | None:
+    if not step.full:
+        return None
+    adapted = step.shape.linears
+    count = sum(8 * (linear.inputs + linear.outputs) * linear.number for linear in adapted)
+    return "tuning: lora", replace(
+        step, adapted=adapted, trained=count, layout="amp", trained_layers=None, frozen_copies=()
+    )
+
+
+def _offload(step: TrainingStep) -> _Changed | None:
+    if not step.sharding.deepspeed or step.sharding.offload_optimizer:
+        return None
+    sharding = replace(step.sharding, offload_optimizer=True, offload_weights=step.sharding.kind == "zero3")
+    return "deepspeed: offload to main memory", replace(step, sharding=sharding)
+
+
+def _shorter(step: TrainingStep) -> _Changed | None:
+    if step.seq_len < 1024:
+        return None
+    return f"cutoff_len: {step.seq_len // 2}", replace(step, seq_len=step.seq_len // 2)
+
+
+_CHANGES: Final[tuple[_Change, ...]] = (
     _flash,
     _half_batch,
     _least_batch,

@@ -1,4 +1,4 @@
-"""Accelerators and the machines that carry them, as dated data files. What a cell does not say is unknown."""
+"""Accelerators and the machines that carry them, as dated data files. An empty cell is unknown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Instance:
 @cache
 def cards() -> Mapping[str, Card]:
     """Every known card by each of its names in lower case."""
-    found: dict[str, Card] = {}
+    by_name: dict[str, Card] = {}
     for row in rows("cards.csv"):
         card = Card(
             name=row["name"],
@@ -55,22 +55,22 @@ def cards() -> Mapping[str, Card]:
             link_gb_s=number(row["link_gb_s"]),
             generation=row["generation"],
         )
-        found.update(dict.fromkeys((row["name"].lower(), *row["aliases"].split()), card))
-    return found
+        by_name.update(dict.fromkeys((row["name"].lower(), *row["aliases"].split()), card))
+    return by_name
 
 
 def card_of(name: str) -> Card:
     """The card of this name (`A100-80GB`, `h100`). Raises SpecError for a card that ftsdk does not know."""
-    found = cards().get(name.strip().lower().replace("nvidia-", "").replace("_", "-").replace(" ", "-"))
-    if found is None:
+    card = cards().get(name.strip().lower().replace("nvidia-", "").replace("_", "-").replace(" ", "-"))
+    if card is None:
         known = sorted({card.name for card in cards().values()})
         hint = did_you_mean(name, known)
         raise SpecError(f"resources.accelerator: {name!r} is not known{hint}; use one of {', '.join(known)}.")
-    return found
+    return card
 
 
 def card_named_by_driver(name: str) -> str | None:
-    """The card behind a name that nvidia-smi gives, such as `NVIDIA A100-SXM4-80GB`; None if no card fits it."""
+    """The card for a name that nvidia-smi reports, such as `NVIDIA A100-SXM4-80GB`; None if no card fits it."""
     text = name.upper().replace("RTX ", "RTX")
     known = sorted({card.name for card in cards().values()}, key=len, reverse=True)  # A100-80GB before A10
     return next((card for card in known if all(re.search(rf"\b{part}\b", text) for part in card.split("-"))), None)

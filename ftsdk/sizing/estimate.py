@@ -1,6 +1,6 @@
-"""Know before you spend: does it fit, how long, what it costs. Pure: no file, network or clock.
+"""Whether a job fits, how long it takes and what it costs. Pure: no file, network or clock.
 
-Every figure carries its source; what is not known is named in `unknown` and never guessed.
+Every figure has a source; a figure that is not known is named in `unknown` and never guessed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from ftsdk.sizing.advice import Advice, advice, next_cards
+from ftsdk.sizing.advice import Advice, advise, next_cards
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, instance_of
-from ftsdk.sizing.from_spec import run_of_spec
-from ftsdk.sizing.memory.terms import Memory, memory
+from ftsdk.sizing.from_spec import step_of_spec
+from ftsdk.sizing.memory.terms import Memory, memory_of
 from ftsdk.sizing.price.offers import Fit, Offer, fit, offers
 from ftsdk.sizing.price.prices import Prices
 from ftsdk.sizing.tables import shape_of_model
@@ -116,43 +116,43 @@ def estimate_job(
     known_card = card_of(name) if name else None
     if shape is None:
         return _without_model(name, known_card, source)
-    run, notes = run_of_spec(spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens)
+    step, notes = step_of_spec(spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens)
     tokens = tokens_of(spec, num_rows, mean_tokens)
-    needed = memory(run, card_gib=known_card.usable_gib if known_card else None)
+    needed = memory_of(step, card_gib=known_card.usable_gib if known_card else None)
     verdict = fit(needed, known_card)
-    pace = None if known_card is None else pace_of(spec, run, known_card, mean_tokens, spec.resources.num_nodes)
-    hours = hours_of(tokens, pace, run.sharding.ways)
-    machines = [found for found in map(instance_of, instances) if found is not None]
-    found = offers(
+    pace = None if known_card is None else pace_of(spec, step, known_card, mean_tokens, spec.resources.num_nodes)
+    hours = hours_of(tokens, pace, step.sharding.ways)
+    machines = [machine for machine in map(instance_of, instances) if machine is not None]
+    priced = offers(
         spec, shape, machines, num_rows=num_rows, mean_tokens=mean_tokens, max_tokens=max_tokens, region=region,
         prices=prices, mtbf_hours=mtbf_hours,
     )  # fmt: skip
     helps = verdict in ("no", "tight")
     return Estimate(
         parameters=shape.parameters.total,
-        trained=run.trained,
+        trained=step.trained,
         model_source=source,
         memory=needed,
         fits=verdict,
         card=known_card.name if known_card else None,
         usable_gib=known_card.usable_gib if known_card else None,
-        advice=advice(run, known_card.usable_gib) if helps and known_card else None,
-        next_cards=next_cards(run) if helps else (),
+        advice=advise(step, known_card.usable_gib) if helps and known_card else None,
+        next_cards=next_cards(step) if helps else (),
         tokens=tokens,
         speed=pace,
         hours=hours[0],
         hours_low=hours[1],
         hours_high=hours[2],
-        offers=found,
+        offers=priced,
         notes=notes,
-        unknown=_unknown(spec, known_card, tokens, pace, found),
+        unknown=_unknown(spec, known_card, tokens, pace, priced),
         sources=SOURCES,
     )
 
 
 # --- parts -----------------------------------------------------------------------------------------
 def shape_of(spec: JobSpec, config: Mapping[str, Any] | None) -> tuple[ModelShape | None, str]:
-    """The model's shape and where it is known from; None if nothing tells it."""
+    """The model's shape and its source; None if it is not known."""
     if config is not None:
         try:
             return shape_of_config(config), "the model's config.json"
@@ -179,13 +179,13 @@ def _without_model(name: str | None, known_card: Card | None, source: str) -> Es
 def _unknown(
     spec: JobSpec, card: Card | None, tokens: Tokens | None, pace: Speed | None, priced: tuple[Offer, ...]
 ) -> tuple[str, ...]:
-    found = []
+    sentences = []
     if card is None:
-        found.append("accelerator: give resources.accelerator, or a machine type, to know whether it fits")
+        sentences.append("accelerator: give resources.accelerator, or a machine type, to know whether it fits")
     if tokens is None:
-        found.append("tokens: the number of rows and their mean length are not known (inspect the data)")
+        sentences.append("tokens: the number of rows and their mean length are not known (inspect the data)")
     if card is not None and pace is None:
         why = "sampling is not modelled" if spec.method.stage in ONLINE else f"{card.name}'s peak is not published"
-        found.append(f"speed: {why}")
-    found += [f"price of {offer.instance}: in no table" for offer in priced if offer.price is None]
-    return tuple(found)
+        sentences.append(f"speed: {why}")
+    sentences += [f"price of {offer.instance}: in no table" for offer in priced if offer.price is None]
+    return tuple(sentences)

@@ -1,11 +1,11 @@
-"""A JobSpec as a run: what LLaMA-Factory (or TRL, for the GRPO family) does with it. Pure."""
+"""JobSpec -> TrainingStep: what LLaMA-Factory (or TRL, for the GRPO family) does with a spec. Pure."""
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
 from ftsdk.sizing.architecture.shapes import Linear, ModelShape
-from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, Generation, Layout, Run, Sharded, Sharding
+from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, Generation, Layout, ShardingKind, StateSharding, TrainingStep
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
 from ftsdk.spec.method import ONLINE
 
@@ -73,25 +73,25 @@ def _copies(hyperparameters: Hyperparameters, shape: ModelShape) -> int:
 
 
 def _named_modules(names: str, shape: ModelShape) -> int:
-    counts, found = shape.parameters, 0
+    counts, parameters = shape.parameters, 0
     if "embed" in names or "wte" in names:
-        found += counts.embeddings
+        parameters += counts.embeddings
     if "lm_head" in names:
-        found += counts.lm_head
-    return found
+        parameters += counts.lm_head
+    return parameters
 
 
-def run_of_spec(
+def step_of_spec(
     spec: JobSpec, shape: ModelShape, *, bf16: bool = True, max_tokens: int | None = None
-) -> tuple[Run, tuple[str, ...]]:
-    """The run, and what had to be assumed. `max_tokens` is the longest row, where the data's statistics know it."""
+) -> tuple[TrainingStep, tuple[str, ...]]:
+    """The training step, and the assumptions made. `max_tokens` is the length of the longest row, None if unknown."""
     hp, extra = spec.hyperparameters, spec.hyperparameters.passed_through
     trained, stage = trained_of(spec, shape), spec.method.stage
     packed = bool(hp.packing or hp.neat_packing)
     seq_len = hp.cutoff_len if packed or max_tokens is None else min(hp.cutoff_len, max_tokens)
-    seq_len += _answer_tokens(spec)  # of these methods the rows are prompts
+    seq_len += _answer_tokens(spec)  # the rows of these methods are prompts
     sharding = _sharding(spec, extra)
-    run = Run(
+    step = TrainingStep(
         shape=shape,
         trained=trained.parameters,
         adapted=trained.adapted,
@@ -114,7 +114,7 @@ def run_of_spec(
         frozen_copies=_frozen_copies(spec, shape),
         generation=_generation(spec, extra, seq_len) if stage in ONLINE else None,
     )
-    return run, (*shape.notes, *trained.notes, *_bit_notes(run), *_stage_notes(spec))
+    return step, (*shape.notes, *trained.notes, *_bit_notes(step), *_stage_notes(spec))
 
 
 def _quantization(spec: JobSpec) -> Any:
@@ -127,19 +127,19 @@ def _layout(hp: Hyperparameters, extra: dict[str, Any], bf16: bool) -> Layout:
     return "amp" if bf16 or hp.fp16 or hp.bf16 else "fp32"
 
 
-def _sharding(spec: JobSpec, extra: dict[str, Any]) -> Sharding:
+def _sharding(spec: JobSpec, extra: dict[str, Any]) -> StateSharding:
     ways = spec.resources.num_nodes * spec.resources.accelerators_per_node
-    asked, offload = spec.sharding.type, spec.sharding.offload
-    kind: Sharded = "ddp" if ways > 1 else "none"
+    requested, offload = spec.sharding.type, spec.sharding.offload
+    kind: ShardingKind = "ddp" if ways > 1 else "none"
     settings = extra.get("deepspeed")
-    if asked != "ddp":
-        kind = asked
+    if requested != "ddp":
+        kind = requested
     elif settings:
         stage, offload = _deepspeed(settings)
         kind = ("zero0", "zero1", "zero2", "zero3")[stage]
     elif extra.get("fsdp"):
         kind, offload = "fsdp", "offload" in str(extra["fsdp"])
-    return Sharding(
+    return StateSharding(
         kind=kind, ways=ways, offload_optimizer=offload, offload_weights=offload and kind in ("zero3", "fsdp")
     )
 
@@ -159,20 +159,20 @@ def _frozen_copies(spec: JobSpec, shape: ModelShape) -> tuple[tuple[str, int], .
     stage, total = spec.method.stage, shape.parameters.total
     own_copy = not isinstance(spec.tuning, Lora | Oft)
     copies: list[tuple[str, int]] = []
-    if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and _pulled(spec))):
+    if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and _uses_kl_term(spec))):
         copies.append(("reference model", total))
     if stage == "ppo" and spec.method.reward_model:
         copies.append(("reward model", total))
     return tuple(copies)
 
 
-def _pulled(spec: JobSpec) -> bool:
+def _uses_kl_term(spec: JobSpec) -> bool:
     """Whether a KL term needs the reference model: by default in rloo alone."""
     return spec.method.beta > 0 if spec.method.beta is not None else spec.method.stage == "rloo"
 
 
 def _answer_tokens(spec: JobSpec) -> int:
-    """Tokens of a sampled answer, and none in other methods; what TRL takes if nothing is said."""
+    """Tokens of a sampled answer, 0 for other methods; TRL's defaults if unset."""
     if spec.method.stage not in ONLINE:
         return 0
     return spec.method.max_completion_length or (53 if spec.method.stage == "ppo" else 512)
@@ -186,10 +186,10 @@ def _generation(spec: JobSpec, extra: dict[str, Any], seq_len: int) -> Generatio
     return Generation(sequences=sequences, length=seq_len, reserved_share=share)
 
 
-def _bit_notes(run: Run) -> tuple[str, ...]:
-    if run.weight_bits == 16 or not run.shape.num_experts:
+def _bit_notes(step: TrainingStep) -> tuple[str, ...]:
+    if step.weight_bits == 16 or not step.shape.num_experts:
         return ()
-    return (f"experts stay in 16 bits: bitsandbytes loads only linear layers in {run.weight_bits}",)
+    return (f"experts stay in 16 bits: bitsandbytes loads only linear layers in {step.weight_bits}",)
 
 
 def _stage_notes(spec: JobSpec) -> tuple[str, ...]:

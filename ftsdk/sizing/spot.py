@@ -1,4 +1,4 @@
-"""Interruptible capacity: what it saves, what interruptions cost, how often to save, and when to stop relying on it.
+"""Spot capacity: its saving, the cost of interruptions, the checkpoint interval, and when to change to on-demand.
 
 Interruptions arrive at random with a mean time between them (MTBF). After one, work since the last checkpoint is
 done again and the machine starts again. The expected time of a checkpointed job then has a closed form
@@ -17,15 +17,15 @@ from ftsdk.sizing.tables import rows
 ADVISOR_SOURCE: Final = "AWS Spot Instance Advisor, 2025-06-28"
 BUCKETS: Final = ("under 5 %", "5 to 10 %", "10 to 15 %", "15 to 20 %", "over 20 %")
 MTBF_HOURS: Final = 3.0
-"""Used when nobody says better: the advisor's bucket is no rate, and traces (V100, 2023) show 0.7 to 10.4 h."""
+"""Used when no other value is given: the advisor's bucket is no rate, and traces (V100, 2023) show 0.7 to 10.4 h."""
 MTBF_RANGE_HOURS: Final = (0.7, 10.4)
 AVAILABLE_SHARE: Final = 0.5
-"""Share of the time in which capacity can be had at all; the same traces show 0.17 to 0.91."""
+"""Share of the time in which capacity is available; the same traces show 0.17 to 0.91."""
 AVAILABLE_RANGE: Final = (0.17, 0.91)
 
 
 class AdvisorEntry(NamedTuple):
-    """What the advisor says about a machine type, over its regions."""
+    """The advisor's data on a machine type, over its regions."""
 
     saving_low: float
     saving: float

@@ -20,7 +20,7 @@ _SUFFIX: Final = re.compile(
 
 @cache
 def rows(name: str) -> tuple[dict[str, str], ...]:
-    """Rows of one packaged CSV file; lines that begin with `#` say where they come from."""
+    """Rows of one packaged CSV file; lines that begin with `#` hold their sources."""
     text = files("ftsdk.sizing").joinpath("data", name).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return tuple(csv.DictReader(lines))

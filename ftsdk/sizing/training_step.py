@@ -1,4 +1,4 @@
-"""A training run in the words that memory and speed depend on. Everything here is plain data."""
+"""One training step: everything that its memory and speed depend on, as plain data."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final, Literal, NamedTuple
 
 from ftsdk.sizing.architecture.shapes import Linear, ModelShape
 
-Sharded = Literal["none", "ddp", "zero0", "zero1", "zero2", "zero3", "fsdp"]
+ShardingKind = Literal["none", "ddp", "zero0", "zero1", "zero2", "zero3", "fsdp"]
 Layout = Literal["amp", "bf16", "mixed", "fp32"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sharding:
+class StateSharding:
     """How the state is spread over accelerators."""
 
-    kind: Sharded = "none"
+    kind: ShardingKind = "none"
     ways: int = 1
     """Accelerators that share one copy of the state."""
     offload_optimizer: bool = False
@@ -44,7 +44,7 @@ class Sharding:
 
     @property
     def deepspeed(self) -> bool:
-        """DeepSpeed keeps bf16 weights and fp32 masters, whatever the trainer does without it."""
+        """DeepSpeed keeps bf16 weights and fp32 masters, whatever the trainer's own precision."""
         return self.kind.startswith("zero")
 
 
@@ -82,7 +82,7 @@ DEFAULT_OPTIMIZER: Final = "adamw_torch_fused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class TrainingStep:
     """One training step on one accelerator."""
 
     shape: ModelShape
@@ -121,7 +121,7 @@ class Run:
     """Bytes per logit at the peak of an ordinary loss; see `ftsdk.sizing.memory.terms`."""
     dropout: bool = False
     """Dropout on the adapters' inputs."""
-    sharding: Sharding = Sharding()
+    sharding: StateSharding = StateSharding()
     frozen_copies: tuple[tuple[str, int], ...] = ()
     """Further models in bf16: (name, parameters), e.g. DPO's reference."""
     generation: Generation | None = None
@@ -149,7 +149,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Answers sampled during training (GRPO and its kin, PPO)."""
+    """Answers sampled during training (GRPO and its variants, PPO)."""
 
     sequences: int
     """Answers that are sampled at the same time on one accelerator."""

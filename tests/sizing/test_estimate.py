@@ -150,11 +150,11 @@ def test_preference_pairs_count_twice_and_a_full_reference_is_a_second_model():
     ],
 )
 def test_sharding_is_read_from_the_trainer_s_own_settings(setting, kind):
-    from ftsdk.sizing.from_spec import run_of_spec
+    from ftsdk.sizing.from_spec import step_of_spec
     from ftsdk.sizing.tables import shape_of_model
 
     resources = {"accelerators_per_node": 4}
-    run, _ = run_of_spec(job(hyperparameters=setting, resources=resources), shape_of_model("Qwen/Qwen3-8B"))
+    run, _ = step_of_spec(job(hyperparameters=setting, resources=resources), shape_of_model("Qwen/Qwen3-8B"))
     assert (run.sharding.kind, run.sharding.ways) == (kind, 4)
     assert run.sharding.offload_weights == ("offload" in str(setting))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.gpu import cases, dry_cases, key_of, run_case, run_of_case
-from ftsdk.sizing.memory.terms import memory
+from bench.gpu import cases, dry_cases, key_of, run_case, step_of_case
+from ftsdk.sizing.memory.terms import memory_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +20,8 @@ def test_every_case_has_a_shape_and_an_estimate_and_none_is_there_twice():
     found = list(cases())
     assert len({key_of(asdict(case)) for case in found}) == len(found) > 50
     for case in found:
-        assert not run_of_case(case).shape.notes
-        assert 2 < memory(run_of_case(case)).total_gib < 400
+        assert not step_of_case(case).shape.notes
+        assert 2 < memory_of(step_of_case(case)).total_gib < 400
 
 
 @pytest.mark.trainer

@@ -8,21 +8,23 @@ import pytest
 
 from ftsdk.sizing.catalogue import card_of
 from ftsdk.sizing.tables import shape_of_model
-from ftsdk.sizing.time.throughput import operations, speed
-from ftsdk.sizing.training_step import Run, Sharding
+from ftsdk.sizing.time.throughput import operations, speed_of
+from ftsdk.sizing.training_step import StateSharding, TrainingStep
 
 
-def lora(model: str, rank: int = 16, **changes) -> Run:
+def lora(model: str, rank: int = 16, **changes) -> TrainingStep:
     shape = shape_of_model(model)
     trained = sum(rank * (linear.inputs + linear.outputs) * linear.number for linear in shape.linears)
     return replace(
-        Run(shape=shape, trained=trained, adapted=shape.linears, seq_len=4096, checkpointing=False), **changes
+        TrainingStep(shape=shape, trained=trained, adapted=shape.linears, seq_len=4096, checkpointing=False), **changes
     )
 
 
-def full(model: str, **changes) -> Run:
+def full(model: str, **changes) -> TrainingStep:
     shape = shape_of_model(model)
-    return replace(Run(shape=shape, trained=shape.parameters.total, seq_len=4096, checkpointing=False), **changes)
+    return replace(
+        TrainingStep(shape=shape, trained=shape.parameters.total, seq_len=4096, checkpointing=False), **changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,31 +47,31 @@ def test_recomputation_costs_a_forward_pass_of_the_layers():
     plain, again = lora("Qwen/Qwen3-8B"), lora("Qwen/Qwen3-8B", checkpointing=True)
     assert operations(again).useful == operations(plain).useful
     assert 1.25 < operations(again).executed / operations(plain).executed < 1.5
-    assert speed(again, card_of("H200")).tokens_per_s < speed(plain, card_of("H200")).tokens_per_s
+    assert speed_of(again, card_of("H200")).tokens_per_s < speed_of(plain, card_of("H200")).tokens_per_s
 
 
 def test_a_small_model_with_short_rows_waits_for_python():
-    found = speed(full("Qwen/Qwen2.5-0.5B", seq_len=64), card_of("H100-80GB"))
+    found = speed_of(full("Qwen/Qwen2.5-0.5B", seq_len=64), card_of("H100-80GB"))
     assert found.bound == "launches"
-    assert speed(
+    assert speed_of(
         full("Qwen/Qwen2.5-0.5B", seq_len=64, micro_batch=2), card_of("H100-80GB")
     ).tokens_per_s == pytest.approx(2 * found.tokens_per_s)
 
 
 def test_sharded_weights_wait_for_a_slow_link():
-    run = full("Qwen/Qwen3-8B", seq_len=2048, sharding=Sharding(kind="fsdp", ways=8))
-    assert speed(run, card_of("H100-80GB")).bound == "compute"
-    assert speed(run, card_of("RTX4090")).bound == "network"
+    run = full("Qwen/Qwen3-8B", seq_len=2048, sharding=StateSharding(kind="fsdp", ways=8))
+    assert speed_of(run, card_of("H100-80GB")).bound == "compute"
+    assert speed_of(run, card_of("RTX4090")).bound == "network"
 
 
 def test_a_card_without_a_published_peak_has_no_speed():
-    assert speed(lora("Qwen/Qwen3-8B"), card_of("Hopper-141GB")) is None
-    assert speed(lora("Qwen/Qwen3-8B"), card_of("A100-80GB"), fp8=True) is None
+    assert speed_of(lora("Qwen/Qwen3-8B"), card_of("Hopper-141GB")) is None
+    assert speed_of(lora("Qwen/Qwen3-8B"), card_of("A100-80GB"), fp8=True) is None
 
 
 def test_the_range_holds_the_middle_and_the_rate_stays_under_the_peak():
     for name in ("L4", "A100-80GB", "H200"):
-        found = speed(lora("Qwen/Qwen3-8B"), card_of(name))
+        found = speed_of(lora("Qwen/Qwen3-8B"), card_of(name))
         assert found.low < found.tokens_per_s < found.high
         assert found.tflops < card_of(name).tflops
         assert 0 < found.mfu < 1

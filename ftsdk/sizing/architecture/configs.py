@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ftsdk.sizing.architecture.families import LLAMA, Family, family_of
-from ftsdk.sizing.architecture.hybrid_layers import with_uneven_layers
+from ftsdk.sizing.architecture.hybrid_layers import with_hybrid_layers
 from ftsdk.sizing.architecture.shapes import ModelShape
 
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -53,7 +53,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
         notes=tuple(notes),
         **sizes,
     )
-    return with_uneven_layers(shape, text)
+    return with_hybrid_layers(shape, text)
 
 
 def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,21 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ftsdk.sizing.architecture.shapes import Linear, ModelShape, Uneven
+from ftsdk.sizing.architecture.shapes import HybridLayers, Linear, ModelShape
 
 
-def with_uneven_layers(s: ModelShape, config: Mapping[str, Any]) -> ModelShape:
+def with_hybrid_layers(s: ModelShape, config: Mapping[str, Any]) -> ModelShape:
     """The shape with its `uneven` part, where its family has one."""
     if s.model_type in _DELTA:
-        return replace(s, uneven=_delta(s, config))
+        return replace(s, hybrid=_delta(s, config))
     if s.model_type == "lfm2":
         width = _lfm2_width(s, config)
-        return replace(s, intermediate_size=width, uneven=_convolutions(s, config))
+        return replace(s, intermediate_size=width, hybrid=_convolutions(s, config))
     if s.model_type != "gemma4":
         return s
-    found = _gemma4(s, config)
-    heads = sum(linear.outputs * linear.number for linear in found.attention if linear.name == "q_proj")
-    return replace(s, head_dim=heads // (s.num_heads * s.num_layers), uneven=found)
+    hybrid = _gemma4(s, config)
+    heads = sum(linear.outputs * linear.number for linear in hybrid.attention if linear.name == "q_proj")
+    return replace(s, head_dim=heads // (s.num_heads * s.num_layers), hybrid=hybrid)
 
 
 def _full_layers(s: ModelShape, config: Mapping[str, Any], every: int) -> int:
@@ -50,7 +50,7 @@ def _ordinary(s: ModelShape, number: int, output: str = "o_proj", *, gated: bool
 _DELTA: Final = ("qwen3_next", "qwen3_5", "qwen3_5_moe")
 
 
-def _delta(s: ModelShape, config: Mapping[str, Any]) -> Uneven:
+def _delta(s: ModelShape, config: Mapping[str, Any]) -> HybridLayers:
     full = _full_layers(s, config, every=4)
     number, heads = s.num_layers - full, int(config["linear_num_value_heads"])
     keys = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
@@ -62,18 +62,18 @@ def _delta(s: ModelShape, config: Mapping[str, Any]) -> Uneven:
         inputs = {"in_proj_qkv": mixed, "in_proj_z": values, "in_proj_b": heads, "in_proj_a": heads}
     linears = (Linear(name, s.hidden_size, width, number) for name, width in inputs.items())
     a_layer = mixed * int(config["linear_conv_kernel_dim"]) + 2 * heads + int(config["linear_value_head_dim"])
-    return Uneven(
+    return HybridLayers(
         attention=(*_ordinary(s, full, gated=True), *linears, Linear("out_proj", values, s.hidden_size, number)),
         attention_rest=number * a_layer + full * 2 * s.head_dim,
     )
 
 
 # --- LFM2: short convolutions -------------------------------------------------------------------------
-def _convolutions(s: ModelShape, config: Mapping[str, Any]) -> Uneven:
+def _convolutions(s: ModelShape, config: Mapping[str, Any]) -> HybridLayers:
     full = _full_layers(s, config, every=1)
     number, h = s.num_layers - full, s.hidden_size
     bias = 5 * h if config.get("conv_bias") else 0
-    return Uneven(
+    return HybridLayers(
         attention=(
             *_ordinary(s, full, "out_proj"), Linear("in_proj", h, 3 * h, number), Linear("out_proj", h, h, number),
         ),
@@ -90,22 +90,22 @@ def _lfm2_width(s: ModelShape, config: Mapping[str, Any]) -> int:
 
 
 # --- Gemma 4: wider global heads, shared keys and values, an embedding for each layer -----------------
-def _gemma4(s: ModelShape, config: Mapping[str, Any]) -> Uneven:
+def _gemma4(s: ModelShape, config: Mapping[str, Any]) -> HybridLayers:
     kinds = list(config.get("layer_types") or (["sliding_attention"] * 5 + ["full_attention"]) * s.num_layers)
     own_layers = s.num_layers - int(config.get("num_kv_shared_layers") or 0)
     layers = Counter((kind == "full_attention", n < own_layers) for n, kind in enumerate(kinds[: s.num_layers]))
     attention: list[Linear] = []
     rest = 0
     for (is_global, own), number in layers.items():
-        found, heads = _gemma4_attention(s, config, is_global=is_global, own=own, number=number)
-        attention += found
+        linears, heads = _gemma4_attention(s, config, is_global=is_global, own=own, number=number)
+        attention += linears
         rest += heads
     a_layer = int(config.get("hidden_size_per_layer_input") or 0)
     rows = int(config.get("vocab_size_per_layer_input") or s.vocab_size)
     further = a_layer + s.num_layers * s.hidden_size if a_layer else 0
     if s.num_experts:  # three more norms, and the router's scales
         further += s.num_layers * (4 * s.hidden_size + s.num_experts)
-    return Uneven(
+    return HybridLayers(
         attention=tuple(attention),
         attention_rest=rest,
         mlp=_gemma4_mlp(s, config, s.num_layers - own_layers, a_layer),

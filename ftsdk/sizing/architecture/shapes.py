@@ -52,11 +52,11 @@ class Linear(NamedTuple):
     number: int
 
 
-class Uneven(NamedTuple):
-    """What a model has whose layers differ among themselves, over all its layers (see `hybrid_layers`)."""
+class HybridLayers(NamedTuple):
+    """Layers of a model that has several kinds of layer, summed over all layers (see `hybrid_layers`)."""
 
     attention: tuple[Linear, ...]
-    """Linear layers of attention, or of what stands in its place."""
+    """Linear layers of attention, or of the layers in its place."""
     attention_rest: int
     """Other parameters there: norms of heads, convolutions, decay rates, biases."""
     mlp: tuple[Linear, ...] = ()
@@ -97,7 +97,7 @@ class ModelShape:
     value_dim: int = 0
     """Multi-head latent attention: width of a value head."""
     vision_parameters: int = 0
-    uneven: Uneven | None = None
+    hybrid: HybridLayers | None = None
     """Set where layers differ among themselves; the sizes above are then those of most layers."""
     notes: tuple[str, ...] = ()
     """What had to be assumed."""
@@ -139,7 +139,7 @@ class ModelShape:
         """Exact counts by module."""
         sparse = self.num_layers - self.mlp_layers
         head = 0 if self.tied else self.vocab_size * self.hidden_size
-        own = self.uneven
+        own = self.hybrid
         return Parameters(
             embeddings=self.vocab_size * self.hidden_size + (own.embeddings if own else 0),
             lm_head=head + (self.vocab_size if self.family.head_bias else 0),
@@ -156,7 +156,7 @@ class ModelShape:
     @cached_property
     def linears(self) -> tuple[Linear, ...]:
         """The linear layers that adapters can sit on; experts are none, being one tensor in transformers 5."""
-        own = self.uneven
+        own = self.hybrid
         attention = own.attention if own else _attention_linears(self)
         return (*attention, *(own.mlp if own and own.mlp else _mlp_linears(self)))
 
@@ -205,7 +205,7 @@ def _router(s: ModelShape) -> int:
 
 def _norms(s: ModelShape) -> int:
     f = s.family
-    heads = {"none": 0, "head": 2 * s.head_dim, "full": s.q_width + s.kv_width}[f.qk_norm] * (s.uneven is None)
+    heads = {"none": 0, "head": 2 * s.head_dim, "full": s.q_width + s.kv_width}[f.qk_norm] * (s.hybrid is None)
     one = s.hidden_size * (1 + f.norm_bias)
     return s.num_layers * (f.norms * one + heads + f.learned_activation) + one * (1 + f.embedding_norm)
 
@@ -277,8 +277,8 @@ _SIZE_IN_NAME: Final = re.compile(r"(?<![a-z0-9.])(\d+(?:[._]\d+)?)\s*([bm])(?![
 
 def count_in_name(name: str) -> float | None:
     """Parameters that a model's name claims (`…-7B`, `…-350m`), or None."""
-    found = _SIZE_IN_NAME.findall(name.rsplit("/", 1)[-1].lower())
-    if not found:
+    sizes = _SIZE_IN_NAME.findall(name.rsplit("/", 1)[-1].lower())
+    if not sizes:
         return None
-    number, unit = found[-1]
+    number, unit = sizes[-1]
     return float(number.replace("_", ".")) * (1e9 if unit == "b" else 1e6)

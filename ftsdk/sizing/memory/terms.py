@@ -1,4 +1,4 @@
-"""Memory of a training run on one accelerator, from first principles, as a table of terms.
+"""Memory of a training step on one accelerator, from first principles, as a table of terms.
 
 Bytes per token were counted on the model code and are checked in `tests/sizing` by tracing every tensor that a
 real training step allocates. Sources of constants are named beside them. Binary units: 1 GiB = 2^30 bytes.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from ftsdk.sizing.memory.activations import backward_bytes, checkpoint_bytes, head_bytes, layer_bytes
-from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, OPTIMIZERS, OptimizerCost, Run
+from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, OPTIMIZERS, OptimizerCost, TrainingStep
 
 GIB: Final = 2**30
 NF4_BYTES: Final = 0.5 + 4 / 64
@@ -54,7 +54,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one accelerator needs at the peak of a step."""
+    """Memory of one accelerator at the peak of a step."""
 
     terms: tuple[Term, ...]
     peak: str
@@ -88,16 +88,16 @@ class _Moment(NamedTuple):
         return self.activations + self.logits + self.temporary
 
 
-def memory(run: Run, *, card_gib: float | None = None, constants: Constants = CONSTANTS) -> Memory:
+def memory_of(step: TrainingStep, *, card_gib: float | None = None, constants: Constants = CONSTANTS) -> Memory:
     """Peak memory per accelerator. `card_gib` (usable GiB) is only needed where an engine reserves a share of it."""
-    state = (*_state_terms(run), *_generation_terms(run, card_gib))
-    peak = max(_moments(run), key=lambda moment: moment.bytes)
+    state = (*_state_terms(step), *_generation_terms(step, card_gib))
+    peak = max(_moments(step), key=lambda moment: moment.bytes)
     within = (
-        Term("activations", round(peak.activations), _activations_why(run)),
-        Term("logits", round(peak.logits), _logits_why(run, peak)),
-        Term("temporary", round(peak.temporary), _temporary_why(run, peak)),
+        Term("activations", round(peak.activations), _activations_why(step)),
+        Term("logits", round(peak.logits), _logits_why(step, peak)),
+        Term("temporary", round(peak.temporary), _temporary_why(step, peak)),
     )
-    fixed = constants.context_gib + (constants.nccl_gib if run.sharding.kind != "none" else 0.0)
+    fixed = constants.context_gib + (constants.nccl_gib if step.sharding.kind != "none" else 0.0)
     share, step_share = constants.allocator_share, constants.allocator_step_share
     slack = share * sum(term.bytes for term in state) + step_share * sum(term.bytes for term in within)
     why = f"blocks that PyTorch holds and cannot use: {share:.0%} of the state, {step_share:.0%} of what a step adds"
@@ -110,169 +110,171 @@ def memory(run: Run, *, card_gib: float | None = None, constants: Constants = CO
     return Memory(tuple(term for term in terms if term.bytes), peak.name)
 
 
-def step_peak_bytes(run: Run) -> float:
+def step_peak_bytes(step: TrainingStep) -> float:
     """What a micro-step needs beyond weights, gradients and optimizer, the allocator's losses left out."""
-    return max(moment.bytes for moment in _moments(run)[:-1])
+    return max(moment.bytes for moment in _moments(step)[:-1])
 
 
 # --- the lasting state ------------------------------------------------------------------------------
-def _state_terms(run: Run) -> tuple[Term, ...]:
+def _state_terms(step: TrainingStep) -> tuple[Term, ...]:
     """Weights, gradients, optimizer and further models: there at every moment."""
-    s = run.sharding
-    frozen = _frozen_bytes(run) / (s.ways if s.splits_weights else 1) * (not s.offload_weights)
-    trained = _trained_bytes(run) / (s.ways if s.splits_weights else 1) * (not s.offload_weights)
-    base = Term("weights", round(frozen + trained * run.full), _weights_why(run))
-    adapters = Term("adapters", round(trained * (not run.full)), f"{run.trained / 1e6:.1f} million adapter parameters")
+    s = step.sharding
+    frozen = _frozen_bytes(step) / (s.ways if s.splits_weights else 1) * (not s.offload_weights)
+    trained = _trained_bytes(step) / (s.ways if s.splits_weights else 1) * (not s.offload_weights)
+    base = Term("weights", round(frozen + trained * step.full), _weights_why(step))
+    adapters = Term(
+        "adapters", round(trained * (not step.full)), f"{step.trained / 1e6:.1f} million adapter parameters"
+    )
     copies = tuple(
         Term(name, round(2 * count / (s.ways if s.splits_weights else 1)), f"{count / 1e9:.2f} billion frozen, bf16")
-        for name, count in run.frozen_copies
+        for name, count in step.frozen_copies
     )
-    return (base, adapters, *copies, _gradient_term(run), _optimizer_term(run))
+    return (base, adapters, *copies, _gradient_term(step), _optimizer_term(step))
 
 
-def _frozen_bytes(run: Run) -> float:
+def _frozen_bytes(step: TrainingStep) -> float:
     """Bytes of weights that are not trained."""
-    counts = run.shape.parameters
-    if run.full:
-        return max(0, counts.total - run.trained) * 2.0
-    if run.weight_bits == 16:
+    counts = step.shape.parameters
+    if step.full:
+        return max(0, counts.total - step.trained) * 2.0
+    if step.weight_bits == 16:
         return counts.total * 2.0
-    return _matrix_bytes(run) + (counts.total - counts.linear) * run.kept_bytes
+    return _matrix_bytes(step) + (counts.total - counts.linear) * step.kept_bytes
 
 
-def _matrix_bytes(run: Run) -> float:
+def _matrix_bytes(step: TrainingStep) -> float:
     """Bytes of the layers' frozen matrices as they are stored."""
-    counts = run.shape.parameters
-    if run.weight_bits == 16:
+    counts = step.shape.parameters
+    if step.weight_bits == 16:
         return counts.linear * 2.0
-    shrunk = counts.linear if run.quantization == "gptq" else counts.shrunk
-    return shrunk * quantised_bytes(run) + (counts.linear - shrunk) * 2.0
+    shrunk = counts.linear if step.quantization == "gptq" else counts.shrunk
+    return shrunk * quantised_bytes(step) + (counts.linear - shrunk) * 2.0
 
 
-def quantised_bytes(run: Run) -> float:
+def quantised_bytes(step: TrainingStep) -> float:
     """Bytes of one quantised weight with its scales."""
-    if run.quantization == "gptq":
-        return run.weight_bits / 8 + GPTQ_SCALE_BYTES
-    if run.weight_bits == 8:
+    if step.quantization == "gptq":
+        return step.weight_bits / 8 + GPTQ_SCALE_BYTES
+    if step.weight_bits == 8:
         return 1.0  # LLM.int8(): one scale a row (2208.07339)
-    return NF4_DOUBLE_BYTES if run.quantization == "bnb-double" else NF4_BYTES
+    return NF4_DOUBLE_BYTES if step.quantization == "bnb-double" else NF4_BYTES
 
 
-def _trained_bytes(run: Run) -> float:
-    return run.trained * float(4 if run.sharding.kind == "fsdp" and run.layout != "bf16" else run.trained_width)
+def _trained_bytes(step: TrainingStep) -> float:
+    return step.trained * float(4 if step.sharding.kind == "fsdp" and step.layout != "bf16" else step.trained_width)
 
 
-def _gradient_term(run: Run) -> Term:
-    s = run.sharding
-    width = run.trained_width
-    own = run.trained * width / (s.ways if s.splits_gradients else 1) * (not s.offload_optimizer)
-    bucket = run.trained * width if s.kind == "ddp" else 0
+def _gradient_term(step: TrainingStep) -> Term:
+    s = step.sharding
+    width = step.trained_width
+    own = step.trained * width / (s.ways if s.splits_gradients else 1) * (not s.offload_optimizer)
+    bucket = step.trained * width if s.kind == "ddp" else 0
     why = f"{width} bytes per trained parameter" + (", twice for DDP's buckets" if bucket else "")
     return Term("gradients", round(own + bucket), why)
 
 
-def _optimizer_term(run: Run) -> Term:
-    s, cost = run.sharding, _cost(run)
-    fp32_masters = s.deepspeed or run.layout == "mixed"
-    width = 2 if run.layout == "bf16" and not fp32_masters else 4
+def _optimizer_term(step: TrainingStep) -> Term:
+    s, cost = step.sharding, _cost(step)
+    fp32_masters = s.deepspeed or step.layout == "mixed"
+    width = 2 if step.layout == "bf16" and not fp32_masters else 4
     each = cost.elements * width + cost.extra_bytes + 4 * fp32_masters
-    total = run.trained * each / (s.ways if s.splits_optimizer else 1) * (not s.offload_optimizer)
+    total = step.trained * each / (s.ways if s.splits_optimizer else 1) * (not s.offload_optimizer)
     masters = ", fp32 masters included" if fp32_masters else ""
-    return Term("optimizer", round(total), f"{run.optimizer}: {each:.3g} bytes per trained parameter{masters}")
+    return Term("optimizer", round(total), f"{step.optimizer}: {each:.3g} bytes per trained parameter{masters}")
 
 
-def _cost(run: Run) -> OptimizerCost:
-    return OPTIMIZERS.get(run.optimizer, OPTIMIZERS[DEFAULT_OPTIMIZER])
+def _cost(step: TrainingStep) -> OptimizerCost:
+    return OPTIMIZERS.get(step.optimizer, OPTIMIZERS[DEFAULT_OPTIMIZER])
 
 
 # --- the moments of a step --------------------------------------------------------------------------
-def _moments(run: Run) -> tuple[_Moment, ...]:
+def _moments(step: TrainingStep) -> tuple[_Moment, ...]:
     """The four moments that can be the peak.
 
     Logits, ordinary loss (transformers' ForCausalLMLoss, counted by tracing): at the end of the forward pass bf16
     logits 2 + fp32 copy 4 + log-softmax 4 = 10 bytes each, in the backward pass log-softmax 4 + its gradient 4 +
     the logits' gradient 4 = 12.
     """
-    per_layer = checkpoint_bytes(run) if run.checkpointing else layer_bytes(run)
-    kept = run.tokens * run.layers * per_layer
-    near_head = run.tokens * head_bytes(run)
-    logits = _logit_bytes(run)
-    gathered = _gathered_bytes(run)
-    layer = run.tokens * (backward_bytes(run) + (layer_bytes(run) if run.checkpointing else 0))
+    per_layer = checkpoint_bytes(step) if step.checkpointing else layer_bytes(step)
+    kept = step.tokens * step.layers * per_layer
+    near_head = step.tokens * head_bytes(step)
+    logits = _logit_bytes(step)
+    gathered = _gathered_bytes(step)
+    layer = step.tokens * (backward_bytes(step) + (layer_bytes(step) if step.checkpointing else 0))
     return (
-        _Moment("end of the forward pass", kept + near_head, logits * 10 / 12, gathered + _autocast_bytes(run)),
-        _Moment("backward pass of the loss", kept + near_head, logits, gathered + _head_copy_bytes(run)),
-        _Moment("backward pass of a layer", kept + layer, 0, gathered + _dequantised_bytes(run)),
-        _Moment("optimizer step", 0, 0, _step_bytes(run)),
+        _Moment("end of the forward pass", kept + near_head, logits * 10 / 12, gathered + _autocast_bytes(step)),
+        _Moment("backward pass of the loss", kept + near_head, logits, gathered + _head_copy_bytes(step)),
+        _Moment("backward pass of a layer", kept + layer, 0, gathered + _dequantised_bytes(step)),
+        _Moment("optimizer step", 0, 0, _step_bytes(step)),
     )
 
 
-def _logit_bytes(run: Run) -> float:
-    s = run.shape
-    if not run.chunked_loss:
-        return run.tokens * s.vocab_size * (run.logit_bytes + 2 * s.family.softcap)
+def _logit_bytes(step: TrainingStep) -> float:
+    s = step.shape
+    if not step.chunked_loss:
+        return step.tokens * s.vocab_size * (step.logit_bytes + 2 * s.family.softcap)
     # Liger works on chunks of about tokens x hidden / vocabulary rows, so that a chunk is as large as the hidden
     # states, and keeps their gradient (and the output layer's, where it is trained).
-    head = s.vocab_size * s.hidden_size * run.trained_width if run.full or run.trained_copies else 0
-    return run.tokens * s.hidden_size * (10 + 2) + head
+    head = s.vocab_size * s.hidden_size * step.trained_width if step.full or step.trained_copies else 0
+    return step.tokens * s.hidden_size * (10 + 2) + head
 
 
-def _gathered_bytes(run: Run) -> float:
+def _gathered_bytes(step: TrainingStep) -> float:
     """Weights that sharding brings together for use."""
-    s, counts = run.sharding, run.shape.parameters
+    s, counts = step.sharding, step.shape.parameters
     if not s.splits_weights:
-        return _bucket_bytes(run)
+        return _bucket_bytes(step)
     if s.kind == "zero3":
-        width = quantised_bytes(run) if run.weight_bits < 16 else 2.0
-        return min(counts.total, ZERO3_LIVE) * width + _bucket_bytes(run)
-    layers = run.shape.num_layers
-    trained_unit = counts.linear * 2.0 if run.full else run.trained * run.trained_width
-    return 2 * (_matrix_bytes(run) + trained_unit) / layers + 2.0 * (counts.embeddings + counts.lm_head)
+        width = quantised_bytes(step) if step.weight_bits < 16 else 2.0
+        return min(counts.total, ZERO3_LIVE) * width + _bucket_bytes(step)
+    layers = step.shape.num_layers
+    trained_unit = counts.linear * 2.0 if step.full else step.trained * step.trained_width
+    return 2 * (_matrix_bytes(step) + trained_unit) / layers + 2.0 * (counts.embeddings + counts.lm_head)
 
 
-def _bucket_bytes(run: Run) -> float:
+def _bucket_bytes(step: TrainingStep) -> float:
     """DeepSpeed's reduce buckets in 16 bits."""
-    s = run.sharding
+    s = step.sharding
     if not s.deepspeed:
         return 0.0
-    elements = min(s.bucket_elements, run.shape.hidden_size**2) if s.kind == "zero3" else s.bucket_elements
+    elements = min(s.bucket_elements, step.shape.hidden_size**2) if s.kind == "zero3" else s.bucket_elements
     return 2.0 * s.buckets * elements
 
 
-def _autocast_bytes(run: Run) -> float:
+def _autocast_bytes(step: TrainingStep) -> float:
     """bf16 copies of fp32 weights that autocast keeps until the forward pass ends."""
-    casts = run.layout == "amp" and run.trained_width == 4 and not run.sharding.splits_weights
-    return 2.0 * run.trained if casts else 0.0
+    casts = step.layout == "amp" and step.trained_width == 4 and not step.sharding.splits_weights
+    return 2.0 * step.trained if casts else 0.0
 
 
-def _head_copy_bytes(run: Run) -> float:
+def _head_copy_bytes(step: TrainingStep) -> float:
     """The bf16 copy of the output layer, which the backward pass of the loss still holds."""
-    return 2.0 * run.shape.vocab_size * run.shape.hidden_size if _autocast_bytes(run) and run.full else 0.0
+    return 2.0 * step.shape.vocab_size * step.shape.hidden_size if _autocast_bytes(step) and step.full else 0.0
 
 
-def _dequantised_bytes(run: Run) -> float:
+def _dequantised_bytes(step: TrainingStep) -> float:
     """The largest matrix in bf16, as a quantised layer unpacks it."""
-    if run.weight_bits == 16:
+    if step.weight_bits == 16:
         return 0.0
-    return 2.0 * max(linear.inputs * linear.outputs for linear in run.shape.linears)
+    return 2.0 * max(linear.inputs * linear.outputs for linear in step.shape.linears)
 
 
-def _step_bytes(run: Run) -> float:
+def _step_bytes(step: TrainingStep) -> float:
     """What only the optimizer step needs."""
-    s = run.sharding
+    s = step.sharding
     if s.offload_optimizer:
         return 0.0
     if s.deepspeed:  # gradients of the part being stepped: flattened in bf16, then in fp32
-        share = run.trained / (s.ways if s.splits_optimizer else 1)
+        share = step.trained / (s.ways if s.splits_optimizer else 1)
         return 6.0 * min(share, ZERO3_LIVE) if s.kind == "zero3" else 4.0 * share
-    width = 2.0 if run.layout == "bf16" else 4.0
-    copies = _cost(run).temporary_elements if run.optimizer_temporaries is None else run.optimizer_temporaries
-    return copies * width * run.trained / (s.ways if s.splits_optimizer else 1)
+    width = 2.0 if step.layout == "bf16" else 4.0
+    copies = _cost(step).temporary_elements if step.optimizer_temporaries is None else step.optimizer_temporaries
+    return copies * width * step.trained / (s.ways if s.splits_optimizer else 1)
 
 
-def _generation_terms(run: Run, card_gib: float | None) -> tuple[Term, ...]:
+def _generation_terms(step: TrainingStep, card_gib: float | None) -> tuple[Term, ...]:
     """Keys and values of answers that are being sampled, or the engine's reservation."""
-    g, s = run.generation, run.shape
+    g, s = step.generation, step.shape
     if g is None:
         return ()
     if g.reserved_share and card_gib:
@@ -284,32 +286,32 @@ def _generation_terms(run: Run, card_gib: float | None) -> tuple[Term, ...]:
 
 
 # --- words -----------------------------------------------------------------------------------------
-def _weights_why(run: Run) -> str:
-    total = run.shape.parameters.total / 1e9
-    bits = run.trained_width * 8 if run.full else run.weight_bits
-    parts = f", split over {run.sharding.ways}" if run.sharding.splits_weights else ""
-    words = "embeddings, norms, experts" if run.shape.num_experts else "embeddings, norms"
-    kept = f"; {words} and output layer in {8 * run.kept_bytes} bits" if run.weight_bits < 16 else ""
+def _weights_why(step: TrainingStep) -> str:
+    total = step.shape.parameters.total / 1e9
+    bits = step.trained_width * 8 if step.full else step.weight_bits
+    parts = f", split over {step.sharding.ways}" if step.sharding.splits_weights else ""
+    words = "embeddings, norms, experts" if step.shape.num_experts else "embeddings, norms"
+    kept = f"; {words} and output layer in {8 * step.kept_bytes} bits" if step.weight_bits < 16 else ""
     return f"{total:.2f} billion parameters in {bits} bits{parts}{kept}"
 
 
-def _activations_why(run: Run) -> str:
-    kept = "the input of each layer, one layer recomputed" if run.checkpointing else "everything the layers keep"
-    return f"{run.tokens} tokens x {run.layers} layers: {kept}"
+def _activations_why(step: TrainingStep) -> str:
+    kept = "the input of each layer, one layer recomputed" if step.checkpointing else "everything the layers keep"
+    return f"{step.tokens} tokens x {step.layers} layers: {kept}"
 
 
-def _logits_why(run: Run, peak: _Moment) -> str:
+def _logits_why(step: TrainingStep, peak: _Moment) -> str:
     if not peak.logits:
         return ""
-    if run.chunked_loss:
+    if step.chunked_loss:
         return "loss in chunks: never all logits at once"
-    each = peak.logits / run.tokens / run.shape.vocab_size
-    return f"{run.tokens} tokens x {run.shape.vocab_size} vocabulary x {each:.3g} bytes"
+    each = peak.logits / step.tokens / step.shape.vocab_size
+    return f"{step.tokens} tokens x {step.shape.vocab_size} vocabulary x {each:.3g} bytes"
 
 
-def _temporary_why(run: Run, peak: _Moment) -> str:
+def _temporary_why(step: TrainingStep, peak: _Moment) -> str:
     if peak.name == "optimizer step":
         return "copies that the optimizer makes while it steps"
-    if run.sharding.splits_weights:
+    if step.sharding.splits_weights:
         return "weights gathered for use, communication buckets"
-    return "bf16 copies of fp32 weights" if run.full else "buckets, unpacked weights"
+    return "bf16 copies of fp32 weights" if step.full else "buckets, unpacked weights"

@@ -1,4 +1,4 @@
-"""The machines that a place offers, and at what price."""
+"""The machine types that a backend can rent, and their prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ftsdk.sizing.price.prices import Prices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """What a backend can rent, as far as it is known without asking it."""
+    """Machine types that a backend can rent, as far as they are known without a request."""
 
     machines: tuple[Instance, ...]
     region: str | None

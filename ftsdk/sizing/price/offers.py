@@ -1,4 +1,4 @@
-"""What a job takes on machine types, one by one, and the best of them."""
+"""Time and cost of a job on each machine type, and the best of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, Instance, card_of
-from ftsdk.sizing.from_spec import run_of_spec
-from ftsdk.sizing.memory.terms import Memory, memory
+from ftsdk.sizing.from_spec import step_of_spec
+from ftsdk.sizing.memory.terms import Memory, memory_of
 from ftsdk.sizing.price.prices import Price, Prices, packaged_prices, price_of
 from ftsdk.sizing.spot import AdvisorEntry, SpotPlan, advisor, quoted, spot_plan
 from ftsdk.sizing.time.duration import hours_of, pace_of, tokens_of
@@ -58,7 +58,7 @@ class Offer:
 
 
 def fit(needed: Memory, card: Card | None) -> Fit:
-    """yes; no; or tight, when all fits but what the allocator may hold in vain."""
+    """`yes`, `no`, or `tight`: it fits only if the allocator wastes less than estimated."""
     if card is None:
         return "unknown"
     if needed.total_gib <= card.usable_gib:
@@ -67,8 +67,8 @@ def fit(needed: Memory, card: Card | None) -> Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """What every offer is worked out for."""
+class _Inputs:
+    """Inputs that all offers share."""
 
     spec: JobSpec
     shape: ModelShape
@@ -80,33 +80,27 @@ class _Ask:
     mtbf_hours: float | None
 
 
-def _sized(spec: JobSpec, *, cards: int | None, nodes: int | None) -> JobSpec:
-    """The spec on machines of so many cards."""
-    wanted = {"accelerators_per_node": cards, "num_nodes": nodes}
-    update = {name: value for name, value in wanted.items() if value is not None}
-    return spec.model_copy(update={"resources": spec.resources.model_copy(update=update)})
-
-
-def _offer(ask: _Ask, found: Instance) -> Offer:
+def _offer(inputs: _Inputs, machine: Instance) -> Offer:
     """The job on this machine type, all its accelerators used."""
-    card = card_of(found.card)
-    spec = ask.spec
-    if found.cards != spec.resources.accelerators_per_node:
-        spec = _sized(spec, cards=found.cards, nodes=None)
+    card = card_of(machine.card)
+    spec = inputs.spec
+    if machine.cards != spec.resources.accelerators_per_node:
+        resources = spec.resources.model_copy(update={"accelerators_per_node": machine.cards})
+        spec = spec.model_copy(update={"resources": resources})
     nodes = spec.resources.num_nodes
-    run, _ = run_of_spec(spec, ask.shape, bf16=card.bf16, max_tokens=ask.max_tokens)
-    needed = memory(run, card_gib=card.usable_gib)
-    tokens = tokens_of(spec, ask.num_rows, ask.mean_tokens)
-    hours, low, high = hours_of(tokens, pace_of(spec, run, card, ask.mean_tokens, nodes), run.sharding.ways)
-    price = price_of(found.provider, found.name, ask.region, ask.prices)
+    step, _ = step_of_spec(spec, inputs.shape, bf16=card.bf16, max_tokens=inputs.max_tokens)
+    needed = memory_of(step, card_gib=card.usable_gib)
+    tokens = tokens_of(spec, inputs.num_rows, inputs.mean_tokens)
+    hours, low, high = hours_of(tokens, pace_of(spec, step, card, inputs.mean_tokens, nodes), step.sharding.ways)
+    price = price_of(machine.provider, machine.name, inputs.region, inputs.prices)
     hourly = None if price is None else price.usd_per_hour * nodes
     cost = None if hourly is None or hours is None else hourly * hours
-    spot = None if hours is None else _spot(ask, found, hours, price)
+    spot = None if hours is None else _spot(inputs, machine, hours, price)
     return Offer(
-        provider=found.provider,
-        instance=found.name,
+        provider=machine.provider,
+        instance=machine.name,
         card=card.name,
-        cards=found.cards,
+        cards=machine.cards,
         fits=fit(needed, card),
         needed_gib=needed.total_gib,
         usable_gib=card.usable_gib,
@@ -121,13 +115,13 @@ def _offer(ask: _Ask, found: Instance) -> Offer:
     )
 
 
-def _spot(ask: _Ask, found: Instance, hours: float, price: Price | None) -> SpotPlan | None:
+def _spot(inputs: _Inputs, machine: Instance, hours: float, price: Price | None) -> SpotPlan | None:
     if price is not None and price.spot_usd_per_hour is not None:
         entry: AdvisorEntry | None = quoted(price.usd_per_hour, price.spot_usd_per_hour, price.source)
     else:
-        entry = advisor(found.name)
-    every = ask.spec.checkpoint.every_minutes
-    return spot_plan(hours, advice=entry, every_minutes=every, mtbf_hours=ask.mtbf_hours)
+        entry = advisor(machine.name)
+    every = inputs.spec.checkpoint.every_minutes
+    return spot_plan(hours, advice=entry, every_minutes=every, mtbf_hours=inputs.mtbf_hours)
 
 
 def offers(
@@ -146,16 +140,16 @@ def offers(
 
     Takes about half a millisecond per machine type.
     """
-    ask = _Ask(spec, shape, num_rows, mean_tokens, max_tokens, region, prices or packaged_prices(), mtbf_hours)
-    return tuple(_offer(ask, machine) for machine in machines)
+    inputs = _Inputs(spec, shape, num_rows, mean_tokens, max_tokens, region, prices or packaged_prices(), mtbf_hours)
+    return tuple(_offer(inputs, machine) for machine in machines)
 
 
-def best(found: Iterable[Offer]) -> dict[str, Offer]:
+def best(priced_offers: Iterable[Offer]) -> dict[str, Offer]:
     """The `cheapest`, the `fastest` and the `best value` (lowest cost times hours) of the offers that fit.
 
-    A word is missing where nothing qualifies; an offer without a price can only be the fastest.
+    A key is missing where no offer qualifies; an offer without a price can only be the fastest.
     """
-    fitting = [offer for offer in found if offer.fits in ("yes", "tight")]
+    fitting = [offer for offer in priced_offers if offer.fits in ("yes", "tight")]
     priced = [offer for offer in fitting if offer.cost_usd is not None]
     timed = [offer for offer in fitting if offer.hours is not None]
     picks: dict[str, Offer] = {}

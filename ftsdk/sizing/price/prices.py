@@ -1,4 +1,4 @@
-"""What a machine costs. Only published prices: what is not in a table is unknown, and is shown as unknown."""
+"""Prices of machine types. Only published prices are used; a price that is in no table is unknown."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Prices = Mapping[tuple[str, str], tuple[Price, ...]]
 
 def prices_of(table: Iterable[Mapping[str, str]]) -> Prices:
     """Prices from rows with provider, instance, region, usd_per_hour, date and source (a user's price file, too)."""
-    found: dict[tuple[str, str], tuple[Price, ...]] = {}
+    prices: dict[tuple[str, str], tuple[Price, ...]] = {}
     for row in table:
-        value = number(row["usd_per_hour"])
-        if value is not None:
+        usd_per_hour = number(row["usd_per_hour"])
+        if usd_per_hour is not None:
             key = row["provider"], row["instance"]
             spot = number(row.get("spot_usd_per_hour"))
-            found[key] = (*found.get(key, ()), Price(value, row["region"], row["date"], row["source"], spot))
-    return found
+            prices[key] = (*prices.get(key, ()), Price(usd_per_hour, row["region"], row["date"], row["source"], spot))
+    return prices
 
 
 @cache
@@ -60,12 +60,12 @@ def over_budget(
 ) -> tuple[str, ...]:
     """One sentence for each limit that is passed, or that cannot be checked because the figure is unknown."""
     checks = (("hours", hours, max_hours, "h"), ("cost_usd", cost_usd, max_cost_usd, "USD"))
-    found = []
+    sentences = []
     for name, value, limit, unit in checks:
         if limit is None:
             continue
         if value is None:
-            found.append(f"max_{name} is {limit:g} {unit}, but the estimate does not know the {name}.")
+            sentences.append(f"max_{name} is {limit:g} {unit}, but the estimate does not know the {name}.")
         elif value > limit:
-            found.append(f"The estimate is {value:.3g} {unit}, over max_{name} of {limit:g} {unit}.")
-    return tuple(found)
+            sentences.append(f"The estimate is {value:.3g} {unit}, over max_{name} of {limit:g} {unit}.")
+    return tuple(sentences)

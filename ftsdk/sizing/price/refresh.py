@@ -24,12 +24,12 @@ AWS_PRICE_LIST: Final = "https://pricing.us-east-1.amazonaws.com"
 def sagemaker_prices(region: str, *, base_url: str = AWS_PRICE_LIST, timeout_s: float = 120.0) -> list[dict[str, str]]:
     """On-demand training prices of a region, from AWS's public price list (tens of megabytes).
 
-    Raises UnavailableError when the list cannot be had.
+    Raises UnavailableError when the list cannot be read.
     """
     url = f"{base_url}/offers/v1.0/aws/AmazonSageMaker/current/{region}/index.json"
     try:
-        with urlopen(url, timeout=timeout_s) as answer:
-            offer = json.load(answer)
+        with urlopen(url, timeout=timeout_s) as response:
+            offer = json.load(response)
     except (URLError, TimeoutError, ValueError) as error:
         raise UnavailableError(f"The AWS price list of {region} cannot be read ({error}): try again later.") from error
     return list(_training_rows(offer, region))

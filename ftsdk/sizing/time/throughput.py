@@ -1,7 +1,7 @@
 """Training speed: tokens per second and accelerator, from operations, memory traffic, launches and communication.
 
 A micro-step takes as long as the slowest of three things that overlap: the accelerator's own work (matrix products
-at a share of the peak, and tensors read and written at memory bandwidth), the operations that Python hands to it
+at a share of the peak, and tensors read and written at memory bandwidth), the launch of its operations from Python
 one by one, and the traffic between accelerators. The constants are rates; none belongs to a model.
 """
 
@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from ftsdk.sizing.catalogue import Card
 from ftsdk.sizing.memory.activations import BF16, layer_bytes
-from ftsdk.sizing.training_step import Run
+from ftsdk.sizing.training_step import TrainingStep
 
 Bound = Literal["compute", "launches", "network"]
 
@@ -37,7 +37,7 @@ class Rates(NamedTuple):
     passes_over_kept: float = 8.0
     """How often a kept activation is read or written in forward and backward together."""
     operation_us: float = 15.0
-    """Time in which Python and PyTorch hand over one operation."""
+    """Time in which Python and PyTorch launch one operation."""
     network_gb_s: float = 25.0
     """Per accelerator between machines (200 GB/s a machine of eight)."""
 
@@ -86,15 +86,15 @@ class Operations(NamedTuple):
         return self.matrices + self.attention
 
 
-def operations(run: Run) -> Operations:
+def operations(step: TrainingStep) -> Operations:
     """Operations per token: 2 per weight forward, 2 for the input's gradient, 2 for the weight's where it is trained;
     attention 2·s·width forward (causal) and 2.5 times that backward (FlashAttention, 2307.08691)."""
-    s = run.shape
+    s = step.shape
     body = s.active_linear - s.vocab_size * s.hidden_size
-    trained = s.active_linear * min(1.0, run.trained / s.parameters.total) if run.full else 3.0 * run.trained
-    attention = 2.0 * run.seq_len * s.q_width * s.num_layers
+    trained = s.active_linear * min(1.0, step.trained / s.parameters.total) if step.full else 3.0 * step.trained
+    attention = 2.0 * step.seq_len * s.q_width * s.num_layers
     products = 4.0 * s.active_linear + 2.0 * trained
-    again = 1.0 if run.checkpointing else 0.0
+    again = 1.0 if step.checkpointing else 0.0
     return Operations(
         useful=products + 3.5 * attention,
         matrices=products + again * 2.0 * body,
@@ -102,24 +102,26 @@ def operations(run: Run) -> Operations:
     )
 
 
-def speed(run: Run, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rates = RATES) -> Speed | None:
-    """Speed of a run on a card; None where the card's peak is not known."""
+def speed_of(
+    step: TrainingStep, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rates = RATES
+) -> Speed | None:
+    """Speed of a training step on a card; None where the card's peak is not known."""
     peak = card.fp8_tflops if fp8 else card.tflops
     if not peak or not card.bandwidth_gb_s:
         return None
-    ops = operations(run)
+    ops = operations(step)
     share = rates.fp8_share if fp8 else dict(rates.matrix_share)[card.generation]
     attention_share = dict(rates.attention_share).get(card.generation, 0.38)
     matrix_s = (
-        run.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
+        step.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
     )
     times: dict[Bound, float] = {
-        "compute": matrix_s + _traffic_bytes(run, rates) / (card.bandwidth_gb_s * 1e9),
-        "launches": _launch_s(run, rates),
-        "network": _network_s(run, card, nodes, rates),
+        "compute": matrix_s + _traffic_bytes(step, rates) / (card.bandwidth_gb_s * 1e9),
+        "launches": _launch_s(step, rates),
+        "network": _network_s(step, card, nodes, rates),
     }
     bound = max(times, key=lambda name: times[name])
-    rate = run.tokens / times[bound]
+    rate = step.tokens / times[bound]
     return Speed(
         tokens_per_s=rate,
         low=LOW * rate,
@@ -130,47 +132,47 @@ def speed(run: Run, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rat
     )
 
 
-def _traffic_bytes(run: Run, rates: Rates) -> float:
+def _traffic_bytes(step: TrainingStep, rates: Rates) -> float:
     """Bytes through memory in a micro-step, beside what matrix products hide."""
-    s = run.shape
-    again = 1.5 if run.checkpointing else 1.0
-    layers = rates.passes_over_kept * again * layer_bytes(run) * s.num_layers
-    adapters = again * _adapter_bytes(run)
-    logits = (2.0 if run.chunked_loss else 2 * run.logit_bytes) * s.vocab_size
+    s = step.shape
+    again = 1.5 if step.checkpointing else 1.0
+    layers = rates.passes_over_kept * again * layer_bytes(step) * s.num_layers
+    adapters = again * _adapter_bytes(step)
+    logits = (2.0 if step.chunked_loss else 2 * step.logit_bytes) * s.vocab_size
     unpacked = 0.0
-    if run.weight_bits < 16:
-        unpacked = s.parameters.shrunk * _DEQUANT_BYTES[run.quantization] * (3 if run.checkpointing else 2)
-    return run.tokens * (layers + adapters + logits) + unpacked
+    if step.weight_bits < 16:
+        unpacked = s.parameters.shrunk * _DEQUANT_BYTES[step.quantization] * (3 if step.checkpointing else 2)
+    return step.tokens * (layers + adapters + logits) + unpacked
 
 
-def _adapter_bytes(run: Run) -> float:
+def _adapter_bytes(step: TrainingStep) -> float:
     """Bytes per token that adapters move, forward and backward: inputs read and dropped out, outputs scaled and added,
     in skinny products that memory bounds."""
-    inputs = sum(linear.inputs * linear.number for linear in run.adapted)
-    outputs = sum(linear.outputs * linear.number for linear in run.adapted)
+    inputs = sum(linear.inputs * linear.number for linear in step.adapted)
+    outputs = sum(linear.outputs * linear.number for linear in step.adapted)
     return 3.0 * BF16 * (2 * inputs + 6 * outputs)
 
 
-def _launch_s(run: Run, rates: Rates) -> float:
+def _launch_s(step: TrainingStep, rates: Rates) -> float:
     """Seconds that Python needs for a micro-step's operations: forward, backward (twice as many), recomputation."""
-    s = run.shape
-    per_layer = _OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(run.adapted)
-    if run.weight_bits < 16:
-        per_layer += _OPERATIONS_PER_UNPACKING[run.quantization] * len(s.linears)
-    passes = 4 if run.checkpointing else 3
-    hooks = _ZERO3_HOOK_US * _MODULES_PER_LAYER * (passes - 1) if run.sharding.kind == "zero3" else 0.0
+    s = step.shape
+    per_layer = _OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(step.adapted)
+    if step.weight_bits < 16:
+        per_layer += _OPERATIONS_PER_UNPACKING[step.quantization] * len(s.linears)
+    passes = 4 if step.checkpointing else 3
+    hooks = _ZERO3_HOOK_US * _MODULES_PER_LAYER * (passes - 1) if step.sharding.kind == "zero3" else 0.0
     return s.num_layers * (per_layer * passes * rates.operation_us + hooks) / 1e6
 
 
-def _network_s(run: Run, card: Card, nodes: int, rates: Rates) -> float:
+def _network_s(step: TrainingStep, card: Card, nodes: int, rates: Rates) -> float:
     """Seconds of traffic in a micro-step: weights gathered per pass, gradients reduced. Between machines, each brings
     in one copy over all its network cards."""
-    s = run.sharding
+    s = step.sharding
     if s.ways < 2:
         return 0.0
-    width = run.weight_bits / 8 if run.weight_bits < 16 else 2.0
-    gathered = run.shape.parameters.total * width * (3 if run.checkpointing else 2) if s.splits_weights else 0.0
-    sent = (s.ways - 1) / s.ways * (gathered + 2.0 * run.trained)
+    width = step.weight_bits / 8 if step.weight_bits < 16 else 2.0
+    gathered = step.shape.parameters.total * width * (3 if step.checkpointing else 2) if s.splits_weights else 0.0
+    sent = (s.ways - 1) / s.ways * (gathered + 2.0 * step.trained)
     inside = sent / (card.link_gb_s or rates.network_gb_s)
     between = sent / (rates.network_gb_s * max(1, s.ways // nodes)) if nodes > 1 else 0.0
     return max(inside, between) / 1e9

@@ -32,7 +32,7 @@ lint: setup
 	$(BIN)/mypy containers tests/setup docs examples
 	$(BIN)/lint-imports
 
-# What cannot be brought up here is named in the tests' summary (see tests/conftest.py).
+# Each script records whether its engine is up: one that failed fails its tests (see tests/setup/engines.py).
 daemon:
 	@tests/setup/docker.sh || true
 

@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, a small spec on disk, and a word on engines that are missing here."""
+"""What all tests share: a home of their own, a small spec on disk, and what happens if an engine is missing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests import slurm, tiny
+from tests.setup import engines
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +87,12 @@ ENGINES: dict[str, Callable[[], bool]] = {"docker": docker_answers, "skypilot": 
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without its engine a test is skipped, named in the summary; in CI, where nothing may be skipped, it fails."""
+    """Run, skip or fail a test by the state of the engine that it needs (see tests/setup/engines.py)."""
+    in_ci = os.environ.get("CI") == "true"
     for engine, present in ENGINES.items():
-        if item.get_closest_marker(engine) and not present():
-            message = f"engine missing: {engine}"
-            if os.environ.get("CI") == "true":
-                pytest.fail(message, pytrace=False)
-            pytest.skip(message)
+        if item.get_closest_marker(engine):
+            decision = engines.decide(engine, answers=present(), in_ci=in_ci)
+            if decision.action == "fail":
+                pytest.fail(decision.message, pytrace=False)
+            elif decision.action == "skip":
+                pytest.skip(decision.message)

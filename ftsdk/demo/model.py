@@ -1,13 +1,16 @@
 """The demo's base model: a small Qwen3 with random weights and a tokenizer trained on the spot; nothing is downloaded.
 
-Run by the trainer's interpreter: `python -m ftsdk.demo.model FOLDER ROWS.jsonl`. Imports nothing of ftsdk.
+Run by the trainer's interpreter: `python -m ftsdk.demo.model FOLDER ROWS.jsonl --batch-size N --tokens N`, which also
+measures how long an optimizer step of that size takes on this machine. Imports nothing of ftsdk.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,10 @@ from typing import Any
 SEED = 0
 VOCABULARY = 4096
 MAX_TOKENS = 512
+TIMED_S, MIN_TIMED_STEPS = 6.0, 5
+"""Long enough for a short burst of other work on the machine not to count."""
+WARM_UP_STEPS = 2
+"""The first steps allocate memory and choose kernels; they are not timed."""
 SHAPE = {
     "hidden_size": 256,
     "intermediate_size": 768,
@@ -60,6 +67,25 @@ def make_model(folder: Path | str, rows: Path | str) -> int:
     return int(model.num_parameters())
 
 
+def seconds_per_step(folder: Path | str, *, batch_size: int, tokens: int) -> float:
+    """Median duration of an optimizer step on random tokens, in seconds. The saved model stays as it is."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters())
+    batch = torch.randint(model.config.vocab_size, (batch_size, tokens))
+    durations: list[float] = []
+    while len(durations) < WARM_UP_STEPS + MIN_TIMED_STEPS or sum(durations) < TIMED_S:
+        began = time.perf_counter()
+        model(input_ids=batch, labels=batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations[WARM_UP_STEPS:])
+
+
 def make_tokenizer(rows: Path) -> Any:
     """A byte-level BPE tokenizer with Qwen's special tokens and chat format, trained on the rows' text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -99,8 +125,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("rows", type=Path)
-    arguments = parser.parse_args()
-    sys.stdout.write(json.dumps({"parameters": make_model(arguments.folder, arguments.rows)}) + "\n")
+    parser.add_argument("--batch-size", type=int, required=True, help="sequences of a step")
+    parser.add_argument("--tokens", type=int, required=True, help="tokens of a sequence")
+    given = parser.parse_args()
+    made = {
+        "parameters": make_model(given.folder, given.rows),
+        "seconds_per_step": seconds_per_step(given.folder, batch_size=given.batch_size, tokens=given.tokens),
+    }
+    sys.stdout.write(json.dumps(made) + "\n")
 
 
 if __name__ == "__main__":

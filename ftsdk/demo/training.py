@@ -8,7 +8,13 @@ from typing import Any
 
 from ftsdk.demo.rows import DemoData
 
-DEFAULT_STEPS = 600
+TRAINING_S = 120.0
+"""Aimed-at duration of the training, in seconds."""
+MIN_STEPS, MAX_STEPS = 200, 600
+"""With 100 steps the model's answer is one word again and again; 600 suffice for sentences."""
+OVERHEAD = 1.4
+"""Duration of a step in the trainer, with its share of the evaluations, relative to that of a bare optimizer step."""
+BATCH_SIZE, CUTOFF_TOKENS = 4, 256
 CURVE_POINTS = 60
 EVALUATIONS = 4
 MAX_THREADS = 8
@@ -17,19 +23,24 @@ CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Linux: `QUOTA PERIOD` in microseconds, or `max PERIOD` (kernel documentation, cgroup v2)."""
 
 
-def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None) -> dict[str, Any]:
+def steps_within(seconds_per_step: float) -> int:
+    """Number of steps that take about TRAINING_S, from MIN_STEPS to MAX_STEPS."""
+    fitting = round(TRAINING_S / (seconds_per_step * OVERHEAD))
+    return max(MIN_STEPS, min(fitting, MAX_STEPS))
+
+
+def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int) -> dict[str, Any]:
     """Keyword arguments of `Estimator`: full tuning of the model on the rows, held-out rows before, between and after.
 
     Full, because adapters on random weights learn nothing. Packed, because the rows are short: without padding twice
     as many tokens are learnt from in the same time.
     """
-    steps = steps or DEFAULT_STEPS
     return {
         "name": "demo",
         "model": str(model_dir),
         "method": "sft",
         "tuning": "full",
-        "env": {"OMP_NUM_THREADS": str(min(usable_cores(), MAX_THREADS))},
+        "env": thread_settings(),
         "dataset": {"train": [str(data.train)], "eval": [str(data.eval)], "format": "alpaca"},
         "hyperparameters": {
             "max_steps": steps,
@@ -38,11 +49,11 @@ def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None
             "warmup_ratio": 0.05,
             "weight_decay": 0.1,
             "adam_beta2": 0.95,
-            "per_device_train_batch_size": 4,
+            "per_device_train_batch_size": BATCH_SIZE,
             "per_device_eval_batch_size": 8,
             "gradient_accumulation_steps": 1,
             "gradient_checkpointing": False,
-            "cutoff_len": 256,
+            "cutoff_len": CUTOFF_TOKENS,
             "neat_packing": True,
             "bf16": False,
             "logging_steps": max(1, steps // CURVE_POINTS),
@@ -51,6 +62,11 @@ def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int | None = None
             "eval_on_start": True,
         },
     }
+
+
+def thread_settings() -> dict[str, str]:
+    """Environment variables by which PyTorch uses the cores of this process."""
+    return {"OMP_NUM_THREADS": str(min(usable_cores(), MAX_THREADS))}
 
 
 def usable_cores() -> int:

@@ -20,7 +20,12 @@ def test_the_plan_is_a_full_tuning_with_held_out_rows_and_nothing_to_warn_of(spe
     assert (config["eval_on_start"], config["eval_steps"], config["logging_steps"]) == (True, 10, 1)
 
 
-@pytest.mark.parametrize("steps", [1, 7, training.DEFAULT_STEPS])
+@pytest.mark.parametrize(("seconds_per_step", "steps"), [(0.001, 600), (0.25, 343), (30.0, 200)])
+def test_a_slow_machine_gets_fewer_steps_and_never_too_few_to_learn(seconds_per_step, steps):
+    assert training.steps_within(seconds_per_step) == steps
+
+
+@pytest.mark.parametrize("steps", [1, 7, training.MAX_STEPS])
 def test_any_number_of_steps_is_logged_and_evaluated(spec_folder, steps):
     config = plan(spec_folder, steps=steps).document["config"]
     assert 1 <= config["logging_steps"] <= steps

@@ -5,26 +5,26 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
+ENGINE=docker
+. "$HERE/common.sh"
 BASE_IMAGE=ftsdk-base:py3.11
 UPSTREAM=python:3.11-slim
 DAEMON_LOG=/var/log/dockerd.log
 CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 
-say() { printf '[%3ds] docker: %s\n' "$SECONDS" "$*" >&2; }
-fail() { say "$*"; exit 1; }
 answers() { docker info >/dev/null 2>&1; }
 
 install_packages() {
-  command -v apt-get >/dev/null || fail "no daemon answers and there is no apt-get here; install and start Docker."
+  command -v apt-get >/dev/null || impossible "no daemon answers and there is no apt-get here; install and start Docker."
   say "installing $*"
-  apt-get update -qq
+  apt_get update -qq || fail "apt-get update failed; the lines above say why."
   # Debian 13 ships the command-line program in a package of its own.
   if ! command -v docker >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then set -- "$@" docker-cli; fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  apt_get install -y -qq --no-install-recommends "$@" || fail "$* could not be installed; the lines above say why."
 }
 
 start_daemon() {
-  [ "$(id -u)" = 0 ] || fail "no daemon answers; start Docker, or run this as root so that it can."
+  [ "$(id -u)" = 0 ] || impossible "no daemon answers; start Docker, or run this as root so that it can."
   command -v dockerd >/dev/null || install_packages docker.io iptables ca-certificates
   if [ -d /run/systemd/system ]; then
     systemctl start docker
@@ -67,5 +67,7 @@ make_base_image() {
   say "$BASE_IMAGE made ($(docker image inspect -f '{{.Size}}' "$BASE_IMAGE" | awk '{printf "%d MB", $1 / 1e6}'))"
 }
 
+record "failed the script broke off"
 answers || { start_daemon; say "daemon up"; }
 docker image inspect "$BASE_IMAGE" >/dev/null 2>&1 || make_base_image
+record up

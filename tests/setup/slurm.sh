@@ -5,7 +5,8 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
-ROOT=$(cd "$HERE/../.." && pwd)
+ENGINE=skypilot
+. "$HERE/common.sh"
 BASE=${FTSDK_SLURM_BASE:-/var/lib/ftsdk-slurm}
 VENV=$BASE/venv
 SKY_HOME=$BASE/home
@@ -19,8 +20,6 @@ export SKYPILOT_DISABLE_USAGE_COLLECTION=1
 unset PYTHONDONTWRITEBYTECODE  # where it is set, each of SkyPilot's many processes would compile all that it imports
 HOST=$(hostname -s)
 
-say() { printf '[%3ds] slurm: %s\n' "$SECONDS" "$*" >&2; }
-fail() { say "$*"; exit 1; }
 lives() { [ -s "$BASE/run/$1.pid" ] && kill -0 "$(cat "$BASE/run/$1.pid" 2>/dev/null)" 2>/dev/null; }
 stop() {
   if lives "$1"; then
@@ -36,8 +35,8 @@ install_packages() {
   local wanted=(slurmctld slurmd slurm-client munge openssh-server rsync curl python3-venv) missing=()
   for package in "${wanted[@]}"; do dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package"); done
   [ ${#missing[@]} = 0 ] && return
-  [ "$(id -u)" = 0 ] || fail "missing here: ${missing[*]}; run this as root."
-  command -v apt-get >/dev/null || fail "missing here: ${missing[*]}, and there is no apt-get."
+  [ "$(id -u)" = 0 ] || impossible "missing here: ${missing[*]}; run this as root."
+  command -v apt-get >/dev/null || impossible "missing here: ${missing[*]}, and there is no apt-get."
   say "installing ${missing[*]}"
   local policy=/usr/sbin/policy-rc.d made=
   if [ ! -e $policy ]; then  # the packages' own services must not start: they would listen on all addresses
@@ -45,9 +44,10 @@ install_packages() {
     chmod +x $policy
     made=1
   fi
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  local installed=1
+  apt_get update -qq && apt_get install -y -qq --no-install-recommends "${missing[@]}" || installed=
   [ -z "$made" ] || rm -f $policy
+  [ -n "$installed" ] || fail "${missing[*]} could not be installed; the lines above say why."
 }
 
 # SkyPilot's controller follows a managed job only while one of two public addresses answers; they stand in its source
@@ -222,8 +222,9 @@ start_daemons() {
 }
 
 up() {
+  record "failed the script broke off"
   install_packages
-  [ "$(id -u)" = 0 ] || fail "run this as root: Slurm's daemons and sshd need it."
+  [ "$(id -u)" = 0 ] || impossible "run this as root: Slurm's daemons and sshd need it."
   mkdir -p "$BASE"/{run,log,state,spool-n1,spool-n2,bin,dev,ssh,work,shared} "$SKY_HOME"/{.ssh,.slurm,.sky} /run/sshd
   chown slurm: "$BASE/state"
   chmod 1777 "$BASE/run" "$BASE/log"
@@ -236,10 +237,12 @@ up() {
   start_daemons
   api || sky api start >"$BASE/log/api.log" 2>&1 || fail "SkyPilot's API server does not start; see $BASE/log/api.log."
   api || fail "SkyPilot's API server does not answer."
+  record up
   say "up: $(sinfo -h -o '%P %D %t' | tr '\n' ';')"
 }
 
 down() {
+  rm -f "$ENGINE_STATE"
   if lives slurmctld; then
     scancel --user="$(id -un)"
     for _ in $(seq 200); do [ -n "$(squeue -h)" ] || break; sleep 0.1; done

@@ -1,22 +1,36 @@
-"""Spec -> the trainer's own configuration. Pure: an engine sees the spec, the facts and where things will lie."""
+"""The registry of engines: spec, facts and layout -> the configuration of the program that trains."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
-from ftsdk.engines.base import Layout, Rendered
+from ftsdk.errors import UnsupportedError
 
 if TYPE_CHECKING:
+    from ftsdk.engines.base import Engine, Layout, Rendered
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
 
-LLAMAFACTORY_STAGES = frozenset({"pt", "sft", "rm", "dpo", "ipo", "kto", "orpo", "simpo"})
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "llamafactory": "ftsdk.engines.llamafactory.render",
+        "trl": "ftsdk.engines.trl.render",
+    }
+)
+"""Name -> module of every engine, in order of preference. A module is imported when it is first used."""
+
+
+def get(name: str) -> Engine:
+    """The engine of this name; KeyError if there is none."""
+    return cast("Engine", import_module(ENGINES[name]))
 
 
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
-    """The trainer and its configuration. Raises SpecError and UnsupportedError."""
-    if spec.method.stage in LLAMAFACTORY_STAGES:
-        from ftsdk.engines.llamafactory import render as engine
-    else:
-        from ftsdk.engines.trl import render as engine  # type: ignore[no-redef]
-    return engine.render(spec, facts, layout)
+    """Render the spec with the first engine that trains its method. Raises SpecError, DataError, UnsupportedError."""
+    for engine in map(get, ENGINES):
+        if spec.method.stage in engine.STAGES:
+            return engine.render(spec, facts, layout)
+    raise UnsupportedError(f"method {spec.method.stage}: no engine trains it; the engines are {', '.join(ENGINES)}.")

@@ -1,19 +1,23 @@
-"""What every engine is given, and what it makes of it."""
+"""The engine protocol: a spec, its facts and a layout in, a program's configuration out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts
+    from ftsdk.spec import JobSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where the job's things lie, as seen from inside."""
+    """Paths of the job's files, as seen from inside the job."""
 
     durable: str
     scratch: str
     inputs: dict[str, str]
-    """Path of an input on this machine -> its path inside; what is missing keeps its path."""
+    """Path of an input on this machine -> its path inside; an input that is missing here keeps its path."""
 
     def inside(self, path: str) -> str:
         """The path inside for a file, or for a file below a mapped folder."""
@@ -27,10 +31,28 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What a trainer is started with."""
+    """A trainer and its configuration."""
 
     trainer: str
     """A module of `ftsdk.runtime.programs`, or the path of a Python file."""
     config: dict[str, Any]
     dataset_info: dict[str, Any]
     warnings: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """A trainer that ftsdk can drive. Any object with these attributes is one; the built-in engines are modules."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802
+        """Name in the registry, such as `llamafactory`."""
+
+    @property
+    def STAGES(self) -> frozenset[str]:  # noqa: N802
+        """Values of `method.stage` that it can train."""
+
+    def render(self, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+        """The trainer and its configuration. Pure: no file, network, clock or environment variable is read.
+
+        Raises SpecError, DataError and UnsupportedError for a job that the trainer would refuse.
+        """

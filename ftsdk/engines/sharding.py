@@ -1,7 +1,7 @@
 """Sharding -> the trainer's own arguments: a DeepSpeed configuration, or PyTorch's FSDP. Pure.
 
-The values are DeepSpeed's documented defaults where nothing is said; `auto` is filled in by transformers from the
-training arguments (its DeepSpeed integration), so that no figure stands in two places.
+The values are DeepSpeed's documented defaults where the spec sets nothing; `auto` is filled in by transformers from the
+training arguments (its DeepSpeed integration), so that no figure is written twice.
 """
 
 from __future__ import annotations

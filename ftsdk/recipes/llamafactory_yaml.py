@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ftsdk.engines.llamafactory.arguments import known_arguments
-from ftsdk.engines.trl import arguments, render
+from ftsdk.engines.trl import arguments
+from ftsdk.engines.trl.methods import UNUSABLE
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Freeze, Full, Hyperparameters, Oft, QLora
 from ftsdk.spec.base import Part
@@ -146,7 +147,7 @@ def _drop_what_ppo_lacks(given: dict[str, Any]) -> Iterator[str]:
             "reward_model, or write a function and name it in method.rewards as FILE.py:FUNCTION."
         )
     theirs = {*arguments.known_arguments("ppo"), *PPO_NAMES, *UNSET_MEANS, *Hyperparameters.model_fields}
-    lost = [name for name in given if name in render.UNUSABLE or not (name in theirs or is_foreign(name))]
+    lost = [name for name in given if name in UNUSABLE or not (name in theirs or is_foreign(name))]
     for name in lost:
         del given[name]
     if lost:

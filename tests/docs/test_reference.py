@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from ftsdk import contract
-from ftsdk.engines.llamafactory.render import OWNED
+from ftsdk.engines.shared import OWNED
 from ftsdk.recipes.llamafactory_yaml import UNSET_MEANS
 from tests.docs.pages import ROOT
 

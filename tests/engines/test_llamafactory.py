@@ -5,7 +5,7 @@ import pytest
 from ftsdk.engines import render
 from ftsdk.engines.base import Layout
 from ftsdk.engines.llamafactory.arguments import known_arguments
-from ftsdk.engines.llamafactory.render import OWNED
+from ftsdk.engines.shared import OWNED
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.recipes.llamafactory_yaml import read

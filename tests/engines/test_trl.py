@@ -10,7 +10,7 @@ import pytest
 from ftsdk.engines import render
 from ftsdk.engines.base import Layout
 from ftsdk.engines.trl.arguments import known_arguments
-from ftsdk.engines.trl.render import OWNED, STAGE_DEFAULTS
+from ftsdk.engines.trl.methods import OWNED, STAGE_DEFAULTS
 from ftsdk.errors import DataError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.spec.loading import parse

@@ -16,7 +16,7 @@ TABLE = "arguments.json"
 
 @cache
 def known_arguments() -> dict[str, str]:
-    """Every argument of the LLaMA-Factory release that we drive, with its type as text."""
+    """Every argument of the supported LLaMA-Factory release, with its type as text."""
     table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return dict(table["arguments"])
 
@@ -29,7 +29,7 @@ def choices() -> dict[str, list[str]]:
 
 
 def read_arguments() -> dict[str, Any]:
-    """Ask the installed LLaMA-Factory for its release, its arguments and their choices."""
+    """Read the release, the arguments and their choices of the installed LLaMA-Factory."""
     import dataclasses
     from importlib.metadata import version
     from typing import get_type_hints

@@ -1,7 +1,7 @@
 """JobSpec -> LLaMA-Factory's configuration (0.9.5). Pure.
 
-What the supervisor owns (output folder, resume, dataset folder) is added inside the job, see
-`ftsdk.runtime.programs.llamafactory`; here everything else is decided, so that a plan shows it.
+The output folder, the dataset folder and the checkpoint to resume from are added inside the job (see
+`ftsdk.runtime.programs.llamafactory`); everything else is decided here, so that a plan shows it.
 """
 
 from __future__ import annotations
@@ -9,30 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.engines import advice, combinations, sharding
+from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Layout, Rendered
+from ftsdk.engines.llamafactory import warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
-from ftsdk.spec.names import LLAMAFACTORY, LOSSES, REPLACED, written
+from ftsdk.spec.names import LOSSES, written
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
-    from ftsdk.facts.sources import SourceFacts
 
-OWNED: Mapping[str, str] = {
-    **REPLACED,
-    **{name: f"set `{place.path}`" for name, place in LLAMAFACTORY.items()},
-    "adapter_name_or_path": "give the adapter's folder as `model`",
-    "val_size": "set `dataset.eval_fraction` or `dataset.eval_rows`",
-}
-"""Arguments that a user may not set through `hyperparameters`, with the reason or the right place."""
-
-NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
-"""Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
-PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
-"""Types of passed-through arguments that can be checked before the trainer starts."""
+NAME = "llamafactory"
+STAGES = frozenset({"pt", "sft", "rm", "dpo", "ipo", "kto", "orpo", "simpo"})
 DEFAULT_WARMUP_RATIO = 0.1
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 """LLaMA-Factory's own examples, for adapters and for full tuning."""
@@ -40,12 +30,11 @@ ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
-    check_passed_through(spec.hyperparameters.passed_through)
+    _check_arguments(spec.hyperparameters)
     combinations.check(spec)
-    _check_template(spec.hyperparameters.template)
-    warnings = [*_notes(spec, facts), *advice.traps(spec, facts)]
-    bf16, fp16 = precision(spec, facts)
-    names = dataset_names((*facts.train, *facts.eval))
+    sentences = (*_notes(spec, facts), *warnings.pitfalls(spec, facts))
+    bf16, fp16 = shared.precision(spec, facts)
+    names = shared.dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
     config = {
         **_model(spec, facts, layout),
@@ -58,54 +47,45 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         "bf16": bf16,
         "fp16": fp16,
         "do_train": True,
-        "report_to": report_to(spec),
+        "report_to": shared.report_to(spec),
         "run_name": spec.name,
         "plot_loss": False,
         **spec.hyperparameters.passed_through,
         **_attached(facts, layout),
     }
     _check_choices(config)
-    info = {name: entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
+    info = {name: shared.entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     if bf16 and fp16:
         raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
     return Rendered(
         trainer="llamafactory",
         config={key: value for key, value in config.items() if value is not None},
         dataset_info=info,
-        warnings=tuple(warnings),
+        warnings=sentences,
     )
 
 
-def check_passed_through(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
-    known = known_arguments()
-    for name, value in arguments.items():
-        if name == "pref_loss" and value not in LOSSES:  # no method of ours stands for it
-            continue
-        if name in OWNED:
-            raise SpecError(f"hyperparameters.{name} is not yours to set: {OWNED[name]}.")
-        if name not in known:
-            typed = Hyperparameters.model_fields
-            hint = did_you_mean(name, [*typed, *(k for k in known if k not in OWNED)])
-            raise SpecError(f"hyperparameters.{name}: neither ftsdk nor LLaMA-Factory knows this name{hint}.")
-        kinds = PLAIN_KINDS.get(known[name])
-        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-            raise SpecError(f"hyperparameters.{name}: should be {known[name]}, not {value!r}.")
+def _check_arguments(given: Hyperparameters) -> None:
+    """Refuse unknown templates, and arguments that LLaMA-Factory does not know or that ftsdk owns. Raises SpecError."""
+    others = {
+        name: value
+        for name, value in given.passed_through.items()
+        if name != "pref_loss" or value in LOSSES  # another loss has no method of ours
+    }
+    shared.check_passed_through(others, known=known_arguments(), owned=shared.OWNED, trainer="LLaMA-Factory")
+    template, known = given.template, known_templates()
+    if template is not None and template not in known:
+        hint = did_you_mean(template, known) or f" (one of {', '.join(sorted(known))})"
+        raise SpecError(f"hyperparameters.template {template!r}: LLaMA-Factory has no such template{hint}.")
 
 
 def _check_choices(config: Mapping[str, Any]) -> None:
-    """Values out of a list: of some that it does not know LLaMA-Factory makes the default without a word."""
+    """Refuse values that are not in an argument's list: LLaMA-Factory replaces some of them by the default silently."""
     for name, known in choices().items():
         value = config.get(name)
         if isinstance(value, str) and value not in known:
             hint = did_you_mean(value, known) or f" (one of {', '.join(known)})"
             raise SpecError(f"{name}: LLaMA-Factory has no {value!r}{hint}.")
-
-
-def _check_template(name: str | None) -> None:
-    if name is not None and name not in (known := known_templates()):
-        hint = did_you_mean(name, known) or f" (one of {', '.join(sorted(known))})"
-        raise SpecError(f"hyperparameters.template {name!r}: LLaMA-Factory has no such template{hint}.")
 
 
 def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
@@ -134,7 +114,7 @@ def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
 
 
 def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
-    """What a person should know before the training starts."""
+    """Warnings about packing and adapters. Raises UnsupportedError for a tuning that cannot continue an adapter."""
     hyperparameters = spec.hyperparameters
     if hyperparameters.packing and not hyperparameters.neat_packing:
         yield "packing without neat_packing lets examples in one row see each other; add neat_packing: true."
@@ -151,17 +131,17 @@ def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
 
 
 def _method(method: Method) -> dict[str, Any]:
-    found = {**written(method, "method"), "reward_model": None}
-    return found if method.stage == "dpo" else {**found, "dpo_label_smoothing": None}
+    arguments = {**written(method, "method"), "reward_model": None}
+    return arguments if method.stage == "dpo" else {**arguments, "dpo_label_smoothing": None}
 
 
 def _tuning(tuning: Tuning) -> dict[str, Any]:
-    found = written(tuning, "tuning")
+    arguments = written(tuning, "tuning")
     if isinstance(tuning, Lora):
-        found = {**found, "oft_target": None, "lora_alpha": tuning.alpha or 2 * tuning.rank}
+        arguments = {**arguments, "oft_target": None, "lora_alpha": tuning.alpha or 2 * tuning.rank}
     if isinstance(tuning, Oft):
-        found["lora_target"] = None
-    return {**found, "quantization_method": "bnb" if found.get("quantization_bit") else None}
+        arguments["lora_target"] = None
+    return {**arguments, "quantization_method": "bnb" if arguments.get("quantization_bit") else None}
 
 
 def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> dict[str, Any]:
@@ -211,37 +191,3 @@ def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
     straight["save_strategy"] = straight["eval_strategy"] if best else "no"  # our cadence saves, see CheckpointPolicy
     straight["save_steps"] = given.eval_steps if best else None
     return straight
-
-
-def precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
-    """(bf16, fp16): what the user said, else bfloat16 on cards that compute in it, else float16, on a CPU neither."""
-    given = spec.hyperparameters
-    if given.bf16 is not None or given.fp16 is not None:
-        return bool(given.bf16), bool(given.fp16)
-    card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
-    if card is None:
-        return False, False
-    old = any(mark in card.upper().replace(" ", "") for mark in NO_BF16)
-    return not old, old
-
-
-def report_to(spec: JobSpec) -> list[str] | str:
-    """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
-    return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
-
-
-def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
-    """A name for each source that LLaMA-Factory can hold in a comma-separated list, none twice."""
-    names: list[str] = []
-    for source in sources:
-        base = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name) or "data"
-        number = sum(name == base or name.startswith(f"{base}__") for name in names)
-        names.append(f"{base}__{number + 1}" if number else base)
-    return names
-
-
-def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
-    """The entry of dataset_info.json, with paths inside."""
-    paths = {key: source.entry[key] for key in ("file_name", "script_url") if key in source.entry}
-    travel = {key: path for key, path in paths.items() if source.is_here or "://" in path}
-    return {**source.entry, **{key: layout.inside(path) for key, path in travel.items()}}

@@ -22,7 +22,7 @@ _PARTS = ("format_user", "format_assistant", "format_system", "format_prefix")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatTemplate:
-    """What of a template can go wrong without a word."""
+    """The parts of a template that can silently fail to fit a tokenizer."""
 
     marks: tuple[str, ...]
     """Texts around messages that should be one token of the model's tokenizer."""
@@ -32,25 +32,25 @@ class ChatTemplate:
 
 @cache
 def known_templates() -> dict[str, ChatTemplate]:
-    """Every template of the LLaMA-Factory release that we drive."""
+    """Every template of the supported LLaMA-Factory release."""
     table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return {
-        name: ChatTemplate(marks=tuple(found["marks"]), default_system=found["default_system"])
-        for name, found in table["templates"].items()
+        name: ChatTemplate(marks=tuple(template["marks"]), default_system=template["default_system"])
+        for name, template in table["templates"].items()
     }
 
 
 def read_templates() -> dict[str, Any]:
-    """Ask the installed LLaMA-Factory for its release and its templates."""
+    """Read the release and the templates of the installed LLaMA-Factory."""
     from importlib.metadata import version
 
     from llamafactory.data.template import TEMPLATES
 
-    found = {
+    templates = {
         name: {"marks": sorted(_marks(template)), "default_system": template.default_system.split("\n")[0][:80]}
         for name, template in sorted(TEMPLATES.items())
     }
-    return {"release": version("llamafactory"), "templates": found}
+    return {"release": version("llamafactory"), "templates": templates}
 
 
 def _marks(template: Any) -> set[str]:

@@ -30,18 +30,18 @@ def _table() -> dict[str, Any]:
 
 
 def read_arguments() -> dict[str, Any]:
-    """The table, with what the installed TRL has in place of what it had."""
+    """The packaged table, with the installed TRL's algorithms replaced."""
     from importlib.metadata import version
 
     import trl
 
     releases = {name: version(name) for name in ("trl", "transformers")}
-    found = {}
+    tables = {}
     for algorithm in ("ppo",) if trl.__version__.startswith("0.") else ("grpo", "rloo"):
         config = getattr(importlib.import_module(f"trl.trainer.{algorithm}_config"), f"{algorithm.upper()}Config")
         arguments = {field.name: type_name(field.type) for field in dataclasses.fields(config) if field.init}
-        found[algorithm] = {"releases": releases, "arguments": dict(sorted(arguments.items()))}
-    return {**_table(), **found}
+        tables[algorithm] = {"releases": releases, "arguments": dict(sorted(arguments.items()))}
+    return {**_table(), **tables}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""Parts of a configuration that all engines render alike: owned arguments, precision, trackers, data sets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.engines.base import Layout
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.spec import Hyperparameters, JobSpec
+from ftsdk.spec.names import LLAMAFACTORY, REPLACED
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts
+    from ftsdk.facts.sources import SourceFacts
+
+OWNED: Mapping[str, str] = {
+    **REPLACED,
+    **{name: f"set `{place.path}`" for name, place in LLAMAFACTORY.items()},
+    "adapter_name_or_path": "give the adapter's folder as `model`",
+    "val_size": "set `dataset.eval_fraction` or `dataset.eval_rows`",
+}
+"""Arguments that a user may not set through `hyperparameters`, with the reason or the right place."""
+
+_NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
+"""Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
+_PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+"""Types of passed-through arguments that can be checked before the trainer starts."""
+
+
+def check_passed_through(
+    arguments: Mapping[str, Any], *, known: Mapping[str, str], owned: Mapping[str, str], trainer: str
+) -> None:
+    """Raise SpecError for an argument that ftsdk sets itself, that the trainer does not know, or of a wrong type.
+
+    `known` maps the trainer's arguments to their types, `owned` those that ftsdk sets to the field to use instead.
+    """
+    for name, value in arguments.items():
+        if name in owned:
+            raise SpecError(f"hyperparameters.{name} is not yours to set: {owned[name]}.")
+        if name not in known:
+            hint = did_you_mean(name, [*Hyperparameters.model_fields, *(k for k in known if k not in owned)])
+            raise SpecError(f"hyperparameters.{name}: neither ftsdk nor {trainer} knows this name{hint}.")
+        kinds = _PLAIN_KINDS.get(known[name])
+        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise SpecError(f"hyperparameters.{name}: should be {known[name]}, not {value!r}.")
+
+
+def precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
+    """(bf16, fp16) as the spec sets them, else bfloat16 where the card has it, float16 on older ones, none on a CPU."""
+    given = spec.hyperparameters
+    if given.bf16 is not None or given.fp16 is not None:
+        return bool(given.bf16), bool(given.fp16)
+    card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
+    if card is None:
+        return False, False
+    old = any(mark in card.upper().replace(" ", "") for mark in _NO_BF16)
+    return not old, old
+
+
+def report_to(spec: JobSpec) -> list[str] | str:
+    """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
+    return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
+
+
+def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
+    """A name for each source that LLaMA-Factory can hold in a comma-separated list, none twice."""
+    names: list[str] = []
+    for source in sources:
+        base = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name) or "data"
+        number = sum(name == base or name.startswith(f"{base}__") for name in names)
+        names.append(f"{base}__{number + 1}" if number else base)
+    return names
+
+
+def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
+    """The entry of dataset_info.json, with paths inside."""
+    paths = {key: source.entry[key] for key in ("file_name", "script_url") if key in source.entry}
+    travel = {key: path for key, path in paths.items() if source.is_here or "://" in path}
+    return {**source.entry, **{key: layout.inside(path) for key, path in travel.items()}}

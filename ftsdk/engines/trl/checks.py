@@ -1,0 +1,115 @@
+"""Jobs that TRL's trainers cannot train, refused when they are planned. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.engines.shared import check_passed_through
+from ftsdk.engines.trl.arguments import known_arguments
+from ftsdk.engines.trl.methods import OWNED, UNUSABLE
+from ftsdk.errors import DataError, SpecError, UnsupportedError
+from ftsdk.spec import Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora
+from ftsdk.spec.rewards import NEED_ANSWERS
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts
+    from ftsdk.facts.sources import SourceFacts
+
+
+def refuse(spec: JobSpec, facts: Facts, algorithm: str) -> None:
+    """Raise SpecError, DataError or UnsupportedError for a job that the algorithm cannot train."""
+    stage, method, given = spec.method.stage, spec.method, spec.hyperparameters
+    known = known_arguments(algorithm)
+    check_passed_through(given.passed_through, known=known, owned=OWNED, trainer=f"TRL's {algorithm}")
+    for name, reason in UNUSABLE.items():
+        if getattr(given, name) not in (Hyperparameters.model_fields[name].default, False):
+            raise SpecError(f"hyperparameters.{name} cannot be used with {stage}: {reason}.")
+    if not method.rewards and not method.reward_model:
+        other = " or method.reward_model: the URI of a finished rm job's model" if stage == "ppo" else ""
+        raise SpecError(f"{stage} needs to know what an answer earns: set method.rewards, e.g. [math_answer]{other}.")
+    if spec.dataset.streaming:
+        raise UnsupportedError(f"dataset.streaming cannot be used with {stage}: prompts are drawn in a repeated order.")
+    if not isinstance(spec.tuning, Full | Lora | Oft):
+        raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with {stage}: use lora or full.")
+    if isinstance(spec.tuning, Lora) and spec.tuning.plus_lr_ratio:
+        raise UnsupportedError(f"tuning.plus_lr_ratio cannot be used with {stage}: TRL builds the optimizer itself.")
+    for source in (*facts.train, *facts.eval):
+        _refuse_source(source, method)
+    if algorithm == "ppo":
+        _refuse_ppo(spec)
+
+
+def _refuse_source(source: SourceFacts, method: Method) -> None:
+    if "ms_hub_url" in source.entry:
+        raise UnsupportedError(f"dataset {source.address}: {method.stage} reads files and hf://; download it first.")
+    needs = next((reward.name for reward in method.rewards if isinstance(reward, NEED_ANSWERS)), None)
+    if needs and source.file and "answer" not in source.entry["columns"]:
+        raise DataError(
+            f"{source.address}: reward {needs} compares with a column `answer`, and there is none; "
+            f"name it in dataset.columns, e.g. {{answer: solution}}, or use another reward."
+        )
+
+
+def _refuse_ppo(spec: JobSpec) -> None:
+    resources = spec.resources
+    if resources.spot:
+        raise UnsupportedError(
+            "resources.spot cannot be used with ppo: its trainer cannot go on from a checkpoint; "
+            "use grpo, which can, or leave spot out."
+        )
+    if resources.num_nodes * resources.accelerators_per_node > 1:
+        raise UnsupportedError("ppo trains in one process here: use grpo for several, or one accelerator.")
+    if spec.sharding.type != "ddp":
+        raise UnsupportedError(
+            f"sharding {spec.sharding.type} cannot be used with ppo: its processes are one; use grpo."
+        )
+    if not isinstance(spec.tuning, Full | Lora) or isinstance(spec.tuning, QLora):
+        raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with ppo: use lora or full.")
+    if spec.dataset.eval or spec.dataset.eval_fraction:
+        raise UnsupportedError("ppo evaluates nothing while it trains: leave out dataset.eval and eval_fraction.")
+
+
+# --- batches
+def fit_groups(spec: JobSpec, facts: Facts, arguments: dict[str, Any]) -> None:
+    """Set the sampling arguments so that batches hold whole groups and a sampling ends with an optimizer step.
+
+    Raises SpecError where the spec's batch sizes do not allow it, DataError for too few rows.
+    """
+    micro, accumulated = arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]
+    processes = spec.resources.num_nodes * spec.resources.accelerators_per_node
+    served, group = arguments.get("steps_per_generation", accumulated), arguments["num_generations"]
+    sampled = micro * processes * served
+    if sampled % group:
+        raise SpecError(
+            f"method.num_generations {group}: one sampling makes {sampled} answers (per_device_train_batch_size "
+            f"{micro} × {served} micro-steps × {processes} processes), which is no multiple of it; change one of them."
+        )
+    lasting = served * arguments.get("num_iterations", 1)
+    if lasting % accumulated and accumulated % lasting:
+        raise SpecError(
+            f"One sampling lasts {lasting} micro-steps (method.steps_per_generation × num_iterations) and an optimizer "
+            f"step {accumulated} (gradient_accumulation_steps); one must be a multiple of the other."
+        )
+    _require_rows(facts, sampled // group, "prompts at once (answers of one sampling / num_generations)")
+    if arguments["eval_strategy"] != "no":
+        given = arguments.get("per_device_eval_batch_size")
+        if given and given % group:
+            raise SpecError(f"per_device_eval_batch_size {given} is no multiple of method.num_generations {group}.")
+        arguments["per_device_eval_batch_size"] = given or group
+    arguments["steps_per_generation"] = served
+
+
+def fit_ppo_batch(facts: Facts, arguments: dict[str, Any]) -> None:
+    """Set `total_episodes`, which PPO counts in place of steps. Raises DataError for too few rows."""
+    batch = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"]
+    _require_rows(facts, batch, "rows (per_device_train_batch_size × gradient_accumulation_steps)")
+    steps = arguments.pop("max_steps", None)
+    if steps:
+        arguments["total_episodes"] = steps * batch
+
+
+def _require_rows(facts: Facts, needed: int, what: str) -> None:
+    counts = [source.num_rows for source in facts.train]
+    known = [count for count in counts if count is not None]
+    if len(known) == len(counts) and sum(known) < needed:
+        raise DataError(f"The data has {sum(known)} rows and the trainer takes {needed} {what}; add rows.")

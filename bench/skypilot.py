@@ -14,7 +14,8 @@ from bench.launch import report
 from bench.launch.timing import Measure, Row, Timing, in_turn, load, process
 from ftsdk import backends
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import in_durable_folder, new_label
 from tests import slurm

@@ -12,8 +12,6 @@ import signal
 from pathlib import Path
 
 from ftsdk import Estimator, Job, contract
-from ftsdk.jobs import watching
-from ftsdk.jobs.status import Status
 
 DATA = Path(__file__).parent / "data"
 
@@ -48,9 +46,9 @@ def main() -> None:
             break
 
     # What `ftsdk watch`, `ftsdk wait` and `estimator.fit()` do: wait, and start again what the policy says.
-    watching.wait(job, hear=lambda decision, info: print(decision.why))
+    job.wait(on_decision=lambda decision, info: print(decision.why))
 
-    look = Status.of(job)
+    look = job.status()
     for attempt in look.attempts:
         print(f"Attempt {attempt.number}: {attempt.state} {attempt.reason}, {attempt.seconds:.0f} s")
     steps = [record["step"] for record in job.metrics() if "loss" in record]

@@ -11,7 +11,8 @@ FtsdkError                    1
 │   ├── CapacityError        14
 │   └── UnavailableError     15   it does not answer
 ├── JobNotFoundError         20
-└── JobFailedError           21   the job ended without a model
+├── JobFailedError           21   the job ended without a model
+└── WaitTimeoutError         22   the time to wait is over; the job itself goes on
 """
 
 from __future__ import annotations
@@ -95,6 +96,12 @@ class JobFailedError(FtsdkError):
         super().__init__(f"{message} {hint}".strip())
         self.reason = reason
         self.hint = hint
+
+
+class WaitTimeoutError(FtsdkError, TimeoutError):
+    """The time that the caller was willing to wait is over; the job itself goes on."""
+
+    exit_code = 22
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,12 +13,15 @@ from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
-from ftsdk.jobs import watching
-from ftsdk.jobs.job import Job, read_secrets, submit
+from ftsdk.jobs import live, watching
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.starting import no_bar, read_secrets
+from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse, settled
 from ftsdk.storage import copying
+from ftsdk.terminal.progress import byte_bar
 
 
 class Estimator:
@@ -68,8 +72,9 @@ class Estimator:
         size_check: bool = True,
         data_check: bool = True,
         copy: bool = False,
+        progress: bool = True,
         on_attach: Callable[[JobInfo], None] = lambda info: None,
-        on_decision: watching.Hear = lambda decision, info: None,
+        on_decision: watching.OnDecision = watching.ignore_decision,
         on_warning: Callable[[str], None] = warnings.warn,
     ) -> Job:
         """Run the training; the same spec and data attach to the job that is there.
@@ -83,6 +88,7 @@ class Estimator:
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
             copy: copy what lies in another cloud, which costs egress; without it such a plan is refused.
             on_attach: called with the state of an equal job that was there already.
+            progress: while waiting, show progress on standard error if that is a terminal or a notebook.
             on_decision: called with what follows an attempt that has ended, while waiting.
             on_warning: called with each warning of the plan; by default Python's own.
         """
@@ -97,10 +103,16 @@ class Estimator:
             refuse_bad_data(self.spec, facts)
         if not copy:
             copying.refuse(plan.copies)
-        job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach)
-        if wait:
-            watching.wait(job, hear=on_decision)
-            job.model()
+        shows = progress and live.can_show(sys.stderr)
+        bar = byte_bar if shows else no_bar
+        job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach, bar=bar)
+        if not wait:
+            return job
+        if shows:
+            live.show(job, sys.stderr, on_decision=on_decision)
+        else:
+            job.wait(on_decision=on_decision)
+        job.model()
         return job
 
 

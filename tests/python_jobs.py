@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import Estimator
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan
 
 PREAMBLE = """

@@ -64,6 +64,12 @@ class JobInfo:
     native: dict[str, Any] = field(default_factory=dict)
     """The platform's own ids and statuses, e.g. `name`, `id` or `arn`, `status`, `console`."""
 
+    @property
+    def console_url(self) -> str | None:
+        """The job's page in the platform's web console; None where there is none."""
+        url = self.native.get("console")
+        return str(url) if url else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:

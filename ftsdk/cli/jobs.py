@@ -83,7 +83,7 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
         charts.save_png(records, png, title=attached.name)
         say(f"Drawn: {png}")
     if as_json or not png:
-        emit(records, as_json, lambda: charts.terminal_chart(records))
+        emit(records.to_json() if as_json else records, as_json, lambda: charts.terminal_chart(records))
 
 
 @click.command()
@@ -93,14 +93,9 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
 def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
     """Wait until a job has ended, starting again what its `retry` says; the exit code is 0 only if it made a model."""
     from ftsdk.cli.follow import say_decision
-    from ftsdk.errors import JobFailedError
-    from ftsdk.jobs import watching
 
     attached = attach(job)
-    try:
-        info = watching.wait(attached, timeout_s, hear=say_decision)
-    except TimeoutError as problem:
-        raise JobFailedError(str(problem), reason="timeout") from None
+    info = attached.wait(timeout_s, on_decision=say_decision)
     emit({"uri": attached.uri, **asdict(info)}, as_json, lambda: f"{attached.uri}: {info.state}")
     attached.model()
 

@@ -23,10 +23,9 @@ LATEST = ("loss", "eval_loss", "tokens_per_s")
 @json_option
 def status(job: str, terminal: bool, as_json: bool) -> None:
     """Show how a job is doing: state, progress, time and cost to the end, attempts, what is left of its budget."""
-    from ftsdk.jobs.status import Status
-
-    found = Status.of(attach(job))
-    links = {"console": found.info.native.get("console"), "terminal": found.job.terminal() if terminal else None}
+    attached = attach(job)
+    found = attached.status()
+    links = {"console": found.info.console_url, "terminal": attached.terminal() if terminal else None}
     data = {**found.to_json(), **({"terminal": links["terminal"]} if terminal else {})} if as_json else None
     emit(data, as_json, lambda: "\n".join((*_lines(found), *_shown(links))))
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -153,7 +153,7 @@ def _train(model: Path, data: DemoData, steps: int, progress: JobProgress) -> Jo
     return job
 
 
-def _draw(metrics: list[dict[str, Any]], path: Path) -> str | None:
+def _draw(metrics: Iterable[Mapping[str, Any]], path: Path) -> str | None:
     from ftsdk.terminal.charts import save_png
 
     try:
@@ -185,7 +185,7 @@ def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
     )
 
 
-def _series(metrics: list[dict[str, Any]], name: str) -> list[float]:
+def _series(metrics: Iterable[Mapping[str, Any]], name: str) -> list[float]:
     return [record[name] for record in metrics if isinstance(record.get(name), int | float)]
 
 

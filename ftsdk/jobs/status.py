@@ -6,30 +6,28 @@ import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ftsdk.backends.base import JobInfo
 from ftsdk.jobs import history
 from ftsdk.jobs.history import Attempt
+from ftsdk.jobs.reference import JobReference
 from ftsdk.sizing import Remaining, remaining
 from ftsdk.spec import Budget
 from ftsdk.storage import records
-
-if TYPE_CHECKING:
-    from ftsdk.jobs.job import Job
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """One look at a job. What takes more than a poll is worked out when it is asked for."""
 
-    job: Job
+    job: JobReference
     info: JobInfo
     now: float
     """Seconds since the epoch."""
 
     @classmethod
-    def of(cls, job: Job) -> Status:
+    def of(cls, job: JobReference) -> Status:
         """Look at a job now."""
         return cls(job=job, info=job.info(), now=time.time())
 

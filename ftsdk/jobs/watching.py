@@ -7,6 +7,7 @@ whoever puts its claim there first. So a watcher may die and start again at any 
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -17,15 +18,19 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, SupportsOnDemand
-from ftsdk.errors import CapacityError, UnavailableError
+from ftsdk.errors import CapacityError, UnavailableError, WaitTimeoutError
 from ftsdk.jobs import journal, retrying
-from ftsdk.jobs.job import Job, read_secrets, start
+from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.retrying import Decision
+from ftsdk.jobs.starting import read_secrets, start
 from ftsdk.jobs.status import Status
 from ftsdk.plan import Plan, budgets
 from ftsdk.spec import Retry
 from ftsdk.storage.records import LogLine, read_json
 
+POLL_FIRST_S, POLL_MAX_S = 0.01, 5.0
+POLL_SHARE = 0.05
+"""A poll may come this share of the elapsed time late, so that short jobs end at once and long ones cost little."""
 LOOK_AGAIN_S = 1.0
 """Between an end and the next look, while another watcher or the platform is at work."""
 REFUSED_PAUSE_S = 60.0
@@ -33,10 +38,14 @@ REFUSED_PAUSE_S = 60.0
 
 CANCELLED = Decision(action="done", why="It was cancelled.")
 
-Hear = Callable[[Decision, JobInfo], None]
+OnDecision = Callable[[Decision, JobInfo], None]
 
 
-def carry_on(job: Job, *, fresh_s: float | None = None) -> tuple[Decision, JobInfo]:
+def ignore_decision(decision: Decision, info: JobInfo) -> None:
+    """The `OnDecision` that does nothing."""
+
+
+def reconcile(job: JobReference, *, fresh_s: float | None = None) -> tuple[Decision, JobInfo]:
     """One look at a job, and the next attempt if it is time for it. Returns what was decided and what was seen.
 
     `start` means that this call started an attempt; a `wait` with `not_before` is to be looked at again then. What has
@@ -58,42 +67,73 @@ def carry_on(job: Job, *, fresh_s: float | None = None) -> tuple[Decision, JobIn
     return decision, status.info
 
 
-def wait(job: Job, timeout_s: float | None = None, *, hear: Hear = lambda decision, info: None) -> JobInfo:
-    """Wait until nothing follows; starts what the policy says. Raises TimeoutError after `timeout_s` seconds."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+def wait(job: JobReference, timeout_s: float | None = None, *, on_decision: OnDecision = ignore_decision) -> JobInfo:
+    """Wait until no further attempt follows, starting those that the retry policy allows; returns the last state.
+
+    `on_decision` is called with what follows each attempt that has ended. Raises WaitTimeoutError after `timeout_s`
+    seconds; the job goes on.
+    """
+    deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
     while True:
-        try:
-            job.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise TimeoutError(f"Job {job.uri} still runs after {timeout_s:g} s.") from None
-        decision, info = carry_on(job)
+        info = _poll_until(job, deadline)
+        decision = Decision(action="wait")
+        if info.state.terminal:
+            decision, info = reconcile(job)
         if decision.why:
-            hear(decision, info)
+            on_decision(decision, info)
         if decision.action in ("done", "give_up"):
             return info
+        if time.monotonic() > deadline:
+            raise _timed_out(job, info, timeout_s)
         if decision.action == "wait":
-            _sleep(decision, deadline, job)
+            _sleep(decision)
 
 
-def follow(job: Job, *, after: str | None = None, hear: Hear = lambda decision, info: None) -> Iterator[LogLine]:
+def wait_for_attempt(job: JobReference, timeout_s: float | None = None) -> JobInfo:
+    """Wait until the newest attempt has ended and return its state; starts nothing.
+
+    Raises WaitTimeoutError after `timeout_s` seconds.
+    """
+    info = _poll_until(job, time.monotonic() + (math.inf if timeout_s is None else timeout_s))
+    if not info.state.terminal:
+        raise _timed_out(job, info, timeout_s)
+    return info
+
+
+def _poll_until(job: JobReference, deadline: float) -> JobInfo:
+    """The job's state when its newest attempt has ended, or at the deadline (on time.monotonic's clock)."""
+    started = time.monotonic()
+    while not (info := job.info()).state.terminal and (now := time.monotonic()) <= deadline:
+        time.sleep(min(POLL_MAX_S, max(POLL_FIRST_S, POLL_SHARE * (now - started))))
+    return info
+
+
+def _timed_out(job: JobReference, info: JobInfo, timeout_s: float | None) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"Job {job.uri} is still {info.state} after {timeout_s:g} s; it goes on without this process: "
+        f"`ftsdk wait {job.uri}` waits again, `ftsdk cancel {job.uri}` ends it."
+    )
+
+
+def follow(
+    job: JobReference, *, after: str | None = None, on_decision: OnDecision = ignore_decision
+) -> Iterator[LogLine]:
     """The job's lines over all attempts until nothing follows any more; starts what the policy says."""
     while True:
         for line in job.logs(follow=True, after=after):
             after = line.cursor
             yield line
-        decision, info = carry_on(job)
+        decision, info = reconcile(job)
         if decision.why:
-            hear(decision, info)
+            on_decision(decision, info)
         if decision.action in ("done", "give_up"):
             return
         if decision.action == "wait":
-            _sleep(decision, None, job)
+            _sleep(decision)
 
 
-def _sleep(decision: Decision, deadline: float | None, job: Job) -> None:
-    """Until it is time; short of that, to see what another watcher does meanwhile."""
-    if deadline is not None and time.monotonic() > deadline:
-        raise TimeoutError(f"Job {job.uri} is not over yet: {decision.why or 'it goes on'}")
+def _sleep(decision: Decision) -> None:
+    """Until the next attempt is due, or for one interval to see what another watcher does."""
     time.sleep(min(LOOK_AGAIN_S, max(0.0, decision.not_before - time.time()) or LOOK_AGAIN_S))
 
 

@@ -30,7 +30,9 @@ from ftsdk import backends, contract, home
 from ftsdk.backends.base import Backend, JobState
 from ftsdk.errors import FtsdkError, JobFailedError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts, inspect
-from ftsdk.jobs.job import Job, make_ready, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.starting import make_ready
+from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse

@@ -19,7 +19,8 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
 from ftsdk.errors import AuthError, BackendError
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import submit
+from ftsdk.jobs.submit import submit
+from ftsdk.jobs.watching import wait_for_attempt
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance, new_label
@@ -149,9 +150,10 @@ class TestPai(BackendConformance):
         placed = self.place(plan, HELLO)
         (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
         code = (
-            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends; from ftsdk.jobs import job\n"
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends\n"
+            "from ftsdk.jobs.submit import submit\n"
             "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('pai', plan.options)\n"
-            "job.submit(plan, backend, secrets={}, on_attach=print)"
+            "submit(plan, backend, secrets={}, on_attach=print)"
         )
         client = subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "plan.json")],
@@ -219,7 +221,7 @@ class TestPai(BackendConformance):
         job = self.start(plan, backend, LONG)
         next(line for line in job.logs(follow=True) if line.text == "begun")
         cloud.job(plan.native_name).evict(notice=notice)
-        info = job.wait(PATIENCE_S)
+        info = wait_for_attempt(job, PATIENCE_S)
         assert (info.state, info.reason) == (JobState.FAILED, "preempted"), info
         assert info.reason in contract.RETRIED["preemption"]
         again = self.start(backend.on_demand(plan), backend, HELLO)

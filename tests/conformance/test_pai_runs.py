@@ -14,7 +14,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.pai import Pai
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import submit
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, new_label
 from tests.backends.pai.account import options

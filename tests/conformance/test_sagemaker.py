@@ -17,7 +17,9 @@ from ftsdk.backends.base import JobState
 from ftsdk.backends.sagemaker import SageMaker, states
 from ftsdk.errors import AuthError, QuotaError
 from ftsdk.jobs import journal
-from ftsdk.jobs.job import make_ready, submit
+from ftsdk.jobs.starting import make_ready
+from ftsdk.jobs.submit import submit
+from ftsdk.jobs.watching import wait_for_attempt
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
 from ftsdk.storage.store import open_store
@@ -87,9 +89,10 @@ class TestSageMaker(BackendConformance):
         placed = self.place(plan, HELLO)
         (tmp_path / "plan.json").write_text(json.dumps(placed.to_json()))
         code = (
-            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends; from ftsdk.jobs import job\n"
+            "import json, sys; from ftsdk.plan import Plan; from ftsdk import backends\n"
+            "from ftsdk.jobs.submit import submit\n"
             "plan = Plan.from_json(json.load(open(sys.argv[1]))); backend = backends.get('sagemaker', plan.options)\n"
-            "job.submit(plan, backend, secrets={}, on_attach=print)"
+            "submit(plan, backend, secrets={}, on_attach=print)"
         )
         client = subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "plan.json")],
@@ -136,7 +139,7 @@ class TestSageMaker(BackendConformance):
         chooser = SageMaker(backend.options.model_copy(update={"instance_type": ("ml.c5.xlarge", "ml.m5.xlarge")}))
         asked = parse({**spec.model_dump(), "resources": {"spot": True}}, where="test")
         plan = chooser.plan(asked, facts)
-        assert self.start(plan, chooser, HELLO).wait(PATIENCE_S).reason == "capacity"
+        assert wait_for_attempt(self.start(plan, chooser, HELLO), PATIENCE_S).reason == "capacity"
         info = self.start(plan, chooser, HELLO).wait(PATIENCE_S)
         assert (info.state, info.attempt, info.native["instance_type"]) == (JobState.SUCCEEDED, 2, "ml.m5.xlarge")
 

@@ -16,7 +16,8 @@ from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.contract import EVENT_COMMIT, EVENT_PHASE
 from ftsdk.errors import AuthError, CapacityError, UnavailableError
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
 from tests import slurm, tiny

@@ -14,7 +14,8 @@ import pytest
 from ftsdk import backends
 from ftsdk.backends.image import default_tag
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import TWELVE_STEPS, in_durable_folder, new_label
 

@@ -14,9 +14,10 @@ import pytest
 from ftsdk import contract
 from ftsdk.backends.base import Capabilities, JobState
 from ftsdk.backends.local import Local, LocalOptions
-from ftsdk.errors import JobFailedError
+from ftsdk.errors import JobFailedError, WaitTimeoutError
 from ftsdk.jobs import watching
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from tests.python_jobs import PREEMPTED_EACH_STEP, claims, plan, started
 
 WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "watch", "--every-s", "0.05", "--json"]
@@ -26,7 +27,9 @@ PATIENCE_S = 120
 def test_a_preempted_job_is_started_again_until_it_is_done(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "4"), name="again")
     heard = []
-    info = watching.wait(job, PATIENCE_S, hear=lambda decision, info: heard.append((info.attempt, decision.action)))
+    info = watching.wait(
+        job, PATIENCE_S, on_decision=lambda decision, info: heard.append((info.attempt, decision.action))
+    )
     assert (info.state, info.attempt) == ("SUCCEEDED", 4)
     assert [pair for pair in heard if pair[1] == "start"] == [(1, "start"), (2, "start"), (3, "start")]
     assert [claim["retry"] for claim in claims(job)] == [0, 1, 2, 3]
@@ -73,20 +76,20 @@ def test_a_watcher_that_is_killed_and_started_again_goes_on(spec_folder):
 
 def test_an_attempt_that_was_claimed_and_never_started_is_not_the_end(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name="claimed")
-    job.wait(PATIENCE_S)
+    watching.wait_for_attempt(job, PATIENCE_S)
     job.store.put_if_absent(contract.claim_key(2), replace(job.plan.for_attempt(2), retry=1).claim())
-    info = watching.wait(job, PATIENCE_S)
+    info = job.wait(PATIENCE_S)
     assert (info.state, info.attempt) == ("SUCCEEDED", 3)
 
 
 def test_watch_once_takes_one_step_for_every_unfinished_job(spec_folder):
     jobs = [started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name=name) for name in ("one", "two")]
     for job in jobs:
-        job.wait(PATIENCE_S)
+        watching.wait_for_attempt(job, PATIENCE_S)
     while any(job.info().attempt == 1 for job in jobs):  # the place of attempt 1 is free a moment after its end
         subprocess.run([*WATCH, "--once"], check=True, stdout=subprocess.DEVNULL)
     for job in jobs:
-        assert job.wait(PATIENCE_S).state == "SUCCEEDED"
+        assert watching.wait_for_attempt(job, PATIENCE_S).state == "SUCCEEDED"
     said = subprocess.run([*WATCH, "--once"], check=True, capture_output=True, text=True).stdout
     assert {json.loads(line)["action"] for line in said.splitlines()} == {"done"}
     assert subprocess.run([*WATCH, "--once"], check=True, capture_output=True, text=True).stdout == ""
@@ -95,7 +98,7 @@ def test_watch_once_takes_one_step_for_every_unfinished_job(spec_folder):
 def test_a_failure_that_would_come_again_is_not_retried(spec_folder):
     job = started(spec_folder, "raise OSError(28, 'No space left on device')", name="full", retry={"on": "any"})
     heard = []
-    info = watching.wait(job, PATIENCE_S, hear=lambda decision, info: heard.append(decision))
+    info = job.wait(PATIENCE_S, on_decision=lambda decision, info: heard.append(decision))
     assert (info.reason, info.attempt) == ("disk_full", 1)
     assert [(one.action, "come again" in one.why) for one in heard] == [("give_up", True)]
     with pytest.raises(JobFailedError, match="disk"):
@@ -104,11 +107,11 @@ def test_a_failure_that_would_come_again_is_not_retried(spec_folder):
 
 def test_a_cancel_between_two_attempts_ends_the_job(spec_folder):
     job = started(spec_folder, "sys.exit(75)", name="wanted")
-    assert job.wait(PATIENCE_S).reason == "preempted"
-    decision, _ = watching.carry_on(job)
+    assert watching.wait_for_attempt(job, PATIENCE_S).reason == "preempted"
+    decision, _ = watching.reconcile(job)
     assert (decision.action, decision.not_before > time.time()) == ("wait", True)  # it came no further: a pause
     job.cancel()
-    decision, info = watching.carry_on(job)
+    decision, info = watching.reconcile(job)
     assert (decision.action, info.attempt) == ("done", 1)
 
 
@@ -125,7 +128,7 @@ def test_a_signal_to_the_supervisor_is_a_preemption_that_is_retried(spec_folder)
             process = json.loads(job.store.read(contract.process_key(1)))["pid"]
             os.kill(process, signal.SIGTERM)
             break
-    info = watching.wait(job, PATIENCE_S)
+    info = job.wait(PATIENCE_S)
     assert (info.state, info.attempt) == ("SUCCEEDED", 2)
     steps = [record["step"] for record in job.metrics()]
     assert steps == list(range(1, len(steps) + 1))
@@ -141,7 +144,7 @@ def test_out_of_memory_goes_on_with_half_the_micro_batch(spec_folder):
     )
     fields = {"hyperparameters": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}}
     job = started(spec_folder, source, name="small", retry={"shrink_micro_batch": True}, **fields)
-    info = watching.wait(job, PATIENCE_S)
+    info = job.wait(PATIENCE_S)
     assert (info.state, info.attempt) == ("SUCCEEDED", 3)
     assert job.store.read("model/weights.bin") == b"1 x 8"
     assert claims(job)[-1]["changed"] == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
@@ -176,7 +179,7 @@ def on_spot(folder, backend, source, **fields):
 def test_after_so_many_preemptions_the_job_goes_on_on_demand(spec_folder):
     source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\n" + PREEMPTED_EACH_STEP
     job = on_spot(spec_folder, SpotMachine(), source, retry={"on_demand_after": 2})
-    info = watching.wait(job, PATIENCE_S)
+    info = job.wait(PATIENCE_S)
     assert (info.state, info.attempt) == ("SUCCEEDED", 3)
     assert [(claim["spot"], claim["usd_per_hour"]) for claim in claims(job)] == [(True, 1.0), (True, 1.0), (False, 3.0)]
     assert "on demand, since it was preempted 2 times" in claims(job)[-1]["why"]
@@ -191,7 +194,7 @@ def test_a_job_that_waits_for_spot_too_long_is_stopped_and_goes_on_on_demand(spe
     heard = []
     deadline = time.monotonic() + PATIENCE_S
     while (info := job.info()).state is not JobState.SUCCEEDED and time.monotonic() < deadline:
-        decision, info = watching.carry_on(job)
+        decision, info = watching.reconcile(job)
         heard.append(decision.why)
         time.sleep(0.05)
     assert (info.state, info.attempt) == ("SUCCEEDED", 2)
@@ -204,25 +207,25 @@ def test_a_job_with_time_enough_waits_for_spot(spec_folder):
     backend.capacity = False
     late = datetime.now(UTC) + timedelta(hours=50)
     job = on_spot(spec_folder, backend, "metrics(1); time.sleep(600)", budget={"finish_by": late})
-    assert watching.carry_on(job)[0].action == "wait"
+    assert watching.reconcile(job)[0].action == "wait"
     job.cancel()
     assert job.wait(PATIENCE_S).state == "CANCELLED"
-    assert watching.carry_on(job)[0].action == "done"
+    assert watching.reconcile(job)[0].action == "done"
 
 
 def test_what_failed_long_ago_is_left_alone_unless_it_is_named(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name="old")
-    job.wait(PATIENCE_S)
-    decision, _ = watching.carry_on(job, fresh_s=-1.0)
+    watching.wait_for_attempt(job, PATIENCE_S)
+    decision, _ = watching.reconcile(job, fresh_s=-1.0)
     assert (decision.action, "name it" in decision.why) == ("give_up", True)
     assert job.info().attempt == 1
-    assert watching.wait(job, PATIENCE_S).state == "SUCCEEDED"
+    assert job.wait(PATIENCE_S).state == "SUCCEEDED"
 
 
 def test_a_wait_that_takes_too_long_says_so_and_leaves_the_job_alone(spec_folder):
     job = started(spec_folder, "metrics(1); time.sleep(600)", name="slow")
-    with pytest.raises(TimeoutError, match=r"after 0\.2 s"):
-        watching.wait(job, 0.2)
+    with pytest.raises(WaitTimeoutError, match=r"after 0\.2 s"):
+        job.wait(0.2)
     assert job.info().state == "RUNNING"
     job.cancel()
     job.wait(PATIENCE_S)

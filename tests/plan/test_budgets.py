@@ -9,8 +9,8 @@ import pytest
 from ftsdk import backends
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.jobs import watching
-from ftsdk.jobs.job import submit
 from ftsdk.jobs.status import Status
+from ftsdk.jobs.submit import submit
 from ftsdk.plan import budgets
 from ftsdk.plan.build import digest_of
 from ftsdk.spec import Budget
@@ -104,7 +104,7 @@ def test_a_budget_in_dollars_is_shared_by_all_attempts(spec_folder):
     source = "metrics(start + 1); save(start + 1); time.sleep(0.6)\nsys.exit(75)"
     job = started(spec_folder, source, name="dollars", budget={"max_cost_usd": 5.0}, options=options)
     heard = []
-    info = watching.wait(job, PATIENCE_S, hear=lambda decision, info: heard.append(decision.why))
+    info = watching.wait(job, PATIENCE_S, on_decision=lambda decision, info: heard.append(decision.why))
     assert info.reason in ("budget", "preempted")
     assert "budget" in heard[-1]
     look = Status.of(job)

@@ -17,7 +17,8 @@ from ftsdk.cli import cli
 from ftsdk.cli.chaos import KINDS as OFFERED
 from ftsdk.errors import FtsdkError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import Job, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import in_durable_folder, new_label
 from ftsdk.testing.faults import KINDS, rehearse, strike

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from stopwatch import Run, answer, counted, timed
 
 from ftsdk import Estimator, Job
-from ftsdk.jobs.job import submit
+from ftsdk.jobs.submit import submit
 
 HERE = Path(__file__).parent
 PLAN_FOR_S = 1.0

@@ -13,7 +13,7 @@ from stopwatch import answer, timed, use_bucket
 
 from ftsdk import backends
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import make_ready
+from ftsdk.jobs.starting import make_ready
 from ftsdk.spec.loading import parse
 
 ROLE = "arn:aws:iam::123456789012:role/ftsdk"

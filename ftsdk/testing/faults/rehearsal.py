@@ -11,7 +11,9 @@ from typing import Any
 from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.base import JobInfo, JobState
-from ftsdk.jobs.job import Job, read_secrets, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.starting import read_secrets
+from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan
 from ftsdk.storage.records import end_of_attempt
 from ftsdk.testing.faults.kinds import GENTLE, kind_for

@@ -14,7 +14,7 @@ from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.backends.image import default_tag
 from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, UnavailableError
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import submit
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.conformance import in_durable_folder, new_label
 

@@ -15,7 +15,7 @@ from sagemaker.serve import ModelBuilder
 from ftsdk import Job
 
 uri, port = sys.argv[1:]
-handle = Job.attach(uri).sagemaker()
+handle = Job.attach(uri).native()
 seen = [handle.training_job_status]
 socket.create_connection(("127.0.0.1", int(port))).recv(1)
 handle.wait(poll=1)

@@ -21,7 +21,9 @@ from ftsdk.cli import cli
 from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError, NotInstalledError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.jobs import listing, removing
-from ftsdk.jobs.job import Job, make_ready, submit
+from ftsdk.jobs.job import Job
+from ftsdk.jobs.starting import make_ready
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from tests.backends.sagemaker.account import options
 from tests.emulators.sagemaker import BUCKET, KEYS, ROLE, SageMakerCloud
@@ -275,4 +277,4 @@ def test_deleted_in_the_console_is_not_found(cloud, job):
 def test_the_vendors_own_handle_needs_its_sdk(job):
     if "sagemaker" not in sys.modules:
         with pytest.raises(NotInstalledError, match=r"ftsdk\[sagemaker-sdk\]"):
-            job.sagemaker()
+            job.native()

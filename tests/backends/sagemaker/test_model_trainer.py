@@ -17,7 +17,7 @@ import pytest
 
 from ftsdk import backends
 from ftsdk.facts import inspect
-from ftsdk.jobs.job import submit
+from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import options

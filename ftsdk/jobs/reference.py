@@ -1,0 +1,76 @@
+"""JobReference: a job's URI and its backend. `Job` and everything that watches jobs build on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Self
+
+from ftsdk import backends, contract
+from ftsdk.backends.base import Backend, JobInfo
+from ftsdk.errors import JobNotFoundError, SpecError
+from ftsdk.jobs import journal
+from ftsdk.plan import Plan
+from ftsdk.storage.records import LogLine, read_json
+from ftsdk.storage.store import Store
+
+
+class JobReference:
+    """Reads a job's state, log, folder and plan. Starts and stops nothing."""
+
+    def __init__(self, uri: str, backend: Backend) -> None:
+        self.uri = uri
+        self.name = uri.rpartition("/")[2]
+        self.backend = backend
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"
+
+    @classmethod
+    def attach(cls, job: str) -> Self:
+        """The job with this URI, or with this name in the journal of this machine.
+
+        Raises JobNotFoundError if the platform has no such job, SpecError for a name that several jobs have.
+        """
+        uri = job if "://" in job else _uri_of(job)
+        if not uri.partition("://")[2]:
+            raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
+        entries = journal.entries(uri)
+        attached = cls(uri, backends.at(uri, entries[0].options if entries else None))
+        attached.info()
+        return attached
+
+    def info(self) -> JobInfo:
+        """The job's state now, from one poll of the platform."""
+        return self.backend.describe(self.name)
+
+    def logs(self, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
+        """The log lines so far, or with `follow` until the job ends; `after` is the cursor of the last line known."""
+        return self.backend.logs(self.name, follow=follow, after=after)
+
+    @cached_property
+    def store(self) -> Store:
+        """The job's durable folder."""
+        return self.backend.artifacts(self.name)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The newest attempt's plan; None if this machine did not submit the job."""
+        return journal.plan_of(self.uri)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The job document as stored in the job's folder. Raises JobNotFoundError if it is gone."""
+        document = read_json(self.store, contract.JOB_FILE)
+        if document is None:
+            raise JobNotFoundError(f"Job {self.uri} has no {contract.JOB_FILE} in its folder any more.")
+        return dict(document)
+
+
+def _uri_of(name: str) -> str:
+    matches = journal.entries(name)
+    if not matches:
+        raise JobNotFoundError(f"This machine knows no job named {name!r}; give its URI, or see `ftsdk jobs`.")
+    if len(matches) > 1:
+        raise SpecError(f"{name!r} is {len(matches)} jobs; give a URI: {', '.join(e.uri for e in matches)}.")
+    return matches[0].uri

@@ -1,0 +1,89 @@
+"""Watching many jobs: look at each again and again, and start what its retry policy says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ftsdk.errors import AuthError, FtsdkError, JobNotFoundError
+from ftsdk.jobs import journal
+from ftsdk.jobs.reference import JobReference
+from ftsdk.jobs.retrying import Decision
+from ftsdk.jobs.watching import reconcile
+
+WATCH_EVERY_S = 15.0
+"""Between two looks at a job."""
+FRESH_S = 86_400.0
+"""A job that nobody named and that failed longer ago has been given up by whoever submitted it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look at a job brought: a decision, or a problem."""
+
+    uri: str
+    attempt: int | None = None
+    decision: Decision | None = None
+    problem: FtsdkError | None = None
+    """Why the job could not be looked at; JobNotFoundError and AuthError are final, others are tried again."""
+
+
+def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: bool = False) -> Iterator[Look]:
+    """Look at jobs every `every_s` seconds and start what their retry policies say; yields every new decision.
+
+    Ends when all named `jobs` are over, or after one look at each with `once`. Without names it goes on for all
+    unfinished jobs of this machine's journal; what failed more than a day ago is left alone.
+    """
+    watcher = _Watcher(fresh_s=None if jobs else FRESH_S)
+    while True:
+        for uri in watcher.open(jobs):
+            yield from watcher.look(uri)
+        if once or (jobs and not watcher.open(jobs)):
+            return
+        time.sleep(every_s)
+
+
+@dataclass(slots=True)
+class _Watcher:
+    fresh_s: float | None
+    over: set[str] = field(default_factory=set)
+    last: dict[str, Look] = field(default_factory=dict)
+    not_before: dict[str, float] = field(default_factory=dict)
+    """Seconds since the epoch before which a job needs no look."""
+    attached: dict[str, JobReference] = field(default_factory=dict)
+
+    def open(self, jobs: Sequence[str]) -> list[str]:
+        """The jobs that are not over."""
+        return [job for job in jobs or journal.unfinished() if job not in self.over]
+
+    def look(self, uri: str) -> Iterator[Look]:
+        """One look, if it is time for it; yields nothing if nothing is new."""
+        if time.time() < self.not_before.get(uri, 0.0):
+            return
+        look = self._look(uri)
+        is_news = look.problem or (look.decision and (look.decision.why or look.decision.action != "wait"))
+        if is_news and _words(look) != _words(self.last.get(uri)):
+            self.last[uri] = look
+            yield look
+
+    def _look(self, uri: str) -> Look:
+        try:
+            job = self.attached.get(uri) or self.attached.setdefault(uri, JobReference.attach(uri))
+            decision, info = reconcile(job, fresh_s=self.fresh_s)
+        except FtsdkError as problem:  # the other jobs are watched all the same
+            if isinstance(problem, JobNotFoundError | AuthError):
+                self.over.add(uri)
+            return Look(uri=uri, problem=problem)
+        self.not_before[uri] = decision.not_before if decision.action == "wait" else 0.0
+        if decision.action in ("done", "give_up"):
+            self.over.add(uri)
+        return Look(uri=job.uri, attempt=info.attempt, decision=decision)
+
+
+def _words(look: Look | None) -> tuple[object, ...] | None:
+    """What tells one look's outcome from another's."""
+    if look is None:
+        return None
+    action, why = (look.decision.action, look.decision.why) if look.decision else ("", "")
+    return look.attempt, str(look.problem), action, why

@@ -100,6 +100,6 @@ def test_the_lock_of_a_real_apt_get_is_waited_for(tmp_path):
         began = time.monotonic()
         clean = f"apt_get -o Dir::Cache::archives={archives} clean"
         assert sh(tmp_path, clean, FTSDK_APT_WAIT_S="2").returncode != 0
-        assert time.monotonic() - began >= 2
+        assert time.monotonic() - began >= 1  # bash counts whole seconds
         holder.communicate("\n")
     assert sh(tmp_path, clean).returncode == 0

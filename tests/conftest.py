@@ -11,7 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests import slurm, tiny
+from ftsdk.testing import tiny
+from tests import slurm
 from tests.setup import engines
 
 

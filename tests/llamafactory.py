@@ -9,7 +9,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.tiny import TRAINER_PYTHON
+from ftsdk.testing.tiny import TRAINER_PYTHON
 
 RELEASE = "0.9.5"
 PARSE = """

@@ -71,7 +71,7 @@ def run(*, quick: bool, results: Path = report.RESULTS) -> None:
     with TemporaryDirectory(prefix="ftsdk-resume-") as name:
         folder = Path(name)
         os.environ["FTSDK_HOME"] = str(folder / "home")
-        from tests import tiny
+        from ftsdk.testing import tiny
 
         small = tiny.make(folder / "tiny")
         large = _grown(small, folder / "large", size.shape)

@@ -23,7 +23,7 @@ def run(*, interruptions: int, seed: int, results: Path, setups: Iterable[Setup]
     told: list[Story] = []
     with TemporaryDirectory(prefix="ftsdk-chaos-") as folder:
         os.environ["FTSDK_HOME"] = f"{folder}/home"
-        from tests import tiny
+        from ftsdk.testing import tiny
 
         made = tiny.make(Path(folder, "tiny"))
         interrupted = stories(made, interruptions=interruptions, seed=seed, setups=setups)

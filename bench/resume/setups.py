@@ -32,7 +32,7 @@ class Setup:
     """Results go to a small file system of their own, which takes root to make."""
 
     def estimator(self, tiny: Path, label: str, output: Path | None = None) -> Estimator:
-        """The training of this setup as a job of its own (`label`), on tests/tiny.py's model and rows."""
+        """The training of this setup as a job of its own (`label`), on ftsdk/testing/tiny.py's model and rows."""
         return Estimator(
             name=label,
             model=str(tiny / "model"),

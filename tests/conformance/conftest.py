@@ -1,12 +1,10 @@
-"""What really trains: a tiny model and a few rows."""
+"""The spec of the one conformance test that really trains."""
 
 import pytest
+
+from ftsdk.testing import tiny
 
 
 @pytest.fixture(scope="session")
 def tiny_fields(tiny_folder):
-    return {
-        "model": str(tiny_folder / "model"),
-        "dataset": str(tiny_folder / "train.json"),
-        "tuning": {"type": "lora", "rank": 4},
-    }
+    return tiny.spec_fields(tiny_folder)

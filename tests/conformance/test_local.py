@@ -3,8 +3,8 @@
 import pytest
 
 from ftsdk.backends.local import Local, LocalOptions
+from ftsdk.testing import tiny
 from ftsdk.testing.recovery import RecoveryConformance
-from tests import tiny
 
 
 class TestLocal(RecoveryConformance):

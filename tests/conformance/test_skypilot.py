@@ -19,8 +19,9 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
+from ftsdk.testing import tiny
 from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
-from tests import slurm, tiny
+from tests import slurm
 from tests.emulators.buckets import KEY, SECRET
 
 pytestmark = pytest.mark.skypilot

@@ -10,7 +10,7 @@ import pytest
 from ftsdk.data.formats.registered import DataFile
 from ftsdk.data.statistics.truncation import measure, shortened
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
-from tests.tiny import TRAINER_PYTHON
+from ftsdk.testing.tiny import TRAINER_PYTHON
 
 LENGTHS = [(p, a, r) for p in (1, 10, 60, 200) for a in (1, 20, 90, 300) for r in (8, 64, 128)]
 ASK = """

@@ -9,7 +9,7 @@ import pytest
 
 from ftsdk.demo import QUESTION, run_demo, summary
 from ftsdk.errors import NotInstalledError
-from tests import tiny
+from ftsdk.testing import tiny
 
 
 @pytest.mark.trainer

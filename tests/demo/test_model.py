@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ftsdk.demo
-from tests import tiny
+from ftsdk.testing import tiny
 
 PROGRAM = """
 import json, sys

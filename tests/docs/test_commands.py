@@ -25,7 +25,7 @@ import pytest
 
 from ftsdk.backends.image import default_tag
 from ftsdk.backends.sagemaker import policies
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.backends.pai import account as pai
 from tests.backends.sagemaker.account import image as sagemaker_image
 from tests.backends.sagemaker.account import options

@@ -13,7 +13,7 @@ from ftsdk.engines.base import Layout
 from ftsdk.engines.llamafactory import render
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.spec.loading import parse
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.golden import plans
 
 LAYOUT = Layout(durable="/d", scratch="/s", inputs={})

@@ -14,7 +14,7 @@ from ftsdk.engines.trl.methods import OWNED, STAGE_DEFAULTS
 from ftsdk.errors import DataError, SpecError, UnsupportedError
 from ftsdk.facts import inspect
 from ftsdk.spec.loading import parse
-from tests import tiny
+from ftsdk.testing import tiny
 
 OVERLAY = Path(tiny.TRAINER_PYTHON).absolute().parents[1] / "overlays" / "rl"
 REWARD = "def score(prompts, completions, **columns):\n    return [1.0 for _ in completions]\n"

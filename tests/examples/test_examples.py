@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftsdk.backends.image import default_tag
-from tests import slurm, tiny
+from ftsdk.testing import tiny
+from tests import slurm
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.tiny import WORDS
+from ftsdk.testing.tiny import WORDS
 
 ROWS = 96
 Row = dict[str, Any]

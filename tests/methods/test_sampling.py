@@ -18,7 +18,7 @@ from ftsdk.engines import render
 from ftsdk.engines.base import Layout
 from ftsdk.facts import inspect, runtime_archive
 from ftsdk.spec.loading import parse
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.runtime.harness import Supervised
 
 pytestmark = pytest.mark.trainer

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ftsdk import Estimator
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.methods import data
 
 pytestmark = pytest.mark.trainer

@@ -16,7 +16,7 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.runtime.worker_protocol import INTERRUPTED, SUCCEEDED
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.runtime import forks
 
 pytestmark = pytest.mark.trainer

@@ -9,7 +9,7 @@ import pytest
 from ftsdk.runtime.programs.rewards import ROW, RewardError, build
 from ftsdk.runtime.supervisor import command
 from ftsdk.spec import Method
-from tests import tiny
+from ftsdk.testing import tiny
 
 
 def reward(given, **files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftsdk import contract
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.runtime.harness import Supervised
 
 LAST = 40

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from ftsdk import contract
-from tests import tiny
+from ftsdk.testing import tiny
 from tests.runtime import wandb_file
 from tests.runtime.harness import Supervised, gone
 

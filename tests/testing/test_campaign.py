@@ -14,10 +14,10 @@ from bench.resume.campaign import reference, story
 from bench.resume.long import outages, stories
 from bench.resume.setups import BY_NAME, SETUPS
 from ftsdk.backends.base import JobState
+from ftsdk.testing import tiny
 from ftsdk.testing.faults import damage, processes
 from ftsdk.testing.faults.rehearsal import start_again
 from ftsdk.testing.faults.target import Target
-from tests import tiny
 
 pytestmark = pytest.mark.trainer
 INTERRUPTIONS = 200

@@ -1,6 +1,7 @@
-"""A tiny Qwen2 model, a tokenizer trained on the spot, and a small instruction set: made once per test session.
+"""A tiny Qwen2 model, its tokenizer and a small instruction set, generated without any download.
 
-Run as a program by the trainer's Python: `python tests/tiny.py FOLDER` writes FOLDER/model and FOLDER/train.json.
+Run as a program by the trainer's Python: `python tiny.py FOLDER` writes FOLDER/model and FOLDER/train.json. It imports
+nothing of ftsdk, since that interpreter need not have it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ CHAT = (
 
 
 def make(folder: Path) -> Path:
-    """Let the trainer's Python make model and data in a folder; returns the folder."""
-    subprocess.run([TRAINER_PYTHON, __file__, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    """Generate model and data in a folder with the trainer's Python; returns the folder.
+
+    The interpreter is FTSDK_TEST_TRAINER_PYTHON, or this one. Raises CalledProcessError if it lacks the trainer.
+    """
+    subprocess.run([TRAINER_PYTHON, "-P", __file__, str(folder)], check=True, stdout=subprocess.DEVNULL)
     return folder
+
+
+def spec_fields(folder: Path) -> dict[str, object]:
+    """Fields of a spec that trains a LoRA adapter on what `make` generated."""
+    tuning = {"type": "lora", "rank": 4}
+    return {"model": str(folder / "model"), "dataset": str(folder / "train.json"), "tuning": tuning}
 
 
 def dataset_info(folder: Path, name: str = "train.json") -> dict[str, object]:

@@ -36,3 +36,9 @@ def test_every_owned_argument_is_listed_with_its_reason():
     page = (ROOT / "docs" / "llamafactory.md").read_text("utf-8")
     assert [f"| `{name}` | {why} |" for name, why in OWNED.items() if f"| `{name}` | {why} |" not in page] == []
     assert [name for name in UNSET_MEANS if f"`{name}`" not in page] == []
+
+
+def test_the_picture_of_the_rooms_is_not_stale():
+    command = [sys.executable, "-m", "docs.architecture", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ READY := .venv/ready
 export PYTHONDONTWRITEBYTECODE :=
 MAKEFLAGS += --jobs=2  # a base image is made while pip downloads
 
-.PHONY: setup demo lint daemon slurm engines test test-all bench locks
+.PHONY: setup demo lint daemon slurm engines test test-all bench release locks
 
 setup: $(READY)
 
@@ -50,6 +50,21 @@ test-all: lint engines
 
 bench: setup
 	$(BIN)/python -m bench
+
+# sdist and wheel in DIST, checked; uploads nothing. The index shows links to REPOSITORY (docs/release.md).
+DIST ?= dist
+RELEASE := build/release/bin
+release: export FTSDK_REPOSITORY = $(REPOSITORY)
+release:
+	@[ -n "$(REPOSITORY)" ] || { echo "Say where the sources are: make release REPOSITORY=https://HOST/OWNER/ftsdk"; exit 1; }
+	@[ ! -e "$(DIST)" ] || { echo "$(DIST) exists: remove it, or name another folder with DIST=FOLDER"; exit 1; }
+	$(PYTHON) -m venv build/release
+	$(RELEASE)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(RELEASE)/python -m pip install --quiet --group release
+	$(RELEASE)/python -m build --outdir "$(DIST)"
+	$(RELEASE)/python -m build --wheel --outdir "$(DIST)/from-tree"
+	$(RELEASE)/twine check --strict "$(DIST)"/*.whl "$(DIST)"/*.tar.gz
+	$(PYTHON) -m tests.release "$(DIST)"
 
 # The newest versions that locks/*.in allow. The CUDA locks are held to the versions of lf.txt.
 locks: setup

@@ -97,8 +97,9 @@ class Box:
 
 # --- what is drawn --------------------------------------------------------------------------------------------
 def room_of(module: str) -> str:
-    """`ftsdk.data.checks.rules` -> `data`; `ftsdk` itself is a room too."""
-    return module.split(".")[1] if "." in module else module
+    """`ftsdk.data.checks.rules` -> `data`; `ftsdk` itself is a room too, and `python -m ftsdk` is the command line."""
+    room = module.split(".")[1] if "." in module else module
+    return "cli" if room == "__main__" else room
 
 
 def rooms() -> Graph:

@@ -39,6 +39,8 @@ PARSED_ONLY = {
     r"^ftsdk demo\b": "has its own test",
     r"^ftsdk image\b": "builds or pushes gigabytes; has its own test",
     r"^pip install\b": "needs a package index",
+    r"^git tag\b": "changes this repository",
+    r"\btwine upload\b": "publishes",
     r"^python -m bench\b": "takes minutes to an hour; has its own test",
     r"\bskypilot\b": "needs a cloud; tests/conformance and tests/examples do the same on Slurm",
     r"^docker pull\b": "needs a registry",

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
-from ftsdk.contract.documents import Outcome
-from ftsdk.errors import BackendError, JobNotFoundError, UnsupportedError
+from ftsdk.backends.shared import SubmittedJob
+from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
@@ -27,25 +27,7 @@ from ftsdk.storage import records
 from ftsdk.storage.store import FolderStore
 
 PLAN_FILE = "plan.json"
-STATES: Mapping[str, JobState] = {
-    "SUCCEEDED": JobState.SUCCEEDED,
-    "FAILED": JobState.FAILED,
-    "CANCELLED": JobState.CANCELLED,
-    "INTERRUPTED": JobState.FAILED,  # saved but not finished; a new attempt goes on from there
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FolderJob:
-    """A job and its durable folder."""
-
-    plan: Plan
-    store: FolderStore
-
-    @property
-    def attempt(self) -> int:
-        """The newest claimed attempt."""
-        return records.last_attempt(self.store)
+FolderJob = SubmittedJob[FolderStore]
 
 
 def durable_folder(backend: str, name: str, spec: JobSpec, facts: Facts) -> Path:
@@ -70,19 +52,15 @@ def market_here(name: str, capabilities: Capabilities, spec: JobSpec, facts: Fac
 
 def create(plan: Plan) -> FolderJob:
     """Make the folders of a job and write its document and plan, unless the attempt is somebody's already."""
-    job = FolderJob(plan, FolderStore(plan.request["folder"]))
+    job = SubmittedJob(plan, FolderStore(plan.request["folder"]))
     if job.store.path(contract.claim_key(plan.attempt)).exists():
         return job
     records.check_owner(job.store, plan.backend)
-    try:
-        job.store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
-        control = FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name)
-        control.put(PLAN_FILE, json.dumps(plan.to_json()).encode())
-    except OSError as problem:
-        raise BackendError(
-            f"The job's folder {plan.request['folder']} cannot be written ({problem.strerror}): "
-            f"free some space or set `output` to another folder."
-        ) from problem
+    control = FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name)
+    document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
+    remedy = "set `output` to another folder"
+    shared.write_files(plan, {contract.JOB_FILE: document}, [job.store], remedy=remedy)
+    shared.write_files(plan, {PLAN_FILE: written}, [control], remedy=remedy)
     return job
 
 
@@ -107,7 +85,7 @@ def find(backend: str, name: str) -> FolderJob:
         raise JobNotFoundError(
             f"There is no job {backend}://{name} on this machine; `ftsdk jobs` lists those there are."
         )
-    return FolderJob(plan, FolderStore(plan.request["folder"]))
+    return SubmittedJob(plan, FolderStore(plan.request["folder"]))
 
 
 def each(backend: str) -> Iterator[FolderJob]:
@@ -132,46 +110,18 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def outcome(job: FolderJob) -> Outcome | None:
-    """How the newest attempt ended, or None while it runs."""
-    return records.outcome(job.store, job.attempt, job.plan.document["num_nodes"])
-
-
 def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobInfo:
     """State of the newest attempt. `died` gives (reason, message) if it is gone without an outcome, else None."""
-    attempt = job.attempt
-    claimed = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
-    if claimed is None:
-        raise JobNotFoundError(f"Job {job.plan.uri} was planned but never started: submit it again.")
-    ended = outcome(job)
-    gone = None if ended else died()
-    ended = ended or outcome(job)  # it may have ended between the two looks
-    base = JobInfo(
-        name=job.plan.name,
-        state=JobState.RUNNING,
-        attempt=attempt,
-        created_at=float(claimed["time"]),
-        native={"folder": str(job.store.root)},
-    )
-    if ended:
-        return replace(
-            base,
-            state=STATES.get(ended["state"], JobState.FAILED),
-            reason=ended["reason"],
-            message=f"{ended['message']} {ended['hint']}".strip(),
-            ended_at=ended["ended_at"],
-            exit_code=ended["exit_code"],
-        )
-    if gone and job.store.path(contract.cancel_key(attempt)).is_file():
-        said = "Cancelled; it ended before it could say how."
-        return replace(base, state=JobState.CANCELLED, reason="cancelled", message=said)
-    return replace(base, state=JobState.FAILED, reason=gone[0], message=gone[1]) if gone else base
-
-
-def ask_to_stop(job: FolderJob) -> None:
-    """Leave the note by which the supervisor tells a cancel from a preemption."""
-    note = json.dumps({"time": time.time()}).encode()
-    job.store.put_if_absent(contract.cancel_key(job.attempt), note)
+    running = shared.running(job, {"folder": str(job.store.root)})
+    outcome = job.outcome()
+    gone = None if outcome else died()
+    outcome = outcome or job.outcome()  # it may have ended while `died` ran
+    if outcome:
+        return shared.with_outcome(running, outcome)
+    if gone and shared.is_cancelled(job.store, running.attempt):
+        message = "Cancelled; it ended without recording an outcome."
+        return replace(running, state=JobState.CANCELLED, reason="cancelled", message=message)
+    return replace(running, state=JobState.FAILED, reason=gone[0], message=gone[1]) if gone else running
 
 
 def write_secrets(secrets: Mapping[str, str]) -> Path | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.home import home_dir
@@ -24,6 +25,32 @@ class Options(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _split(value: Any) -> Any:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [word.partition("=") for word in value.split(",") if word.strip()]
+    if not all(mark for _, mark, _ in pairs):
+        raise ValueError("write key=value,key=value")
+    return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A tuple; `a,b` as text."""
+Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
+"""A mapping; `team=nlp,cost=42` or a JSON object as text."""
+
+
+def first_set(*variables: str) -> str | None:
+    """Value of the first environment variable that is set and not empty."""
+    return next((os.environ[name] for name in variables if os.environ.get(name)), None)
 
 
 def resolve(backend: str, model: type[Model], given: Mapping[str, Any]) -> Model:

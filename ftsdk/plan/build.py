@@ -14,7 +14,7 @@ from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
-from ftsdk.plan import Plan, budgets
+from ftsdk.plan import Copy, Plan, Upload, budgets
 from ftsdk.sizing import estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price.prices import known_prices
@@ -185,12 +185,18 @@ def plan_from(
     scope: str = "",
     request: dict[str, Any],
     options: dict[str, Any],
+    uploads: tuple[Upload, ...] = (),
+    copies: tuple[Copy, ...] = (),
+    storage: Storage | None = None,
+    warnings: tuple[str, ...] = (),
     machine_usd_per_hour: float | None = None,
 ) -> Plan:
-    """Put a draft and a backend's request together.
+    """Combine a draft and a backend's request.
 
-    `machine_usd_per_hour` is what the backend's tables say of one machine on the capacity that the request asks for;
-    the option `price_usd_per_hour` counts more. Raises SpecError for a limit in US dollars without a price.
+    `storage` is how this machine reaches the targets of `uploads` and `copies` and the job's durable address.
+    `warnings` are the backend's own. `machine_usd_per_hour` is the price of one machine by the backend's tables, for
+    the capacity (spot or on demand) that the request names; the option `price_usd_per_hour` takes precedence. Raises
+    SpecError for a limit in US dollars without a price.
     """
     usd_per_hour = budgets.price_of_job(
         spec.budget,
@@ -210,8 +216,11 @@ def plan_from(
         spec=spec.model_dump(mode="json"),
         options=options,
         secrets=spec.secrets,
+        uploads=uploads,
+        storage=storage or Storage(),
+        copies=copies,
         estimate=made.estimate,
-        warnings=(*made.rendered.warnings, *budgets.warnings(spec.budget, made.estimate, usd_per_hour)),
+        warnings=(*made.rendered.warnings, *budgets.warnings(spec.budget, made.estimate, usd_per_hour), *warnings),
         usd_per_hour=usd_per_hour,
     )
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ftsdk import contract
-from ftsdk.backends import folders
+from ftsdk.backends import folders, shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
@@ -122,7 +122,7 @@ class Docker:
             folders.release(job, plan.attempt)
             raise
         self._alive[plan.name] = time.monotonic(), Look(Verdict(JobState.RUNNING), {})
-        if records.read_json(job.store, contract.cancel_key(plan.attempt)):
+        if shared.is_cancelled(job.store, plan.attempt):
             self._stop(job)
 
     # --- look ----------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class Docker:
         """SIGTERM to the supervisors, which save; SIGKILL once the grace is over."""
         if not self.describe(job_id).state.terminal:
             job = folders.find(self.name, job_id)
-            folders.ask_to_stop(job)
+            shared.write_cancel_note(job.store, job.attempt)
             self._stop(job)
 
     def artifacts(self, job_id: str) -> Store:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, Verdict
 from ftsdk.backends.docker import command, states
 from ftsdk.backends.docker.states import Container
@@ -45,7 +46,7 @@ def look(program: str, job: FolderJob) -> Look:
     wanted = dict(enumerate(names(job)))
     said = {node: record(job, node) for node in wanted}
     there = inspect(program, list(wanted.values()))
-    cancelled = records.read_json(job.store, contract.cancel_key(job.attempt)) is not None
+    cancelled = shared.is_cancelled(job.store, job.attempt)
     verdicts: list[Verdict] = []
     silent: dict[int, Verdict] = {}
     for node, name in wanted.items():

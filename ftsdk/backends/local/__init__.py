@@ -14,7 +14,7 @@ from threading import Thread
 from typing import ClassVar
 
 from ftsdk import contract
-from ftsdk.backends import folders
+from ftsdk.backends import folders, shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
@@ -93,7 +93,7 @@ class Local:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
         _check_trainer(plan)
         job = folders.create(plan)
-        over = plan.attempt > job.attempt and folders.outcome(job) is not None
+        over = plan.attempt > job.attempt and job.outcome() is not None
         lock = _lock(job.store, LEAVES_WITHIN_S if over else PROBE_PATIENCE_S)
         if lock is None:
             return
@@ -124,7 +124,7 @@ class Local:
         job = folders.find(self.name, job_id)
         process = records.read_json(job.store, contract.process_key(job.attempt))
         if process and _alive(job.store):
-            folders.ask_to_stop(job)
+            shared.write_cancel_note(job.store, job.attempt)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process["pid"], signal.SIGTERM)
 

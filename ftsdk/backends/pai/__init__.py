@@ -7,13 +7,13 @@ current numpy and protobuf.
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
 from ftsdk.backends.pai import addresses, jobs, limits, machines, registry, secret_store
 from ftsdk.backends.pai import request as requests
@@ -21,7 +21,7 @@ from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.log_lines import Tail
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import Services
-from ftsdk.contract.documents import Outcome
+from ftsdk.backends.shared import RecordedEnd
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
@@ -55,7 +55,7 @@ class Pai:
         """Job -> id of the newest attempt that we know of."""
         self._expected: dict[str, tuple[int, float]] = {}
         """Job -> attempt that somebody is creating, and when we heard of it."""
-        self._ended: dict[str, tuple[Outcome | None, bool]] = {}
+        self._ended: dict[str, RecordedEnd] = {}
         """Id -> what its folder says about its end, which does not change any more."""
 
     # --- start ---------------------------------------------------------------------------------------------
@@ -76,22 +76,19 @@ class Pai:
             storage=addresses.job_storage(self.options),
         )
         request = requests.request(asked)
-        plan = build.plan_from(
+        unused = shared.unused_accelerators(instance_of(asked.ecs_spec or ""), spec.resources)
+        return build.plan_from(
             made,
             asked.spec,
             backend=self.name,
             scope=asked.region,
             request=request,
             options=self.options.model_dump(mode="json"),
-            machine_usd_per_hour=self._price(asked.ecs_spec, facts, spot=spec.resources.spot),
-        )
-        unused = machines.warnings(asked.ecs_spec, spec.resources) if asked.ecs_spec else ()
-        return replace(
-            plan,
-            storage=addresses.storage(self.options),
-            copies=tuple(requests.copies(asked)),
             uploads=tuple(upload for source in requests.sources(asked) for upload in source.uploads),
-            warnings=(*plan.warnings, *unused, *limits.warnings(request, asked.region)),
+            copies=tuple(requests.copies(asked)),
+            storage=addresses.storage(self.options),
+            warnings=(*unused, *limits.warnings(request, asked.region)),
+            machine_usd_per_hour=self._price(asked.ecs_spec, facts, spot=spec.resources.spot),
         )
 
     def on_demand(self, plan: Plan) -> Plan:
@@ -138,7 +135,8 @@ class Pai:
         if not native.has_ended:
             return jobs.info(self._services, job_id, native, None, cancelled=False)
         if native.id not in self._ended:
-            self._ended[native.id] = self._at_end(native)
+            store = self._store(native)
+            self._ended[native.id] = shared.recorded_end(store, native.attempt, native.num_nodes)
         outcome, cancelled = self._ended[native.id]
         return jobs.info(self._services, job_id, native, outcome, cancelled=cancelled)
 
@@ -155,8 +153,7 @@ class Pai:
         native = self._newest(job_id)
         if native.has_ended:
             return
-        note = json.dumps({"time": time.time()}).encode()
-        self._store(native).put_if_absent(contract.cancel_key(native.attempt), note)
+        shared.write_cancel_note(self._store(native), native.attempt)
         jobs.stop(self._services, native)  # where DLC can't stop it yet, the supervisor reads the note when it is up
 
     def artifacts(self, job_id: str) -> Store:
@@ -194,20 +191,12 @@ class Pai:
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _newest(self, job_id: str) -> Native:
-        """The newest attempt. One that lives is the newest; where one has ended, another may follow."""
+        """The newest attempt. Raises JobNotFoundError if there is none."""
         known = self._ids.get(job_id)
-        native = jobs.get(self._services, known) if known else None
-        if native is None or native.has_ended:
-            found = jobs.newest(self._services, job_id)
-            native = found if native is None or found.attempt > native.attempt else native
+        last_seen = jobs.get(self._services, known) if known else None
+        native = shared.newest_attempt(last_seen, lambda: jobs.newest(self._services, job_id))
         self._ids[job_id] = native.id
         return native
-
-    def _at_end(self, native: Native) -> tuple[Outcome | None, bool]:
-        """What the supervisors recorded, and whether we asked it to stop."""
-        store = self._store(native)
-        outcome = records.outcome(store, native.attempt, native.num_nodes)
-        return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
 
     def _store(self, native: Native) -> Store:
         return open_store(native.durable, addresses.storage(self.options))
@@ -232,24 +221,18 @@ class Pai:
         ecs_spec = None if options.resource_id else options.ecs_spec or machines.type_for(spec.resources)
         digest = build.digest_of(spec, facts)
         name, root = build.job_name(spec, digest), addresses.root(options)
+        instance = instance_of(ecs_spec) if ecs_spec else None
         return requests.Asked(
-            spec=_with_accelerator(spec, ecs_spec),
+            spec=shared.with_accelerator(spec, instance.card if instance else spec.resources.accelerator),
             facts=facts,
             options=options,
             name=name,
             digest=digest,
             region=addresses.checked_region(options.region),
             root=root,
-            durable=addresses.durable(spec.output, root, name),
+            durable=shared.durable_address(spec.output, root, name, scheme="oss://", service="PAI", bucket="OSS"),
             ecs_spec=ecs_spec,
         )
-
-
-def _with_accelerator(spec: JobSpec, ecs_spec: str | None) -> JobSpec:
-    """The spec as it will run: a named machine says which accelerator that is."""
-    instance = instance_of(ecs_spec) if ecs_spec else None
-    card = instance.card if instance else spec.resources.accelerator
-    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": card})})
 
 
 def _with_registry_password(request: dict[str, Any]) -> dict[str, Any]:

@@ -96,13 +96,6 @@ def root(options: PaiOptions) -> str:
     return f"oss://{bucket}/{options.prefix.strip('/')}".rstrip("/")
 
 
-def durable(output: str | None, root: str, name: str) -> str:
-    """A job's own folder: below `output`, else below the root. Raises SpecError for an output that is not in OSS."""
-    if output and not output.startswith("oss://"):
-        raise SpecError(f"output {output!r}: a PAI job keeps its results in OSS; give oss://BUCKET/PREFIX.")
-    return f"{output.rstrip('/')}/{name}" if output else f"{root}/jobs/{name}"
-
-
 def console(region: str, workspace_id: str, native_id: str) -> str:
     """The job's page in the console."""
     domain = "pai.console.aliyun.com"

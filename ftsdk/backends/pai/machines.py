@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ftsdk.backends import shared
 from ftsdk.errors import SpecError
-from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
+from ftsdk.sizing.catalogue import Instance, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, price_of
 from ftsdk.spec.parts import Resources
 
@@ -20,24 +21,7 @@ def type_for(resources: Resources) -> str:
             "The pai backend needs a kind of machine: give resources.accelerator, e.g. A10, or the option ecs_spec, "
             "e.g. -o ecs_spec=ecs.g7.2xlarge for a CPU, or resource_id for a quota."
         )
-    card = card_of(resources.accelerator)
-    there = [instance for instance in instances_of(PROVIDER) if instance.card == card.name]
-    fitting = [instance for instance in there if instance.cards >= resources.accelerators_per_node]
-    if not fitting:
-        raise SpecError(_none(resources, there))
-    roomy = [instance for instance in fitting if instance.memory_gib >= card.usable_gib * instance.cards]
-    return min(roomy or fitting, key=lambda instance: (instance.cards, instance.vcpus, instance.name)).name
-
-
-def warnings(ecs_spec: str, resources: Resources) -> tuple[str, ...]:
-    """Accelerators that are paid for and not used."""
-    instance = instance_of(ecs_spec)
-    if instance is None or instance.cards <= resources.accelerators_per_node:
-        return ()
-    return (
-        f"{ecs_spec} has {instance.cards} x {instance.card} and {resources.accelerators_per_node} are used: "
-        f"set resources.accelerators_per_node to {instance.cards}.",
-    )
+    return shared.smallest_instance(resources, provider=PROVIDER, none=lambda instances: _none(resources, instances))
 
 
 def usd_per_hour(ecs_spec: str, region: str, own: Prices, *, spot: bool) -> float | None:
@@ -49,13 +33,9 @@ def usd_per_hour(ecs_spec: str, region: str, own: Prices, *, spot: bool) -> floa
     return (price.spot_usd_per_hour if spot else price.usd_per_hour) if price else None
 
 
-def _none(resources: Resources, there: list[Instance]) -> str:
-    if there:
-        most = max(instance.cards for instance in there)
-        return (
-            f"resources.accelerators_per_node {resources.accelerators_per_node}: Alibaba Cloud has at most {most} x "
-            f"{resources.accelerator} in a machine; use more nodes (resources.num_nodes)."
-        )
+def _none(resources: Resources, instances: list[Instance]) -> str:
+    if instances:
+        return shared.too_few_cards(resources, instances, "Alibaba Cloud")
     cards = sorted({instance.card for instance in instances_of(PROVIDER)})
     return (
         f"resources.accelerator {resources.accelerator}: Alibaba Cloud has no machine with it in ftsdk's table; "

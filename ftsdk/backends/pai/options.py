@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ftsdk.backends.options import Options
+from ftsdk.backends.options import Options, Pairs, Words, first_set
 
 REGION_VARIABLES: Final = ("ALIBABA_CLOUD_REGION_ID", "ALIBABA_CLOUD_REGION")
-
-
-def _region() -> str | None:
-    return next((os.environ[name] for name in REGION_VARIABLES if os.environ.get(name)), None)
-
-
-def _pairs(value: Any) -> Any:
-    """`team=nlp,cost=42`, or a JSON object, from the command line or the environment as a mapping."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = [word.partition("=") for word in value.split(",") if word.strip()]
-    if not all(mark for _, mark, _ in pairs):
-        raise ValueError("write key=value,key=value")
-    return {key.strip(): text.strip() for key, _, text in pairs}
-
-
-def _words(value: Any) -> Any:
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-
-Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class PaiOptions(Options):
@@ -42,7 +16,7 @@ class PaiOptions(Options):
 
     workspace_id: Annotated[str, BeforeValidator(str)] | None = None
     """Number of the PAI workspace, e.g. `46099`; needed for plan and submit, for the service would take any."""
-    region: str | None = Field(default_factory=_region)
+    region: str | None = Field(default_factory=lambda: first_set(*REGION_VARIABLES))
     """Region, e.g. `cn-hangzhou` or `ap-southeast-1`; ALIBABA_CLOUD_REGION_ID if left out."""
     bucket: str | None = None
     """OSS bucket of inputs and results, in the same region; needed for plan and submit."""

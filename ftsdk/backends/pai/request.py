@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
 from ftsdk.backends.pai import addresses, limits
+from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy, Plan, Upload, build
@@ -88,41 +88,32 @@ class Source:
 # --- inputs ------------------------------------------------------------------------------------------------
 def layout(asked: Asked) -> Layout:
     """Where the job's things lie inside."""
-    return Layout(durable=asked.durable, scratch=SCRATCH, inputs={**_staged(asked.facts), **_remote(asked.facts)})
+    return Layout(
+        durable=asked.durable, scratch=SCRATCH, inputs={**build.staged(asked.facts, MOUNTS), **_remote(asked.facts)}
+    )
 
 
 def sources(asked: Asked) -> list[Source]:
     """All that the job reads from OSS."""
     runtime = asked.facts.runtime
     file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
-    name = _runtime_name(asked.facts)
     return [
         Source(asked.durable, f"{MOUNTS}/job"),
-        Source(f"{asked.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((name, file),)),
+        Source(f"{asked.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((file_name(runtime.path), file),)),
         *_folders(asked),
         *_remote_sources(asked.facts, asked.root),
     ]
 
 
-def _runtime_name(facts: Facts) -> str:
-    return facts.runtime.path.replace("\\", "/").rpartition("/")[2]
-
-
-def _staged(facts: Facts) -> dict[str, str]:
-    return build.staged(facts, MOUNTS)
-
-
 def _folders(asked: Asked) -> Iterator[Source]:
     """Local inputs by the folder that they are mounted in, whose address is the digest of what is in it."""
-    inside = Layout(durable="", scratch="", inputs=_staged(asked.facts)).inside
+    inside = Layout(durable="", scratch="", inputs=build.staged(asked.facts, MOUNTS)).inside
     groups: dict[str, list[tuple[str, Fingerprint]]] = {}
     for file in asked.facts.files:
         group, _, rest = inside(file.path).removeprefix(f"{MOUNTS}/").partition("/")
         groups.setdefault(group, []).append((rest, file))
     for group, files in groups.items():
-        written = json.dumps(sorted((name, file.sha256) for name, file in files))
-        digest = hashlib.sha256(written.encode()).hexdigest()[:16]
-        yield Source(f"{asked.root}/inputs/{digest}", f"{MOUNTS}/{group}", tuple(files))
+        yield Source(f"{asked.root}/inputs/{content_address(files)}", f"{MOUNTS}/{group}", tuple(files))
 
 
 def _remote(facts: Facts) -> dict[str, str]:
@@ -172,7 +163,7 @@ def request(asked: Asked) -> dict[str, Any]:
         "JobType": "PyTorchJob",
         "WorkspaceId": addresses.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
         "JobSpecs": [_worker(asked)],
-        "UserCommand": f"exec python {MOUNTS}/runtime/{_runtime_name(asked.facts)} supervise",
+        "UserCommand": f"exec python {MOUNTS}/runtime/{file_name(asked.facts.runtime.path)} supervise",
         "Envs": _environment(asked),
         "DataSources": [*(_mount(source, asked.region) for source in sources(asked)), *_mounts(options)],
         "CredentialConfig": _credentials(options.role),
@@ -195,13 +186,12 @@ def durable_of(made: Mapping[str, Any]) -> str:
 def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     """A plan for spot machines as one for machines that are not taken back. Pure."""
     workers = [{key: value for key, value in w.items() if key != "SpotSpec"} for w in plan.request["JobSpecs"]]
-    spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
     price = plan.options.get("price_usd_per_hour") or usd_per_hour
     nodes = plan.document["num_nodes"]
     return replace(
         plan,
         request={**plan.request, "JobSpecs": workers},
-        spec=spec,
+        spec=without_spot(plan),
         usd_per_hour=price * nodes if price is not None else None,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, Verdict
 from ftsdk.contract.documents import Outcome
 
@@ -83,7 +83,7 @@ def state_of(native: Mapping[str, Any], outcome: Outcome | None = None, *, cance
     if ENDS[status] is JobState.SUCCEEDED:
         return Verdict(JobState.SUCCEEDED, message=outcome["message"] if outcome else "", exit_code=0)
     if outcome and outcome["state"] != "INTERRUPTED":
-        return _as_recorded(outcome)
+        return shared.recorded_verdict(outcome)
     if ENDS[status] is JobState.CANCELLED:
         return _stopped(native, outcome, cancelled=cancelled)
     return _failed(native, outcome, cancelled=cancelled)
@@ -135,9 +135,3 @@ def _said(native: Mapping[str, Any]) -> str:
 
 def _is_evicted(native: Mapping[str, Any]) -> bool:
     return any(pod.get("SubStatus") in ("Evicted", "Preempted") for pod in native.get("Pods") or ())
-
-
-def _as_recorded(outcome: Outcome) -> Verdict:
-    message = f"{outcome['message']} {outcome['hint']}".strip()
-    reason = outcome["reason"] if outcome["reason"] in contract.REASONS else ""
-    return Verdict(JobState(outcome["state"]), reason, message, outcome["exit_code"])

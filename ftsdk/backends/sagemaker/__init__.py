@@ -6,24 +6,25 @@ It calls boto3 directly: the vendor's own SDK can neither name a job nor plan on
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, require
-from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store, states
+from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import HASTY, RefusedError, Services
-from ftsdk.contract.documents import Outcome, Storage
-from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, SpecError
+from ftsdk.backends.shared import RecordedEnd
+from ftsdk.contract.documents import Storage
+from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
-from ftsdk.sizing.catalogue import instances_of
+from ftsdk.sizing.catalogue import instance_of, instances_of
 from ftsdk.sizing.price.market import Market
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec
@@ -47,7 +48,7 @@ class SageMaker:
         self._services = Services(self.options)
         self._attempts: dict[str, int] = {}
         """Job -> the newest attempt that we know of."""
-        self._ended: dict[str, tuple[Outcome | None, bool]] = {}
+        self._ended: dict[str, RecordedEnd] = {}
         """Native name -> what its folder says about its end, which does not change any more."""
 
     # --- start ---------------------------------------------------------------------------------------------
@@ -69,22 +70,23 @@ class SageMaker:
             after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
             storage=self._storage(),
         )
-        plan = build.plan_from(
+        channels = (*requests.own_channels(asked), *requests.inputs_of(facts, asked.root))
+        return build.plan_from(
             made,
             asked.spec,
             backend=self.name,
             scope=asked.region,
             request=requests.request(asked),
             options=self.options.model_dump(mode="json"),
-            machine_usd_per_hour=machines.usd_per_hour(asked.types[0], asked.region, spec.resources, facts.prices),
-        )
-        channels = (*requests.own_channels(asked), *requests.inputs_of(facts, asked.root))
-        return replace(
-            plan,
-            storage=self._storage(),
-            copies=tuple(requests.copies_of(facts, asked.root)),
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
-            warnings=(*plan.warnings, *machines.warnings(asked.types, spec.resources)),
+            copies=tuple(requests.copies_of(facts, asked.root)),
+            storage=self._storage(),
+            warnings=tuple(
+                warning
+                for name in asked.types
+                for warning in shared.unused_accelerators(instance_of(name), spec.resources)
+            ),
+            machine_usd_per_hour=machines.usd_per_hour(asked.types[0], asked.region, spec.resources, facts.prices),
         )
 
     def on_demand(self, plan: Plan) -> Plan:
@@ -118,16 +120,17 @@ class SageMaker:
     def describe(self, job_id: str) -> JobInfo:
         """State of the newest attempt, from the service; at its end, the supervisor's own record tells more."""
         native = self._newest(job_id)
-        if native.said["TrainingJobStatus"] not in states.ENDS:
+        if not native.has_ended:
             return jobs.info(job_id, native, None, cancelled=False)
         if native.name not in self._ended:
-            self._ended[native.name] = self._at_end(native)
+            store = self._store(native)
+            self._ended[native.name] = shared.recorded_end(store, native.attempt, native.num_nodes)
         outcome, cancelled = self._ended[native.name]
         return jobs.info(job_id, native, outcome, cancelled=cancelled)
 
     def list(self) -> Iterator[JobInfo]:
         """Every job of ours in this account and region; a listing has no reasons, `describe` has."""
-        return jobs.newest(self._services) if self.options.region else iter(())
+        return jobs.each(self._services) if self.options.region else iter(())
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts from CloudWatch."""
@@ -150,8 +153,7 @@ class SageMaker:
         native = self._newest(job_id)
         if native.said["TrainingJobStatus"] != "InProgress":
             return
-        note = json.dumps({"time": time.time()}).encode()
-        self._store(native).put_if_absent(contract.cancel_key(native.attempt), note)
+        shared.write_cancel_note(self._store(native), native.attempt)
         try:
             self._services.call("sagemaker", "stop_training_job", TrainingJobName=native.name)
         except RefusedError:
@@ -192,23 +194,12 @@ class SageMaker:
 
     # --- parts of these ------------------------------------------------------------------------------------
     def _newest(self, job_id: str) -> Native:
-        """The newest attempt. One that lives is the newest; where one has ended, another may follow."""
+        """The newest attempt. Raises JobNotFoundError if there is none."""
         known = self._attempts.get(job_id)
-        native = jobs.describe(self._services, contract.native_name(job_id, known)) if known else None
-        if native is None or native.said["TrainingJobStatus"] in states.ENDS:
-            number = jobs.attempts(self._services, job_id)[-1]
-            if native is None or number > native.attempt:
-                native = jobs.describe(self._services, contract.native_name(job_id, number))
-        if native is None:
-            raise JobNotFoundError(f"Job {job_id} was deleted in SageMaker a moment ago.")
+        last_seen = jobs.describe(self._services, contract.native_name(job_id, known)) if known else None
+        native = shared.newest_attempt(last_seen, lambda: jobs.newest(self._services, job_id))
         self._attempts[job_id] = native.attempt
         return native
-
-    def _at_end(self, native: Native) -> tuple[Outcome | None, bool]:
-        """What the supervisors recorded, and whether we asked it to stop."""
-        store = self._store(native)
-        outcome = records.outcome(store, native.attempt, native.num_nodes)
-        return outcome, records.read_json(store, contract.cancel_key(native.attempt)) is not None
 
     def _ended_at(self, native_name: str) -> float | None:
         native = jobs.describe(self._services, native_name)
@@ -257,8 +248,9 @@ class SageMaker:
         digest = build.digest_of(spec, facts)
         name = build.job_name(spec, digest)
         root = addresses.root(options.bucket, options.prefix, account=account, region=region)
+        instance = instance_of(types[0])
         return requests.Asked(
-            spec=_with_accelerator(spec, types[0]),
+            spec=shared.with_accelerator(spec, instance.card if instance else None),
             facts=facts,
             options=options,
             name=name,
@@ -266,14 +258,7 @@ class SageMaker:
             region=region,
             account=account,
             root=root,
-            durable=addresses.durable(spec.output, root, name),
+            durable=shared.durable_address(spec.output, root, name, scheme="s3://", service="SageMaker", bucket="S3"),
             image=options.image or addresses.default_image(types[0], account=account, region=region),
             types=types,
         )
-
-
-def _with_accelerator(spec: JobSpec, instance_type: str) -> JobSpec:
-    """The spec as it will run: a named machine says which accelerator that is, or that there is none."""
-    instance = machines.accelerators_of(instance_type)
-    card = instance.card if instance else None
-    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": card})})

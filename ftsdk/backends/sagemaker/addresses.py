@@ -71,13 +71,6 @@ def root(bucket: str | None, prefix: str, *, account: str, region: str) -> str:
     return f"s3://{name}/{prefix.strip('/')}".rstrip("/")
 
 
-def durable(output: str | None, root: str, name: str) -> str:
-    """A job's own folder: below `output`, else below the root. Raises SpecError for an output that is not in S3."""
-    if output and not output.startswith("s3://"):
-        raise SpecError(f"output {output!r}: a SageMaker job keeps its results in S3; give s3://BUCKET/PREFIX.")
-    return f"{output.rstrip('/')}/{name}" if output else f"{root}/jobs/{name}"
-
-
 def default_image(instance_type: str, *, account: str, region: str) -> str:
     """Where `ftsdk image push --backend sagemaker` puts ftsdk's own image, for CUDA where there is a GPU."""
     torch: Torch = "cuda" if instance_of(instance_type) else "cpu"

@@ -35,6 +35,11 @@ class Native(NamedTuple):
         return str(self.said["TrainingJobName"])
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the status is final."""
+        return self.said["TrainingJobStatus"] in states.ENDS
+
+    @property
     def durable(self) -> str:
         """Address of the job's folder."""
         return durable_of(self.said)
@@ -80,7 +85,15 @@ def attempts(services: Services, name: str) -> list[int]:
     return sorted(found)
 
 
-def newest(services: Services) -> Iterator[JobInfo]:
+def newest(services: Services, name: str) -> Native:
+    """The newest attempt. Raises JobNotFoundError if there is none."""
+    native = describe(services, contract.native_name(name, attempts(services, name)[-1]))
+    if native is None:
+        raise JobNotFoundError(f"Job {name} was deleted in SageMaker a moment ago.")
+    return native
+
+
+def each(services: Services) -> Iterator[JobInfo]:
     """The newest attempt of every job of ours, newest first, from the listing alone."""
     seen = set()
     for row in _rows(services, "-a"):

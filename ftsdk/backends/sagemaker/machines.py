@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ftsdk.backends import shared
 from ftsdk.errors import SpecError
-from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
+from ftsdk.sizing.catalogue import Instance, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
 from ftsdk.sizing.spot import advisor
 from ftsdk.spec.parts import Resources
@@ -27,18 +28,7 @@ def instance_for(resources: Resources) -> str:
             "The sagemaker backend needs a kind of machine: give resources.accelerator, e.g. A10G, "
             "or the option instance_type, e.g. -o instance_type=ml.m5.xlarge for a CPU."
         )
-    card = card_of(resources.accelerator)
-    there = [instance for instance in instances_of("sagemaker") if instance.card == card.name]
-    fitting = [instance for instance in there if instance.cards >= resources.accelerators_per_node]
-    if not fitting:
-        raise SpecError(_none(resources, there))
-    roomy = [instance for instance in fitting if instance.memory_gib >= card.usable_gib * instance.cards]
-    return min(roomy or fitting, key=lambda instance: (instance.cards, instance.vcpus, instance.name)).name
-
-
-def accelerators_of(instance_type: str) -> Instance | None:
-    """The instance in the table; None for one without accelerators."""
-    return instance_of(instance_type)
+    return shared.smallest_instance(resources, provider="sagemaker", none=lambda instances: _none(resources, instances))
 
 
 def has_efa(instance_type: str) -> bool:
@@ -46,26 +36,9 @@ def has_efa(instance_type: str) -> bool:
     return instance_type.split(".")[1] in EFA_FAMILIES
 
 
-def warnings(types: tuple[str, ...], resources: Resources) -> tuple[str, ...]:
-    """Accelerators that are paid for and not used, a sentence each."""
-    found = []
-    for name in types:
-        instance = accelerators_of(name)
-        if instance and instance.cards > resources.accelerators_per_node:
-            found.append(
-                f"{name} has {instance.cards} x {instance.card} and {resources.accelerators_per_node} are used: "
-                f"set resources.accelerators_per_node to {instance.cards}."
-            )
-    return tuple(found)
-
-
-def _none(resources: Resources, there: list[Instance]) -> str:
-    if there:
-        most = max(instance.cards for instance in there)
-        return (
-            f"resources.accelerators_per_node {resources.accelerators_per_node}: SageMaker has at most {most} x "
-            f"{resources.accelerator} in a machine; use more nodes (resources.num_nodes)."
-        )
+def _none(resources: Resources, instances: list[Instance]) -> str:
+    if instances:
+        return shared.too_few_cards(resources, instances, "SageMaker")
     cards = sorted({instance.card for instance in instances_of("sagemaker")})
     return (
         f"resources.accelerator {resources.accelerator}: SageMaker has no training instance with it; "

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from ftsdk.backends.options import Options
+from ftsdk.backends.options import Options, Pairs, Words, first_set
 from ftsdk.backends.sagemaker import limits
 from ftsdk.errors import did_you_mean
 
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-
-
-def _region() -> str | None:
-    return next((os.environ[name] for name in REGION_VARIABLES if os.environ.get(name)), None)
-
-
-def _words(value: Any) -> Any:
-    """`a,b` from the command line or the environment as a tuple."""
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-
-def _pairs(value: Any) -> Any:
-    """`team=nlp,cost=42` from the command line or the environment as a mapping."""
-    if not isinstance(value, str):
-        return value
-    pairs = [word.partition("=") for word in value.split(",") if word.strip()]
-    if not all(mark for _, mark, _ in pairs):
-        raise ValueError("write key=value,key=value")
-    return {key.strip(): text.strip() for key, _, text in pairs}
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
 
 
 class SageMakerOptions(Options):
@@ -42,7 +18,7 @@ class SageMakerOptions(Options):
 
     role: str | None = None
     """ARN of the role that the job runs as, e.g. `arn:aws:iam::123456789012:role/ftsdk`; needed for plan and submit."""
-    region: str | None = Field(default_factory=_region)
+    region: str | None = Field(default_factory=lambda: first_set(*REGION_VARIABLES))
     """AWS region, e.g. `us-west-2` or `cn-northwest-1`; AWS_REGION if left out."""
     bucket: str | None = None
     """S3 bucket of inputs and results, in the same region; `sagemaker-REGION-ACCOUNT` if left out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
 from ftsdk.backends.sagemaker import limits, machines
+from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy, Plan, Upload, build
@@ -138,16 +138,11 @@ def own_channels(asked: Asked) -> list[Channel]:
     """The job document and the runtime that reads it."""
     runtime = asked.facts.runtime
     file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
-    name = runtime_name(asked.facts)
+    name = file_name(runtime.path)
     return [
         Channel("job", f"{asked.durable}/{contract.JOB_FILE}"),
         Channel("runtime", f"{asked.root}/runtime/{name}", ((name, file),)),
     ]
-
-
-def runtime_name(facts: Facts) -> str:
-    """The runtime's file name; it says what is in it."""
-    return facts.runtime.path.replace("\\", "/").rpartition("/")[2]
 
 
 def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
@@ -192,13 +187,12 @@ def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
 def _staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> Channel:
     """A folder whose name is the digest of what is in it: the same files are uploaded once, for all jobs."""
     listed = tuple(files)
-    written = json.dumps(sorted((inside, file.sha256) for inside, file in listed))
-    return Channel(name, f"{root}/inputs/{hashlib.sha256(written.encode()).hexdigest()[:16]}/", listed)
+    return Channel(name, f"{root}/inputs/{content_address(listed)}/", listed)
 
 
 def _name_in_channel(number: int, source: SourceFacts) -> str:
     """Two files of one name may lie in two folders here."""
-    return f"{number}/{source.address.replace(chr(92), '/').rpartition('/')[2]}"
+    return f"{number}/{file_name(source.address)}"
 
 
 def _below(folder: str, path: str) -> str:
@@ -247,11 +241,10 @@ def on_demand(plan: Plan) -> Plan:
     """A plan for spot machines as one for machines that are not taken back. Pure."""
     kept = {key: value for key, value in plan.request["StoppingCondition"].items() if key != "MaxWaitTimeInSeconds"}
     made = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
-    spec = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
     full = machines.usd_per_hour_of(made["ResourceConfig"], plan.storage.get("region", ""))
     document = {**plan.document, "after_save": "exit"}
     price = plan.options.get("price_usd_per_hour") or full
-    return replace(plan, request=made, spec=spec, document=document, usd_per_hour=price)
+    return replace(plan, request=made, spec=without_spot(plan), document=document, usd_per_hour=price)
 
 
 def on_next_type(made: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
@@ -267,7 +260,7 @@ def refuse(made: dict[str, Any]) -> None:
 
 
 def _algorithm(asked: Asked) -> dict[str, Any]:
-    runtime = f"{CHANNELS}/runtime/{runtime_name(asked.facts)}"
+    runtime = f"{CHANNELS}/runtime/{file_name(asked.facts.runtime.path)}"
     return {
         "TrainingImage": asked.image,
         "TrainingInputMode": asked.options.input_mode,

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, Verdict
 from ftsdk.contract.documents import Outcome
 
@@ -109,7 +110,7 @@ def _alive(status: str, secondary: str, native: Mapping[str, Any]) -> Verdict:
 
 def _failed(said: str, outcome: Outcome | None) -> Verdict:
     if outcome and outcome["state"] not in ("SUCCEEDED", "INTERRUPTED"):
-        return _as_recorded(outcome)
+        return shared.recorded_verdict(outcome)
     if found := OURS.search(said):
         reason = found["reason"] if found["reason"] in contract.REASONS else "error"
         return Verdict(JobState.FAILED, reason, found["message"].strip(), int(found["code"]))
@@ -124,7 +125,7 @@ def _failed(said: str, outcome: Outcome | None) -> Verdict:
 def _stopped(secondary: str, outcome: Outcome | None, *, cancelled: bool) -> Verdict:
     """Somebody stopped it, or a limit did; it may have come to its end all the same."""
     if outcome and outcome["state"] != "INTERRUPTED":
-        return _as_recorded(outcome)
+        return shared.recorded_verdict(outcome)
     exit_code = outcome["exit_code"] if outcome else None
     saved = f"{outcome['message']} " if outcome else ""
     if secondary in LIMITS:
@@ -134,8 +135,3 @@ def _stopped(secondary: str, outcome: Outcome | None, *, cancelled: bool) -> Ver
         return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
     message = f"{saved}Somebody stopped it in SageMaker. Submitting again goes on from the newest checkpoint."
     return Verdict(JobState.CANCELLED, "stopped", message, exit_code)
-
-
-def _as_recorded(outcome: Outcome) -> Verdict:
-    message = f"{outcome['message']} {outcome['hint']}".strip()
-    return Verdict(JobState(outcome["state"]), outcome["reason"], message, outcome["exit_code"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ftsdk import contract
+from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
 from ftsdk.backends.skypilot import failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
@@ -88,8 +89,16 @@ class SkyPilot:
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(asked)
-        plan = build.plan_from(made, spec, backend=self.name, scope=scope, request=request, options=options)
-        return replace(plan, storage=self._reached(durable), warnings=(*plan.warnings, *requests.warnings(asked)))
+        return build.plan_from(
+            made,
+            spec,
+            backend=self.name,
+            scope=scope,
+            request=request,
+            options=options,
+            storage=self._reached(durable),
+            warnings=requests.warnings(asked),
+        )
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same task on capacity that is not taken back."""
@@ -159,8 +168,7 @@ class SkyPilot:
         job = self._find(job_id)
         if self._info(job).state.terminal:
             return
-        note = json.dumps({"time": time.time()}).encode()
-        job.store.put_if_absent(contract.cancel_key(job.attempt), note)
+        shared.write_cancel_note(job.store, job.attempt)
         if not records.has_lines(job.store, job.attempt):
             polling.end(self._server, job)
 
@@ -183,17 +191,17 @@ class SkyPilot:
 
     def _info(self, job: SkyJob) -> JobInfo:
         info = jobs.running(job)
-        ended = jobs.outcome(job)
+        ended = job.outcome()
         if ended and not self._may_go_on(job, ended["exit_code"]):
             self._put_away(job, ended["ended_at"])
-            return jobs.with_outcome(info, ended)
+            return shared.with_outcome(info, ended)
         if not ended and jobs.is_alive(job):
             self._insist(job)
             self._ask_price(job)
             return info
         verdict = self._looks.at(job, info.attempt)
-        ended = jobs.outcome(job) if verdict.state.terminal else None  # it may have ended between the two looks
-        return jobs.with_outcome(info, ended) if ended else jobs.with_verdict(info, verdict)
+        ended = job.outcome() if verdict.state.terminal else None  # it may have ended between the two looks
+        return shared.with_outcome(info, ended) if ended else jobs.with_verdict(info, verdict)
 
     def _put_away(self, job: SkyJob, ended_at: float) -> None:
         """A cluster that was made for the job alone goes by itself two minutes after it; who sees the end may ask."""

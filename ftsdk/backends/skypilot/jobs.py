@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from ftsdk import contract
-from ftsdk.backends.base import JobInfo, JobState, Verdict
-from ftsdk.backends.folders import PLAN_FILE, STATES, names
+from ftsdk.backends import shared
+from ftsdk.backends.base import JobInfo, Verdict
+from ftsdk.backends.folders import PLAN_FILE, names
+from ftsdk.backends.shared import SubmittedJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.contract.documents import Outcome
-from ftsdk.errors import BackendError, JobNotFoundError
+from ftsdk.errors import JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
 from ftsdk.storage import records
@@ -23,22 +24,7 @@ SILENCE_S: Final = 150.0
 """A supervisor that lives tells the time every minute, by its own node's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class SkyJob:
-    """A job and its durable folder."""
-
-    plan: Plan
-    store: Store
-
-    @property
-    def attempt(self) -> int:
-        """The newest claimed attempt; 0 if there is none."""
-        return records.last_attempt(self.store)
-
-    @property
-    def num_nodes(self) -> int:
-        """Nodes that train together."""
-        return int(self.plan.document["num_nodes"])
+SkyJob = SubmittedJob[Store]
 
 
 def request_key(attempt: int) -> str:
@@ -48,18 +34,12 @@ def request_key(attempt: int) -> str:
 
 def create(plan: Plan) -> SkyJob:
     """Write the job's document and plan, here and beside its results. Doing it again changes nothing but the plan."""
-    job = SkyJob(plan, _store(plan))
+    job = SubmittedJob(plan, _store(plan))
     document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
     records.check_owner(job.store, plan.backend)
-    try:
-        for store in (FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name), job.store):
-            store.put(contract.JOB_FILE, document)
-            store.put(PLAN_FILE, written)
-    except OSError as problem:
-        raise BackendError(
-            f"The job's folder {plan.request['folder']} cannot be written ({problem.strerror}): "
-            f"free some space or set the skypilot backend's option 'storage' to another folder."
-        ) from problem
+    stores = (FolderStore(jobs_dir(home_dir(), plan.backend) / plan.name), job.store)
+    remedy = "set the skypilot backend's option 'storage' to another folder"
+    shared.write_files(plan, {contract.JOB_FILE: document, PLAN_FILE: written}, stores, remedy=remedy)
     return job
 
 
@@ -71,7 +51,7 @@ def find(name: str, options: SkyPilotOptions) -> SkyJob:
         found = records.read_json(store, PLAN_FILE) if store else None
         if found and found["backend"] == "skypilot":
             plan = Plan.from_json(found)
-            return SkyJob(plan, _store(plan))
+            return SubmittedJob(plan, _store(plan))
     raise JobNotFoundError(
         f"There is no job {name} of the skypilot backend on this machine{f' or in {storage}' if storage else ''}; "
         f"`ftsdk jobs` lists those there are, and its storage option names where others keep theirs."
@@ -113,11 +93,6 @@ def is_alive(job: SkyJob) -> bool:
     return any(clock and time.time() - clock["alive_at"] < SILENCE_S for clock in clocks)
 
 
-def outcome(job: SkyJob) -> Outcome | None:
-    """How the newest attempt ended as far as the nodes said so."""
-    return records.outcome(job.store, job.attempt, job.num_nodes)
-
-
 def all_said(job: SkyJob) -> bool:
     """Whether every node of the newest attempt has said how it ended."""
     keys = (contract.outcome_key(job.attempt, node) for node in range(job.num_nodes))
@@ -125,31 +100,9 @@ def all_said(job: SkyJob) -> bool:
 
 
 def running(job: SkyJob) -> JobInfo:
-    """The newest attempt, as if it ran. Raises JobNotFoundError if it was never started."""
-    attempt = job.attempt
-    claimed = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
-    if claimed is None:
-        raise JobNotFoundError(f"Job {job.plan.uri} was planned but never started: submit it again.")
-    native = {"folder": job.plan.request["folder"], "name": job.plan.for_attempt(attempt).native_name}
-    return JobInfo(
-        name=job.plan.name,
-        state=JobState.RUNNING,
-        attempt=attempt,
-        created_at=float(claimed["time"]),
-        native=native,
-    )
-
-
-def with_outcome(info: JobInfo, ended: Outcome) -> JobInfo:
-    """What the supervisor recorded."""
-    return replace(
-        info,
-        state=STATES.get(ended["state"], JobState.FAILED),
-        reason=ended["reason"],
-        message=f"{ended['message']} {ended['hint']}".strip(),
-        ended_at=ended["ended_at"],
-        exit_code=ended["exit_code"],
-    )
+    """The newest attempt in state RUNNING. Raises JobNotFoundError if none was started."""
+    native_name = contract.native_name(job.plan.name, job.attempt)
+    return shared.running(job, {"folder": job.plan.request["folder"], "name": native_name})
 
 
 def with_verdict(info: JobInfo, verdict: Verdict) -> JobInfo:

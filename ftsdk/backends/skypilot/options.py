@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from ftsdk.backends.options import Options
+from ftsdk.backends.options import Options, Words
 from ftsdk.contract.documents import Storage
 
 IMAGE: Final = "hiyouga/llamafactory:0.9.5"
@@ -16,7 +16,7 @@ IMAGE: Final = "hiyouga/llamafactory:0.9.5"
 class SkyPilotOptions(Options):
     """Options of the skypilot backend. Which clouds there are, and with whose account, is SkyPilot's own business."""
 
-    infra: tuple[str, ...] = Field(default=(), strict=False)
+    infra: Words = ()
     """Where it may run, e.g. `aws/us-west-2`, `k8s/CONTEXT`, `slurm/CLUSTER`; any that SkyPilot has if left out.
     Several, with commas, are tried in this order."""
     storage: str | None = None
@@ -26,10 +26,10 @@ class SkyPilotOptions(Options):
     """Region of a bucket in `storage`, where the environment of node and machine do not say it (AWS_REGION)."""
     storage_endpoint: str | None = None
     """URL of the service of a bucket in `storage`, if it is not the provider's own."""
-    shared: tuple[str, ...] = Field(default=(), strict=False)
+    shared: Words = ()
     """Folders that every node sees under the same path as this machine: inputs in them are used in place, others are
     copied to the nodes."""
-    accelerators: tuple[str, ...] = Field(default=(), strict=False)
+    accelerators: Words = ()
     """Accelerators that will do as well as `resources.accelerator`, e.g. `H100,A100-80GB`, in order of preference."""
     choose: Literal["ordered", "cheapest"] = "ordered"
     """Which of several infra and accelerators is taken: the first that is to be had, or the cheapest."""
@@ -53,11 +53,6 @@ class SkyPilotOptions(Options):
     """Seconds that a cancelled or preempted job has for saving its state."""
     sky_python: str | None = None
     """Interpreter that has SkyPilot; ftsdk's own if left out."""
-
-    @field_validator("infra", "shared", "accelerators", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _fit(self) -> SkyPilotOptions:

@@ -1,0 +1,215 @@
+"""What several backends share: a job's durable records, the end of an attempt, machine types, content addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ftsdk import contract
+from ftsdk.backends.base import JobInfo, JobState, Verdict
+from ftsdk.contract.documents import Outcome
+from ftsdk.errors import BackendError, JobNotFoundError, SpecError
+from ftsdk.plan import Plan
+from ftsdk.sizing.catalogue import Instance, card_of, instances_of
+from ftsdk.spec import JobSpec
+from ftsdk.spec.parts import Resources
+from ftsdk.storage import records
+from ftsdk.storage.fingerprints import Fingerprint
+from ftsdk.storage.store import Store
+
+OUTCOME_STATES: Mapping[str, JobState] = {
+    "SUCCEEDED": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+    "INTERRUPTED": JobState.FAILED,  # the state is saved; a new attempt continues from there
+}
+S = TypeVar("S", bound=Store)
+
+
+# --- a job whose plan and durable folder this machine can read ------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class SubmittedJob(Generic[S]):
+    """A job's plan and its durable folder."""
+
+    plan: Plan
+    store: S
+
+    @property
+    def attempt(self) -> int:
+        """The newest claimed attempt; 0 if there is none."""
+        return records.last_attempt(self.store)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes of the job."""
+        return int(self.plan.document["num_nodes"])
+
+    def outcome(self) -> Outcome | None:
+        """How the newest attempt ended; None while it runs."""
+        return records.outcome(self.store, self.attempt, self.num_nodes)
+
+
+def write_files(plan: Plan, files: Mapping[str, bytes], stores: Iterable[Store], *, remedy: str) -> None:
+    """Put each file into each store. Raises BackendError, ending in `remedy`, if one cannot be written."""
+    try:
+        for store in stores:
+            for key, data in files.items():
+                store.put(key, data)
+    except OSError as problem:
+        raise BackendError(
+            f"The job's folder {plan.request['folder']} cannot be written ({problem.strerror}): "
+            f"free some space or {remedy}."
+        ) from problem
+
+
+def running(job: SubmittedJob[S], native: dict[str, Any]) -> JobInfo:
+    """The newest attempt in state RUNNING. Raises JobNotFoundError if none was started."""
+    attempt = job.attempt
+    claim = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
+    if claim is None:
+        raise JobNotFoundError(f"Job {job.plan.uri} was planned but never started: submit it again.")
+    return JobInfo(
+        name=job.plan.name,
+        state=JobState.RUNNING,
+        attempt=attempt,
+        created_at=float(claim["time"]),
+        native=native,
+    )
+
+
+def with_outcome(info: JobInfo, outcome: Outcome) -> JobInfo:
+    """The state that the supervisor recorded."""
+    return replace(
+        info,
+        state=OUTCOME_STATES.get(outcome["state"], JobState.FAILED),
+        reason=outcome["reason"],
+        message=f"{outcome['message']} {outcome['hint']}".strip(),
+        ended_at=outcome["ended_at"],
+        exit_code=outcome["exit_code"],
+    )
+
+
+# --- cancelling -----------------------------------------------------------------------------------------------
+def write_cancel_note(store: Store, attempt: int) -> None:
+    """Write the note by which a supervisor tells a cancel from a preemption. Keeps an existing one."""
+    store.put_if_absent(contract.cancel_key(attempt), json.dumps({"time": time.time()}).encode())
+
+
+def is_cancelled(store: Store, attempt: int) -> bool:
+    """Whether somebody has cancelled the attempt through ftsdk."""
+    return records.read_json(store, contract.cancel_key(attempt)) is not None
+
+
+# --- attempts of a cloud's jobs API ---------------------------------------------------------------------------
+class CloudAttempt(Protocol):
+    """One attempt as a job of the platform."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the platform reports a final status."""
+
+
+A = TypeVar("A", bound=CloudAttempt)
+
+
+def newest_attempt(last_seen: A | None, query: Callable[[], A]) -> A:
+    """`last_seen` while it runs; after its end a newer attempt may exist, so the platform is queried."""
+    if last_seen is not None and not last_seen.has_ended:
+        return last_seen
+    newest = query()
+    return newest if last_seen is None or newest.attempt > last_seen.attempt else last_seen
+
+
+class RecordedEnd(NamedTuple):
+    """What an ended attempt's durable folder says about its end."""
+
+    outcome: Outcome | None
+    cancelled: bool
+    """Whether the attempt was cancelled through ftsdk."""
+
+
+def recorded_end(store: Store, attempt: int, num_nodes: int) -> RecordedEnd:
+    """Read the supervisors' outcome and the cancel note of an attempt."""
+    return RecordedEnd(records.outcome(store, attempt, num_nodes), is_cancelled(store, attempt))
+
+
+def recorded_verdict(outcome: Outcome) -> Verdict:
+    """The state that the supervisor recorded for a final outcome (not INTERRUPTED)."""
+    message = f"{outcome['message']} {outcome['hint']}".strip()
+    reason = outcome["reason"] if outcome["reason"] in contract.REASONS else ""
+    return Verdict(JobState(outcome["state"]), reason, message, outcome["exit_code"])
+
+
+# --- the spec as a cloud runs it ------------------------------------------------------------------------------
+def with_accelerator(spec: JobSpec, accelerator: str | None) -> JobSpec:
+    """The spec with the accelerator of the machine type that was selected."""
+    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": accelerator})})
+
+
+def without_spot(plan: Plan) -> dict[str, Any]:
+    """The plan's spec with `resources.spot` off."""
+    return {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
+
+
+def durable_address(output: str | None, root: str, name: str, *, scheme: str, service: str, bucket: str) -> str:
+    """A job's own folder: below `output`, else below `root`. Raises SpecError for an output of another scheme."""
+    if output and not output.startswith(scheme):
+        raise SpecError(
+            f"output {output!r}: a {service} job keeps its results in {bucket}; give {scheme}BUCKET/PREFIX."
+        )
+    return f"{output.rstrip('/')}/{name}" if output else f"{root}/jobs/{name}"
+
+
+def content_address(files: Iterable[tuple[str, Fingerprint]]) -> str:
+    """16 hexadecimal digits over names and contents: the same files are uploaded once for all jobs."""
+    listed = json.dumps(sorted((name, file.sha256) for name, file in files))
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
+def file_name(path: str) -> str:
+    """Last part of a path of this machine, whatever its system."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+# --- machine types --------------------------------------------------------------------------------------------
+def smallest_instance(resources: Resources, *, provider: str, none: Callable[[list[Instance]], str]) -> str:
+    """The smallest machine type with the accelerators of `resources`.
+
+    Types whose main memory holds as much as their accelerators are preferred, because weights pass through main
+    memory when they are loaded. `none` is called with the provider's types that have such accelerators, but too few,
+    and returns the message of the SpecError that is raised.
+    """
+    card = card_of(str(resources.accelerator))
+    with_card = [instance for instance in instances_of(provider) if instance.card == card.name]
+    large_enough = [instance for instance in with_card if instance.cards >= resources.accelerators_per_node]
+    if not large_enough:
+        raise SpecError(none(with_card))
+    roomy = [instance for instance in large_enough if instance.memory_gib >= card.usable_gib * instance.cards]
+    return min(roomy or large_enough, key=lambda instance: (instance.cards, instance.vcpus, instance.name)).name
+
+
+def too_few_cards(resources: Resources, instances: list[Instance], provider_name: str) -> str:
+    """Message for more accelerators per node than any machine type has."""
+    most = max(instance.cards for instance in instances)
+    return (
+        f"resources.accelerators_per_node {resources.accelerators_per_node}: {provider_name} has at most {most} x "
+        f"{resources.accelerator} in a machine; use more nodes (resources.num_nodes)."
+    )
+
+
+def unused_accelerators(instance: Instance | None, resources: Resources) -> tuple[str, ...]:
+    """A warning if the machine type has more accelerators than the job uses."""
+    if instance is None or instance.cards <= resources.accelerators_per_node:
+        return ()
+    return (
+        f"{instance.name} has {instance.cards} x {instance.card} and {resources.accelerators_per_node} are used: "
+        f"set resources.accelerators_per_node to {instance.cards}.",
+    )

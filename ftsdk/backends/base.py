@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ftsdk.backends.options import Options
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
+    from ftsdk.runtime.storage.base import Store
     from ftsdk.sizing.price.market import Market
     from ftsdk.spec import JobSpec
     from ftsdk.storage.records import LogLine
-    from ftsdk.storage.store import Store
 
 
 class JobState(StrEnum):

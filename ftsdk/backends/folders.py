@@ -21,10 +21,10 @@ from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.sizing.price.market import Market, own_machine
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
-from ftsdk.storage.store import FolderStore
 
 PLAN_FILE = "plan.json"
 FolderJob = SubmittedJob[FolderStore]

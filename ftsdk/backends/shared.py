@@ -14,12 +14,12 @@ from ftsdk.backends.base import JobInfo, JobState, Verdict
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError
 from ftsdk.plan import Plan
+from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import Instance, card_of, instances_of
 from ftsdk.spec import JobSpec
 from ftsdk.spec.parts import Resources
 from ftsdk.storage import records
 from ftsdk.storage.fingerprints import Fingerprint
-from ftsdk.storage.store import Store
 
 OUTCOME_STATES: Mapping[str, JobState] = {
     "SUCCEEDED": JobState.SUCCEEDED,

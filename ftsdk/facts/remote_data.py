@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ftsdk.errors import SpecError
 from ftsdk.home import home_dir
-from ftsdk.storage.store import BUCKET_SCHEMES, ObjectInfo, Store, open_store
+from ftsdk.runtime.storage.base import ObjectInfo, Store
+from ftsdk.storage.store import BUCKET_SCHEMES, open_store
 
 WILD = "*?["
 
@@ -52,6 +53,6 @@ def _copy(store: Store, item: ObjectInfo, folder: Path) -> Path:
     if not target.is_file() or target.stat().st_size != item.bytes:
         part = target.with_name(f".{item.key}.part")
         with byte_bar(f"Fetching {item.key}", item.bytes) as on_bytes:
-            store.download(item.key, part, on_bytes)
+            store.fetch(item.key, part, on_bytes)
         part.replace(target)
     return target

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ftsdk import contract
 from ftsdk.errors import SpecError
 
-PATIENCE_S: Final = 5.0
+RETRY_S: Final = 5.0
 """A plan works without a network: a bucket that does not answer is unknown."""
 
 
@@ -31,7 +31,7 @@ def look(address: str) -> RemoteModel:
 
     Raises SpecError for a folder without files, and for an archive.
     """
-    from ftsdk.runtime.storage.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import BucketStore
     from ftsdk.storage.archives import is_archive
 
     if is_archive(address):
@@ -40,8 +40,8 @@ def look(address: str) -> RemoteModel:
         )
 
     try:
-        bucket = Bucket(address, {}, os.environ, patience_s=PATIENCE_S)
-        files = dict(bucket.list(""))
+        bucket = BucketStore(address, {}, os.environ, retry_s=RETRY_S)
+        files = dict(bucket.list())
         config = _json(bucket, "config.json") if "config.json" in files else None
         base = _base(bucket, address) if "adapter_config.json" in files else address
     except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
@@ -54,21 +54,21 @@ def look(address: str) -> RemoteModel:
 
 def _size(address: str) -> int | None:
     """Bytes of a folder's files; None if it is in no bucket, or not known."""
-    from ftsdk.runtime.storage.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import BucketStore
 
     try:
-        return sum(size for _, size in Bucket(address, {}, os.environ, patience_s=PATIENCE_S).list("")) or None
+        return sum(item.bytes for item in BucketStore(address, {}, os.environ, retry_s=RETRY_S).list()) or None
     except (OSError, ValueError):
         return None
 
 
 def _base(bucket: Any, address: str) -> str:
     """A job of ours says it best: the path in an adapter's own configuration is one inside a container."""
-    from ftsdk.runtime.storage.bucket import Bucket
+    from ftsdk.runtime.storage.bucket import BucketStore
 
     above = address.rstrip("/").rpartition("/")[0]
     try:
-        named = _json(Bucket(above, {}, os.environ, patience_s=PATIENCE_S), contract.JOB_FILE).get("base_model")
+        named = _json(BucketStore(above, {}, os.environ, retry_s=RETRY_S), contract.JOB_FILE).get("base_model")
     except (OSError, ValueError):
         named = None
     return str(named or _json(bucket, "adapter_config.json").get("base_model_name_or_path") or address)

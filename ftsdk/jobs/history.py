@@ -11,8 +11,8 @@ from typing import Any
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.contract.documents import Clock, Outcome
+from ftsdk.runtime.storage.base import Store
 from ftsdk.storage import records
-from ftsdk.storage.store import Store
 
 SILENT_S = 300.0
 """A supervisor shows life every minute; one that is silent for so long is not running but waiting for a machine."""

@@ -11,8 +11,8 @@ from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import JobNotFoundError, SpecError
 from ftsdk.jobs import journal
 from ftsdk.plan import Plan
+from ftsdk.runtime.storage.base import Store
 from ftsdk.storage.records import LogLine, read_json
-from ftsdk.storage.store import Store
 
 
 class JobReference:

@@ -9,8 +9,9 @@ from ftsdk.errors import FtsdkError, JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.jobs import journal
 from ftsdk.jobs.job import Job
+from ftsdk.runtime.storage.base import ObjectInfo
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage.objects import ObjectStore
-from ftsdk.storage.store import FolderStore, ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)

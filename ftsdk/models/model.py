@@ -1,16 +1,17 @@
-"""Model: what a job made, where it is, and from what it was made."""
+"""Model: the result of a job, its address and its origin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ftsdk import contract
 from ftsdk.errors import FtsdkError, JobFailedError
+from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
-from ftsdk.storage.store import FolderStore, Store
+from ftsdk.storage.store import download
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +41,17 @@ class Model:
         """Size of all files."""
         return sum(self.files.values())
 
-    def download(self, folder: Path | str, *, on_bytes: Callable[[int], None] = lambda done: None) -> Path:
-        """Copy the model's files into a folder and return it; `on_bytes` hears how many more bytes are there."""
+    def download(self, folder: Path | str, *, on_bytes: OnBytes = ignore_bytes) -> Path:
+        """Copy the model's files into a folder and return it.
+
+        `on_bytes` is called with the number of bytes just copied.
+        """
         target = Path(folder)
         try:
             for name, size in self.files.items():
-                self.store.download(f"{contract.MODEL_DIR}/{name}", target / name, on_bytes)
-                if (found := (target / name).stat().st_size) != size:
-                    raise FtsdkError(f"{target / name} came with {found} bytes instead of {size}: download it again.")
+                download(self.store, f"{contract.MODEL_DIR}/{name}", target / name, on_bytes)
+                if (copied := (target / name).stat().st_size) != size:
+                    raise FtsdkError(f"{target / name} came with {copied} bytes instead of {size}: download it again.")
         except OSError as problem:
             raise FtsdkError(f"The model cannot be written to {target} ({problem.strerror}).") from problem
         return target

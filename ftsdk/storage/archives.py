@@ -1,20 +1,21 @@
-"""Models that other tools packed: SageMaker's `model.tar.gz`, streamed from a bucket and unpacked with suspicion."""
+"""Packed models, such as SageMaker's `model.tar.gz`: streamed from a bucket, unpacked safely."""
 
 from __future__ import annotations
 
 import io
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from ftsdk.errors import DataError, FtsdkError, JobNotFoundError
-from ftsdk.storage.store import Store, open_store
+from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
+from ftsdk.storage.store import open_store
 
 PIECE_BYTES: Final = 8 << 20
 KEPT_FREE_BYTES: Final = 1 << 30
-"""A disk that an archive would fill up serves nobody: so much stays free."""
+"""An archive is refused if it would leave less than this on the disk."""
 
 
 def is_archive(address: str) -> bool:
@@ -22,22 +23,22 @@ def is_archive(address: str) -> bool:
     return "://" in address and address.endswith((".tar.gz", ".tgz"))
 
 
-def unpack(address: str, folder: Path | str, *, on_bytes: Callable[[int], None] = lambda done: None) -> Path:
+def unpack(address: str, folder: Path | str, *, on_bytes: OnBytes = ignore_bytes) -> Path:
     """Unpack an archive in a bucket into a folder, in constant memory; returns the folder.
 
     Nothing is written outside the folder: absolute names, `..`, links that lead out and devices are refused, and so
-    is more than the disk holds. `on_bytes` hears how many more bytes of the archive are read.
+    is more than the disk holds. `on_bytes` is called with the number of bytes just read.
     Raises JobNotFoundError if there is no such archive and DataError for one that is broken or refused.
     """
-    place, _, key = address.rpartition("/")
+    folder_uri, _, key = address.rpartition("/")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    stream = io.BufferedReader(_Stream(open_store(place), key, on_bytes), PIECE_BYTES)
+    stream = io.BufferedReader(_ObjectStream(open_store(folder_uri), key, on_bytes), PIECE_BYTES)
     try:
         with tarfile.open(fileobj=stream, mode="r|gz") as archive:
             for member in archive:
                 _extract(archive, member, target)
-    except KeyError:
+    except FileNotFoundError:
         raise JobNotFoundError(f"There is no {address}.") from None
     except (tarfile.TarError, EOFError, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
@@ -55,10 +56,10 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
         raise tarfile.TarError(f"{member.name} should have {member.size} bytes and has {path.stat().st_size}")
 
 
-class _Stream(io.RawIOBase):
+class _ObjectStream(io.RawIOBase):
     """An object as a file that is read once from its start to its end."""
 
-    def __init__(self, store: Store, key: str, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, store: Store, key: str, on_bytes: OnBytes) -> None:
         self._pieces = self._read(store, key, on_bytes)
         self._rest = b""
 
@@ -73,11 +74,8 @@ class _Stream(io.RawIOBase):
         return count
 
     @staticmethod
-    def _read(store: Store, key: str, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-        size = next((item.bytes for item in store.list(key) if item.key == key), None)
-        if size is None:
-            raise KeyError(key)
-        for start in range(0, size, PIECE_BYTES):
+    def _read(store: Store, key: str, on_bytes: OnBytes) -> Iterator[bytes]:
+        for start in range(0, store.size(key), PIECE_BYTES):
             piece = store.read(key, start, PIECE_BYTES)
             on_bytes(len(piece))
             yield piece

@@ -1,15 +1,16 @@
-"""Copies between clouds that a plan needs: shown with their size and cost, done only when they are asked for."""
+"""Copies between clouds that a plan needs: shown with size and cost, made only with `--copy`."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.runtime.storage.base import OnBytes, ignore_bytes
 from ftsdk.storage.transfers import Copy
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def copy_of(source: str, root: str, size: int | None) -> Copy:
 
 
 def refuse(copies: Sequence[Copy]) -> None:
-    """Raise UnsupportedError that tells what would be copied, for a submit that did not ask for it."""
+    """Raise UnsupportedError that lists the copies, for a submit without `--copy`."""
     if copies:
-        told = "; ".join(map(described, copies))
-        raise UnsupportedError(f"This job needs a copy from another cloud: {told}. Say --copy to make it.")
+        needed = "; ".join(map(described, copies))
+        raise UnsupportedError(f"This job needs a copy from another cloud: {needed}. Say --copy to make it.")
 
 
 def described(copy: Copy) -> str:
@@ -44,7 +45,7 @@ def described(copy: Copy) -> str:
     return f"{copy.source} -> {copy.target} ({size}, {cost})"
 
 
-def carry(copy: Copy, storage: Storage, on_bytes: Callable[[int], None] = lambda done: None) -> int:
+def carry(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) -> int:
     """Bring every file to its target; those that are there with the right size stay. Returns how many bytes were sent.
 
     The source is reached as the environment says, the target as the plan says. Each file passes over this machine's
@@ -53,16 +54,17 @@ def carry(copy: Copy, storage: Storage, on_bytes: Callable[[int], None] = lambda
     from ftsdk.storage.objects import ObjectStore
 
     source, target = ObjectStore(copy.source, {}), ObjectStore(copy.target, storage)
-    files = [item for item in source.list() if target.size(item.key) != item.bytes]
-    if not files and not any(True for _ in source.list()):
+    every, copied = list(source.list()), set(target.list())
+    if not every:
         raise SpecError(f"There is nothing at {copy.source}: check the address.")
+    files = [item for item in every if item not in copied]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         list(pool.map(lambda item: _carry(source, target, item.key, on_bytes), files))
     return sum(item.bytes for item in files)
 
 
-def _carry(source: ObjectStore, target: ObjectStore, key: str, on_bytes: Callable[[int], None]) -> None:
+def _carry(source: ObjectStore, target: ObjectStore, key: str, on_bytes: OnBytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ftsdk-copy-") as folder:
         path = Path(folder) / "file"
-        source.download(key, path)
-        target.upload(key, path, on_bytes)
+        source.fetch(key, path)
+        target.put_file(key, path, on_bytes)

@@ -18,7 +18,7 @@ from ftsdk import contract
 from ftsdk.contract import Stamp
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, SpecError
-from ftsdk.storage.store import Store
+from ftsdk.runtime.storage.base import ReadableStore, Store
 
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
@@ -45,7 +45,7 @@ def read_json(store: Store, key: str) -> Any | None:
     """The JSON behind a key, or None if there is none."""
     try:
         return json.loads(store.read(key))
-    except KeyError:
+    except FileNotFoundError:
         return None
 
 
@@ -115,7 +115,9 @@ def _metric_events(block: bytes, mark: bytes) -> Iterator[dict[str, Any]]:
 
 
 # --- logs ----------------------------------------------------------------------------------------------
-def read_lines(store: Store, *, after: str | None, follow: bool, ended: Callable[[], bool]) -> Iterator[LogLine]:
+def read_lines(
+    store: ReadableStore, *, after: str | None, follow: bool, ended: Callable[[], bool]
+) -> Iterator[LogLine]:
     """A job's lines from its segments, in constant memory; nodes take turns, each in its own order.
 
     With `follow`, goes on until `ended()` is true and all that was written before has been given.
@@ -156,7 +158,7 @@ def end_of_attempt(attempt: int, num_nodes: int) -> str:
     return ",".join(str(Stamp(attempt, node, _LAST_SEQUENCE)) for node in range(num_nodes))
 
 
-def _segments(store: Store) -> dict[int, list[str]]:
+def _segments(store: ReadableStore) -> dict[int, list[str]]:
     """Node -> keys of its segments, oldest first."""
     found: dict[int, list[str]] = defaultdict(list)
     for item in store.list(f"{contract.LOGS_DIR}/"):
@@ -184,7 +186,7 @@ class _NodeReader:
         self.segment = ""
         self.offset = 0
 
-    def next_lines(self, store: Store, segments: list[str]) -> list[str]:
+    def next_lines(self, store: ReadableStore, segments: list[str]) -> list[str]:
         """The next whole lines, at most about CHUNK_BYTES of them; none if nothing new is there."""
         if not self.segment:
             self._start(store, segments)
@@ -193,7 +195,7 @@ class _NodeReader:
                 return lines
         return []
 
-    def _next_data(self, store: Store, segments: list[str]) -> bytes:
+    def _next_data(self, store: ReadableStore, segments: list[str]) -> bytes:
         while not (data := self._whole_lines(store)):
             later = [key for key in segments if key > self.segment]
             if not later:
@@ -211,7 +213,7 @@ class _NodeReader:
         self.seen = None if fresh else self.seen
         return fresh
 
-    def _whole_lines(self, store: Store) -> bytes:
+    def _whole_lines(self, store: ReadableStore) -> bytes:
         length = CHUNK_BYTES
         while True:
             data = store.read(self.segment, self.offset, length)
@@ -219,7 +221,7 @@ class _NodeReader:
                 return data[:end]
             length *= 2  # one line longer than a chunk
 
-    def _start(self, store: Store, segments: list[str]) -> None:
+    def _start(self, store: ReadableStore, segments: list[str]) -> None:
         """Behind the cursor: the last segment that starts at or before it, then a binary search by stamps."""
         self.segment = segments[0]
         if self.seen is None:
@@ -231,7 +233,7 @@ class _NodeReader:
             self.segment = key if first is not None else self.segment
         self.offset = self._search(store, self.seen)
 
-    def _search(self, store: Store, seen: Stamp) -> int:
+    def _search(self, store: ReadableStore, seen: Stamp) -> int:
         low, high = 0, next(item.bytes for item in store.list(self.segment))
         while low < high:
             middle = (low + high) // 2
@@ -252,7 +254,7 @@ def _is_up_to(line: str, place: tuple[int, int]) -> bool:
     return stamp is not None and _place(stamp) <= place
 
 
-def _stamp_at(store: Store, key: str, offset: int) -> tuple[int, Stamp | None]:
+def _stamp_at(store: ReadableStore, key: str, offset: int) -> tuple[int, Stamp | None]:
     """(offset, stamp) of the first line that starts at or behind `offset`; the stamp is None at the end."""
     length = 4096
     base = max(offset - 1, 0)  # a line starts at `offset` if the byte before it ends one

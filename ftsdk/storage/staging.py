@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ftsdk.contract.documents import Storage
 from ftsdk.errors import DataError, FtsdkError
+from ftsdk.runtime.storage.base import OnBytes
 from ftsdk.storage import fingerprints
 from ftsdk.storage.objects import ObjectStore
 from ftsdk.storage.transfers import Upload
 
 FILES_AT_ONCE = 4
-Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Opens a progress bar for a label and a number of bytes; gives the function that hears how many more are done."""
+Bar = Callable[[str, int], AbstractContextManager[OnBytes]]
+"""Opens a progress display for a label and a number of bytes; the function it gives is called as bytes are sent."""
 
 
 def staged_address(prefix: str, sha256: str, name: str) -> str:
@@ -33,8 +34,8 @@ def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
     UnavailableError from the storage.
     """
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        there = list(pool.map(lambda upload: _is_there(upload, storage), uploads))
-    missing = [upload for upload, is_there in zip(uploads, there, strict=True) if not is_there]
+        uploaded = list(pool.map(lambda upload: _is_uploaded(upload, storage), uploads))
+    missing = [upload for upload, is_uploaded in zip(uploads, uploaded, strict=True) if not is_uploaded]
     total = sum(upload.bytes for upload in missing)
     if missing:
         with bar(f"Uploading {len(missing)} file{'s' * (len(missing) > 1)}", total) as on_bytes:
@@ -42,12 +43,17 @@ def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
     return total
 
 
-def _is_there(upload: Upload, storage: Storage) -> bool:
-    store, name = _place(upload, storage)
-    return (upload.is_content_address or upload.sha256 in upload.target) and store.size(name) == upload.bytes
+def _is_uploaded(upload: Upload, storage: Storage) -> bool:
+    store, name = _target(upload, storage)
+    if not (upload.is_content_address or upload.sha256 in upload.target):
+        return False
+    try:
+        return store.size(name) == upload.bytes
+    except FileNotFoundError:
+        return False
 
 
-def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: Callable[[int], None]) -> None:
+def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: OnBytes) -> None:
     is_over = False
 
     def advance(done: int) -> None:
@@ -65,14 +71,14 @@ def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: Callable[[i
             pool.shutdown(cancel_futures=True)
 
 
-def _send(upload: Upload, storage: Storage, on_bytes: Callable[[int], None]) -> None:
-    store, name = _place(upload, storage)
+def _send(upload: Upload, storage: Storage, on_bytes: OnBytes) -> None:
+    store, name = _target(upload, storage)
     _check(upload)
-    store.upload(name, Path(upload.source), on_bytes)
+    store.put_file(name, Path(upload.source), on_bytes)
     try:
         _check(upload)
     except FtsdkError:
-        store.delete(name)  # it changed under our hands: an address must not lie
+        store.delete(name)  # it changed during the upload: the content no longer matches the address
         raise
 
 
@@ -82,6 +88,6 @@ def _check(upload: Upload) -> None:
         raise DataError(f"{upload.source} has changed since the plan was made: plan again.")
 
 
-def _place(upload: Upload, storage: Storage) -> tuple[ObjectStore, str]:
+def _target(upload: Upload, storage: Storage) -> tuple[ObjectStore, str]:
     folder, _, name = upload.target.rpartition("/")
     return ObjectStore(folder, storage), name

@@ -215,7 +215,7 @@ class Node:
         store = self._job.cloud.store(host.partition(".")[0])
         for item in store.list(prefix):
             path = target / item.key.removeprefix(prefix)
-            store.download(item.key, path)
+            store.fetch(item.key, path)
         mode = "ro" if source["MountAccess"] == "RO" else "rw"
         return ["--volume", f"{target}:{source['MountPath']}:{mode}"]
 

@@ -10,8 +10,8 @@ from ftsdk.backends.base import JobInfo, JobState
 from ftsdk.jobs import watching
 from ftsdk.jobs.history import cost_usd, history, hours
 from ftsdk.jobs.status import Status
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
-from ftsdk.storage.store import FolderStore
 from tests.python_jobs import PREEMPTED_EACH_STEP, started
 from tests.storage.test_records import write_segment
 

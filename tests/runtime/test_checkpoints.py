@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import DamagedError, Identity, committed, publish, restore, retain
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 from tests.runtime.harness import Supervised, script
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)
@@ -28,7 +28,7 @@ def checkpoint(folder, step, content=b"state"):
 
 
 def put(folder, step, identity=ALONE):
-    durable = Mount(folder / "durable")
+    durable = DurableFolder(folder / "durable")
     publish(durable, identity, step, checkpoint(folder, step), lambda: False)
     return durable
 
@@ -98,7 +98,7 @@ def test_a_torn_commit_is_no_commit(tmp_path_factory, content):
 
 
 def test_retention_keeps_the_newest_and_what_is_being_written(tmp_path):
-    durable = Mount(tmp_path / "durable")
+    durable = DurableFolder(tmp_path / "durable")
     for step in (5, 999_999, 10, 1_000_000):
         put(tmp_path, step)
     (tmp_path / "durable" / contract.checkpoint_key(10) / contract.COMMIT_FILE).unlink()  # never finished
@@ -112,7 +112,7 @@ def test_retention_keeps_the_newest_and_what_is_being_written(tmp_path):
 
 
 def test_several_nodes_commit_when_all_parts_are_there(tmp_path):
-    durable = Mount(tmp_path / "durable")
+    durable = DurableFolder(tmp_path / "durable")
     first = ALONE._replace(num_nodes=2)
     source = checkpoint(tmp_path, 7)
     assert publish(durable, first, 7, source, lambda: False) is None
@@ -127,7 +127,7 @@ def test_several_nodes_commit_when_all_parts_are_there(tmp_path):
 
 
 def test_a_part_of_an_earlier_attempt_does_not_count(tmp_path):
-    durable = Mount(tmp_path / "durable")
+    durable = DurableFolder(tmp_path / "durable")
     second = ALONE._replace(num_nodes=2, node=1)
     publish(durable, second, 7, checkpoint(tmp_path, 7), lambda: False)
     later = ALONE._replace(num_nodes=2, attempt=2)
@@ -145,18 +145,32 @@ def test_the_one_before_a_damaged_checkpoint_is_resumed(tmp_path):
     assert any("checkpoint 4 is damaged" in line and "state.txt" in line for line in second.lines())
 
 
+def keys(store, prefix=""):
+    return [item.key for item in store.list(prefix)]
+
+
 def test_objects_are_put_whole_and_once(tmp_path):
-    durable = Mount(tmp_path)
-    assert durable.put_bytes("a/b", b"one", if_absent=True)
-    assert not durable.put_bytes("a/b", b"two", if_absent=True)
+    durable = DurableFolder(tmp_path / "durable")
+    assert durable.put_if_absent("a/b", b"one")
+    assert not durable.put_if_absent("a/b", b"two")
     assert durable.read("a/b") == b"one"
-    assert durable.put_bytes("a/b", b"three")
-    assert durable.list("a") == ["a/b"] and durable.read("a/b") == b"three"
-    durable.delete("a")
-    durable.delete("a")
-    assert durable.list("a") == [] == durable.list("")
-    with pytest.raises(FileNotFoundError):
-        durable.read("a/b")
+    durable.put("a/b", b"three")
+    durable.put("a/bc/d", b"")
+    durable.put("ab", b"")
+    assert keys(durable, "a/") == ["a/b", "a/bc/d"] and durable.read("a/b") == b"three"
+    assert keys(durable, "a/b") == ["a/b", "a/bc/d"] and durable.size("a/b") == 5
+    durable.delete("a/b", "a/b/c", "nothing")
+    assert keys(durable) == ["a/bc/d", "ab"]
+    durable.delete_folder("a")
+    durable.delete_folder("a")
+    assert keys(durable) == ["ab"] and keys(durable, "a/") == []
+    for act in (
+        lambda: durable.read("a/b"),
+        lambda: durable.size("ab/c"),
+        lambda: durable.fetch("a/b", tmp_path / "x"),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
 
 
 def test_a_publish_that_fails_leaves_nothing_and_training_goes_on(tmp_path):
@@ -169,5 +183,5 @@ def test_a_publish_that_fails_leaves_nothing_and_training_goes_on(tmp_path):
     assert run.wait() == contract.EXIT_SUCCEEDED
     assert [event["step"] for event in run.events(contract.EVENT_COMMIT)] == [2]
     assert any("checkpoint 1 could not be published" in line for line in run.lines())
-    manifest = json.loads(Mount(tmp_path / "durable").read(f"{contract.checkpoint_key(2)}/manifest-n0.json"))
+    manifest = json.loads(DurableFolder(tmp_path / "durable").read(f"{contract.checkpoint_key(2)}/manifest-n0.json"))
     assert list(manifest["files"]) == ["state.txt"]

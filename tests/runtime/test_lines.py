@@ -14,14 +14,14 @@ from ftsdk.runtime.logs import lines as lines_module
 from ftsdk.runtime.logs.lines import Log
 from ftsdk.runtime.logs.log_position import Earlier
 from ftsdk.runtime.logs.masking import Mask
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 
 NULL = os.open(os.devnull, os.O_WRONLY)
 
 
 def log_in(folder, *, secrets=(), keep=lambda event: True, stdout=NULL, sequence=0, segment=0):
     return Log(
-        Mount(folder),
+        DurableFolder(folder),
         attempt=1,
         node=0,
         sequence=sequence,
@@ -73,7 +73,7 @@ def test_a_line_of_many_megabytes_is_one_line(tmp_path):
 
 
 def test_segments_rotate_and_go_on_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(Mount, "segment_bytes", 100)
+    monkeypatch.setattr(DurableFolder, "segment_bytes", 100)
     log = log_in(tmp_path)
     for number in range(50):
         log.feed(b"line %d\n" % number)
@@ -89,12 +89,12 @@ def test_a_later_start_goes_on_behind_the_last_whole_line(tmp_path):
     segment = next((tmp_path / "logs").iterdir())
     with segment.open("ab") as file:
         file.write(b"1.0.3|torn by a power c")
-    earlier = Earlier(Mount(tmp_path), 1, 0)
+    earlier = Earlier(DurableFolder(tmp_path), 1, 0)
     assert (earlier.sequence, earlier.segment) == (3, 1)
     assert earlier.is_replay({"event": "metrics", "step": 7})
     assert not earlier.is_replay({"event": "metrics", "step": 8})
     assert not earlier.is_replay({"event": "metrics", "step": 7, "eval_loss": 1.0})
-    assert Earlier(Mount(tmp_path), 2, 0).sequence == Earlier(Mount(tmp_path), 1, 1).sequence == 0
+    assert Earlier(DurableFolder(tmp_path), 2, 0).sequence == Earlier(DurableFolder(tmp_path), 1, 1).sequence == 0
 
 
 def test_metrics_that_are_refused_leave_no_gap(tmp_path):

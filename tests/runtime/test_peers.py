@@ -9,18 +9,18 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.runtime.platforms.cluster import Cluster, read_cluster
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 from ftsdk.runtime.supervisor.nodes import Peers
 
 
 def start(folder, node, num_nodes=2):
-    return Peers(Mount(folder), 1, Cluster(num_nodes=num_nodes, node_rank=node))
+    return Peers(DurableFolder(folder), 1, Cluster(num_nodes=num_nodes, node_rank=node))
 
 
 def end(folder, node, state, exit_code, ended_at=None):
     record = {"state": state, "reason": "oom", "message": "m", "hint": "h", "exit_code": exit_code}
     said = json.dumps({**record, "ended_at": ended_at or time.time()})
-    Mount(folder).put_bytes(contract.outcome_key(1, node), said.encode())
+    DurableFolder(folder).put(contract.outcome_key(1, node), said.encode())
 
 
 def test_nodes_that_run_are_no_trouble(tmp_path):

@@ -10,14 +10,14 @@ from pathlib import Path
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed
 from ftsdk.runtime.checkpoints.publisher import Checkpoint, Publisher
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 from tests.runtime.harness import Supervised, script
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)
 PATIENCE_S = 60.0
 
 
-class Faulty(Mount):
+class Faulty(DurableFolder):
     """A mount whose disk is full or away, or that takes its time, as long as told."""
 
     problem = 0
@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_nothing_half_and_ends_when_told(tmp_path):
     until(lambda: any("as told" in report.problem for report in publisher.reports()))
     publisher.give_up()
     until(lambda: publisher.idle)
-    assert durable.list(contract.CHECKPOINTS_DIR) == []
+    assert list(durable.list(contract.CHECKPOINTS_DIR)) == []
 
 
 def test_a_newer_one_takes_the_place_of_one_that_fails(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, retain
 from ftsdk.runtime.checkpoints.resume import UnfitError, global_batch, take_up
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1, global_batch=8, versions={"torch": "1"})
 FILES = (
@@ -31,7 +31,7 @@ def put(root: Path, step: int, identity: Identity = ALONE, best: int | None = No
     source.mkdir(parents=True)
     for name in FILES:
         (source / name).write_bytes(f"{name} of {step} ".encode() * 50)
-    publish(Mount(root / "durable"), identity, step, source, lambda: False, best)
+    publish(DurableFolder(root / "durable"), identity, step, source, lambda: False, best)
     shutil.rmtree(source)  # its inodes are the published files'
 
 
@@ -45,7 +45,7 @@ def durable(tmp_path):
 def taken(durable: Path, identity: Identity = ALONE, config: dict | None = None):
     """(step, files, warnings) of what an attempt would go on from."""
     output, said = durable.parent / "output", []
-    commit = take_up(Mount(durable), identity, output, config or {}, said.append)
+    commit = take_up(DurableFolder(durable), identity, output, config or {}, said.append)
     folders = {path.name for path in output.iterdir()} if output.exists() else set()
     return commit and commit.step, folders, said
 
@@ -166,7 +166,7 @@ def test_with_no_whole_checkpoint_it_begins_anew_and_says_so(durable):
 def test_the_best_one_is_kept_and_comes_back(tmp_path):
     for step in (2, 4, 6, 8, 10):
         put(tmp_path, step, best=4)
-    durable = Mount(tmp_path / "durable")
+    durable = DurableFolder(tmp_path / "durable")
     retain(durable, ALONE.digest, 2)
     assert [commit.step for commit in committed(durable, ALONE.digest)] == [10, 8, 4]
     assert taken(tmp_path / "durable")[:2] == (10, {"checkpoint-10", "checkpoint-4"})

@@ -12,7 +12,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.models.model import open_model
 from ftsdk.runtime.storage.durable import open_durable
-from ftsdk.runtime.storage.object import Object
+from ftsdk.runtime.storage.spool import DurableBucket
 from ftsdk.storage.records import read_lines
 from tests.emulators.proxy import Network
 from tests.runtime.harness import Supervised, document, script
@@ -47,8 +47,11 @@ def test_a_restarted_container_goes_on_behind_its_lines(s3, tmp_path):
     assert again.wait() == contract.EXIT_SUCCEEDED
     assert again.output() == ["one", "two"]
     numbers = [contract.split_line(line)[0].sequence for line in again.stamped()]
-    second = numbers.index(Object.lines_apart)
-    assert numbers == [*range(second), *range(Object.lines_apart, Object.lines_apart + len(numbers) - second)]
+    second = numbers.index(DurableBucket.lines_apart)
+    assert numbers == [
+        *range(second),
+        *range(DurableBucket.lines_apart, DurableBucket.lines_apart + len(numbers) - second),
+    ]
 
 
 def test_storage_that_goes_away_costs_nothing_but_time(s3, tmp_path):

@@ -63,7 +63,7 @@ def test_an_address_without_a_model_is_refused(store):
 
 
 def test_what_does_not_answer_is_unknown(cloud, monkeypatch):
-    monkeypatch.setattr(remote_model, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(remote_model, "RETRY_S", 0.1)
     nothing = remote_model.RemoteModel(base="s3://nobody/x")
     assert remote_model.look("s3://nobody/x") == nothing
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

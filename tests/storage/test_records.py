@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ftsdk import contract
 from ftsdk.errors import SpecError
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
-from ftsdk.storage.store import FolderStore
 
 
 def write_segment(store, attempt, node, number, lines):

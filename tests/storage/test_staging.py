@@ -17,10 +17,11 @@ import pytest
 
 from ftsdk.errors import AuthError, BackendError, DataError, SpecError, UnavailableError, UnsupportedError
 from ftsdk.plan import Upload
+from ftsdk.runtime.storage.base import ObjectInfo
 from ftsdk.storage import fingerprints
 from ftsdk.storage import objects as objects_module
 from ftsdk.storage.staging import stage, staged_address
-from ftsdk.storage.store import ObjectInfo, open_store
+from ftsdk.storage.store import download, open_store
 
 
 class Bar:
@@ -54,7 +55,7 @@ def test_the_second_time_nothing_is_sent(s3, tmp_path):
     store = open_store(s3.address)
     for sent in uploads:
         key = sent.target.removeprefix(f"{s3.address}/")
-        store.download(key, tmp_path / "back")
+        download(store, key, tmp_path / "back")
         assert (tmp_path / "back").read_bytes() == Path(sent.source).read_bytes()
 
 
@@ -141,14 +142,14 @@ def test_a_bucket_is_a_store(s3, tmp_path):
     assert [item.key for item in store.list()] == ["logs/a", "logs/ab", "other"]
     assert [store.read("logs/a", 8), store.read("logs/a", 2, 3), store.read("logs/a", 10, 5)] == [b"89", b"234", b""]
     assert store.put_if_absent("claim", b"1") and not store.put_if_absent("claim", b"2")
-    for act in (lambda: store.read("no"), lambda: store.download("no", tmp_path / "no")):
-        with pytest.raises(KeyError):
+    for act in (lambda: store.read("no"), lambda: download(store, "no", tmp_path / "no")):
+        with pytest.raises(FileNotFoundError):
             act()
     assert not list(tmp_path.iterdir())
 
 
 def test_errors_of_a_store_are_ours(s3, monkeypatch):
-    monkeypatch.setattr(objects_module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(objects_module, "RETRY_S", 0.5)
     s3.answers.append((403, "AccessDenied"))
     with pytest.raises(AuthError, match="check the credentials"):
         open_store(s3.address).read("key")
@@ -170,5 +171,5 @@ def test_a_download_that_is_cut_leaves_nothing(s3, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.download("key", tmp_path / "key", stop)
+        download(store, "key", tmp_path / "key", stop)
     assert not list(tmp_path.iterdir())

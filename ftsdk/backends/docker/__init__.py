@@ -30,11 +30,11 @@ from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan, build
+from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import Store
 
 LOOK_EVERY_S = 0.5
 """An end without an outcome record is rare, so Docker is not asked at every poll of a job that ran a moment ago."""

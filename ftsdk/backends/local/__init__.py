@@ -22,12 +22,13 @@ from ftsdk.engines.base import Layout
 from ftsdk.errors import NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
+from ftsdk.runtime.storage.base import Store
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.supervisor import command
 from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import FolderStore, Store
 
 LOCK_FILE = "lock"
 PROBE_PATIENCE_S = 0.25

@@ -25,6 +25,7 @@ from ftsdk.backends.shared import RecordedEnd
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
+from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
 from ftsdk.sizing.price.market import Market
 from ftsdk.sizing.price.prices import known_prices
@@ -32,7 +33,7 @@ from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.objects import ObjectStore
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import Store, open_store
+from ftsdk.storage.store import open_store
 
 CREATING_S: Final = 120.0
 """So long whoever has claimed an attempt is believed to be creating its job; then the next one does it."""

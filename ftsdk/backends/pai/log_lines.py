@@ -18,9 +18,9 @@ from ftsdk.backends.pai import jobs
 from ftsdk.backends.pai.jobs import Native
 from ftsdk.backends.pai.service import SINCE, RefusedError, Services
 from ftsdk.contract import Stamp
+from ftsdk.runtime.storage.base import ObjectInfo, Store
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import ObjectInfo, Store
 
 MOST_LINES: Final = 2000
 SEGMENTS_EVERY_S: Final = 15.0
@@ -166,9 +166,7 @@ class OneAttempt:
 
     def __init__(self, store: Store, attempt: int) -> None:
         self._store, self._attempt = store, attempt
-        self.poll_s, self.uri = store.poll_s, store.uri
-        self.read, self.put, self.put_if_absent = store.read, store.put, store.put_if_absent
-        self.download = store.download
+        self.poll_s, self.read = store.poll_s, store.read
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """That attempt's segments."""

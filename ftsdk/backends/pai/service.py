@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.pai import addresses
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
-from ftsdk.runtime.storage.aliyun_credentials import their_client
+from ftsdk.runtime.storage.aliyun_credentials import library_client
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
@@ -139,7 +139,7 @@ class Services:
         try:
             from alibabacloud_tea_openapi.utils_models import Config
 
-            credentials = their_client()
+            credentials = library_client()
             kind = import_module(module or "alibabacloud_tea_openapi.client").Client
         except ImportError:
             raise NotInstalledError("The pai backend needs Alibaba Cloud's client: pip install 'ftsdk[pai]'.") from None

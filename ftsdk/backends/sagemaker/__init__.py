@@ -24,13 +24,14 @@ from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
+from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
 from ftsdk.sizing.price.market import Market
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import Store, open_store
+from ftsdk.storage.store import open_store
 
 
 class SageMaker:

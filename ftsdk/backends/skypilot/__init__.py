@@ -28,11 +28,11 @@ from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan, build
+from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
-from ftsdk.storage.store import Store
 
 PATIENCE_S = 30.0
 """What a supervisor has, besides its grace, for seeing a cancel and writing down how it ended."""

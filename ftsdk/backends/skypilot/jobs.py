@@ -17,8 +17,10 @@ from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.errors import JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
+from ftsdk.runtime.storage.base import Store
+from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
-from ftsdk.storage.store import FolderStore, Store, open_store
+from ftsdk.storage.store import open_store
 
 SILENCE_S: Final = 150.0
 """A supervisor that lives tells the time every minute, by its own node's clock."""

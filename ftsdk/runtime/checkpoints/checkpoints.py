@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ftsdk import contract
 from ftsdk.runtime.storage.durable import Durable
-from ftsdk.runtime.storage.mount import delete_tree
+from ftsdk.runtime.storage.folder import delete_tree
 
 KEEP_AT_LEAST = 2
 """One that is being resumed from may turn out damaged: there must be another."""
@@ -108,7 +108,7 @@ def publish(
         "manifests": manifests,
         "time": time.time(),
     }
-    durable.put_bytes(f"{prefix}/{contract.COMMIT_FILE}", json.dumps({**record, SEAL: _seal(record)}).encode())
+    durable.put(f"{prefix}/{contract.COMMIT_FILE}", json.dumps({**record, SEAL: _seal(record)}).encode())
     return total
 
 
@@ -122,7 +122,7 @@ def put_folder(
         if path.is_file() and wanted(name):
             files[name] = durable.put_file(f"{prefix}/{name}", path)
     manifest = {"attempt": identity.attempt, "files": files}
-    durable.put_bytes(f"{prefix}/{contract.manifest_key(identity.node)}", json.dumps(manifest).encode())
+    durable.put(f"{prefix}/{contract.manifest_key(identity.node)}", json.dumps(manifest).encode())
     return sum(written.bytes for written in files.values())
 
 
@@ -135,7 +135,7 @@ def retain(durable: Durable, digest: str, keep: int) -> None:
     for prefix in _folders(durable):
         if newest and prefix not in kept and _step_of(prefix) < newest[0].step:
             durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: what is half deleted is no checkpoint
-            durable.delete(prefix)
+            durable.delete_folder(prefix)
 
 
 def _commit(durable: Durable, prefix: str) -> Commit | None:
@@ -155,7 +155,7 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 def _folders(durable: Durable) -> list[str]:
     """Prefixes of all checkpoints, committed or not."""
-    return sorted({"/".join(key.split("/")[:2]) for key in durable.list(contract.CHECKPOINTS_DIR)})
+    return sorted({"/".join(item.key.split("/")[:2]) for item in durable.list(f"{contract.CHECKPOINTS_DIR}/")})
 
 
 def _step_of(prefix: str) -> int:

@@ -29,10 +29,10 @@ def is_published(durable: Durable, digest: str) -> bool:
 def publish_model(durable: Durable, identity: Identity, output: Path, step: int | None) -> int:
     """Store the model, its manifest and, last, its COMMIT; returns its bytes. Raises OSError."""
     durable.delete(COMMIT)  # before anything else: what is half replaced is no model
-    durable.delete(contract.MODEL_DIR)
+    durable.delete_folder(contract.MODEL_DIR)
     total = put_folder(durable, contract.MODEL_DIR, output, identity, lambda name: not _is_left_out(name))
     record = {"digest": identity.digest, "attempt": identity.attempt, "step": step, "bytes": total, "time": time.time()}
-    durable.put_bytes(COMMIT, json.dumps(record).encode())
+    durable.put(COMMIT, json.dumps(record).encode())
     return total
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, retain
 from ftsdk.runtime.storage.durable import Durable
-from ftsdk.runtime.storage.mount import delete_tree
+from ftsdk.runtime.storage.folder import delete_tree
 
 
 class Checkpoint(NamedTuple):
@@ -131,7 +131,7 @@ class Publisher:
     def _clean(self, checkpoint: Checkpoint, *, is_committed: bool) -> None:
         """Half a checkpoint only takes room; older ones on scratch are of no use once this one is durable."""
         if not is_committed:
-            self._durable.delete(contract.checkpoint_key(checkpoint.step))
+            self._durable.delete_folder(contract.checkpoint_key(checkpoint.step))
             return
         if self._identity.node == 0:
             retain(self._durable, self._identity.digest, self._keep)

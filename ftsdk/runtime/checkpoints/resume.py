@@ -14,7 +14,7 @@ from pathlib import Path
 from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime.checkpoints.checkpoints import Commit, DamagedError, Identity, committed, restore
 from ftsdk.runtime.storage.durable import Durable
-from ftsdk.runtime.storage.mount import delete_tree
+from ftsdk.runtime.storage.folder import delete_tree
 
 LIBRARIES = ("torch", "transformers", "llamafactory", "trl", "peft", "accelerate", "bitsandbytes")
 SHARDED = ("deepspeed", "fsdp")

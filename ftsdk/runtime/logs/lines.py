@@ -21,7 +21,8 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.runtime.logs.masking import Mask
-from ftsdk.runtime.storage.durable import Appender, Durable
+from ftsdk.runtime.storage.durable import Durable
+from ftsdk.runtime.storage.folder import FileAppender
 
 HELD_BYTES = 16 << 20
 LONGEST_LINE = 64 << 20
@@ -141,7 +142,7 @@ class Segments:
     def __init__(self, durable: Durable, attempt: int, node: int, number: int) -> None:
         self.lost_lines = 0
         self._durable, self._attempt, self._node, self._number = durable, attempt, node, number
-        self._appender: Appender | None = None
+        self._appender: FileAppender | None = None
         self._size = 0
         self._held = b""
         self._retry_at = 0.0
@@ -192,7 +193,7 @@ class Segments:
             self._close()
             self._number, self._size = self._number + 1, 0
 
-    def _open(self) -> Appender:
+    def _open(self) -> FileAppender:
         if self._appender is None:
             self._appender = self._durable.appender(contract.segment_key(self._attempt, self._node, self._number))
         return self._appender

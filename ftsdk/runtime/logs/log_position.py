@@ -21,10 +21,9 @@ class Earlier:
         """Number of the next segment."""
         self._steps: dict[str, int] = {}
         own = contract.segments_prefix(attempt, node)
-        for key in durable.list(contract.LOGS_DIR):
-            if key.startswith(own):
-                self.segment = int(key.removeprefix(own).removesuffix(".log")) + 1
-                self._read(durable.read(key))
+        for item in durable.list(own):
+            self.segment = int(item.key.removeprefix(own).removesuffix(".log")) + 1
+            self._read(durable.read(item.key))
 
     def is_replay(self, event: dict[str, Any]) -> bool:
         """Whether these metrics were already written before the restart."""

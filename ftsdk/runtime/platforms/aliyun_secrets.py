@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from ftsdk.runtime.platforms.aws_secrets import SecretError
-from ftsdk.runtime.storage.aliyun_credentials import Credentials
+from ftsdk.runtime.storage.aliyun_credentials import AliyunCredentials
 
 VERSION = "2016-01-20"
 TRIES = 6
@@ -42,7 +42,7 @@ def _call(endpoint: str, action: str, asked: dict[str, str], environ: Mapping[st
     """One operation's answer. Throttling, 5xx and cut connections are tried again."""
     for left in reversed(range(TRIES)):
         try:
-            with urlopen(_signed(endpoint, action, asked, Credentials(environ)()), timeout=PATIENCE_S) as answer:
+            with urlopen(_signed(endpoint, action, asked, AliyunCredentials(environ)()), timeout=PATIENCE_S) as answer:
                 said: dict[str, Any] = json.load(answer)
                 return said
         except HTTPError as problem:

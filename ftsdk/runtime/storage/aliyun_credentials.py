@@ -8,8 +8,6 @@ role of the ECS instance (https://www.alibabacloud.com/help/en/sdk/developer-ref
 from __future__ import annotations
 
 import json
-import logging
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -23,17 +21,17 @@ ENVIRONMENT = (
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 INSTANCE_ROLES = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
 TIMEOUT_S = 5.0
-ASK_AGAIN = timedelta(minutes=10)
-"""Their library renews what expires, and does not say when that is."""
+RENEWED_AFTER = timedelta(minutes=10)
+"""Alibaba Cloud's library renews what expires, and does not say when that is."""
 NONE = "no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
 
 
-class Credentials:
+class AliyunCredentials:
     """Called by obstore whenever it needs credentials or those it has are about to expire."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._theirs: Any = None
+        self._client: Any = None
 
     def __call__(self) -> dict[str, Any]:
         """Raises OSError if there are none."""
@@ -43,7 +41,7 @@ class Credentials:
         if address := self._environ.get(CREDENTIALS_URI):
             return _temporary(_get(address))
         if find_spec("alibabacloud_credentials"):
-            return self._found_by_theirs()
+            return self._from_library()
         if profile := _profile():
             return profile
         try:
@@ -52,20 +50,22 @@ class Credentials:
         except (OSError, IndexError):
             raise PermissionError(NONE) from None
 
-    def _found_by_theirs(self) -> dict[str, Any]:
+    def _from_library(self) -> dict[str, Any]:
         from alibabacloud_credentials.exceptions import CredentialException
 
-        self._theirs = self._theirs or their_client()
+        self._client = self._client or library_client()
         try:
-            found = self._theirs.get_credential()
+            keys = self._client.get_credential()
         except CredentialException:
             raise PermissionError(NONE) from None
-        made = _credential(found.access_key_id, found.access_key_secret, found.security_token or None)
-        return {**made, "expires_at": datetime.now(UTC) + ASK_AGAIN}
+        credential = _credential(keys.access_key_id, keys.access_key_secret, keys.security_token or None)
+        return {**credential, "expires_at": datetime.now(UTC) + RENEWED_AFTER}
 
 
-def their_client() -> Any:
-    """Alibaba Cloud's own client for credentials. What it logs on its way is an error's words, and may be secret."""
+def library_client() -> Any:
+    """Alibaba Cloud's own client for credentials. Its log repeats error messages, which may hold secrets: silenced."""
+    import logging
+
     from alibabacloud_credentials.client import Client
 
     logging.getLogger("credentials").setLevel(logging.CRITICAL)
@@ -73,25 +73,27 @@ def their_client() -> Any:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # loopback or link-local, as injected
-        data: bytes = answer.read()
+    from urllib.request import urlopen
+
+    with urlopen(url, timeout=TIMEOUT_S) as response:  # loopback or link-local, as injected
+        data: bytes = response.read()
     return data
 
 
 def _temporary(data: bytes) -> dict[str, Any]:
-    said = json.loads(data)
-    ends = datetime.fromisoformat(said["Expiration"])
-    return {**_credential(said["AccessKeyId"], said["AccessKeySecret"], said["SecurityToken"]), "expires_at": ends}
+    keys = json.loads(data)
+    ends = datetime.fromisoformat(keys["Expiration"])
+    return {**_credential(keys["AccessKeyId"], keys["AccessKeySecret"], keys["SecurityToken"]), "expires_at": ends}
 
 
 def _profile() -> dict[str, Any] | None:
     """Keys of the command line tool's current profile."""
     try:
-        said = json.loads((Path.home() / ".aliyun" / "config.json").read_bytes())
-        found = next(profile for profile in said["profiles"] if profile["name"] == said["current"])
-        if found["mode"] not in ("AK", "StsToken"):
+        config = json.loads((Path.home() / ".aliyun" / "config.json").read_bytes())
+        profile = next(row for row in config["profiles"] if row["name"] == config["current"])
+        if profile["mode"] not in ("AK", "StsToken"):
             return None
-        return _credential(found["access_key_id"], found["access_key_secret"], found.get("sts_token") or None)
+        return _credential(profile["access_key_id"], profile["access_key_secret"], profile.get("sts_token") or None)
     except (OSError, ValueError, KeyError, StopIteration):
         return None
 

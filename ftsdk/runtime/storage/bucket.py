@@ -1,27 +1,26 @@
-"""Objects in a bucket: s3:// and what speaks its protocol, oss:// and gs://, all through the library `obstore`.
+"""Storage in a bucket: s3:// and what speaks its protocol, oss:// and gs://, all through the library `obstore`.
 
 obstore is Rust's object_store in one wheel. It signs whole payloads (OSS refuses aws-chunked bodies), finds the
-credentials of ECS, EKS, SageMaker and EC2 by itself, and tries again after 5xx, throttling and cut connections.
-The launcher's store and the runtime's durable storage both stand on this.
+credentials of ECS, EKS, SageMaker and EC2 by itself, and repeats requests after 5xx, throttling and cut connections.
 """
 
 from __future__ import annotations
 
 import errno
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, TypeVar
 
 from ftsdk.contract.documents import Storage
-from ftsdk.runtime.storage.durable import Written
+from ftsdk.runtime.retry import RetryPolicy
+from ftsdk.runtime.storage.base import ObjectInfo, OnBytes, StoredObject, ignore_bytes
+from ftsdk.runtime.storage.connection import connect
 
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+Result = TypeVar("Result")
 
 PIECE_BYTES = 8 << 20
 """One part of an upload, one range of a download. Larger files have larger parts: S3 allows 10,000 of them."""
@@ -29,45 +28,35 @@ MOST_PARTS = 9_000
 PARALLEL = 12
 """Parts or ranges of a file on their way at once. S3 gives each connection about 85 MB/s (Amazon S3 user guide,
 "Performance design patterns"); boto3 takes 10."""
-TRY_S = 150.0
-"""How long obstore itself repeats one request; it signs once, so that must stay below five minutes (its own docs)."""
-REQUEST_S = 300
-PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 10.0
-INSTANCE = "169.254.169.254"
-"""Where an EC2 instance's role is asked for: the last place, so what fails there says that there are no credentials."""
+METADATA_SERVICE = "169.254.169.254"
+"""Where an EC2 instance's role is looked up: the last place, so an error from there means that there are no
+credentials."""
 EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
-class Connection(NamedTuple):
-    """A bucket in obstore's words."""
+class BucketStore:
+    """Objects below an address. Error messages are one sentence with the object's address.
 
-    store: ObjectStore
-    create: ObjectStore
-    """The same, repeating nothing: for `Bucket.create`, which must know whether its first try came through."""
-    create_mode: str | None
-    """What makes a put fail if the object exists; None where a header of `create` does."""
-
-
-class Bucket:
-    """Objects below an address. Keys are relative. Every error is an OSError; FileNotFoundError only for objects.
+    A service that does not answer raises ConnectionError, a refusal PermissionError, a missing bucket OSError (ENXIO).
 
     Args:
-        address: `s3://bucket/prefix`, `oss://…` or `gs://…`.
+        uri: `s3://bucket/prefix`, `oss://…` or `gs://…`.
         storage: how to reach it.
         environ: where credentials are looked for first.
-        patience_s: how long writes are repeated while the service does not answer.
+        retry_s: how long a call is repeated while the service does not answer.
+
+    Raises ValueError for another scheme and ModuleNotFoundError without obstore. No request is made yet.
     """
 
-    def __init__(self, address: str, storage: Storage, environ: Mapping[str, str], *, patience_s: float) -> None:
-        from ftsdk.runtime.storage import connect
+    poll_s = 2.0
 
-        self.address = address.rstrip("/")
-        self._patience_s = patience_s
+    def __init__(self, uri: str, storage: Storage, environ: Mapping[str, str], *, retry_s: float) -> None:
+        self.uri = uri.rstrip("/")
+        self._retry = RetryPolicy(deadline_s=retry_s, is_final=lambda problem: not isinstance(problem, ConnectionError))
         with self._errors(""):
-            self._connection = connect.connect(self.address, storage, environ, min(patience_s, TRY_S))
+            self._connection = connect(self.uri, storage, environ, self._retry)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """Bytes of an object, from `start`, at most `length` of them."""
         import obstore
 
         if length == 0:
@@ -80,100 +69,93 @@ class Bucket:
         try:
             with self._errors(key):
                 return bytes(obstore.get(self._connection.store, key, options=options).bytes())
-        except BehindTheEndError:
+        except RangeError:
             return b""
 
     def size(self, key: str) -> int:
-        """Bytes of an object."""
         import obstore
 
         with self._errors(key):
             return int(obstore.head(self._connection.store, key)["size"])
 
-    def list(self, folder: str) -> Iterator[tuple[str, int]]:
-        """(key, bytes) of every object below a folder, in the order of their keys."""
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         import obstore
 
+        folder = prefix.rpartition("/")[0].strip("/")
         with self._errors(folder):
-            for chunk in obstore.list(self._connection.store, folder.strip("/")):
+            for chunk in obstore.list(self._connection.store, folder):
                 for item in chunk:
-                    yield item["path"], int(item["size"])
+                    if item["path"].startswith(prefix):
+                        yield ObjectInfo(item["path"], int(item["size"]))
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; those that are not there are passed over."""
+    def delete(self, *keys: str) -> None:
         import obstore
 
-        found = list(keys)
         try:
-            with self._errors(", ".join(found[:1])):
-                obstore.delete(self._connection.store, found)
+            with self._errors(", ".join(keys[:1])):
+                obstore.delete(self._connection.store, list(keys))
         except FileNotFoundError:
             pass
 
+    def delete_folder(self, folder: str) -> None:
+        self.delete(*(item.key for item in self.list(f"{folder}/" if folder else "")))
+
     def put(self, key: str, data: bytes) -> None:
-        """Write an object whole or not at all."""
         import obstore
 
-        self._insist(key, lambda: obstore.put(self._connection.store, key, data, use_multipart=False))
+        self._write(key, lambda: obstore.put(self._connection.store, key, data, use_multipart=False))
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; True if this call wrote it."""
+    def put_if_absent(self, key: str, data: bytes) -> bool:
         import obstore
 
-        unsure = False  # an earlier try of ours may have come through without our hearing of it
-        for pause_s in self._pauses():
+        store, mode = self._connection.create, self._connection.create_mode
+        is_unsure = False  # an earlier attempt may have been stored although its response was lost
+
+        def create() -> bool:
+            nonlocal is_unsure
             try:
                 with self._errors(key, writes=True):
-                    obstore.put(
-                        self._connection.create, key, data, mode=self._connection.create_mode, use_multipart=False
-                    )
-                return True
+                    obstore.put(store, key, data, mode=mode, use_multipart=False)
             except FileExistsError:
-                try:
-                    return unsure and self.read(key) == data
-                except FileNotFoundError:
-                    continue  # S3 answers 409 too while the object is just being deleted
+                return is_unsure and self._read_existing(key) == data
             except ConnectionError:
-                unsure = True
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-        raise AssertionError("the last pause is None")
+                is_unsure = True
+                raise
+            return True
 
-    def put_file(
-        self, key: str, source: Path, on_bytes: Callable[[int], None] = lambda done: None, *, is_hashed: bool = True
-    ) -> Written:
-        """Store a file, in parts sent side by side if it is large; its size is checked afterwards.
+        return self._retry.call(create)
 
-        It is hashed while it is read, unless whoever calls knows its digest already (`sha256` stays empty then).
-        """
+    def _read_existing(self, key: str) -> bytes:
+        try:
+            return self.read(key)
+        except FileNotFoundError:  # S3 also answers 409 while the object is just being deleted
+            raise ConnectionError(errno.EIO, f"{self.uri}/{key} is being deleted") from None
+
+    def put_file(self, key: str, source: Path, on_bytes: OnBytes = ignore_bytes) -> StoredObject:
         import obstore
 
         size = source.stat().st_size
         part = max(PIECE_BYTES, -(-size // MOST_PARTS))
-        written = Written(0, "")
 
-        def send() -> None:
-            nonlocal written
+        def send() -> StoredObject:
             with source.open("rb") as file:
-                reading = _Reading(file, part, on_bytes, is_hashed=is_hashed)
+                reader = _HashingReader(file, part, on_bytes)
                 try:
                     if size <= part:
-                        obstore.put(self._connection.store, key, b"".join(reading), use_multipart=False)
+                        obstore.put(self._connection.store, key, b"".join(reader), use_multipart=False)
                     else:
-                        obstore.put(self._connection.store, key, reading, chunk_size=part, max_concurrency=PARALLEL)
+                        obstore.put(self._connection.store, key, reader, chunk_size=part, max_concurrency=PARALLEL)
                 except Exception:
-                    on_bytes(-reading.total)
+                    on_bytes(-reader.total)
                     raise
-                written = reading.written()
+                return reader.stored()
 
-        self._insist(key, send)
-        if (stored := self.size(key)) != written.bytes:
-            raise OSError(errno.EIO, f"{self.address}/{key} has {stored} bytes, {written.bytes} were sent")
-        return written
+        stored = self._write(key, send)
+        if (there := self.size(key)) != stored.bytes:
+            raise OSError(errno.EIO, f"{self.uri}/{key} has {there} bytes, {stored.bytes} were sent")
+        return stored
 
-    def fetch(self, key: str, target: Path, on_bytes: Callable[[int], None] = lambda done: None) -> Written:
-        """Bring an object to a local path in ranges read side by side; hashed on the way."""
+    def fetch(self, key: str, target: Path, on_bytes: OnBytes = ignore_bytes) -> StoredObject:
         from hashlib import sha256
 
         total, state = 0, sha256()
@@ -185,7 +167,7 @@ class Bucket:
                 state.update(piece)
                 total += len(piece)
                 on_bytes(len(piece))
-        return Written(total, state.hexdigest())
+        return StoredObject(total, state.hexdigest())
 
     def _pieces(self, key: str, size: int) -> Iterator[bytes]:
         if size <= PIECE_BYTES:
@@ -198,32 +180,19 @@ class Bucket:
                 yield ahead.pop(0).result()
                 ahead += [pool.submit(self.read, key, start, PIECE_BYTES) for start in islice(starts, 1)]
 
-    def _insist(self, key: str, write: Callable[[], object]) -> None:
-        """Write, again and again while the service does not answer, until patience ends."""
-        for pause_s in self._pauses():
-            try:
-                with self._errors(key, writes=True):
-                    write()
-                return
-            except ConnectionError:
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
+    def _write(self, key: str, write: Callable[[], Result]) -> Result:
+        def attempt() -> Result:
+            with self._errors(key, writes=True):
+                return write()
 
-    def _pauses(self) -> Iterator[float | None]:
-        """Ever longer pauses, and None once patience has ended."""
-        ends, pause_s = time.monotonic() + self._patience_s, PAUSE_MIN_S
-        while time.monotonic() < ends:
-            yield pause_s
-            pause_s = min(pause_s * 2, PAUSE_MAX_S)
-        yield None
+        return self._retry.call(attempt)
 
     @contextmanager
     def _errors(self, key: str, *, writes: bool = False) -> Iterator[None]:
         """obstore's errors as OSErrors of one sentence."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 
-        where = f"{self.address}/{key}".rstrip("/")
+        where = f"{self.uri}/{key}".rstrip("/")
         try:
             yield
         except AlreadyExistsError:
@@ -236,29 +205,29 @@ class Bucket:
             raise _os_error(where, problem) from problem
 
 
-class BehindTheEndError(OSError):
-    """A range was asked for that starts where the object ends, or behind."""
+class RangeError(OSError):
+    """The requested range starts at the end of the object or behind it."""
 
 
-class _Reading:
-    """A file's bytes in pieces, hashed as they go by."""
+class _HashingReader:
+    """A file's bytes in pieces, hashed as they are read."""
 
-    def __init__(self, file: IO[bytes], piece_bytes: int, on_bytes: Callable[[int], None], *, is_hashed: bool) -> None:
+    def __init__(self, file: IO[bytes], piece_bytes: int, on_bytes: OnBytes) -> None:
         from hashlib import sha256
 
         self._file, self._piece_bytes, self._on_bytes = file, piece_bytes, on_bytes
-        self._state, self.total = sha256() if is_hashed else None, 0
+        self._state, self.total = sha256(), 0
 
     def __iter__(self) -> Iterator[bytes]:
         while piece := self._file.read(self._piece_bytes):
-            if self._state:
-                self._state.update(piece)
+            self._state.update(piece)
             self.total += len(piece)
             yield piece
             self._on_bytes(len(piece))
 
-    def written(self) -> Written:
-        return Written(self.total, self._state.hexdigest() if self._state else "")
+    def stored(self) -> StoredObject:
+        """What was read so far."""
+        return StoredObject(self.total, self._state.hexdigest())
 
 
 def _os_error(where: str, problem: Exception) -> OSError:
@@ -266,18 +235,18 @@ def _os_error(where: str, problem: Exception) -> OSError:
     text = str(problem)
     status = next(map(int, re.findall(r"status code: (\d{3})", text)), 0)
     code = next(iter(re.findall(r"<Code>(\w+)</Code>", text)), "")
-    said = " ".join(filter(None, (str(status or ""), code))) or _first_line(text)
+    cause = " ".join(filter(None, (str(status or ""), code))) or _first_line(text)
     if "NoSuchBucket" in text:
         return OSError(errno.ENXIO, f"the bucket of {where} does not exist")
     if status == 416:
-        return BehindTheEndError(errno.EINVAL, f"{where} ends before")
-    if INSTANCE in text or (not status and ("AccessKeyId" in said or "redential" in said)):
+        return RangeError(errno.EINVAL, f"{where} ends before")
+    if METADATA_SERVICE in text or (not status and ("AccessKeyId" in cause or "redential" in cause)):
         return PermissionError(errno.EACCES, f"{where}: no credentials were found")
     if status in (401, 403) or code in EXPIRED:
-        return PermissionError(errno.EACCES, f"{where}: access was refused ({said})")
+        return PermissionError(errno.EACCES, f"{where}: access was refused ({cause})")
     if status == 0 or status in (408, 429) or status >= 500:
-        return ConnectionError(errno.EIO, f"{where} does not answer ({said})")
-    return OSError(errno.EIO, f"{where}: {said}")
+        return ConnectionError(errno.EIO, f"{where} does not answer ({cause})")
+    return OSError(errno.EIO, f"{where}: {cause}")
 
 
 def _first_line(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,9 @@ from ftsdk.runtime.logs.masking import Mask
 from ftsdk.runtime.logs.reporters import Reports
 from ftsdk.runtime.logs.sinks import Sink
 from ftsdk.runtime.platforms import sagemaker
+from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
-from ftsdk.runtime.storage.mount import delete_tree
-from ftsdk.runtime.storage.retry import patiently, within_s
+from ftsdk.runtime.storage.folder import delete_tree
 from ftsdk.runtime.supervisor import command, oom_kills
 from ftsdk.runtime.supervisor.clock import RunningTime
 from ftsdk.runtime.supervisor.exit_evidence import Ending, Facts, finished, unfinished
@@ -282,8 +283,9 @@ class Attempt:
             return Ending("SUCCEEDED", message="Trained; the first node publishes the model.")
         self._log.event(contract.EVENT_PHASE, phase="publishing")
         try:
-            size = patiently(
-                lambda: publish_model(self._durable, self._identity, self._output, self._step), self._time_left_s
+            size = STORAGE_RETRY.call(
+                lambda: publish_model(self._durable, self._identity, self._output, self._step),
+                time_left_s=self._time_left_s,
             )
         except OSError as problem:
             return _storage_failure(problem)
@@ -305,7 +307,7 @@ class Attempt:
     def _is_cancelled(self) -> bool:
         key = contract.cancel_key(self._start.attempt)
         try:
-            patiently(lambda: self._durable.read(key), within_s(ANSWERS_WITHIN_S))
+            replace(STORAGE_RETRY, deadline_s=ANSWERS_WITHIN_S).call(lambda: self._durable.read(key))
         except OSError:
             return False
         return True
@@ -326,10 +328,10 @@ class Attempt:
         self._log.close()
         key = contract.outcome_key(self._start.attempt, self._identity.node)
         try:
-            self._durable.put_bytes(key, json.dumps(outcome).encode())
+            self._durable.put(key, json.dumps(outcome).encode())
         except OSError:  # a full disk, most likely, and scratch may lie on it
             delete_tree(self._output)
-            self._durable.put_bytes(key, json.dumps(outcome).encode())
+            self._durable.put(key, json.dumps(outcome).encode())
         return ending.exit_code
 
     def _warn(self, text: str) -> None:

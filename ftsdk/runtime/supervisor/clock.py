@@ -53,7 +53,7 @@ class RunningTime:
 
     def _put(self, said: Clock) -> None:
         with contextlib.suppress(OSError):
-            self._durable.put_bytes(self._key, json.dumps(said).encode())
+            self._durable.put(self._key, json.dumps(said).encode())
 
     def _read(self) -> Clock | None:
         try:

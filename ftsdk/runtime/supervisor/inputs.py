@@ -37,7 +37,7 @@ def _verify(expected: InputFile) -> None:
 
 
 def _sha256(path: Path) -> str:
-    from ftsdk.runtime.storage.mount import digest
+    from ftsdk.runtime.storage.folder import digest
 
     descriptor = os.open(path, os.O_RDONLY)
     try:

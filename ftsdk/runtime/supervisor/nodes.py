@@ -63,7 +63,7 @@ class Peers:
         ahead = max(self._generation_of(node) for node in self._others)
         generation = max(self._generation_of(mine) + 1, ahead)
         said = json.dumps({"generation": generation, "time": self._started_at}).encode()
-        self._durable.put_bytes(contract.start_key(self._attempt, mine), said)
+        self._durable.put(contract.start_key(self._attempt, mine), said)
         return generation
 
     def _trouble_of(self, node: int) -> Trouble | None:

@@ -11,13 +11,13 @@ from ftsdk.backends.pai import jobs
 from ftsdk.backends.pai.log_lines import Tail
 from ftsdk.backends.pai.service import Services
 from ftsdk.contract import Stamp
-from ftsdk.runtime.storage.object import Object
+from ftsdk.runtime.storage.spool import DurableBucket
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
 from tests.emulators.dlc_job import Node
 from tests.golden.pai import REQUESTS
 
-APART = Object.lines_apart
+APART = DurableBucket.lines_apart
 
 
 @pytest.fixture

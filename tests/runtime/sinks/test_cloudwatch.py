@@ -14,7 +14,7 @@ from ftsdk import contract
 from ftsdk.runtime.logs.sinks import cloudwatch as sink_module
 from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatch
 from ftsdk.runtime.logs.sinks.segment_tail import Tail
-from ftsdk.runtime.storage.mount import Mount
+from ftsdk.runtime.storage.durable import DurableFolder
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.cloudwatch_writes import REGION, CloudWatchServer
 from tests.emulators.proxy import Network
@@ -47,7 +47,7 @@ def write(durable, lines, *, attempt=1, number=0, first=0):
     """Put a segment of stamped lines."""
     stamped = [f"{attempt}.0.{first + n}|{line}" for n, line in enumerate(lines)]
     data = "".join(f"{line}\n" for line in stamped).encode()
-    durable.put_bytes(contract.segment_key(attempt, 0, number), data)
+    durable.put(contract.segment_key(attempt, 0, number), data)
     return stamped
 
 
@@ -60,7 +60,7 @@ def brought(service):
 
 
 def test_all_lines_of_all_segments_come_once_and_in_order(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(25_000)])
     lines += write(durable, ["", "汉字", "\x00\x07"], number=1, first=25_000)
     made = sink(service, durable)
@@ -72,7 +72,7 @@ def test_all_lines_of_all_segments_come_once_and_in_order(service, tmp_path):
 
 
 def test_lines_of_megabytes_are_cut_within_the_limits(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     [long] = write(durable, ["界" * 700_000])
     write(durable, ["x" * 200_000 for _ in range(20)], number=1, first=1)
     assert sink(service, durable).drain(SOON_S)
@@ -83,7 +83,7 @@ def test_lines_of_megabytes_are_cut_within_the_limits(service, tmp_path):
 
 
 def test_throttling_and_errors_are_ridden_out(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(100)])
     service.answers += [(400, "ThrottlingException"), (503, "ServiceUnavailableException"), (500, "InternalFailure")]
     made = sink(service, durable)
@@ -93,7 +93,7 @@ def test_throttling_and_errors_are_ridden_out(service, tmp_path):
 
 
 def test_a_lost_answer_doubles_nothing(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(15_000)])
     service.lost_answers = 2
     assert sink(service, durable).drain(SOON_S)
@@ -103,7 +103,7 @@ def test_a_lost_answer_doubles_nothing(service, tmp_path):
 def test_lines_wait_while_the_network_is_gone(service, tmp_path, monkeypatch):
     network = Network(service.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL", network.url)
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     lines = write(durable, ["before"])
     made = sink(service, durable)
     wait_for(lambda: service.puts)
@@ -116,7 +116,7 @@ def test_lines_wait_while_the_network_is_gone(service, tmp_path, monkeypatch):
 
 
 def test_the_next_attempt_brings_what_the_killed_one_left(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(10)])
     assert sink(service, durable).drain(SOON_S)
     lines += write(durable, ["killed before this one came"], number=1, first=10)
@@ -127,7 +127,7 @@ def test_the_next_attempt_brings_what_the_killed_one_left(service, tmp_path):
 
 
 def test_metrics_are_numbers_with_their_own_times(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     then = time.time() - 7200
     events = [
         contract.event_line(contract.EVENT_METRICS, step=n, time=then + n, loss=float(n), grad_norm="nan")
@@ -142,7 +142,7 @@ def test_metrics_are_numbers_with_their_own_times(service, tmp_path):
 
 
 def test_whoever_may_not_write_is_told_once(service, tmp_path):
-    durable = Mount(tmp_path)
+    durable = DurableFolder(tmp_path)
     write(durable, ["line"])
     service.answers += [(400, "AccessDeniedException")] * 3
     made = sink(service, durable)

@@ -15,9 +15,10 @@ import obstore
 import pytest
 
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, restore, retain
-from ftsdk.runtime.storage import aliyun_credentials, connect
-from ftsdk.runtime.storage.bucket import PIECE_BYTES, Bucket
-from ftsdk.runtime.storage.object import Object
+from ftsdk.runtime.retry import RetryPolicy
+from ftsdk.runtime.storage import aliyun_credentials, connection
+from ftsdk.runtime.storage.bucket import PIECE_BYTES, BucketStore
+from ftsdk.runtime.storage.spool import DurableBucket
 from tests.emulators.buckets import KEY, SECRET, TOKEN, Buckets, GcsBuckets, OssBuckets
 from tests.emulators.proxy import Network
 
@@ -46,8 +47,8 @@ def durable(request, monkeypatch, tmp_path):
     kind, address = DIALECTS[request.param]
     server = kind()
     server.make_bucket()
-    made = Object(*address(server, monkeypatch), tmp_path / "spool")
-    made.delete("")
+    made = DurableBucket(*address(server, monkeypatch), tmp_path / "spool")
+    made.delete_folder("")
     made.server = server
     yield made
     server.close()
@@ -55,22 +56,34 @@ def durable(request, monkeypatch, tmp_path):
 
 @pytest.fixture
 def bucket(s3):
-    return Bucket(s3.address, {}, os.environ, patience_s=20)
+    return BucketStore(s3.address, {}, os.environ, retry_s=20)
 
 
-def test_objects_are_put_whole_and_once(durable):
-    assert durable.put_bytes("a/b", b"one", if_absent=True)
-    assert not durable.put_bytes("a/b", b"two", if_absent=True)
+def keys(store, prefix=""):
+    return [item.key for item in store.list(prefix)]
+
+
+def test_objects_are_put_whole_and_once(durable, tmp_path):
+    assert durable.put_if_absent("a/b", b"one")
+    assert not durable.put_if_absent("a/b", b"two")
     assert durable.read("a/b") == b"one"
-    assert durable.put_bytes("a/b", b"three")
-    assert durable.list("a") == ["a/b"] and durable.read("a/b") == b"three"
-    durable.put_bytes("ab", b"")
-    assert durable.list("a") == ["a/b"]
-    durable.delete("a")
-    durable.delete("a")
-    assert durable.list("a") == [] and durable.list("") == ["ab"]
-    with pytest.raises(FileNotFoundError):
-        durable.read("a/b")
+    durable.put("a/b", b"three")
+    durable.put("a/bc/d", b"")
+    durable.put("ab", b"")
+    assert keys(durable, "a/") == ["a/b", "a/bc/d"] and durable.read("a/b") == b"three"
+    assert keys(durable, "a/b") == ["a/b", "a/bc/d"] and durable.size("a/b") == 5
+    durable.delete("a/b", "a/b/c", "nothing")
+    assert keys(durable) == ["a/bc/d", "ab"]
+    durable.delete_folder("a")
+    durable.delete_folder("a")
+    assert keys(durable) == ["ab"] and keys(durable, "a/") == []
+    for act in (
+        lambda: durable.read("a/b"),
+        lambda: durable.size("ab/c"),
+        lambda: durable.fetch("a/b", tmp_path / "x"),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
 
 
 def test_files_come_back_as_they_were(durable, tmp_path):
@@ -94,7 +107,7 @@ def test_checkpoints_are_committed_restored_and_retired(durable, tmp_path):
     assert [commit.step for commit in committed(durable, identity.digest)] == [15, 10]
     restore(durable, committed(durable, identity.digest)[0], tmp_path / "back")
     assert (tmp_path / "back" / "state.txt").read_text() == "15"
-    assert not durable.list("checkpoints/checkpoint-000005")
+    assert not list(durable.list("checkpoints/checkpoint-000005/"))
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
@@ -105,21 +118,21 @@ def test_what_may_pass_is_tried_again(s3, bucket, answer):
     s3.answers += [answer] * 3
     assert bucket.read("key") == b"data"
     s3.answers += [answer] * 2
-    assert bucket.create("other", b"data")
+    assert bucket.put_if_absent("other", b"data")
 
 
 def test_a_create_whose_answer_was_lost_is_ours(s3, bucket):
     s3.lost_answers = 1
-    assert bucket.create("claim", b"mine")
+    assert bucket.put_if_absent("claim", b"mine")
     s3.lost_answers = 1
-    assert not bucket.create("claim", b"theirs")
+    assert not bucket.put_if_absent("claim", b"theirs")
     assert bucket.read("claim") == b"mine"
 
 
 def test_of_many_creators_one_wins(s3, bucket):
     wins = []
     threads = [
-        threading.Thread(target=lambda name=name: wins.append(bucket.create("claim", b"%d" % name)))
+        threading.Thread(target=lambda name=name: wins.append(bucket.put_if_absent("claim", b"%d" % name)))
         for name in range(8)
     ]
     for thread in threads:
@@ -137,15 +150,15 @@ def test_a_refusal_is_said_at_once_and_in_one_sentence(s3, bucket):
     s3.answers.append((400, "ExpiredToken"))
     with pytest.raises(PermissionError, match="ExpiredToken"):
         bucket.read("key")
-    nowhere = Bucket("s3://no-such-bucket/x", {}, os.environ, patience_s=5)
+    nowhere = BucketStore("s3://no-such-bucket/x", {}, os.environ, retry_s=5)
     for act in (lambda: nowhere.put("key", b""), lambda: nowhere.read("key"), lambda: list(nowhere.list(""))):
         with pytest.raises(OSError, match=r"the bucket of s3://no-such-bucket/x.* does not exist") as caught:
             act()
         assert not isinstance(caught.value, FileNotFoundError)
 
 
-def test_nobody_there_is_said_when_patience_ends(monkeypatch, s3):
-    gone = Bucket("s3://bucket/x", {"endpoint": "http://127.0.0.1:9"}, os.environ, patience_s=1)
+def test_nobody_there_is_said_when_the_deadline_passes(monkeypatch, s3):
+    gone = BucketStore("s3://bucket/x", {"endpoint": "http://127.0.0.1:9"}, os.environ, retry_s=1)
     with pytest.raises(ConnectionError, match="s3://bucket/x/key does not answer"):
         gone.put("key", b"")
     with pytest.raises(ConnectionError, match="does not answer"):
@@ -154,7 +167,7 @@ def test_nobody_there_is_said_when_patience_ends(monkeypatch, s3):
 
 def test_a_file_survives_a_network_that_goes_away(s3, tmp_path):
     network = Network(s3.url)
-    bucket = Bucket(s3.address, {"endpoint": network.url}, os.environ, patience_s=60)
+    bucket = BucketStore(s3.address, {"endpoint": network.url}, os.environ, retry_s=60)
     source = tmp_path / "file"
     source.write_bytes(os.urandom(4 * PIECE_BYTES))
 
@@ -170,11 +183,11 @@ def test_a_file_survives_a_network_that_goes_away(s3, tmp_path):
 
 
 def test_lines_are_shipped_while_they_come_and_segments_in_order(s3, tmp_path, monkeypatch):
-    durable = Object(s3.address, {}, os.environ, tmp_path / "spool")
+    durable = DurableBucket(s3.address, {}, os.environ, tmp_path / "spool")
     first = durable.appender("logs/1")
     for number in range(200):
         first.write(b"line %d\n" % number)
-    wait_for(lambda: durable.list("logs") == ["logs/1"])
+    wait_for(lambda: keys(durable, "logs/") == ["logs/1"])
     first.close()
     second = durable.appender("logs/2")
     second.write(b"more\n")
@@ -191,7 +204,7 @@ def test_lines_are_shipped_while_they_come_and_segments_in_order(s3, tmp_path, m
 
 def test_lines_wait_for_a_bucket_that_does_not_answer(s3, tmp_path):
     network = Network(s3.url)
-    durable = Object(s3.address, {"endpoint": network.url}, os.environ, tmp_path / "spool")
+    durable = DurableBucket(s3.address, {"endpoint": network.url}, os.environ, tmp_path / "spool")
     log = durable.appender("logs/1")
     log.write(b"before\n")
     durable.settle(SOON_S)
@@ -259,7 +272,7 @@ def test_a_containers_and_an_instances_role_are_found(s3, platform, monkeypatch,
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
     else:
         monkeypatch.setenv("AWS_METADATA_ENDPOINT", platform)
-    Bucket(s3.address, {}, os.environ, patience_s=5).put("key", b"data")
+    BucketStore(s3.address, {}, os.environ, retry_s=5).put("key", b"data")
     headers = s3.requests[-1][2]
     assert f"Credential={KEY}/" in headers["authorization"] and headers["x-amz-security-token"] == TOKEN
 
@@ -270,19 +283,19 @@ def test_a_profile_is_found_by_boto3(s3, monkeypatch, tmp_path):
     said = "[work]\naws_access_key_id = AKPROFILE\naws_secret_access_key = s\n"
     (tmp_path / ".aws" / "credentials").write_text(said)
     monkeypatch.setenv("AWS_PROFILE", "work")
-    Bucket(s3.address, {}, os.environ, patience_s=5).put("key", b"data")
+    BucketStore(s3.address, {}, os.environ, retry_s=5).put("key", b"data")
     assert "Credential=AKPROFILE/" in s3.requests[-1][2]["authorization"]
 
 
 def test_credentials_of_alibaba_cloud_are_found(platform, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = aliyun_credentials.Credentials({"ALIBABA_CLOUD_CREDENTIALS_URI": platform})()
+    found = aliyun_credentials.AliyunCredentials({"ALIBABA_CLOUD_CREDENTIALS_URI": platform})()
     assert (found["access_key_id"], found["token"], found["expires_at"].year) == (KEY, TOKEN, 2099)
     (tmp_path / ".aliyun").mkdir()
     profile = {"name": "work", "mode": "AK", "access_key_id": "AKPROFILE", "access_key_secret": "s"}
     (tmp_path / ".aliyun" / "config.json").write_text(json.dumps({"current": "work", "profiles": [profile]}))
     monkeypatch.setattr(aliyun_credentials, "find_spec", lambda name: None)  # an image without it
-    assert aliyun_credentials.Credentials({})()["access_key_id"] == "AKPROFILE"
+    assert aliyun_credentials.AliyunCredentials({})()["access_key_id"] == "AKPROFILE"
 
 
 def test_their_own_library_finds_profiles_too(tmp_path):
@@ -290,7 +303,9 @@ def test_their_own_library_finds_profiles_too(tmp_path):
     (tmp_path / ".alibabacloud").mkdir()
     said = "[default]\ntype = access_key\naccess_key_id = AKPROFILE\naccess_key_secret = s\n"
     (tmp_path / ".alibabacloud" / "credentials.ini").write_text(said)
-    code = "from ftsdk.runtime.storage.durable import aliyun; print(aliyun.Credentials({})()['access_key_id'])"
+    code = (
+        "from ftsdk.runtime.storage.aliyun_credentials import AliyunCredentials as A; print(A({})()['access_key_id'])"
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ALIBABA_CLOUD")}
     given = {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
@@ -299,9 +314,9 @@ def test_their_own_library_finds_profiles_too(tmp_path):
 
 def test_an_address_that_says_too_little_is_refused():
     with pytest.raises(ValueError, match="region"):
-        Bucket("oss://bucket/x", {}, {}, patience_s=1)
+        BucketStore("oss://bucket/x", {}, {}, retry_s=1)
     with pytest.raises(ValueError, match="no address"):
-        Bucket("s3:///x", {}, {}, patience_s=1)
+        BucketStore("s3:///x", {}, {}, retry_s=1)
 
 
 def test_hosts_are_those_of_the_cloud():
@@ -309,8 +324,8 @@ def test_hosts_are_those_of_the_cloud():
     keys |= {"OSS_ACCESS_KEY_ID": KEY, "OSS_ACCESS_KEY_SECRET": SECRET}
 
     def host(address, **storage):
-        connection = connect.connect(address, storage, keys, 1)
-        return obstore.sign(connection.store, "GET", "key", timedelta(hours=1)).partition("?")[0]
+        opened = connection.connect(address, storage, keys, RetryPolicy(deadline_s=1))
+        return obstore.sign(opened.store, "GET", "key", timedelta(hours=1)).partition("?")[0]
 
     assert host("s3://b/p", region="eu-west-1") == "https://b.s3.eu-west-1.amazonaws.com/p/key"
     assert host("s3://b.c/p", region="cn-north-1") == "https://s3.cn-north-1.amazonaws.com.cn/b.c/p/key"

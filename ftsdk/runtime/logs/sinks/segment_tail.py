@@ -23,7 +23,7 @@ class Tail:
 
     def __init__(self, durable: Durable, attempt: int, node: int, behind: Stamp | None) -> None:
         self._durable, self._attempt, self._node = durable, attempt, node
-        found = [contract.segment_place(key) for key in durable.list(contract.LOGS_DIR)]
+        found = [contract.segment_place(item.key) for item in durable.list(f"{contract.LOGS_DIR}/")]
         own = sorted((a, number) for a, n, number in filter(None, found) if n == node and a <= attempt)
         self._segments = own or [(attempt, 0)]
         self._offset = 0

@@ -7,33 +7,51 @@ from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ftsdk.contract.documents import Storage
+from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import aliyun_credentials
-from ftsdk.runtime.storage.bucket import REQUEST_S, Connection
 
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as ObstoreStore
+
+REQUEST_S = 300
+MAX_REQUEST_RETRY_S = 150.0
+"""How long obstore itself may repeat one request; it signs once, so this must stay below five minutes (its own
+docs)."""
 DEFAULT_REGION = "us-east-1"
 FORBID_OVERWRITE = {"x-oss-forbid-overwrite": "true"}
 """OSS answers 501 to If-None-Match and has this instead; a bucket with versioning ignores it
 (https://www.alibabacloud.com/help/en/oss/developer-reference/putobject, apache/arrow-rs-object-store#416)."""
 GOOGLE_CREDENTIALS = {"service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY", "bearer_token": "GOOGLE_BEARER_TOKEN"}
 """Those that may come as a job's secrets; files and metadata servers obstore finds by itself."""
-Credentials = Callable[[], Mapping[str, Any]]
+CredentialProvider = Callable[[], Mapping[str, Any]]
 
 
-def connect(address: str, storage: Storage, environ: Mapping[str, str], try_s: float) -> Connection:
+class Connection(NamedTuple):
+    """A bucket as obstore's objects."""
+
+    store: ObstoreStore
+    create: ObstoreStore
+    """The same without retries: put-if-absent must know whether its first attempt was stored."""
+    create_mode: str | None
+    """What makes a put fail if the object exists; None where a header of `create` does."""
+
+
+def connect(uri: str, storage: Storage, environ: Mapping[str, str], retry: RetryPolicy) -> Connection:
     """Connections to the bucket of an address; no request is made yet. Raises ValueError for another scheme."""
-    parts = urlsplit(address)
-    opened = {"s3": _s3, "oss": _oss, "gs": _gcs}.get(parts.scheme)
-    if opened is None or not parts.netloc:
-        raise ValueError(f"{address!r} is no address of a bucket")
-    backoff = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 2}
-    again = {"max_retries": 1000, "retry_timeout": timedelta(seconds=try_s), "backoff": backoff}
-    never = {**again, "max_retries": 0}
+    parts = urlsplit(uri)
+    opener = {"s3": _s3, "oss": _oss, "gs": _gcs}.get(parts.scheme)
+    if opener is None or not parts.netloc:
+        raise ValueError(f"{uri!r} is no address of a bucket")
+    retry_s = min(MAX_REQUEST_RETRY_S if retry.deadline_s is None else retry.deadline_s, MAX_REQUEST_RETRY_S)
+    pauses = {"init_backoff": retry.first_pause_s, "max_backoff": retry.max_pause_s}
+    backoff = {"base": 2, **{name: timedelta(seconds=pause_s) for name, pause_s in pauses.items()}}
+    repeated = {"max_retries": 1000, "retry_timeout": timedelta(seconds=retry_s), "backoff": backoff}
     prefix = parts.path.strip("/") or None
-    return opened(parts.netloc, {"prefix": prefix}, storage, environ, (again, never))
+    return opener(parts.netloc, {"prefix": prefix}, storage, environ, (repeated, {**repeated, "max_retries": 0}))
 
 
 def _s3(
@@ -58,8 +76,8 @@ def _s3(
         client_options=_client(endpoint),
         **({"credential_provider": credentials} if credentials else {}),
     )
-    again, never = retries
-    return Connection(made(retry_config=again), made(retry_config=never), "create")
+    repeated, once = retries
+    return Connection(made(retry_config=repeated), made(retry_config=once), "create")
 
 
 def _oss(
@@ -82,12 +100,12 @@ def _oss(
         region=region or DEFAULT_REGION,
         virtual_hosted_style_request=addressing != "path",
         disable_bulk_delete=True,
-        credential_provider=aliyun_credentials.Credentials(environ),
+        credential_provider=aliyun_credentials.AliyunCredentials(environ),
     )
-    again, never = retries
+    repeated, once = retries
     return Connection(
-        made(retry_config=again, client_options=_client(endpoint)),
-        made(retry_config=never, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
+        made(retry_config=repeated, client_options=_client(endpoint)),
+        made(retry_config=once, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
         None,
     )
 
@@ -102,8 +120,8 @@ def _gcs(
     made = partial(GCSStore, bucket, **common, **given, client_options=_client(endpoint))
     if endpoint:
         made = partial(made, base_url=endpoint)
-    again, never = retries
-    return Connection(made(retry_config=again), made(retry_config=never), "create")
+    repeated, once = retries
+    return Connection(made(retry_config=repeated), made(retry_config=once), "create")
 
 
 def _client(endpoint: str) -> dict[str, Any]:
@@ -121,7 +139,7 @@ def _endpoint(url: str, bucket: str, addressing: str) -> str:
     return f"{scheme}://{bucket}.{host}" if addressing == "virtual" else url
 
 
-def _aws_credentials(environ: Mapping[str, str]) -> Credentials | None:
+def _aws_credentials(environ: Mapping[str, str]) -> CredentialProvider | None:
     """Keys of the environment, else the user's profiles (boto3 knows SSO and all that); None leaves it to obstore."""
     if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
         return lambda: {
@@ -135,7 +153,7 @@ def _aws_credentials(environ: Mapping[str, str]) -> Credentials | None:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         try:
-            provider: Credentials = Boto3CredentialProvider()
+            provider: CredentialProvider = Boto3CredentialProvider()
         except ValueError:  # profiles without credentials
             return None
         return provider

@@ -13,63 +13,42 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk.contract.documents import Storage
-from ftsdk.runtime.storage.bucket import Bucket
-from ftsdk.runtime.storage.durable import Written
-from ftsdk.runtime.storage.mount import MountAppender, delete_tree
+from ftsdk.runtime.storage.base import Store
+from ftsdk.runtime.storage.bucket import BucketStore
+from ftsdk.runtime.storage.folder import FileAppender, delete_tree
 
-PATIENCE_S = 600.0
+RETRY_S = 600.0
 """How long a write is repeated while the service does not answer."""
 SHIP_EVERY_S = 3.0
 
 
-class Object:
-    """Objects below an address such as `s3://bucket/prefix`."""
+class DurableBucket(BucketStore):
+    """Objects below an address such as `s3://bucket/prefix`, and log segments that are spooled on local disk."""
 
     segment_bytes = 1 << 20
     lines_apart = 1_000_000_000
 
-    def __init__(self, address: str, storage: Storage, environ: Mapping[str, str], spool: Path) -> None:
-        self._bucket = Bucket(address, storage, environ, patience_s=PATIENCE_S)
-        self._shipper = Shipper(self._bucket, spool)
+    def __init__(self, uri: str, storage: Storage, environ: Mapping[str, str], spool: Path) -> None:
+        super().__init__(uri, storage, environ, retry_s=RETRY_S)
+        self._shipper = SegmentShipper(self, spool)
 
-    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        if if_absent:
-            return self._bucket.create(key, data)
-        self._bucket.put(key, data)
-        return True
-
-    def put_file(self, key: str, source: Path) -> Written:
-        return self._bucket.put_file(key, source)
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        return self._bucket.read(key, start, length)
-
-    def fetch(self, key: str, target: Path) -> Written:
-        return self._bucket.fetch(key, target)
-
-    def list(self, prefix: str) -> list[str]:
-        return sorted(key for key, _ in self._bucket.list(prefix))
-
-    def delete(self, prefix: str) -> None:
-        self._bucket.delete(self.list(prefix) or [prefix])
-
-    def appender(self, key: str) -> MountAppender:
+    def appender(self, key: str) -> FileAppender:
         return self._shipper.open(key)
 
-    def settle(self, patience_s: float) -> None:
-        self._shipper.settle(patience_s)
+    def settle(self, timeout_s: float) -> None:
+        self._shipper.settle(timeout_s)
 
 
-class Shipper:
+class SegmentShipper:
     """Brings growing local files to a bucket, the oldest first: a segment is complete before the next one appears."""
 
-    def __init__(self, bucket: Bucket, spool: Path) -> None:
+    def __init__(self, bucket: Store, spool: Path) -> None:
         self._bucket, self._spool = bucket, spool
         self._condition = threading.Condition()
-        self._segments: list[Segment] = []
+        self._segments: list[SpooledSegment] = []
         self._hurry = False
 
-    def open(self, key: str) -> MountAppender:
+    def open(self, key: str) -> FileAppender:
         """A local file to append to; the newest one may be opened again."""
         with self._condition:
             if not self._segments:
@@ -77,15 +56,15 @@ class Shipper:
                 self._spool.mkdir(parents=True)
                 threading.Thread(target=self._run, daemon=True).start()
             if not self._segments or self._segments[-1].key != key:
-                self._segments.append(Segment(key, self._spool / key.replace("/", "_")))
-            return MountAppender(self._segments[-1].path)
+                self._segments.append(SpooledSegment(key, self._spool / key.replace("/", "_")))
+            return FileAppender(self._segments[-1].path)
 
-    def settle(self, patience_s: float) -> None:
-        """Wait until everything is in the bucket, or patience ends."""
+    def settle(self, timeout_s: float) -> None:
+        """Wait until everything is in the bucket, or the time is over."""
         with self._condition:
             self._hurry = True
             self._condition.notify_all()
-            self._condition.wait_for(lambda: all(segment.is_shipped for segment in self._segments), patience_s)
+            self._condition.wait_for(lambda: all(segment.is_shipped for segment in self._segments), timeout_s)
 
     def _run(self) -> None:
         while True:
@@ -113,7 +92,7 @@ class Shipper:
         return is_complete
 
 
-class Segment:
+class SpooledSegment:
     """A log segment on its way."""
 
     def __init__(self, key: str, path: Path) -> None:

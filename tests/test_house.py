@@ -30,6 +30,8 @@ PENDING_CLASSES = {
     "CloudWatch",
     "Facts",
     "Family",
+    "Look",
+    "Metrics",
     "Native",
     "RefusedError",
     "Report",

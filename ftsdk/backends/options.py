@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ftsdk.backends import config
 from ftsdk.errors import SpecError, did_you_mean
-from ftsdk.home import home_dir
 
 
 class Options(BaseModel):
@@ -59,7 +57,7 @@ def resolve(backend: str, model: type[Model], given: Mapping[str, Any]) -> Model
     Raises SpecError with every way to give a value that is missing or wrong.
     """
     merged: dict[str, Any] = {}
-    for source in (*_files(backend), _environment(backend, model), dict(given)):
+    for source in (*config.tables(backend), _environment(backend, model), dict(given)):
         merged.update(source)
     try:
         return model.model_validate(merged)
@@ -75,26 +73,6 @@ def _environment(backend: str, model: type[BaseModel]) -> dict[str, str]:
 def variable(backend: str, key: str) -> str:
     """Environment variable of an option."""
     return f"FTSDK_{backend}_{key}".upper()
-
-
-def _files(backend: str) -> Iterator[dict[str, Any]]:
-    """The backend's tables, weakest first: the user's file, then the nearest ftsdk.toml."""
-    here = Path.cwd()
-    nearest = next((p for folder in (here, *here.parents) if (p := folder / "ftsdk.toml").is_file()), None)
-    for path in (home_dir() / "ftsdk.toml", nearest):
-        if path is not None and path.is_file():
-            yield _table(path, backend)
-
-
-def _table(path: Path, backend: str) -> dict[str, Any]:
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise SpecError(f"{path} cannot be read as TOML ({problem}).") from problem
-    table = data.get(backend, {})
-    if not isinstance(table, dict):
-        raise SpecError(f"{path}: [{backend}] should be a table.")
-    return table
 
 
 def _sentence(backend: str, model: type[BaseModel], problem: ValidationError) -> str:

@@ -1,6 +1,8 @@
 """The command line: parse, call one SDK function, print. Data goes to stdout, words go to stderr.
 
 Commands are imported when they are run, so that `ftsdk --help` costs little more than click itself.
+
+More than fifteen files: one for each verb family, found by its name.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
     "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
     "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),
+    "config": ("config:config", "Say which ftsdk.toml counts although others could have written it."),
     "secrets": ("secrets:secrets", "Store secrets where a backend's jobs fetch them."),
     "image": ("image:image", "Build or push the training image."),
     "prices": ("prices:prices", "Show and refresh the prices that estimates use."),

@@ -119,15 +119,14 @@ class Estimator:
 def refuse_what_cannot_fit(plan: Plan) -> None:
     """Better now than after twenty paid minutes. Raises UnsupportedError with the smallest change that helps."""
     estimate = plan.estimate
-    if estimate.get("fits") != "no":
+    if estimate.fits != "no" or estimate.memory is None:
         return
-    advice = estimate["advice"]
-    helps = [", ".join(advice["changes"])] if advice else []
-    helps += [f"a larger accelerator ({' or '.join(estimate['next_cards'])})"] if estimate["next_cards"] else []
+    helps = [", ".join(estimate.advice.changes)] if estimate.advice else []
+    helps += [f"a larger accelerator ({' or '.join(estimate.next_cards)})"] if estimate.next_cards else []
     remedy = " or ".join(helps) or "more accelerators"
     raise UnsupportedError(
-        f"It cannot fit: about {estimate['memory']['total_gib']:.1f} GiB are needed on each accelerator and "
-        f"{estimate['card']} has {estimate['usable_gib']:.1f}; what helps: {remedy} "
+        f"It cannot fit: about {estimate.memory.total_gib:.1f} GiB are needed on each accelerator and "
+        f"{estimate.card} has {estimate.usable_gib:.1f}; what helps: {remedy} "
         f"(`ftsdk plan` shows every term, --no-size-check submits all the same)."
     )
 

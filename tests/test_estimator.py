@@ -20,7 +20,7 @@ def sized(spec_folder, tuning, card):
     spec = parse(
         {"model": "Qwen/Qwen3-8B", "dataset": "d", "tuning": tuning, "resources": {"accelerator": card}}, where="t"
     )
-    return replace(planned(spec_folder), estimate=estimate_job(spec).to_json())
+    return replace(planned(spec_folder), estimate=estimate_job(spec))
 
 
 def test_what_cannot_fit_is_refused_with_what_helps(spec_folder):
@@ -66,4 +66,4 @@ def test_data_with_errors_is_refused_before_anything_starts(spec_folder, own_hom
 def test_lengths_of_the_data_make_the_time_known(spec_folder):
     estimator = Estimator(model="Qwen/Qwen3-8B", dataset="train.jsonl", folder=spec_folder)
     assert estimator.inspect().lengths.num_rows == 5
-    assert estimator.plan().estimate["tokens"]["rows"] == 5
+    assert estimator.plan().estimate.tokens.rows == 5

@@ -142,8 +142,7 @@ def _plan_text(made: Any) -> str:
         parts.append("copies, with --copy only:\n" + "\n".join(f"  {copying.described(copy)}" for copy in made.copies))
     if made.secrets:
         parts.append(f"secrets (names only): {', '.join(made.secrets)}")
-    if made.estimate:
-        parts.append(estimate_text(made.estimate))
+    parts.append(estimate_text(made.estimate))
     if made.usd_per_hour is not None:
         parts.append(f"price: {made.usd_per_hour:.4g} USD an hour for all machines")
     return "\n\n".join(parts)

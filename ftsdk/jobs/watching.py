@@ -180,7 +180,7 @@ def _decide(status: Status) -> Decision:
         config=plan.document["config"],
         can_leave_spot=isinstance(status.job.backend, SupportsOnDemand),
         hours_left=(finish_by.timestamp() - status.now) / 3600 if finish_by else None,
-        work_left_hours=status.work_left.hours if status.work_left else plan.estimate.get("hours"),
+        work_left_hours=status.work_left.hours if status.work_left else plan.estimate.hours,
         left_spot=left.get("why", ""),
     )
 

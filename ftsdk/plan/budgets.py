@@ -1,11 +1,9 @@
-"""Limits on a job's time and cost: what is left of them, and whether the estimate keeps within them. Pure."""
+"""Limits on a job's time and cost: what is left of them, and whether an estimate exceeds them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.sizing import Estimate
 from ftsdk.sizing.price.prices import over_budget
 from ftsdk.spec import Budget
 
@@ -13,7 +11,7 @@ from ftsdk.spec import Budget
 def price_of_job(
     budget: Budget, *, backend: str, num_nodes: int, given: float | None, known: float | None
 ) -> float | None:
-    """US dollars an hour for all machines: the price `given` for one, else the one that is `known`; None if neither is.
+    """US dollars per hour for all machines: the price `given` for one, else the `known` one; None without both.
 
     Raises SpecError for a limit in US dollars without a price.
     """
@@ -28,7 +26,7 @@ def price_of_job(
 
 
 def left_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, cost_usd: float = 0.0) -> float | None:
-    """Seconds that the next attempt may run, after `hours` and `cost_usd` are used; None without a limit, never < 0."""
+    """Seconds that the next attempt may run after `hours` and `cost_usd` are used; at least 0, None without a limit."""
     left = []
     if budget.max_hours is not None:
         left.append(budget.max_hours - hours)
@@ -37,17 +35,14 @@ def left_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, co
     return 3600 * max(0.0, min(left)) if left else None
 
 
-def warnings(budget: Budget, estimate: Mapping[str, Any], usd_per_hour: float | None) -> tuple[str, ...]:
-    """A sentence for each limit that the slow end of the estimate passes, or that it cannot be compared with."""
-    return tuple(f"budget: {sentence}" for sentence in _over(budget, estimate.get("hours_high"), usd_per_hour))
+def warnings(budget: Budget, estimate: Estimate, usd_per_hour: float | None) -> tuple[str, ...]:
+    """A sentence for each limit that the slow end of the estimate exceeds."""
+    return tuple(f"budget: {sentence}" for sentence in _over(budget, estimate.hours_high, usd_per_hour))
 
 
-def refuse_what_costs_more(
-    budget: Budget, estimate: Mapping[str, Any], usd_per_hour: float | None, *, now: float
-) -> None:
-    """Raise UnsupportedError if even the fast end of the estimate is over a limit, or too late for `finish_by`."""
-    hours = estimate.get("hours_low")
-    if hours is None:
+def refuse_what_costs_more(budget: Budget, estimate: Estimate, usd_per_hour: float | None, *, now: float) -> None:
+    """Raise UnsupportedError if even the fast end of the estimate exceeds a limit or ends after `finish_by`."""
+    if (hours := estimate.hours_low) is None:
         return
     over = list(_over(budget, hours, usd_per_hour))
     if budget.finish_by is not None and now + 3600 * hours > budget.finish_by.timestamp():

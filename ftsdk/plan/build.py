@@ -15,26 +15,26 @@ from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
 from ftsdk.plan import Copy, Plan, Upload, budgets
-from ftsdk.sizing import estimate_job, spot
+from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec, Tracking
 
 OWN_MTBF_HOURS = 24.0
-"""Expected time between interruptions on capacity of one's own, where nothing is known: reboots, crashes, power."""
+"""Assumed mean time between interruptions on capacity that is not spot: reboots, crashes, power failures."""
 DIGEST_IN_NAME = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a backend needs to write its request."""
+    """The parts of a plan that do not depend on the backend's request."""
 
     name: str
     digest: str
     rendered: Rendered
     document: JobDocument
-    estimate: dict[str, Any]
-    """Memory, time and price as far as they are known (see `ftsdk.sizing`)."""
+    estimate: Estimate
+    """Memory, time and price as far as they are known."""
 
 
 NOT_IN_THE_MODEL: Any = {
@@ -46,7 +46,7 @@ NOT_IN_THE_MODEL: Any = {
     "secrets": True,
     "resources": {"spot", "disk_gb", "memory_gb"},
 }
-"""Fields that change how a job runs and not what it makes: with another time limit it goes on from its checkpoint."""
+"""Fields that change how a job runs but not the model: with another time limit a job continues from its checkpoint."""
 
 
 def digest_of(spec: JobSpec, facts: Facts) -> str:
@@ -78,12 +78,12 @@ def draft(
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
-    `restarts`: the supervisor starts a crashed trainer again itself, since the platform does nothing of that kind.
-    `storage`: how the job reaches a durable address.
+    With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
+    how the job reaches a durable address.
     """
-    spec, told = advice.with_epochs(spec, facts)
+    spec, epoch_warnings = advice.with_epochs(spec, facts)
     rendered = render(spec, facts, layout)
-    rendered = replace(rendered, warnings=(*rendered.warnings, *told, *advice.notes(spec, facts)))
+    rendered = replace(rendered, warnings=(*rendered.warnings, *epoch_warnings, *advice.notes(spec, facts)))
     name = job_name(spec, digest)
     document = JobDocument(
         contract=contract.VERSION,
@@ -117,7 +117,7 @@ def draft(
 
 @dataclass(frozen=True, slots=True)
 class DataStatistics:
-    """What an estimate wants to know of the training data; None is unknown."""
+    """Statistics of the training data that an estimate needs; None is unknown."""
 
     rows: int | None
     mean_tokens: float | None
@@ -125,16 +125,16 @@ class DataStatistics:
 
 
 def data_statistics(facts: Facts) -> DataStatistics:
-    """Rows and lengths of all training sources together."""
+    """Number of rows and token lengths over all training sources."""
     rows = [source.num_rows for source in facts.train]
-    known = sum(count for count in rows if count) if None not in rows else None
+    total = sum(count for count in rows if count) if None not in rows else None
     if facts.lengths is None:
-        return DataStatistics(known, None, None)
+        return DataStatistics(total, None, None)
     return DataStatistics(facts.lengths.num_rows, facts.lengths.mean_tokens, facts.lengths.max_tokens)
 
 
-def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
-    """What the job will take on the spec's accelerator, or on this machine's GPU; unknowns are named."""
+def estimate_of(spec: JobSpec, facts: Facts) -> Estimate:
+    """Estimate the job on the spec's accelerator, else on this machine's GPU."""
     data = data_statistics(facts)
     here = next(iter(facts.machine.accelerators), None)
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
@@ -142,13 +142,13 @@ def estimate_of(spec: JobSpec, facts: Facts) -> dict[str, Any]:
         return estimate_job(
             spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
             max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
-        ).to_json()  # fmt: skip
-    except SpecError as problem:  # a card that the tables do not have may still be one that the backend has
-        return {"unknown": [str(problem)]}
+        )  # fmt: skip
+    except SpecError as problem:  # the backend may have an accelerator that the tables lack
+        return Estimate(unknown=(str(problem),))
 
 
 def staged(facts: Facts, root: str) -> dict[str, str]:
-    """Path of every local input here -> its path below a folder inside, for backends that do not see our paths."""
+    """Path of each local input -> its path below `root` in the job, where this machine's paths do not exist."""
     model, judge = facts.model, facts.reward_model
     inputs = {}
     if model.kind == "path":
@@ -162,10 +162,10 @@ def staged(facts: Facts, root: str) -> dict[str, str]:
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
     for kind, files in (("data", data), ("rewards", facts.reward_files.values())):
         inputs |= {file.path: f"{root}/{kind}/{number}/{_file_name(file.path)}" for number, file in enumerate(files)}
-    beside = {
+    attached = {
         item.path: f"{root}/beside/{number}/{_file_name(item.path)}" for number, item in enumerate(facts.attached)
     }
-    return {**inputs, **{path: place for path, place in beside.items() if path not in inputs}}
+    return inputs | {path: target for path, target in attached.items() if path not in inputs}
 
 
 def base_is_here(model: ModelFacts) -> bool:
@@ -178,7 +178,7 @@ def _file_name(path: str) -> str:
 
 
 def plan_from(
-    made: Draft,
+    draft: Draft,
     spec: JobSpec,
     *,
     backend: str,
@@ -207,44 +207,45 @@ def plan_from(
     )
     return Plan(
         backend=backend,
-        uri=f"{backend}://{scope + '/' if scope else ''}{made.name}",
-        name=made.name,
-        digest=made.digest,
+        uri=f"{backend}://{scope + '/' if scope else ''}{draft.name}",
+        name=draft.name,
+        digest=draft.digest,
         request=request,
-        document={**made.document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
-        trainer_config=made.rendered.config,
+        document={**draft.document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
+        trainer_config=draft.rendered.config,
         spec=spec.model_dump(mode="json"),
         options=options,
         secrets=spec.secrets,
         uploads=uploads,
         storage=storage or Storage(),
         copies=copies,
-        estimate=made.estimate,
-        warnings=(*made.rendered.warnings, *budgets.warnings(spec.budget, made.estimate, usd_per_hour), *warnings),
+        estimate=draft.estimate,
+        warnings=(*draft.rendered.warnings, *budgets.warnings(spec.budget, draft.estimate, usd_per_hour), *warnings),
         usd_per_hour=usd_per_hour,
     )
 
 
 def _cadence(spec: JobSpec) -> CheckpointPolicy:
-    """`auto` unless the spec counts minutes or steps; `save_steps` is LLaMA-Factory's word for the latter."""
-    asked = spec.checkpoint
-    steps = asked.every_steps or (None if asked.every_minutes or asked.auto else spec.hyperparameters.save_steps)
-    fixed = steps is not None or asked.every_minutes is not None
+    """`auto` unless the spec gives minutes or steps; `save_steps` is LLaMA-Factory's name for the latter."""
+    requested = spec.checkpoint
+    save_steps = None if requested.every_minutes or requested.auto else spec.hyperparameters.save_steps
+    steps = requested.every_steps or save_steps
+    fixed = steps is not None or requested.every_minutes is not None
     mtbf_hours = spot.MTBF_HOURS if spec.resources.spot else OWN_MTBF_HOURS
     return CheckpointPolicy(
-        every_minutes=asked.every_minutes,
+        every_minutes=requested.every_minutes,
         every_steps=steps,
         mtbf_hours=None if fixed else mtbf_hours,
-        keep=asked.keep,
+        keep=requested.keep,
     )
 
 
 def _wandb(tracking: Tracking, run_id: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
     if tracking.wandb is None:
         return None
-    run = tracking.wandb
-    page = {"spec": spec.model_dump(mode="json"), "trainer": config}
-    return WandbRun(project=run.project, entity=run.entity, mode=run.mode, run_id=run_id, config=page)
+    wandb = tracking.wandb
+    config_page = {"spec": spec.model_dump(mode="json"), "trainer": config}
+    return WandbRun(project=wandb.project, entity=wandb.entity, mode=wandb.mode, run_id=run_id, config=config_page)
 
 
 def _cloudwatch(tracking: Tracking, run_id: str) -> CloudWatchLogs | None:

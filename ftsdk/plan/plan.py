@@ -1,4 +1,4 @@
-"""A Plan: everything that a submit would do, as data. It can be printed, compared, reviewed and kept."""
+"""A Plan: everything that a submit does, as data that can be printed, compared, reviewed and stored."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import Claim, Storage
+from ftsdk.sizing.estimate import Estimate
 from ftsdk.storage.transfers import Copy, Upload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What `submit` will do, to the letter. Made by `ftsdk.plan.build.make_plan`, a pure function."""
+    """Everything that `submit` does. Made by `Backend.plan`, a pure function."""
 
     backend: str
     """Registry name of the backend."""
@@ -26,11 +27,11 @@ class Plan:
     digest: str
     """SHA-256 over the spec and the content of its input files (hexadecimal)."""
     request: dict[str, Any]
-    """The platform's own request, as it will be sent."""
+    """The platform's own request, as `submit` sends it."""
     document: dict[str, Any]
     """The job document that the supervisor reads (see `ftsdk.contract`)."""
     trainer_config: dict[str, Any]
-    """What the trainer will be given, in its own names."""
+    """The trainer's configuration, in the trainer's own names."""
     spec: dict[str, Any]
     """The spec as JSON data."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -39,21 +40,22 @@ class Plan:
     """Names only."""
     uploads: tuple[Upload, ...] = ()
     storage: Storage = field(default_factory=Storage)
-    """How this machine reaches the uploads' targets and the job's durable address; empty for folders."""
+    """How this machine reaches the targets of `uploads` and the job's durable address; empty for folders."""
     copies: tuple[Copy, ...] = ()
-    estimate: dict[str, Any] = field(default_factory=dict)
+    estimate: Estimate = field(default_factory=Estimate)
+    """Memory, time and price of the job as far as they are known."""
     warnings: tuple[str, ...] = ()
     usd_per_hour: float | None = None
-    """What all machines of the job cost together in an hour; None is unknown."""
+    """US dollars per hour for all machines of the job together; None is unknown."""
     attempt: int = 1
     retry: int = 0
-    """0 for what a person submits, else the how-manieth retry since."""
+    """1-based retry index; 0 for an attempt that a person submitted."""
     note: dict[str, Any] = field(default_factory=dict)
     """A retry's `by`, `why`, `changed` and `before` for its claim (see `documents.Claim`)."""
 
     @property
     def native_name(self) -> str:
-        """The platform's name of this attempt."""
+        """The platform's name for this attempt."""
         return contract.native_name(self.name, self.attempt)
 
     def for_attempt(self, attempt: int) -> Plan:
@@ -62,7 +64,7 @@ class Plan:
         return replace(self, request=_renamed(self.request, old, new), attempt=attempt)
 
     def claim(self) -> bytes:
-        """What whoever submits puts, if absent, at `contract.claim_key(attempt)` of the durable folder."""
+        """The claim that `submit` puts, if absent, at `contract.claim_key(attempt)` of the durable folder."""
         import socket
 
         claim = Claim(
@@ -79,16 +81,17 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """JSON data; `from_json` is its inverse."""
-        return asdict(self)
+        return {**asdict(self), "estimate": self.estimate.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
-        """Read what `to_json` wrote (tuples come back as tuples)."""
+        """Read what `to_json` wrote, also by an earlier version; an absent optional key has its default."""
         return cls(
             **{
                 **data,
                 "uploads": tuple(Upload(**u) for u in data.get("uploads", ())),
                 "copies": tuple(Copy(**c) for c in data.get("copies", ())),
+                "estimate": Estimate.from_json(data.get("estimate", {})),
                 "secrets": tuple(data.get("secrets", ())),
                 "warnings": tuple(data.get("warnings", ())),
             }

@@ -172,7 +172,7 @@ class SpotMachine(Local):
 def on_spot(folder, backend, source, **fields):
     options = {"price_usd_per_hour": 1.0}
     made = plan(folder, source, backend=SpotMachine(LocalOptions(**options)), resources={"spot": True}, **fields)
-    made = replace(made, estimate={**made.estimate, "hours": 5.0})
+    made = replace(made, estimate=replace(made.estimate, hours=5.0))
     return submit(made, backend, secrets={}, on_attach=lambda info: None)
 
 

@@ -13,6 +13,7 @@ from ftsdk.jobs.status import Status
 from ftsdk.jobs.submit import submit
 from ftsdk.plan import budgets
 from ftsdk.plan.build import digest_of
+from ftsdk.sizing import Estimate
 from ftsdk.spec import Budget
 from ftsdk.spec.loading import parse
 from tests.golden.plans import facts, spec
@@ -56,13 +57,13 @@ def test_what_is_left(limits, used, left_hours):
 
 
 def test_an_estimate_over_the_budget_warns_and_is_refused_only_if_its_fast_end_is_over():
-    estimate = {"hours_low": 2.0, "hours": 3.0, "hours_high": 5.0}
+    estimate = Estimate(hours_low=2.0, hours=3.0, hours_high=5.0)
     assert budgets.warnings(Budget(max_hours=6.0), estimate, None) == ()
     assert "5 h, over max_hours of 4 h" in budgets.warnings(Budget(max_hours=4.0), estimate, None)[0]
     assert "15 USD" in budgets.warnings(Budget(max_cost_usd=14.0), estimate, 3.0)[0]
-    assert "does not know" in budgets.warnings(Budget(max_hours=4.0), {}, None)[0]
+    assert "does not know" in budgets.warnings(Budget(max_hours=4.0), Estimate(), None)[0]
     budgets.refuse_what_costs_more(Budget(max_hours=4.0, max_cost_usd=7.0), estimate, 3.0, now=0.0)
-    budgets.refuse_what_costs_more(Budget(max_hours=4.0), {}, None, now=0.0)
+    budgets.refuse_what_costs_more(Budget(max_hours=4.0), Estimate(), None, now=0.0)
     for limits in (
         Budget(max_hours=1.0),
         Budget(max_cost_usd=5.0),
@@ -117,6 +118,6 @@ def test_finish_by_in_the_past_is_refused_only_where_the_time_is_known(spec_fold
     late = datetime.now(UTC) - timedelta(hours=1)
     made = plan(spec_folder, "print('hello')", budget={"finish_by": late})
     submit(made, backends.get("local"), secrets={}, on_attach=lambda info: None).wait(PATIENCE_S)
-    timed = replace(made, estimate={"hours_low": 1.0})
+    timed = replace(made, estimate=Estimate(hours_low=1.0))
     with pytest.raises(UnsupportedError, match="finish_by"):
         budgets.refuse_what_costs_more(Budget(finish_by=late), timed.estimate, None, now=time.time())

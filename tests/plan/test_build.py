@@ -1,13 +1,18 @@
-"""What plans of all backends share: how often a checkpoint is taken."""
+"""What plans of all backends share: the checkpoint cadence, and their JSON form."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from ftsdk.backends.local import Local
 from ftsdk.engines.base import Layout
 from ftsdk.facts import inspect
-from ftsdk.plan import build
-from ftsdk.sizing import spot
+from ftsdk.plan import Plan, build
+from ftsdk.sizing import Estimate, estimate_job, spot
+from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
 
 LAYOUT = Layout(durable="/d", scratch="/s", inputs={})
@@ -32,3 +37,26 @@ def test_a_plan_has_one_cadence(spec_folder, fields, cadence):
     made = build.draft(spec, facts, digest="d" * 64, backend="local", layout=LAYOUT, nproc_per_node=1, grace_s=30.0)
     assert made.document["checkpoint"] == {**NOTHING, **cadence}
     assert made.document["after_save"] == "exit"
+
+
+@pytest.mark.parametrize("estimate", [{}, {"unknown": ["the accelerator"]}])
+def test_a_plan_of_an_earlier_version_is_read(planned, estimate):
+    data = {**json.loads(json.dumps(planned.to_json())), "estimate": estimate}
+    del data["copies"], data["storage"]
+    read = Plan.from_json(data)
+    assert read.estimate == Estimate(unknown=tuple(estimate.get("unknown", ())))
+    assert Plan.from_json(json.loads(json.dumps(read.to_json()))) == read
+
+
+def test_an_estimate_comes_back_whole(planned):
+    sized = replace(
+        planned, estimate=estimate_job(JobSpec(name="a", model="Qwen/Qwen3-8B", dataset="x.jsonl"), card="A100-80GB")
+    )
+    assert sized.estimate.memory is not None
+    assert Plan.from_json(json.loads(json.dumps(sized.to_json()))) == sized
+
+
+@pytest.fixture
+def planned(spec_folder):
+    spec = parse({"model": "./model", "dataset": "train.jsonl"}, where="t")
+    return Local().plan(spec, inspect(spec, folder=spec_folder))

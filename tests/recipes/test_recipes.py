@@ -49,7 +49,7 @@ def test_a_recipe_is_planned_and_fits_what_it_names(name, data):
     for backend in BACKENDS:
         plan = get(backend, {}).plan(spec, facts)
         assert set(plan.trainer_config) - set(known_arguments()) == set() or plan.document["trainer"] != "llamafactory"
-        assert plan.estimate["fits"] == "yes", plan.estimate
+        assert plan.estimate.fits == "yes", plan.estimate
         assert [said for said in plan.warnings if "outside" in said or "is much for" in said] == []
 
 
@@ -63,7 +63,7 @@ def test_every_recipe_is_planned_on_every_cloud(cloud, data):
         spec = spec.model_copy(update={"resources": resources})
         plan = place.plan(spec, inspect(spec, folder=data))
         assert plan.uri.startswith(f"{cloud}://")
-        assert plan.estimate["fits"] in ("yes", "tight"), (name, plan.estimate)
+        assert plan.estimate.fits in ("yes", "tight"), (name, plan.estimate)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -133,19 +133,19 @@ def refuse_what_cannot_fit(plan: Plan) -> None:
 
 def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
     """Better now than on a paid GPU. Raises DataError with the first errors; data elsewhere cannot be looked at."""
+    from ftsdk.data.cache import check_summary
     from ftsdk.data.checks.report import CODES
-    from ftsdk.data.statistics.cached import checked
-    from ftsdk.facts import known_files
+    from ftsdk.facts.sources import hashed_files
 
-    train, held_out = known_files(facts.train), known_files(facts.eval)
+    train, held_out = hashed_files(facts.train), hashed_files(facts.eval)
     if not train:
         return
-    found = checked(train, held_out, method=spec.method.stage)
-    if found.verdict != "fail":
+    summary = check_summary(train, held_out, method=spec.method.stage)
+    if summary.verdict != "fail":
         return
-    total = sum(count for code, count in found.counts.items() if CODES[code][0] == "error")
+    total = sum(count for code, count in summary.counts.items() if CODES[code][0] == "error")
     raise DataError(
-        f"The data has {total} error{'s' if total > 1 else ''}: {'; '.join(found.first)}. `ftsdk data check` lists "
+        f"The data has {total} error{'s' if total > 1 else ''}: {'; '.join(summary.first)}. `ftsdk data check` lists "
         f"all, with --fix it writes a clean copy; --no-data-check submits all the same."
     )
 

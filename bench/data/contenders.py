@@ -13,17 +13,17 @@ from pathlib import Path
 
 def ours(path: str) -> tuple[int, int]:
     """Everything that `ftsdk data check` does."""
-    from ftsdk.data.checks.check import check
+    from ftsdk.data.checks.check import CheckOptions, check
 
-    report = check([path], method="sft", cutoff_len=2048)
+    report = check([path], CheckOptions(method="sft", cutoff_len=2048))
     return report.num_rows, sum(1 for f in report.findings if f.severity == "error")
 
 
 def ours_structural(path: str) -> tuple[int, int]:
     """The same without near-duplicates, secrets, personal data and languages: nearer to what the others do."""
-    from ftsdk.data.checks.check import check
+    from ftsdk.data.checks.check import CheckOptions, check
 
-    report = check([path], method="sft", heuristics=False)
+    report = check([path], CheckOptions(method="sft", heuristics=False))
     return report.num_rows, sum(1 for f in report.findings if f.severity == "error")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.data.phrases import PHRASES
 from bench.data.rows import Words
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 
 ROWS = 4000
 EACH = 200
@@ -33,7 +33,7 @@ def measured(code: str, make: Callable[[], tuple[list[dict], set[int]]]) -> tupl
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        report = check([path], method="sft")
+        report = check([path], CheckOptions(method="sft"))
     return planted, {finding.row for finding in report.of(code) if finding.row}
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ftsdk.cli.output import emit, json_option, say, table
-from ftsdk.data.formats.shapes import FORMATS, OPENAI_TAGS, SPELLINGS
+from ftsdk.data.formats.catalog import FORMATS, OPENAI_TAGS, SPELLINGS
 from ftsdk.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
-    from ftsdk.data.checks.report import Finding, Report
-    from ftsdk.data.formats.registered import DataFile
+    from ftsdk.data.checks.report import DataReport, Finding
+    from ftsdk.data.formats.files import DataFile
     from ftsdk.data.statistics.stats import Stats
     from ftsdk.recipes.specfile import Loaded
 
@@ -37,12 +37,15 @@ def data() -> None:
 
 def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
     """What lies in a bucket is fetched to this machine, once."""
-    from ftsdk.facts.remote_data import fetched, is_remote
+    from ftsdk.data.remote import fetch, is_remote
+    from ftsdk.terminal.progress import byte_bar
 
     for path in paths:
         if "://" in path and not is_remote(path):
             raise SpecError(f"{path} is not on this machine; download it and give its files.")
-    return tuple(str(found) for path in paths for found in (fetched(path) if is_remote(path) else [path]))
+    return tuple(
+        str(found) for path in paths for found in (fetch(path, progress=byte_bar) if is_remote(path) else [path])
+    )
 
 
 def shape_options(command: Command) -> Command:
@@ -73,52 +76,45 @@ def _pairs(texts: tuple[str, ...], option: str, known: Iterable[str]) -> dict[st
     return pairs
 
 
-def _shape(given: dict[str, Any]) -> dict[str, Any]:
-    """The shape options as keyword arguments of ftsdk.data's functions."""
-    return {
-        "method": given["method"],
-        "format": given["format"],
-        "columns": _pairs(given["columns"], "--column", SPELLINGS),
-        "tags": _pairs(given["tags"], "--tag", OPENAI_TAGS),
-    }
+def _data_files(paths: Iterable[str | Path | DataFile], given: dict[str, Any]) -> list[DataFile]:
+    """Paths with the shape options; a DataFile keeps its own shape."""
+    from ftsdk.data.formats.files import DataFile
+
+    columns = _pairs(given["columns"], "--column", SPELLINGS)
+    tags = _pairs(given["tags"], "--tag", OPENAI_TAGS)
+    return [
+        path if isinstance(path, DataFile)
+        else DataFile(path=path, format=given["format"], columns=columns, tags=tags)
+        for path in paths
+    ]  # fmt: skip
 
 
-def _wanted(paths: tuple[str, ...], eval_paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `check`: from the options, or from a spec given as the only path."""
-    wanted = {
-        "paths": paths, "eval_paths": eval_paths, "cutoff_len": given["cutoff_len"], "tokenizer": given["tokenizer"],
-        **_shape(given),
-    }  # fmt: skip
-    if len(paths) == 1 and Path(paths[0]).suffix.lower() in SPEC_SUFFIXES:
-        told = {key: value for key, value in wanted.items() if value and key != "paths"}
-        wanted = {**wanted, **_from_spec(paths[0]), **told}
-    return {**wanted, "method": wanted["method"] or "sft"}
-
-
-def _from_spec(reference: str) -> dict[str, Any]:
+def _with_spec(reference: str, eval_paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Paths and options of `check` from a spec; options of the command line win."""
     from ftsdk.recipes import specfile
 
     loaded = specfile.load(reference)
-    dataset = loaded.spec.dataset
+    spec, dataset = loaded.spec, loaded.spec.dataset
     return {
         "paths": [place for address in dataset.train for place in _places(address, loaded)],
-        "eval_paths": [place for address in dataset.eval for place in _places(address, loaded)],
-        "method": loaded.spec.method.stage,
-        "format": dataset.format,
-        "columns": dataset.columns,
-        "tags": dataset.tags,
-        "cutoff_len": loaded.spec.hyperparameters.cutoff_len,
-        "tokenizer": loaded.spec.model,
+        "eval_paths": eval_paths or [place for address in dataset.eval for place in _places(address, loaded)],
+        "method": given["method"] or spec.method.stage,
+        "format": given["format"] or dataset.format,
+        "columns": given["columns"] or tuple(f"{role}={name}" for role, name in dataset.columns.items()),
+        "tags": given["tags"] or tuple(f"{tag}={name}" for tag, name in dataset.tags.items()),
+        "cutoff_len": given["cutoff_len"] or spec.hyperparameters.cutoff_len,
+        "tokenizer": given["tokenizer"] or spec.model,
     }
 
 
 def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
     """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
-    from ftsdk.data.formats.registered import from_entry
-    from ftsdk.facts.remote_data import fetched, is_remote
+    from ftsdk.data.formats.dataset_info import from_entry
+    from ftsdk.data.remote import fetch, is_remote
+    from ftsdk.terminal.progress import byte_bar
 
     if is_remote(address):
-        return fetched(address)
+        return fetch(address, progress=byte_bar)
     if "://" in address:
         raise SpecError(f"{address} is not on this machine; download it and check the files.")
     directory = loaded.spec.dataset.directory
@@ -161,26 +157,36 @@ def check(
     Exit code 0 if it can be trained on, 3 if not. With --fix, rows with errors, repeated rows and training rows that
     are also held out are left out of the copies, and dropped.jsonl says which and why.
     """
+    from ftsdk.data.checks.check import CheckOptions
     from ftsdk.data.checks.check import check as check_data
     from ftsdk.data.checks.fix import fix
 
-    wanted = _wanted(paths, eval_paths, given) | {"heuristics": heuristics}
+    given |= {"paths": paths, "eval_paths": eval_paths}
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() in SPEC_SUFFIXES:
+        given = _with_spec(paths[0], eval_paths, given)
+    options = CheckOptions(
+        method=given["method"] or "sft",
+        cutoff_len=given["cutoff_len"],
+        tokenizer=given["tokenizer"],
+        heuristics=heuristics,
+    )
+    train, held_out = (_data_files(given[side], given) for side in ("paths", "eval_paths"))
     if fix_folder:
-        fixed = fix(wanted.pop("paths"), fix_folder, **wanted)
+        fixed = fix(train, fix_folder, options, eval_paths=held_out)
         report = fixed.report
         emit(fixed.to_dict(), as_json, lambda: _report_text(report, limit))
         for file in fixed.files:
             say(f"Written: {file.output} ({file.num_kept:,} rows, {file.num_dropped:,} left out of {file.source})")
         say(f"Why: {fixed.dropped}")
     else:
-        report = check_data(wanted.pop("paths"), **wanted)
+        report = check_data(train, options, eval_paths=held_out)
         emit(report.to_dict(), as_json, lambda: _report_text(report, limit))
     _say_verdict(report)
     if report.verdict == "fail" or (strict and report.verdict == "warn"):
         click.get_current_context().exit(DataError.exit_code)
 
 
-def _report_text(report: Report, limit: int) -> str:
+def _report_text(report: DataReport, limit: int) -> str:
     """A table of the findings, at most `limit` of each kind, and what was left out of it."""
     if not report.findings:
         return ""
@@ -200,7 +206,7 @@ def _finding_row(finding: Finding) -> tuple[object, ...]:
     return Path(finding.file).name or "-", place, finding.severity, finding.code, finding.message
 
 
-def _say_verdict(report: Report) -> None:
+def _say_verdict(report: DataReport) -> None:
     for file in report.files:
         say(f"{file.why} ({file.num_rows:,} rows; row numbers are {file.row_word}s)")
     if report.languages:
@@ -220,10 +226,11 @@ def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, 
     """Write data in another format, or one file in a form that the trainer can load."""
     from ftsdk.data import convert as converting
 
+    files = _data_files(paths, given)
     if to:
-        made = converting.convert(paths, output, to=to, **_shape(given))
-    elif len(paths) == 1:
-        made = converting.convert_for_trainer(paths[0], output, **_shape(given))
+        made = converting.convert(files, output, to=to, method=given["method"])
+    elif len(files) == 1:
+        made = converting.convert_for_trainer(files[0], output, method=given["method"])
     else:
         raise SpecError("Say the new format with --to, or give one file.")
     emit(asdict(made), as_json, lambda: made.output)
@@ -257,8 +264,8 @@ def stats(
     from ftsdk.data.statistics.stats import stats as measure
 
     found = measure(
-        paths, tokenizer=tokenizer, cutoff_len=cutoff_len, batch_size=batch_size, steps_batch_size=steps_batch_size,
-        **_shape(given),
+        _data_files(paths, given), method=given["method"], tokenizer=tokenizer, cutoff_len=cutoff_len,
+        batch_size=batch_size, steps_batch_size=steps_batch_size,
     )  # fmt: skip
     if png:
         say(f"Drawn: {histogram.save_png(found, png)}")
@@ -301,6 +308,7 @@ def split(
     """Hold rows out for evaluation (train.jsonl and eval.jsonl), no prompt on both sides."""
     from ftsdk.data.split import split as split_data
 
-    made = split_data(paths, folder, fraction=fraction, num_eval=num_eval, seed=seed, **_shape(given))
+    files = _data_files(paths, given)
+    made = split_data(files, folder, fraction=fraction, num_eval=num_eval, seed=seed, method=given["method"])
     emit(asdict(made), as_json, lambda: f"{made.train}\n{made.eval}")
     say(f"{made.num_train:,} rows to train on, {made.num_eval:,} held out")

@@ -11,8 +11,7 @@ from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.names import LLAMAFACTORY, REPLACED
 
 if TYPE_CHECKING:
-    from ftsdk.facts import Facts
-    from ftsdk.facts.sources import SourceFacts
+    from ftsdk.facts import Facts, SourceFacts
 
 OWNED: Mapping[str, str] = {
     **REPLACED,

@@ -1,250 +1,223 @@
-"""Where training rows come from: files, folders, names in a dataset_info.json, hubs; and what travels with them."""
+"""The data sources that a spec names: files, folders, names in a dataset_info.json, hubs; and files beside them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.data.formats.registered import check_entry, files_of, from_entry, origin, script_folder
-from ftsdk.errors import DataError, SpecError, did_you_mean
+from ftsdk.data.formats.dataset_info import (
+    check_entry,
+    dataset_info_entry,
+    files_of,
+    from_entry,
+    origin,
+    script_folder,
+)
+from ftsdk.data.formats.files import DataFile
+from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.facts.facts import Attached, SourceFacts
+from ftsdk.facts.json_files import json_object
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 from ftsdk.storage.store import BUCKET_SCHEMES
 
 if TYPE_CHECKING:
-    from ftsdk.data.statistics.truncation import Cut
+    from ftsdk.data.cache import HashedFile, Lengths
+    from ftsdk.data.inspection import DataFileFacts, LocalFile
 
 PATH_ARGUMENTS = (
     "tokenized_path", "ref_model", "ref_model_adapters", "reward_model_adapters", "new_special_tokens_config",
     "kt_weight_path", "kt_expert_checkpoint_path",
 )  # fmt: skip
 """Arguments of the trainer that may name a file or folder of this machine; it travels with the job."""
+WILDCARDS = "*?["
 HUB_SCHEMES = {"hf": "hf_hub_url", "ms": "ms_hub_url", "modelscope": "ms_hub_url"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
-    """A file or folder that travels with the job beside the model and the data files."""
+def inspect_sources(
+    addresses: tuple[str, ...], spec: JobSpec, root: Path, *, tokenizer: str | None, measure_lengths: bool
+) -> tuple[tuple[SourceFacts, ...], Lengths | None]:
+    """The data sources at addresses, and the token lengths of their rows if all are files of this machine.
 
-    path: str
-    """Absolute; the trainer gets its place inside."""
-    files: tuple[Fingerprint, ...]
-    argument: str = ""
-    """The trainer's argument that names it; empty for a folder of data files."""
+    Raises SpecError for what does not exist and DataError for data that cannot be trained on.
+    """
+    from ftsdk.data.inspection import InspectionOptions, inspect_files
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFacts:
-    """One data source: a local file, or a name on a hub."""
-
-    name: str
-    """Name under which the trainer knows it."""
-    address: str
-    """As the spec wrote it, a file as an absolute path."""
-    file: Fingerprint | None
-    """None for what is not on this machine."""
-    entry: dict[str, Any]
-    """LLaMA-Factory's dataset_info.json entry; `file_name` is the absolute path here."""
-    format: str
-    num_rows: int | None
-    """None if unknown."""
-    attached: Attached | None = None
-    """A folder of data files instead of one file, or the folder of the media that the rows name."""
-    cut: Cut | None = None
-    """What `cutoff_len` cuts away; None if it is not known here."""
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the rows are on this machine."""
-        return self.file is not None or self.attached is not None
+    resolved = _resolve(addresses, spec, root)
+    files = [item for item in resolved if not isinstance(item, SourceFacts)]
+    hyperparameters = spec.hyperparameters
+    data = inspect_files(
+        files,
+        InspectionOptions(
+            method=spec.method.stage,
+            tokenizer=tokenizer,
+            cutoff_len=hyperparameters.cutoff_len,
+            batch_size=hyperparameters.per_device_train_batch_size,
+            lengths=measure_lengths and len(files) == len(resolved),
+        ),
+    )
+    inspected = iter(data.files)
+    sources = tuple(item if isinstance(item, SourceFacts) else _file_source(item, next(inspected)) for item in resolved)
+    return sources, data.lengths
 
 
-def sources_of(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> tuple[SourceFacts, ...]:
-    """The data sources that addresses name. Raises SpecError and DataError."""
-    registered = {} if spec.dataset.on_hub else _registered(spec.dataset, root)
-    return tuple(source for address in addresses for source in _source(address, spec, registered, root))
+def hashed_files(sources: tuple[SourceFacts, ...]) -> tuple[HashedFile, ...]:
+    """The sources that are files of this machine, as `ftsdk.data` takes them."""
+    from ftsdk.data.inspection import hashed_file
+
+    return tuple(hashed_file(s.file, s.entry, s.format) for s in sources if s.file)
 
 
-def _registered(dataset: Dataset, root: Path) -> dict[str, Any]:
-    """Names in the dataset folder's dataset_info.json, their files as absolute paths."""
+def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
+    """Trainer arguments that name a file or folder of this machine; the trainer resolves the others itself."""
+    given = spec.hyperparameters.passed_through
+    paths = {
+        name: (root / Path(str(given[name])).expanduser()).absolute() for name in PATH_ARGUMENTS if given.get(name)
+    }
+    return tuple(
+        Attached(path=str(path), files=_files_below(path), argument=name)
+        for name, path in paths.items()
+        if path.exists()
+    )
+
+
+def _resolve(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> list[SourceFacts | LocalFile]:
+    """Each address as facts, where no local file has to be read for them, else as its files."""
+    entries = {} if spec.dataset.on_hub else _registered_entries(spec.dataset, root)
+    return [item for address in addresses for item in _resolve_one(address, spec, entries, root)]
+
+
+def _resolve_one(address: str, spec: JobSpec, entries: dict[str, Any], root: Path) -> Iterator[SourceFacts | LocalFile]:
+    from ftsdk.data.inspection import LocalFile
+
+    scheme, separator, rest = address.partition("://")
+    if spec.dataset.on_hub:
+        yield SourceFacts(name=address, address=address, file=None, entry={}, format="alpaca", num_rows=None)
+    elif separator and scheme in BUCKET_SCHEMES:
+        yield _bucket_source(rest, spec.dataset, address)
+    elif separator:
+        yield _hub_source(scheme, rest, spec.dataset, address)
+    elif address in entries:
+        yield _registered_source(address, entries[address], spec, root)
+    else:
+        data = spec.dataset
+        for path in _matching_files(address, root, entries):
+            file = DataFile(path=path, format=data.format, columns=data.columns or {}, tags=data.tags or {})
+            folder = _media_folder(spec, root, path.parent)
+            yield LocalFile(file=file, name=path.name.partition(".")[0], media_folder=folder)
+
+
+def _file_source(file: LocalFile, data: DataFileFacts) -> SourceFacts:
+    media = None
+    if data.media is not None:
+        media = Attached(path=str(file.media_folder), files=data.media, argument="media_dir")
+    return SourceFacts(
+        name=file.name,
+        address=data.fingerprint.path,
+        file=data.fingerprint,
+        entry=data.entry,
+        format=data.format,
+        num_rows=data.num_rows,
+        attached=media,
+        truncation=data.truncation,
+    )
+
+
+def _matching_files(address: str, root: Path, entries: dict[str, Any]) -> list[Path]:
+    """A file, the data files of a folder, or the matches of a pattern."""
+    path = Path(address).expanduser()
+    if any(mark in address for mark in WILDCARDS):
+        pattern = str(path)
+        matches = sorted(
+            Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern)
+        )
+    else:
+        path = (root / path).absolute()
+        matches = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
+    files = [p for p in matches if not p.is_dir()]
+    if not files or not files[0].exists():
+        raise SpecError(f"dataset {address!r}: there is no such file{_advice(address, path, entries)}.")
+    return files
+
+
+def _advice(address: str, path: Path, entries: dict[str, Any]) -> str:
+    if entries:
+        return f", and dataset_info.json has no such name{did_you_mean(address, entries)}"
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, siblings) or f" ({path})"
+
+
+# --- dataset_info.json ----------------------------------------------------------------------------------------
+def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
+    """Entries of the dataset folder's dataset_info.json by name, with absolute paths."""
     if dataset.directory is None:
         return {}
     folder = (root / Path(dataset.directory).expanduser()).absolute()
     path = folder / "dataset_info.json"
     if not path.is_file():
         raise SpecError(f"dataset.directory {dataset.directory!r}: there is no dataset_info.json in {folder}.")
-    return {name: _with_absolute_paths(entry, folder) for name, entry in json_object(path).items()}
+    return {
+        name: {
+            key: str(folder / value) if key in ("file_name", "script_url") else value for key, value in entry.items()
+        }
+        for name, entry in json_object(path).items()
+    }
 
 
-def _with_absolute_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
-    return {k: str(folder / v) if k in ("file_name", "script_url") else v for k, v in entry.items()}
+def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Path) -> SourceFacts | LocalFile:
+    from ftsdk.data.inspection import LocalFile, count_rows
 
-
-def _source(address: str, spec: JobSpec, registered: dict[str, Any], root: Path) -> Iterator[SourceFacts]:
-    scheme, mark, rest = address.partition("://")
-    if spec.dataset.on_hub:
-        yield SourceFacts(name=address, address=address, file=None, entry={}, format="alpaca", num_rows=None)
-    elif mark and scheme in BUCKET_SCHEMES:
-        yield _bucket_source(rest, spec.dataset, address)
-    elif mark:
-        yield _hub_source(scheme, rest, spec.dataset, address)
-    elif address in registered:
-        yield _registered_source(address, registered[address], spec, root)
-    else:
-        yield from (_file_source(path, spec, root) for path in _files(address, root, registered))
-
-
-def _files(address: str, root: Path, registered: dict[str, Any]) -> list[Path]:
-    """A file, the data files of a folder, or what a glob matches."""
-    path = Path(address).expanduser()
-    if any(mark in address for mark in "*?["):
-        pattern = str(path)
-        found = sorted(
-            Path(path.anchor).glob(pattern[len(path.anchor) :]) if path.is_absolute() else root.glob(pattern)
-        )
-    else:
-        path = (root / path).absolute()
-        found = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-    found = [p for p in found if not p.is_dir()]
-    if not found or not found[0].exists():
-        raise SpecError(f"dataset {address!r}: there is no such file{_advice(address, path, registered)}.")
-    return found
-
-
-def _advice(address: str, path: Path, registered: dict[str, Any]) -> str:
-    if registered:
-        return f", and dataset_info.json has no such name{did_you_mean(address, registered)}"
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, siblings) or f" ({path})"
-
-
-def _file_source(path: Path, spec: JobSpec, root: Path) -> SourceFacts:
-    from ftsdk.data.formats.shapes import FORMATS, dataset_info_entry
-    from ftsdk.data.formats.summary import describe_file
-
-    data = spec.dataset
-    summary = describe_file(path, method=spec.method.stage, format=data.format, columns=data.columns, tags=data.tags)
-    found = summary.detected
-    if summary.convert_first:
-        raise DataError(f"{path}: {summary.convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
-    if spec.method.stage not in FORMATS[found.format].methods:
-        raise DataError(_misfit(path, found.format, spec.method.stage))
-    return SourceFacts(
-        name=path.name.partition(".")[0],
-        address=str(path),
-        file=fingerprints.of(path),
-        entry=dataset_info_entry(found.format, found.columns, found.tags, str(path)),
-        format=found.format,
-        num_rows=summary.num_rows,
-        attached=_media(path, found.columns, _media_folder(spec, root, path.parent)),
-    )
-
-
-def _misfit(path: Path, found: str, stage: str) -> str:
-    from ftsdk.data.formats.shapes import FORMATS
-
-    fitting = " or ".join(name for name, info in FORMATS.items() if stage in info.methods)
-    meant = f"its rows are '{found}' ({FORMATS[found].meaning})"
-    return f"{path}: method {stage} cannot train on it, {meant}; give '{fitting}' rows, or another method."
-
-
-def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Path) -> SourceFacts:
     check_entry(name, entry, spec.method.stage)
-    found = SourceFacts(
+    source = SourceFacts(
         name=name, address=name, file=None, entry=entry, format=str(entry.get("formatting", "alpaca")), num_rows=None
     )
     match origin(entry):
-        case "file":
-            return _registered_file(found, Path(entry["file_name"]), spec, root)
         case "script":
             path = script_folder(name, Path(entry["script_url"]))
-            return replace(found, address=str(path), attached=Attached(path=str(path), files=_below(path)))
-    return found
+            return replace(source, address=str(path), attached=Attached(path=str(path), files=_files_below(path)))
+        case "file":
+            path = Path(entry["file_name"])
+            files = files_of(name, path)
+            if path.is_dir():
+                num_rows = count_rows([from_entry(entry, file) for file in files])
+                attached = Attached(path=str(path), files=tuple(fingerprints.of(file) for file in files))
+                return replace(source, address=str(path), num_rows=num_rows, attached=attached)
+            folder = _media_folder(spec, root, (root / (spec.dataset.directory or ".")).absolute())
+            return LocalFile(file=from_entry(entry, path), name=name, media_folder=folder, entry=entry)
+    return source
 
 
-def _registered_file(found: SourceFacts, path: Path, spec: JobSpec, root: Path) -> SourceFacts:
-    from ftsdk.data.formats.summary import describe_file
-
-    files = files_of(found.name, path)
-    shapes = [from_entry(found.entry, file) for file in files]
-    counts = [
-        describe_file(shape.path, format=shape.format, columns=shape.columns, tags=shape.tags).num_rows
-        for shape in shapes
-    ]
-    num_rows = sum(count or 0 for count in counts) if None not in counts else None
-    if path.is_dir():
-        beside = Attached(path=str(path), files=tuple(fingerprints.of(file) for file in files))
-        return replace(found, address=str(path), num_rows=num_rows, attached=beside)
-    folder = _media_folder(spec, root, (root / (spec.dataset.directory or ".")).absolute())
-    media = _media(path, dict(shapes[0].columns), folder)
-    return replace(found, address=str(path), file=fingerprints.of(path), num_rows=num_rows, attached=media)
+def _media_folder(spec: JobSpec, root: Path, default: Path) -> Path:
+    given = spec.hyperparameters.passed_through.get("media_dir")
+    return (root / str(given)).absolute() if given else default
 
 
-def _media_folder(spec: JobSpec, root: Path, usual: Path) -> Path:
-    named = spec.hyperparameters.passed_through.get("media_dir")
-    return (root / str(named)).absolute() if named else usual
-
-
-def _media(path: Path, columns: dict[str, str], folder: Path) -> Attached | None:
-    """The media that a data file's rows name."""
-    from ftsdk.data.formats.media import ROLES, media_files
-
-    if not set(ROLES) & set(columns):
-        return None
-    files = tuple(fingerprints.of(file) for file in media_files(path, columns, folder))
-    return Attached(path=str(folder), files=files, argument="media_dir")
-
-
-def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
-    """Arguments that name something on this machine; what is not here is left to the trainer."""
-    given = spec.hyperparameters.passed_through
-    paths = {
-        name: (root / Path(str(given[name])).expanduser()).absolute() for name in PATH_ARGUMENTS if given.get(name)
-    }
-    return tuple(
-        Attached(path=str(path), files=_below(path), argument=name) for name, path in paths.items() if path.exists()
-    )
-
-
-def _below(path: Path) -> tuple[Fingerprint, ...]:
+def _files_below(path: Path) -> tuple[Fingerprint, ...]:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return tuple(fingerprints.of(file) for file in files)
 
 
+# --- elsewhere ------------------------------------------------------------------------------------------------
 def _bucket_source(rest: str, dataset: Dataset, address: str) -> SourceFacts:
-    from ftsdk.data.formats.shapes import dataset_info_entry
-
     name = rest.rstrip("/").rpartition("/")[2]
     if "." not in name:
         raise SpecError(f"dataset {address!r}: give a file in the bucket (.jsonl, .json, .csv, .parquet or .arrow).")
-    declared = dataset.format or "alpaca"
-    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, address)
+    format = dataset.format or "alpaca"
+    entry = dataset_info_entry(format, dataset.columns, dataset.tags, address)
     label = name.partition(".")[0]
-    return SourceFacts(name=label, address=address, file=None, entry=entry, format=declared, num_rows=None)
+    return SourceFacts(name=label, address=address, file=None, entry=entry, format=format, num_rows=None)
 
 
 def _hub_source(scheme: str, rest: str, dataset: Dataset, address: str) -> SourceFacts:
     if scheme not in HUB_SCHEMES:
-        raise SpecError(f"dataset {address!r}: no {scheme}:// here; give a file, hf://ORG/NAME or ms://ORG/NAME.")
-    from ftsdk.data.formats.shapes import dataset_info_entry
-
-    declared = dataset.format or "alpaca"
-    entry = dataset_info_entry(declared, dataset.columns, dataset.tags, rest)
+        raise SpecError(
+            f"dataset {address!r}: {scheme}:// is not supported; give a file, hf://ORG/NAME or ms://ORG/NAME."
+        )
+    format = dataset.format or "alpaca"
+    entry = dataset_info_entry(format, dataset.columns, dataset.tags, rest)
     entry[HUB_SCHEMES[scheme]] = entry.pop("file_name")
     name = rest.replace("/", "_")
-    return SourceFacts(name=name, address=address, file=None, entry=entry, format=declared, num_rows=None)
-
-
-def json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises SpecError."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise SpecError(f"{path} cannot be read as JSON ({problem}).") from problem
-    if not isinstance(data, dict):
-        raise SpecError(f"{path} should hold a JSON object.")
-    return data
+    return SourceFacts(name=name, address=address, file=None, entry=entry, format=format, num_rows=None)

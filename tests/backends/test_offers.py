@@ -12,7 +12,7 @@ from ftsdk.backends.local import Local
 from ftsdk.backends.offers import compare
 from ftsdk.backends.skypilot import SkyPilot
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.data.statistics.cached import Lengths
+from ftsdk.data.cache import Lengths
 from ftsdk.sizing.catalogue import instances_of
 from ftsdk.sizing.price.market import Market
 from ftsdk.sizing.price.prices import packaged_prices

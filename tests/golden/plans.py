@@ -11,9 +11,8 @@ from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.backends.local import Local, LocalOptions
 from ftsdk.backends.skypilot import SkyPilot
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.facts import Facts, MachineFacts, ModelFacts
+from ftsdk.facts import Facts, MachineFacts, ModelFacts, SourceFacts
 from ftsdk.facts.runtime_archive import RuntimeArchive
-from ftsdk.facts.sources import SourceFacts
 from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse

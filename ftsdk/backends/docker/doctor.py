@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from ftsdk.backends.base import Check
 from ftsdk.backends.docker import command
 from ftsdk.errors import BackendError
-from ftsdk.facts import machine
+from ftsdk.facts.machine import inspect_machine
 
 
 def checks(program: str, image_for: Callable[[tuple[str, ...]], str]) -> Iterator[Check]:
     """The daemon behind the docker program, the image, and the way to the GPUs where there are some."""
-    gpus = machine().accelerators
+    gpus = inspect_machine().accelerators
     try:
         version = command.ask([program, "version", "--format", "{{.Server.Version}}"]).strip()
     except BackendError as problem:

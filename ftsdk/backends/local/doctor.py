@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftsdk.backends.base import Check
-from ftsdk.facts import machine
+from ftsdk.facts.machine import inspect_machine
 
 TIMEOUT_S = 120
 MAKE_SETUP = "run `make setup` in a checkout, or pip install 'ftsdk[train]' on a CUDA machine"
@@ -63,7 +63,7 @@ def _ask(python: str) -> dict[str, Any]:
 
 
 def _device(found: dict[str, Any]) -> Check:
-    gpus = machine().accelerators
+    gpus = inspect_machine().accelerators
     if gpus and not found["gpus"]:
         return Check(
             what="accelerator",

@@ -20,8 +20,7 @@ from ftsdk.storage.fingerprints import Fingerprint
 
 if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
-    from ftsdk.facts import Facts
-    from ftsdk.facts.sources import SourceFacts
+    from ftsdk.facts import Facts, SourceFacts
     from ftsdk.spec import JobSpec
 
 CHANNELS: Final = "/opt/ml/input/data"

@@ -1,4 +1,4 @@
-"""Writing a clean copy: rows with errors, repeated rows and leaked rows are left out, and each is accounted for."""
+"""Clean copies of data files: rows with errors, duplicates and leaked rows are left out and listed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.checks.check import run
-from ftsdk.data.checks.report import Collector, Report
-from ftsdk.data.checks.scan import ScannedFile
-from ftsdk.data.convert import new_file
-from ftsdk.data.formats.registered import DataFile
-from ftsdk.data.formats.rows import batches
+from ftsdk.data.checks.check import CheckOptions, run_check
+from ftsdk.data.checks.report import DataReport
+from ftsdk.data.formats.files import DataFile, new_file
+from ftsdk.data.formats.opening import OpenFile
+from ftsdk.data.formats.rows import batches, one_line
 
 DROPPED_NAME = "dropped.jsonl"
 
@@ -36,7 +35,7 @@ class Fixed:
     files: tuple[FixedFile, ...]
     dropped: str
     """JSON Lines with file, row, codes and reasons of every row that was left out."""
-    report: Report
+    report: DataReport
     """The check of the data as it was."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,33 +46,24 @@ class Fixed:
 def fix(
     paths: Iterable[str | Path | DataFile],
     folder: str | Path,
+    options: CheckOptions,
     *,
     eval_paths: Iterable[str | Path | DataFile] = (),
-    method: str,
-    format: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    cutoff_len: int | None = None,
-    tokenizer: str | Path | None = None,
-    heuristics: bool = True,
 ) -> Fixed:
     """Check data and write clean copies (JSON Lines) and `dropped.jsonl` into a folder; the data itself is not touched.
 
     Left out are rows with an error, rows that repeat an earlier one, and training rows that are also held out.
-    What is only suspected (near-duplicates, secrets, personal data, language) stays, and so do warnings about length.
+    Rows that are only suspected (near-duplicates, secrets, personal data, language) or too long are kept.
 
     Raises DataError if an output exists, and for what `check` raises.
     """
-    report, files, collector = run(
-        paths, eval_paths=eval_paths, method=method, format=format, columns=columns, tags=tags, cutoff_len=cutoff_len,
-        tokenizer=tokenizer, heuristics=heuristics,
-    )  # fmt: skip
+    report, files, collector = run_check(paths, options, eval_paths=eval_paths)
     messages = _messages(report)
     target = Path(folder)
     with new_file(target / DROPPED_NAME) as dropped:
         fixed = []
         for file, name in zip(files, _names(files), strict=True):
-            drops = _drops(file, collector)
+            drops = collector.drops.get(file.name, {})
             fixed.append(_copy(file, target / name, drops))
             for row, codes in sorted(drops.items()):
                 reasons = messages.get((file.name, row)) or ["is also in the held-out data"]
@@ -82,15 +72,15 @@ def fix(
     return Fixed(files=tuple(fixed), dropped=str(target / DROPPED_NAME), report=report)
 
 
-def _messages(report: Report) -> dict[tuple[str, int], list[str]]:
-    found: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+def _messages(report: DataReport) -> dict[tuple[str, int], list[str]]:
+    messages: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
     for finding in report.findings:
         if finding.row is not None and finding.severity != "note":
-            found[finding.file, finding.row].append(finding.message)
-    return dict(found)
+            messages[finding.file, finding.row].append(finding.message)
+    return dict(messages)
 
 
-def _names(files: list[ScannedFile]) -> Iterator[str]:
+def _names(files: list[OpenFile]) -> Iterator[str]:
     """`NAME.clean.jsonl` for each file, numbered where two have the same name."""
     taken: set[str] = set()
     for file in files:
@@ -102,12 +92,7 @@ def _names(files: list[ScannedFile]) -> Iterator[str]:
         yield name
 
 
-def _drops(file: ScannedFile, collector: Collector) -> dict[int, set[str]]:
-    """Row -> codes of what has to be left out of one file."""
-    return collector.drops.get(file.name, {})
-
-
-def _copy(file: ScannedFile, target: Path, drops: Mapping[int, set[str]]) -> FixedFile:
+def _copy(file: OpenFile, target: Path, drops: Mapping[int, set[str]]) -> FixedFile:
     kept = 0
     with new_file(target) as out:
         for batch in batches(file.source):
@@ -116,11 +101,3 @@ def _copy(file: ScannedFile, target: Path, drops: Mapping[int, set[str]]) -> Fix
                     kept += 1
                     out.write(one_line(text) + b"\n")
     return FixedFile(source=file.name, output=str(target), num_kept=kept, num_dropped=len(drops))
-
-
-def one_line(text: bytes) -> bytes:
-    """A row on one line: of a list that was written over several lines, without the breaks between its parts."""
-    stripped = text.strip()
-    if b"\n" not in stripped and b"\r" not in stripped:
-        return stripped
-    return json.dumps(json.loads(stripped), ensure_ascii=False).encode()

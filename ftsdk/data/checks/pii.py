@@ -1,4 +1,4 @@
-"""Secrets and personal data in texts, by their shape. Findings are masked: a report is not a place to leak to."""
+"""Secrets and personal data in texts, by pattern. Matches are masked: a report must not leak them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-# What a row must contain (RE2, on the raw JSON line) to be looked at closely. Wide on purpose; one scan of each row.
+# A row (RE2, on the raw JSON line) without a match holds no secret. Deliberately wide; scanned once per row.
 SUSPICIOUS = (
     r"@[0-9A-Za-z-]+\.|sk-|hf_|gh[pousr]_|github_pat_|xox[abprs]-|AIza|LTAI|AKIA|ASIA|eyJ|PRIVATE KEY|k_live_"
     r"|glpat-|npm_|pypi-|SG\.|hooks\.slack|ya29\.|AKID|AKLT|dop_v1_|:AA|[Bb]earer |密码|口令|\\u5bc6\\u7801"
@@ -20,11 +20,11 @@ _Test = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _Pattern:
     code: str
     name: str
-    pattern: re.Pattern[str]
-    holds: _Test
+    regex: re.Pattern[str]
+    is_valid: _Test
 
 
 def _always(_: str) -> bool:
@@ -64,22 +64,22 @@ def _us_ssn(text: str) -> bool:
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
 
-_STAND_INS = re.compile(r"(?i)your|xxx|example|placeholder|changeme|\*\*\*|<|\$\{|\{\{|\.\.\.|os\.environ|getenv")
+_PLACEHOLDERS = re.compile(r"(?i)your|xxx|example|placeholder|changeme|\*\*\*|<|\$\{|\{\{|\.\.\.|os\.environ|getenv")
 
 
 def _looks_random(text: str) -> bool:
-    """Letters and digits mixed, and not an obvious stand-in."""
+    """Letters and digits mixed, and no obvious placeholder."""
     value = text.partition("=")[2] or text.partition(":")[2]
     value = value.strip(" \"'\\")
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return mixed and len(set(value)) >= 6 and not _STAND_INS.search(value)
+    return mixed and len(set(value)) >= 6 and not _PLACEHOLDERS.search(value)
 
 
 def _mixed(text: str) -> bool:
-    """Its ASCII part has letters and digits, and is no stand-in."""
+    """Its ASCII part has letters and digits, and is no placeholder."""
     value = "".join(c for c in text.removeprefix("Bearer").removeprefix("bearer") if c.isascii())
     varied = any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and len(set(value)) >= 6
-    return varied and not _STAND_INS.search(value)
+    return varied and not _PLACEHOLDERS.search(value)
 
 
 def _enough_digits(text: str) -> bool:
@@ -129,29 +129,29 @@ _PERSONAL: tuple[tuple[str, str, _Test], ...] = (
     ("a phone number", _PHONE + r"(?:\(0\d{2,3}\) ?|0\d{2,3}[ -])[2-9]\d{2,3}[ -]?\d{4}(?![\w-])", _always),
     ("a passport number", r"(?:(?i:passport)|护照)[^\n]{0,20}?\b[A-Z]{1,2}\d{7,8}\b", _always),
 )
-_SHAPES = tuple(
-    _Shape(code, name, re.compile(pattern, re.ASCII), holds)  # a Chinese character is no part of a number or key
-    for code, shapes in (("secret", _SECRETS), ("personal_data", _PERSONAL))
-    for name, pattern, holds in shapes
+_PATTERNS = tuple(
+    _Pattern(code, name, re.compile(regex, re.ASCII), is_valid)  # a Chinese character is no part of a number or key
+    for code, patterns in (("secret", _SECRETS), ("personal_data", _PERSONAL))
+    for name, regex, is_valid in patterns
 )
 
 
-def signals(text: str) -> Iterator[tuple[str, str]]:
+def pii_findings(text: str) -> Iterator[tuple[str, str]]:
     """(code, message) for each kind of secret or personal data in a text, with the match masked."""
-    said: set[str] = set()
+    reported: set[str] = set()
     taken: list[tuple[int, int]] = []
-    for shape in _SHAPES:
-        for match in shape.pattern.finditer(text):
+    for pattern in _PATTERNS:
+        for match in pattern.regex.finditer(text):
             overlaps = any(match.start() < end and start < match.end() for start, end in taken)
-            if overlaps or not shape.holds(match.group()):
+            if overlaps or not pattern.is_valid(match.group()):
                 continue
             taken.append(match.span())
-            if shape.name not in said:
-                said.add(shape.name)
-                yield shape.code, f"contains what looks like {shape.name}: {masked(match.group())}"
+            if pattern.name not in reported:
+                reported.add(pattern.name)
+                yield pattern.code, f"contains what looks like {pattern.name}: {masked(match.group())}"
 
 
 def masked(text: str) -> str:
-    """Enough to find it again, too little to use it."""
+    """The first and last characters and the length: enough to find the text again, too little to use it."""
     shown = 2 if len(text) < 16 else 4
     return f"{text[:shown]}…{text[-2:] if len(text) > 8 else ''} ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""What a check found: findings, their meaning, and the verdict."""
+"""The result of a check: findings, their meaning, and the verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 Severity = Literal["error", "warning", "note"]
 Verdict = Literal["pass", "warn", "fail"]
 
-# code -> (severity, found exactly, meaning). Errors are what the trainer crashes on, skips or learns wrongly.
+# code -> (severity, exact (not a heuristic), meaning). Errors are what the trainer crashes on, skips or learns wrongly.
 CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
     {
         "encoding": ("error", True, "bytes that are not UTF-8"),
@@ -56,7 +56,7 @@ LISTED_MAX = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault."""
+    """One thing that is wrong, or worth knowing."""
 
     code: str
     """A key of `CODES`."""
@@ -69,7 +69,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """What was decided and counted for one file."""
+    """Format and number of rows of one file."""
 
     file: str
     kind: str
@@ -84,7 +84,7 @@ class FileReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class DataReport:
     """The outcome of a check."""
 
     verdict: Verdict
@@ -109,7 +109,7 @@ class Report:
 
 @dataclass(slots=True)
 class Collector:
-    """Takes findings from everywhere; counts all and lists a bounded number."""
+    """Collects findings; counts all of them and lists a bounded number per code."""
 
     counts: Counter[str] = field(default_factory=Counter)
     drops: defaultdict[str, dict[int, set[str]]] = field(default_factory=lambda: defaultdict(dict))

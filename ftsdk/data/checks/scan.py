@@ -1,7 +1,7 @@
-"""One pass over files: every batch goes through the engine's screen, and what it does not pass through the rules.
+"""One pass over files: the SQL prefilter sees every row, the exact rules those that it does not pass.
 
-What is left of a row afterwards are about 150 bytes in the engine's table `rows` (keys, sizes, sketch), on disk where
-memory is short: so duplicates and leakage are found over any number of rows.
+About 150 bytes of each row (keys, sizes, sketch) are kept in the engine's table `rows`, which spills to disk, so that
+duplicates and leakage are detected over any number of rows.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from typing import Any
 
 from ftsdk.data.checks.language import language
 from ftsdk.data.checks.near_duplicates import with_sketch
-from ftsdk.data.checks.pii import signals
+from ftsdk.data.checks.pii import pii_findings
 from ftsdk.data.checks.report import CODES, Collector
-from ftsdk.data.checks.rules import Rules
-from ftsdk.data.checks.sql_prefilter import screen
-from ftsdk.data.formats.files import Source
+from ftsdk.data.checks.sql_prefilter import prefilter_query
+from ftsdk.data.formats.opening import OpenFile
 from ftsdk.data.formats.rows import Batch, batches
-from ftsdk.data.formats.shapes import Detected
 from ftsdk.data.tokens.texts import answer_text, token_counts
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
 MEMORY_LIMIT = "1GB"
 LANGUAGE_ROWS = 10_000
-"""Rows of each file whose language is told by their words; later ones only by their script."""
+"""Rows of each file whose language is detected by their words; that of later rows by their script only."""
 _TABLE = """
     create table rows (
         file integer, held_out boolean, row bigint, key uhugeint, prompt_key uhugeint,
@@ -42,24 +40,9 @@ _TABLE = """
 _INSERT = "insert into rows select ?, ?, row, key, prompt_key, label, tokens, script, minima from batch where valid"
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedFile:
-    """One file to be scanned."""
-
-    index: int
-    source: Source
-    detected: Detected
-    rules: Rules
-    held_out: bool
-
-    @property
-    def name(self) -> str:
-        return str(self.source.path)
-
-
 @dataclass(slots=True)
-class _Outcome:
-    """What came of one batch."""
+class _BatchResult:
+    """The result of one batch."""
 
     num_rows: int
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
@@ -83,7 +66,7 @@ class Scan:
         heuristics: bool,
     ) -> None:
         self.languages: dict[tuple[int, int], str] = {}
-        """(file, row) -> language of the first rows of each file, where it could be told."""
+        """(file, row) -> language of the first rows of each file, empty where it is not certain."""
         self._connection = connection
         self._collector = collector
         self._counter = counter
@@ -94,12 +77,12 @@ class Scan:
         self._local = threading.local()
         self._workers = max(1, min(4, os.cpu_count() or 1))
 
-    def file(self, file: ScannedFile) -> int:
-        """Scan one file; gives the number of its rows that are not blank."""
-        looks = screen(file.rules, prompts=self._prompts, heuristics=self._heuristics)
-        sketched = with_sketch(looks) if self._heuristics else f"select * exclude text, null as minima from ({looks})"
+    def file(self, file: OpenFile) -> int:
+        """Scan one file; returns the number of its rows that are not blank."""
+        rows = prefilter_query(file.rules, prompts=self._prompts, heuristics=self._heuristics)
+        sketched = with_sketch(rows) if self._heuristics else f"select * exclude text, null as minima from ({rows})"
         query = f"create or replace temp table batch as {sketched}"
-        waiting: deque[Future[_Outcome]] = deque()
+        waiting: deque[Future[_BatchResult]] = deque()
         num_rows = 0
         with ThreadPoolExecutor(self._workers) as pool:
             for batch in batches(file.source):
@@ -110,11 +93,11 @@ class Scan:
                 num_rows += self._take(file, waiting.popleft().result())
         return num_rows
 
-    def _take(self, file: ScannedFile, outcome: _Outcome) -> int:
-        for code, row, message in outcome.findings:
+    def _take(self, file: OpenFile, result: _BatchResult) -> int:
+        for code, row, message in result.findings:
             self._collector.add(code, file.name, row, message)
-        self.languages.update(((file.index, row), found) for row, found in outcome.languages)
-        return outcome.num_rows
+        self.languages.update(((file.index, row), name) for row, name in result.languages)
+        return result.num_rows
 
     def _cursor(self) -> Any:
         """This thread's own connection to the engine."""
@@ -122,25 +105,25 @@ class Scan:
             self._local.cursor = self._connection.cursor()
         return self._local.cursor
 
-    def _batch(self, file: ScannedFile, query: str, batch: Batch) -> _Outcome:
-        outcome = _Outcome(sum(1 for text in batch.texts if text and not text.isspace()))
-        outcome.num_rows += sum(1 for fault in batch.faults if fault.row is not None)
+    def _batch(self, file: OpenFile, query: str, batch: Batch) -> _BatchResult:
+        result = _BatchResult(sum(1 for text in batch.texts if text and not text.isspace()))
+        result.num_rows += sum(1 for fault in batch.faults if fault.row is not None)
         for fault in batch.faults:
-            outcome.add(fault.code, fault.row, fault.message)
+            result.add(fault.code, fault.row, fault.message)
         if not batch.texts:
-            return outcome
+            return result
         cursor = self._cursor()
-        cursor.register("feed", _feed(batch))
+        cursor.register("feed", arrow_table(batch))
         cursor.execute(query)
-        self._look_closely(file, batch, cursor, outcome)
+        self._examine(file, batch, cursor, result)
         cursor.execute(_INSERT, [file.index, file.held_out])
         cursor.unregister("feed")
-        return outcome
+        return result
 
-    def _look_closely(self, file: ScannedFile, batch: Batch, cursor: Any, outcome: _Outcome) -> None:
-        """Rules, signals, lengths and languages, each for the rows that need them."""
+    def _examine(self, file: OpenFile, batch: Batch, cursor: Any, result: _BatchResult) -> None:
+        """Apply rules, PII patterns, token counts and language detection, each to the rows that need it."""
         faulty = {fault.row for fault in batch.faults}
-        wanted = cursor.execute(
+        selected = cursor.execute(
             "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
             "text_bytes + ? * turns as bound, case when ? then bound else estimate end > ? as long from batch) "
             "where not ok or hot or long or row <= ? order by row",
@@ -148,12 +131,12 @@ class Scan:
         ).fetchall()
         long_rows: list[tuple[int, Mapping[str, Any]]] = []
         bad: list[int] = []
-        for number, ok, hot, long in wanted:
+        for number, ok, hot, long in selected:
             if number in faulty:
                 bad.append(number)
                 continue
             text = batch.texts[number - batch.first_row].decode()
-            if not ok and self._judge(file, number, text, outcome):
+            if not ok and self._has_error(file, number, text, result):
                 bad.append(number)
             if not (hot or long or number <= self._language_rows):
                 continue
@@ -161,48 +144,44 @@ class Scan:
             if row is None:
                 continue
             if hot:
-                _signal(number, row, outcome)
+                for code, message in pii_findings("\n".join(_all_texts(row))):
+                    result.add(code, number, message)
             if long:
                 long_rows.append((number, row))
             if number <= self._language_rows:
-                outcome.languages.append((number, language(answer_text(row, file.rules))))
-        self._measure(file, long_rows, outcome)
+                result.languages.append((number, language(answer_text(row, file.rules))))
+        self._measure(file, long_rows, result)
         if bad:
             cursor.execute("delete from batch where row in (select unnest(?))", [bad])
 
-    def _judge(self, file: ScannedFile, number: int, text: str, outcome: _Outcome) -> bool:
-        """Apply the rules; True if the row has an error and is left out of all comparing."""
+    def _has_error(self, file: OpenFile, number: int, text: str, result: _BatchResult) -> bool:
+        """Apply the rules; a row with an error is not compared with others."""
         if not text or text.isspace():
             if file.source.kind in ("jsonl", "text"):
-                outcome.add("blank_line", number, "is empty")
+                result.add("blank_line", number, "is empty")
             return True
         faults = file.rules.faults(text)
         for code, message in faults:
-            outcome.add(code, number, message)
+            result.add(code, number, message)
         return any(CODES[code][0] == "error" for code, _ in faults)
 
-    def _measure(self, file: ScannedFile, rows: list[tuple[int, Mapping[str, Any]]], outcome: _Outcome) -> None:
+    def _measure(self, file: OpenFile, rows: list[tuple[int, Mapping[str, Any]]], result: _BatchResult) -> None:
         if not rows or self._cutoff_len is None:
             return
         about = "" if self._counter.exact else "about "
         counts = token_counts([row for _, row in rows], file.rules, self._counter)
         for (number, _), count in zip(rows, counts, strict=True):
             if count > self._cutoff_len:
-                outcome.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
+                result.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
 
 
 def _loaded(text: str) -> dict[str, Any] | None:
-    """A row that need not be right; None if it cannot even be read."""
+    """The object in a JSON text; None for other values and for invalid JSON."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _signal(number: int, row: Mapping[str, Any], outcome: _Outcome) -> None:
-    for code, message in signals("\n".join(_all_texts(row))):
-        outcome.add(code, number, message)
 
 
 def _all_texts(value: Any) -> Iterator[str]:
@@ -213,8 +192,8 @@ def _all_texts(value: Any) -> Iterator[str]:
             yield from _all_texts(item)
 
 
-def _feed(batch: Batch) -> Any:
-    """A batch as an Arrow table of (row, line) over its own bytes: nothing is copied."""
+def arrow_table(batch: Batch) -> Any:
+    """A batch as an Arrow table of (row, line) over its own bytes, without a copy."""
     import nanoarrow as na
 
     count = len(batch.texts)

@@ -1,8 +1,8 @@
-r"""SQL that lets the engine pass rows that are surely right, so that Python looks at the others only.
+r"""A prefilter in SQL that passes rows without faults, so that Python applies the exact rules to the others only.
 
-A screen may send a right row to the exact rules (that costs time); it may never pass a wrong one. Where DuckDB's
-JSON reader is more lenient than the trainer's (a comma before a closing bracket, NaN and Infinity, a name given
-twice), the screen looks for it on its own. The tests hold every screen against the rules.
+The prefilter may send a row without faults to the rules, which costs time; it never passes a row with faults. Where
+DuckDB's JSON reader is more lenient than the trainer's (a comma before a closing bracket, NaN and Infinity, duplicate
+names), the prefilter tests for it. A property test compares it with `formats.rules` over generated rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from ftsdk.data.checks.language import SCRIPTS
 from ftsdk.data.checks.pii import SUSPICIOUS
-from ftsdk.data.checks.rules import PLACEHOLDERS, Rules
+from ftsdk.data.formats.rules import PLACEHOLDERS, Rules
 
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
 HEAD = 300
@@ -28,16 +28,17 @@ _LENIENT = (rf",\s*(?:[}}\]]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_
 _TEXT_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response", "chosen", "rejected")
 
 
-def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
-    """A query over `feed` (row, line) that says of each row of one file
+def prefilter_query(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
+    """A query over the table `feed` (row, line) of one file; its columns are
 
-    - ok: the rules find nothing in it;
-    - key, prompt_key: a digest of all that it teaches, and of what it asks (if `prompts`);
+    - row, valid: the row number, and whether the line is a JSON object;
+    - ok: the rules find no fault;
+    - key, prompt_key: a digest of everything that is learned from the row, and of its prompt (if `prompts`);
     - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
-    - hot: it may hold a secret or personal data (if `heuristics`);
-    - label: the good or bad of a labelled answer;
-    - script: the script its answer begins in (see `language.SCRIPTS`), 0 for ASCII;
-    - text: some of what it says, for comparing it with others.
+    - hot: it may contain a secret or personal data (if `heuristics`);
+    - label: whether a labelled answer is good;
+    - script: the script in which its answer begins (see `language.SCRIPTS`), 0 for ASCII;
+    - text: the beginnings of its texts, for near-duplicates.
     """
     roles = {role: f"v[{index}]" for index, role in enumerate(rules.columns, 1)}
     paths = ", ".join(f"'{_path(name)}'" for name in rules.columns.values()) or "'$'"
@@ -48,8 +49,8 @@ def screen(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
         with picked as (
             select row, line as raw, try(json_extract(line, [{paths}]::varchar[])::varchar[]) as v from feed
         ),
-        told as (select *, v is not null and starts_with(ltrim(raw, {_SPACES}), '{{') as valid from picked),
-        guarded as (select *, case when valid then raw end as line, json_keys(line) as names from told),
+        checked as (select *, v is not null and starts_with(ltrim(raw, {_SPACES}), '{{') as valid from picked),
+        guarded as (select *, case when valid then raw end as line, json_keys(line) as names from checked),
         parsed as (select *, {messages or "null::varchar[]"} as m from guarded)
         select row, valid,
             coalesce(valid and {_strict(rules)} and {_clean(rules, values)}, false) as ok,
@@ -89,7 +90,7 @@ def _turns_sql(rules: Rules) -> str:
 
 
 def _strict(rules: Rules) -> str:
-    """What the trainer's reader refuses and DuckDB's does not."""
+    """True only for JSON that the trainer's reader accepts; DuckDB's is more lenient."""
     tests = [f"not regexp_matches(line, '{_quoted(pattern)}')" for pattern in _LENIENT]
     tests += [_no_doubles("names", rules.usual_names), _flat(rules)]
     if "messages" in rules.columns:
@@ -100,7 +101,7 @@ def _strict(rules: Rules) -> str:
 
 
 def _flat(rules: Rules) -> str:
-    """No objects inside but the messages, for names could stand twice in there, and no lists of lists."""
+    """No objects inside except messages, because names could be duplicated there, and no lists of lists."""
     lists = f"not regexp_matches(line, '{_LISTS_INSIDE}')"
     if "messages" not in rules.columns:
         return f"{lists} and not regexp_matches(line, '{_OBJECT_INSIDE}')"
@@ -108,9 +109,9 @@ def _flat(rules: Rules) -> str:
 
 
 def _no_doubles(names: str, usual: Sequence[str]) -> str:
-    """No name stands twice; the usual list of names is only compared, which is faster."""
-    known = ", ".join(f"'{_quoted(name)}'" for name in usual)
-    return f"case when {names} = [{known}]::varchar[] then true else len({names}) = len(list_distinct({names})) end"
+    """No duplicate names; the usual list of names is only compared, which is faster."""
+    expected = ", ".join(f"'{_quoted(name)}'" for name in usual)
+    return f"case when {names} = [{expected}]::varchar[] then true else len({names}) = len(list_distinct({names})) end"
 
 
 def _filled(value: str) -> str:
@@ -126,7 +127,7 @@ def _none(value: str) -> str:
 
 
 def _clean(rules: Rules, values: Mapping[str, str]) -> str:
-    """True only for rows in which the rules find nothing."""
+    """True only for rows without faults."""
     tests = [_none(values["tools"])] if "tools" in values else []
     lists = [values[role] for role in ("history", *PLACEHOLDERS) if role in values]
     tests += [f"coalesce({value} in ('null', '[]'), true)" for value in lists]
@@ -135,7 +136,7 @@ def _clean(rules: Rules, values: Mapping[str, str]) -> str:
     if "turns" in values:
         tests.append(_chat_clean(rules, values["turns"]))
     elif "prompt" in values:
-        tests.append(_filled(values["prompt"]))  # a prompt that is a list of messages goes to the rules
+        tests.append(_filled(values["prompt"]))  # a prompt that is a list of messages is left to the rules
     tests += [_filled(values[role]) for role in ("response",) if role in values]
     if rules.format == "preference":
         tests.append(_pair_clean(rules, values["chosen"], values["rejected"]))
@@ -187,7 +188,7 @@ def _pair_clean(rules: Rules, chosen: str, rejected: str) -> str:
 
 
 def _kind(rules: Rules, role: str) -> str:
-    """What a role means, so that the same chat with other names for its roles is the same."""
+    """The meaning of a role, so that the same chat with other names for its roles is the same."""
     cases = " ".join(
         f"when '{_quoted(json.dumps(name, ensure_ascii=False))}' then '{kind}'"
         for name, kind in rules.chat.kinds.items()
@@ -201,8 +202,8 @@ def _turns_text(rules: Rules, turns: str) -> str:
     return f"coalesce(array_to_string(list_transform({turns}, lambda x: concat_ws({FIELD}, {parts})), {TURN}), '')"
 
 
-def _said(value: str) -> str:
-    """A value; an empty text, an empty list, null and nothing are the same."""
+def _or_empty(value: str) -> str:
+    """A value; an empty text, an empty list, null and a missing value are all an empty string."""
     return f"""case when coalesce({value} in ('null', '""', '[]'), true) then '' else {value} end"""
 
 
@@ -210,41 +211,41 @@ _BESIDES = ("answer", "audios", "chosen", "history", "images", "kto_tag", "rejec
 
 
 def _parts(rules: Rules, values: Mapping[str, str], roles: Sequence[str], *, answered: bool = True) -> str:
-    """What a row says as one text that does not depend on its format: its system prompt, its chat, and `roles`."""
+    """The content of a row as one text that does not depend on its format: its system prompt, its chat, and `roles`."""
     if not rules.columns:
         return "line"
-    system = _said(values["system"]) if "system" in values else "''"
+    system = _or_empty(values["system"]) if "system" in values else "''"
     if "turns" in values:
         first = f"{_member('m[1]', rules.chat.role_key)} = '{_quoted(json.dumps(_name_of(rules, 'system')))}'"
         last = "" if answered else "-2"
         body = f"case when {first} then m[2:{last}] else m[1:{last}] end"
-        content = _said(_member("m[1]", rules.chat.content_key))
+        content = _or_empty(_member("m[1]", rules.chat.content_key))
         texts = [f"case when {first} then {content} else {system} end", _turns_text(rules, body)]
     else:
         texts = [system, _exchange(values, answered=answered)]
-    texts += [_said(values[role]) if role in values else "''" for role in roles]
+    texts += [_or_empty(values[role]) if role in values else "''" for role in roles]
     return f"concat_ws({FIELD}, {', '.join(texts)})"
 
 
 def _exchange(values: Mapping[str, str], *, answered: bool) -> str:
     """A prompt and its answer, written as the messages of a chat; the trainer puts the query below the prompt."""
-    asked = values.get("prompt", "''")
+    prompt = values.get("prompt", "''")
     if "query" in values:
-        joined = rf"concat({asked}[:-2], '\n', {values['query']}[2:])"
-        empty = f"{_said(values['query'])} = '' or not starts_with({asked}, '\"')"
-        asked = f"case when {empty} then {asked} else {joined} end"
-    turns = [f"'user', coalesce({asked}, ''), ''"]
+        joined = rf"concat({prompt}[:-2], '\n', {values['query']}[2:])"
+        empty = f"{_or_empty(values['query'])} = '' or not starts_with({prompt}, '\"')"
+        prompt = f"case when {empty} then {prompt} else {joined} end"
+    turns = [f"'user', coalesce({prompt}, ''), ''"]
     turns += [f"'assistant', coalesce({values['response']}, ''), ''"] if answered and "response" in values else []
     return f" || {TURN} || ".join(f"concat_ws({FIELD}, {turn})" for turn in turns)
 
 
 def _key(rules: Rules, values: Mapping[str, str]) -> str:
-    """A digest of all that a row teaches."""
+    """A digest of everything that is learned from a row."""
     return _digest(_parts(rules, values, _BESIDES))
 
 
 def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
-    """A digest of what a row asks; for labelled answers of the question and the answer."""
+    """A digest of the prompt of a row; for labelled answers of prompt and answer."""
     if rules.format == "kto":
         return _digest(_parts(rules, values, [role for role in _BESIDES if role != "kto_tag"]))
     if not {"prompt", "messages"} & set(rules.columns):  # pairs whose prompt is inside the answers
@@ -261,12 +262,12 @@ def _digest(text: str) -> str:
 def _label(values: Mapping[str, str]) -> str:
     if "kto_tag" not in values:
         return "null::boolean"
-    said = f"lower(trim({values['kto_tag']}, '\"'))"
-    return f"case when {said} in ('true', '1') then true when {said} in ('false', '0') then false end"
+    text = f"lower(trim({values['kto_tag']}, '\"'))"
+    return f"case when {text} in ('true', '1') then true when {text} in ('false', '0') then false end"
 
 
 def _answer(rules: Rules, values: Mapping[str, str]) -> str:
-    """What the model learns to say, as JSON text; of a chat its last message."""
+    """The answer as JSON text; of a chat the last message."""
     role = next((r for r in ("response", "chosen", "turns", "prompt") if r in values), None)
     if role == "turns":
         return _member("m[-1]", rules.chat.content_key)
@@ -274,13 +275,13 @@ def _answer(rules: Rules, values: Mapping[str, str]) -> str:
 
 
 def _compared(rules: Rules, values: Mapping[str, str]) -> str:
-    """The beginnings of its texts, of a chat also the end; no system prompt, which many rows share."""
+    """The beginnings of the texts, of a chat also the end; without the system prompt, which many rows share."""
     parts = [f"left({values[r]}, {HEAD})" for r in ("prompt", "query", "response", "chosen", "rejected") if r in values]
     if "turns" in values:
         role, content = (_member("x", key) for key in (rules.chat.role_key, rules.chat.content_key))
         system = _quoted(json.dumps(_name_of(rules, "system"), ensure_ascii=False))
-        said = f"list_transform(list_filter(m, lambda x: {role} <> '{system}'), lambda x: {content})"
-        whole = f"array_to_string({said}, ' ')"
+        contents = f"list_transform(list_filter(m, lambda x: {role} <> '{system}'), lambda x: {content})"
+        whole = f"array_to_string({contents}, ' ')"
         parts += [f"left({whole}, {HEAD})", f"right(substr({whole}, {HEAD + 1}), {HEAD})"]
     return f"concat_ws(' ', {', '.join(parts)})" if parts else "''"
 

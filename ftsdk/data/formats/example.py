@@ -9,8 +9,8 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from ftsdk.data.checks.rules import Rules, messages_in
 from ftsdk.data.formats.chat import Turn, is_blank
+from ftsdk.data.formats.rules import Rules, messages_in
 from ftsdk.errors import DataError
 
 _MEDIA = ("images", "videos", "audios")

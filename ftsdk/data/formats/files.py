@@ -1,4 +1,4 @@
-"""Files on disk: which kind they are, where they are, and their bytes without compression."""
+"""Data files: what a user names, which files that means, their kind, and their decompressed bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import glob
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, cast
@@ -26,9 +26,22 @@ MARK = b"\xef\xbb\xbf"
 _ROW_WORDS = {"jsonl": "line", "text": "line"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A file, folder or pattern and the shape of its rows; what is left out is detected from the rows."""
+
+    path: str | Path
+    format: str | None = None
+    """A name from `catalog.FORMATS`."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Names inside chat messages, as in `catalog.SHAREGPT_TAGS`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One file and what its name says about it."""
+class SourceFile:
+    """One file on disk: its kind and its compression."""
 
     path: Path
     kind: str
@@ -62,6 +75,16 @@ def is_utf16(head: bytes) -> bool:
     return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) >= 2
 
 
+def new_file(path: str | Path) -> BinaryIO:
+    """Create a file and the folders above it. Raises DataError if it exists: nothing is overwritten."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return target.open("xb")
+    except FileExistsError as error:
+        raise DataError(f"{target} exists; choose another output or remove it.") from error
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turns what goes wrong while a file is read or unpacked into a DataError."""
@@ -83,7 +106,7 @@ def _open_zstd(path: Path) -> object:
     return zstd.open(path, "rb")
 
 
-def source(path: str | Path) -> Source:
+def source(path: str | Path) -> SourceFile:
     """The kind of a file, from its name and, for JSON, its first bytes.
 
     Raises DataError if it is missing, empty, not a file or of a kind that is not read.
@@ -100,14 +123,14 @@ def source(path: str | Path) -> Source:
         raise DataError(f"{file} is not of a known kind; known endings: {known}, also with .gz or .zst after them.")
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty; write at least one row into it.")
-    found = Source(file, KINDS[inner], compression)
-    return Source(file, _json_kind(found), compression) if found.kind in ("json", "jsonl") else found
+    by_name = SourceFile(file, KINDS[inner], compression)
+    return SourceFile(file, _json_kind(by_name), compression) if by_name.kind in ("json", "jsonl") else by_name
 
 
-def expand(paths: Iterable[str | Path]) -> list[Source]:
-    """Files behind paths, folders (every file of a known kind, by name) and patterns; no file twice.
+def expand(paths: Iterable[str | Path]) -> list[SourceFile]:
+    """The files that paths, folders (every file of a known kind, sorted by name) and patterns match; no file twice.
 
-    Raises DataError if something stands for no file at all.
+    Raises DataError if one of them matches no file.
     """
     files: dict[Path, None] = {}
     for path in paths:
@@ -119,34 +142,35 @@ def expand(paths: Iterable[str | Path]) -> list[Source]:
 def _matches(path: str | Path) -> list[Path]:
     base = Path(path)
     if base.is_dir():
-        found = sorted(p for p in base.iterdir() if p.is_file() and _known(p) and p.name != "dataset_info.json")
+        files = (p for p in base.iterdir() if p.is_file() and p.name != "dataset_info.json")
+        matches = sorted(p for p in files if _has_known_kind(p))
     elif not base.exists() and glob.has_magic(str(path)):
-        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
+        matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207
     else:
-        found = [base]
-    if not found:
-        raise DataError(f"{path} stands for no data file; known endings: {', '.join(KINDS)}.")
-    return found
+        matches = [base]
+    if not matches:
+        raise DataError(f"{path} matches no data file; known endings: {', '.join(KINDS)}.")
+    return matches
 
 
-def _known(path: Path) -> bool:
+def _has_known_kind(path: Path) -> bool:
     suffixes = [s.lower() for s in path.suffixes]
     return bool(suffixes) and next(s for s in [*reversed(suffixes), ""] if s not in _COMPRESSIONS) in KINDS
 
 
-def _json_kind(found: Source) -> str:
+def _json_kind(source: SourceFile) -> str:
     """`json` for one array or object over the whole file, `jsonl` for one object a line.
 
     The content decides, not the name: LLaMA-Factory gives both endings to the same loader.
     """
-    with readable(found.path):
-        text = found.head(65536).decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
+    with readable(source.path):
+        text = source.head(65536).decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     first, second = (*lines, "", "")[:2]
     if second.startswith("{") and second.endswith("}") and (first.endswith("]") or not text.startswith("[")):
         return "jsonl"  # whatever its first line is
     if text.startswith("["):
         return "json"
-    if found.kind == "json" and first.startswith("{") and not first.endswith("}") and second:
+    if source.kind == "json" and first.startswith("{") and not first.endswith("}") and second:
         return "json"  # an object that goes on over several lines
     return "jsonl"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from ftsdk.data.formats.files import LINE_BYTES_MAX, MARK, Source, is_utf16, readable
+from ftsdk.data.formats.files import LINE_BYTES_MAX, MARK, SourceFile, is_utf16, readable
 from ftsdk.data.formats.json_array import BadRow, array_elements
 from ftsdk.data.formats.tables import column_rows, csv_rows, excel_rows
 from ftsdk.errors import DataError
@@ -48,12 +48,12 @@ class Batch:
                 yield row, text
 
 
-def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
+def batches(source: SourceFile, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
     """The rows of a file. Memory is bounded by a few times `batch_bytes`, or by the longest row.
 
     Raises DataError only if nothing at all can be read (no access, not what its name says).
     """
-    readers: dict[str, Callable[[Source, int], Iterator[Batch]]] = {
+    readers: dict[str, Callable[[SourceFile, int], Iterator[Batch]]] = {
         "jsonl": _line_batches, "text": _text_batches, "json": _array_batches, "csv": _csv_batches,
         "tsv": _csv_batches, "excel": _excel_batches, "parquet": _column_batches, "arrow": _column_batches,
     }  # fmt: skip
@@ -64,7 +64,7 @@ def batches(source: Source, *, batch_bytes: int = BATCH_BYTES) -> Iterator[Batch
         yield from readers[source.kind](source, batch_bytes)
 
 
-def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _line_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     with source.open() as stream:
         row = 1
         for block in _blocks_of_lines(stream, source, batch_bytes):
@@ -76,7 +76,7 @@ def _line_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
             row += len(lines)
 
 
-def _blocks_of_lines(stream: BinaryIO, source: Source, batch_bytes: int) -> Iterator[bytes]:
+def _blocks_of_lines(stream: BinaryIO, source: SourceFile, batch_bytes: int) -> Iterator[bytes]:
     """Blocks that end at a line's end; only the last may end without one."""
     rest = b""
     while data := stream.read(batch_bytes):
@@ -123,7 +123,7 @@ def _decodes(data: bytes, name: str) -> bool:
     return name != "gb18030" or sum("\u4e00" <= c <= "\u9fff" for c in text) >= 2
 
 
-def _text_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _text_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     for batch in _line_batches(source, batch_bytes):
         texts = [_text_row(line) if line.strip() else b"" for line in batch.texts]
         yield Batch(batch.first_row, texts, b"\n".join(texts), batch.faults)
@@ -170,7 +170,7 @@ def _packed(rows: Iterator[str | BadRow], batch_bytes: int) -> Iterator[Batch]:
     yield packer.flush()
 
 
-def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _array_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     if source.head().startswith(MARK):
         why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
         yield Batch(1, [], b"", [RowFault(None, "byte_order_mark", why)])
@@ -179,14 +179,22 @@ def _array_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
         yield from _packed(array_elements(text, batch_bytes), batch_bytes)
 
 
-def _csv_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _csv_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     with source.open() as stream:
         yield from _packed(csv_rows(stream, "\t" if source.kind == "tsv" else ","), batch_bytes)
 
 
-def _excel_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _excel_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     yield from _packed(excel_rows(source), batch_bytes)
 
 
-def _column_batches(source: Source, batch_bytes: int) -> Iterator[Batch]:
+def _column_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     yield from _packed(column_rows(source), batch_bytes)
+
+
+def one_line(text: bytes) -> bytes:
+    """The JSON text of a row without line breaks (an element of a JSON list may span several lines)."""
+    stripped = text.strip()
+    if b"\n" not in stripped and b"\r" not in stripped:
+        return stripped
+    return json.dumps(json.loads(stripped), ensure_ascii=False).encode()

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.formats.files import Source, readable, source
+from ftsdk.data.formats.detection import Detected, detect
+from ftsdk.data.formats.files import SourceFile, readable, source
 from ftsdk.data.formats.rows import Batch, batches
-from ftsdk.data.formats.shapes import Detected, detect
 from ftsdk.errors import DataError
 
 SMALL_BYTES = 8 << 20
@@ -80,7 +80,7 @@ def describe_file(
     )
 
 
-def _kind_reason(found: Source) -> str:
+def _kind_reason(found: SourceFile) -> str:
     """Why the trainer's loader would not take this kind of file (LLaMA-Factory 0.9.5, `extras/constants.py`)."""
     if found.compression:
         return f"it is packed with {found.compression}"
@@ -89,19 +89,19 @@ def _kind_reason(found: Source) -> str:
     return "" if found.kind in _TRAINER_KINDS else f"the trainer does not read {found.kind} files"
 
 
-def _small(found: Source) -> tuple[list[dict[str, Any]], int]:
+def _small(found: SourceFile) -> tuple[list[dict[str, Any]], int]:
     parsed = _parsed_rows(found, batches(found))
     rows = list(itertools.islice(parsed, SAMPLE_ROWS))
     return rows, len(rows) + sum(1 for _ in parsed)
 
 
-def _large(found: Source) -> tuple[list[dict[str, Any]], int | None]:
+def _large(found: SourceFile) -> tuple[list[dict[str, Any]], int | None]:
     first = itertools.islice(batches(found, batch_bytes=1 << 20), 1)
     rows = list(itertools.islice(_parsed_rows(found, first), SAMPLE_ROWS))
     return rows, _count(found)
 
 
-def _parsed_rows(found: Source, some: Iterator[Batch]) -> Iterator[dict[str, Any]]:
+def _parsed_rows(found: SourceFile, some: Iterator[Batch]) -> Iterator[dict[str, Any]]:
     for batch in some:
         for fault in batch.faults:
             where = f", {found.row_word} {fault.row}," if fault.row else ""
@@ -110,7 +110,7 @@ def _parsed_rows(found: Source, some: Iterator[Batch]) -> Iterator[dict[str, Any
             yield _object(found, row, text)
 
 
-def _object(found: Source, row: int, text: bytes) -> dict[str, Any]:
+def _object(found: SourceFile, row: int, text: bytes) -> dict[str, Any]:
     where = f"{found.path}, {found.row_word} {row},"
     try:
         value = json.loads(text.decode())
@@ -126,7 +126,7 @@ def _object(found: Source, row: int, text: bytes) -> dict[str, Any]:
     return value
 
 
-def _count(found: Source) -> int | None:
+def _count(found: SourceFile) -> int | None:
     """Rows of a large file: exact where that needs no parsing."""
     if found.kind in ("jsonl", "text"):
         return _count_lines(found)
@@ -139,7 +139,7 @@ def _count(found: Source) -> int | None:
     return None
 
 
-def _count_lines(found: Source) -> int:
+def _count_lines(found: SourceFile) -> int:
     """Lines that are not blank; a blank line is taken to be empty or a lone carriage return."""
     lines, last = 0, b"\n"
     with readable(found.path), found.open() as stream:

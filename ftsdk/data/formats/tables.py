@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ftsdk.data.formats.files import LINE_BYTES_MAX, Source
+from ftsdk.data.formats.catalog import ROLE_KEYS, SPELLINGS
+from ftsdk.data.formats.files import LINE_BYTES_MAX, SourceFile
 from ftsdk.data.formats.json_array import BadRow, not_utf8
-from ftsdk.data.formats.shapes import ROLE_KEYS, SPELLINGS
 from ftsdk.errors import DataError
 
 _LIST_COLUMNS = frozenset(
@@ -90,7 +90,7 @@ def _json_text(row: Any) -> str | BadRow:
     return not_utf8(text) or text
 
 
-def excel_rows(source: Source) -> Iterator[str | BadRow]:
+def excel_rows(source: SourceFile) -> Iterator[str | BadRow]:
     """Records of the first sheet. Raises DataError for what is no Excel file."""
     try:
         from openpyxl import load_workbook
@@ -121,7 +121,7 @@ def _sheet_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
             yield _json_text({name: _cell(name, value) for name, value in zip(header, cells, strict=False)})
 
 
-def column_rows(source: Source) -> Iterator[str | BadRow]:
+def column_rows(source: SourceFile) -> Iterator[str | BadRow]:
     """Rows of a Parquet or Arrow file. Raises DataError for what cannot be read as one."""
     import duckdb
 
@@ -151,7 +151,7 @@ def _finite(text: str) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False)
 
 
-def _arrow_stream(source: Source) -> Any:
+def _arrow_stream(source: SourceFile) -> Any:
     """Record batches of an Arrow file or stream: a file is a stream between two marks (Arrow columnar format 1.5)."""
     from nanoarrow import ArrayStream
     from nanoarrow.ipc import InputStream

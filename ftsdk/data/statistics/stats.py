@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.checks.rules import Rules, parse
-from ftsdk.data.convert import open_files
-from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.files import DataFile
+from ftsdk.data.formats.opening import open_valid_files
 from ftsdk.data.formats.rows import batches
+from ftsdk.data.formats.rules import Rules, parse
 from ftsdk.data.tokens.texts import token_counts
 from ftsdk.data.tokens.tokenizer import TokenCounter, token_counter
 from ftsdk.errors import DataError
@@ -70,9 +70,6 @@ def stats(
     paths: Iterable[str | Path | DataFile],
     *,
     method: str | None = None,
-    format: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
     tokenizer: str | Path | None = None,
     cutoff_len: int | None = None,
     batch_size: int = 1,
@@ -86,7 +83,7 @@ def stats(
 
     Raises DataError for data that has no readable row.
     """
-    files = open_files(paths, method, format, columns, tags)
+    files = open_valid_files(paths, method)
     counter = token_counter(tokenizer)
     rows = ((text, file.rules) for file in files for batch in batches(file.source) for _, text in batch.rows())
     picked, num_rows = _sample(rows)

@@ -1,4 +1,4 @@
-"""What `cutoff_len` cuts away: the trainer shortens rows without a word, here they are counted.
+"""How many rows `cutoff_len` truncates; the trainer truncates them without a message.
 
 The arithmetic is LLaMA-Factory 0.9.5's (`data/processor/processor_utils.py`, `supervised.py`, `pairwise.py`): the
 shorter one of prompt and answer is kept whole if it needs less than half of the room, else both are cut in proportion;
@@ -12,21 +12,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from ftsdk.data.checks.rules import Rules
-from ftsdk.data.checks.scan import ScannedFile
 from ftsdk.data.formats.example import Example, read_example
-from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.files import DataFile
+from ftsdk.data.formats.opening import OpenFile, open_valid_files
 from ftsdk.data.formats.rows import batches
+from ftsdk.data.formats.rules import Rules
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
 MEASURED_ROWS = 2000
-"""Enough to see a share of one in a thousand; counting them takes well under a second."""
+"""Enough to detect a share of 0.1 %; counting them takes well under a second."""
 _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """How many of the measured rows lose something."""
+class Truncation:
+    """How many of the measured rows lose tokens."""
 
     num_rows: int
     """Rows that were measured, the first of the file."""
@@ -44,16 +44,14 @@ Pair = tuple[int, int]
 """Tokens of a prompt and of the answer to it."""
 
 
-def measure(file: DataFile, counter: TokenCounter, cutoff_len: int) -> Cut | None:
-    """Count the rows that are cut; None for text without prompts, which is split and not cut."""
-    from ftsdk.data.convert import open_files
-
-    opened = open_files([file], None, None, None, None)
-    rows = [pairs for scanned in opened if scanned.rules.format != "text" for pairs in _rows(scanned, counter)]
+def measure(file: DataFile, counter: TokenCounter, cutoff_len: int) -> Truncation | None:
+    """Count the truncated rows; None for text without prompts, which is split and not truncated."""
+    opened = open_valid_files([file], None)
+    rows = [pairs for one in opened if one.rules.format != "text" for pairs in _rows(one, counter)]
     if not rows:
         return None
     losses = [_losses(pairs, cutoff_len) for pairs in rows]
-    return Cut(
+    return Truncation(
         num_rows=len(rows),
         prompts=sum(prompt for prompt, _ in losses),
         answers=sum(answer for _, answer in losses),
@@ -75,7 +73,7 @@ def shortened(prompt: int, answer: int, room: int) -> Pair:
 
 
 def _losses(pairs: list[Pair], cutoff_len: int) -> tuple[bool, bool]:
-    """Whether a row loses something of its prompts, and of its answers."""
+    """Whether the prompts of a row lose tokens, and whether its answers do."""
     used, prompts, answers = 0, False, False
     for prompt, answer in pairs:
         if used >= cutoff_len:
@@ -85,19 +83,19 @@ def _losses(pairs: list[Pair], cutoff_len: int) -> tuple[bool, bool]:
     return prompts, answers
 
 
-def _rows(scanned: ScannedFile, counter: TokenCounter) -> Iterator[list[Pair]]:
+def _rows(file: OpenFile, counter: TokenCounter) -> Iterator[list[Pair]]:
     """Prompt and answer lengths of the first rows, turn by turn; the longer answer of a pair."""
-    texts = (text for batch in batches(scanned.source, batch_bytes=_READ_BYTES) for _, text in batch.rows())
-    examples = [found for text in islice(texts, MEASURED_ROWS) if (found := _example(text, scanned.rules))]
-    spoken = [list(_exchanges(example)) for example in examples]
-    sizes = iter(counter.count([part for row in spoken for exchange in row for part in exchange]))
-    for row in spoken:
+    texts = (text for batch in batches(file.source, batch_bytes=_READ_BYTES) for _, text in batch.rows())
+    examples = [example for text in islice(texts, MEASURED_ROWS) if (example := _example(text, file.rules))]
+    exchanges = [list(_exchanges(example)) for example in examples]
+    sizes = iter(counter.count([part for row in exchanges for exchange in row for part in exchange]))
+    for row in exchanges:
         counted = [[next(sizes) + TOKENS_PER_TURN for _ in exchange] for exchange in row]
         yield [(exchange[0], max(exchange[1:])) for exchange in counted]
 
 
 def _example(text: bytes, rules: Rules) -> Example | None:
-    """The row, or None for one that breaks the rules: `ftsdk data check` is there to tell."""
+    """The row; None for one that breaks the rules, which `ftsdk data check` reports."""
     try:
         row = json.loads(text)
         return None if any(rules.row_faults(row)) else read_example(row, rules)
@@ -108,13 +106,13 @@ def _example(text: bytes, rules: Rules) -> Example | None:
 def _exchanges(example: Example) -> Iterable[list[str]]:
     """[prompt, answer or answers] of each exchange; the system text and the tools belong to the first prompt."""
     head = example.system + (json.dumps(list(example.tools)) if example.tools else "")
-    asked = [head] if head else []
+    prompt = [head] if head else []
     for turn in example.turns:
         if turn.kind in ("user", "result", "system"):
-            asked.append(turn.text)
+            prompt.append(turn.text)
         else:
-            yield ["\n".join(asked), turn.text]
-            asked = []
+            yield ["\n".join(prompt), turn.text]
+            prompt = []
     answers = [turn.text for turn in (example.chosen, example.rejected) if turn]
     if answers:
-        yield ["\n".join(asked), *answers]
+        yield ["\n".join(prompt), *answers]

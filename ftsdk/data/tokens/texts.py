@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.data.checks.rules import Rules
+from ftsdk.data.formats.rules import Rules
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
 _SHARED_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response")

@@ -9,8 +9,7 @@ from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.spec import JobSpec
 
 if TYPE_CHECKING:
-    from ftsdk.facts import Facts
-    from ftsdk.facts.sources import SourceFacts
+    from ftsdk.facts import Facts, SourceFacts
 
 NOT_IN_THE_IMAGE: Mapping[str, str] = {
     "use_unsloth": "unsloth",
@@ -45,19 +44,22 @@ def pitfalls(spec: JobSpec, facts: Facts) -> Iterator[str]:
 
 
 def _cut_rows(source: SourceFacts, spec: JobSpec) -> Iterator[str]:
-    cut, limit = source.cut, spec.hyperparameters.cutoff_len
-    if cut is None or not (cut.prompts or cut.answers):
+    truncation, limit = source.truncation, spec.hyperparameters.cutoff_len
+    if truncation is None or not (truncation.prompts or truncation.answers):
         return
     packed = spec.hyperparameters.packing or spec.hyperparameters.neat_packing
-    first = "" if source.num_rows is not None and cut.num_rows >= source.num_rows else "first "
+    first = "" if source.num_rows is not None and truncation.num_rows >= source.num_rows else "first "
     what = (
-        "are dropped whole" if packed else f"lose tokens ({cut.prompts:,} of the prompt, {cut.answers:,} of the answer)"
+        "are dropped whole"
+        if packed
+        else f"lose tokens ({truncation.prompts:,} of the prompt, {truncation.answers:,} of the answer)"
     )
-    either = max(cut.prompts, cut.answers)
+    either = max(truncation.prompts, truncation.answers)
     yield (
-        f"cutoff_len {limit} is too short for {source.name}: at least {either:,} of the {first}{cut.num_rows:,} rows "
-        f"{what}; the longest has {cut.longest:,} tokens"
-        f"{'' if cut.exact else ' (estimated: the tokenizer is not on this machine)'}."
+        f"cutoff_len {limit} is too short for {source.name}: "
+        f"at least {either:,} of the {first}{truncation.num_rows:,} rows {what}; "
+        f"the longest has {truncation.longest:,} tokens"
+        f"{'' if truncation.exact else ' (estimated: the tokenizer is not on this machine)'}."
     )
 
 

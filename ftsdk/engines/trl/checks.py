@@ -12,8 +12,7 @@ from ftsdk.spec import Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora
 from ftsdk.spec.rewards import NEED_ANSWERS
 
 if TYPE_CHECKING:
-    from ftsdk.facts import Facts
-    from ftsdk.facts.sources import SourceFacts
+    from ftsdk.facts import Facts, SourceFacts
 
 
 def refuse(spec: JobSpec, facts: Facts, algorithm: str) -> None:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ftsdk.backends.sagemaker import SageMaker, SageMakerOptions
-from ftsdk.facts import ModelFacts
-from ftsdk.facts.sources import Attached
+from ftsdk.facts import Attached, ModelFacts
 from ftsdk.storage.fingerprints import Fingerprint
 from tests.golden import plans
 

@@ -12,7 +12,7 @@ from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.contract.release import __version__
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
-from ftsdk.facts.sources import sources_of
+from ftsdk.facts.sources import inspect_sources
 from tests import slurm
 from tests.golden import plans
 
@@ -99,7 +99,7 @@ def test_inputs_in_buckets_are_fetched_by_the_nodes(spec_folder):
     facts = dataclasses.replace(
         plans.facts(local_model=False),
         model=ModelFacts(address=fields["model"], kind="remote", base=fields["model"], files=(), config=None),
-        train=sources_of((fields["dataset"],), spec, spec_folder),
+        train=inspect_sources((fields["dataset"],), spec, spec_folder, tokenizer=None, measure_lengths=False)[0],
     )
     made = SkyPilot(SkyPilotOptions(infra=("aws",), storage="s3://bucket/jobs")).plan(spec, facts)
     mounts = {source: path for path, source in made.request["task"]["file_mounts"].items()}

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftsdk.data.formats.catalog import SHAREGPT_TAGS
 from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
-from ftsdk.data.formats.shapes import SHAREGPT_TAGS, Detected, is_label
+from ftsdk.data.formats.detection import Detected, is_label
 
 PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
 

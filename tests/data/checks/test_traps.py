@@ -7,7 +7,7 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 from ftsdk.data.convert import convert, convert_for_trainer
 from tests.data.planting import OPENAI, SHAREGPT, clean_rows, dumped, tool_chat
 
@@ -33,7 +33,7 @@ def filled(text):
 
 def findings(path, method="sft", **more):
     """Row -> code, without notes about the size of the file."""
-    report = check([path], method=method, **more)
+    report = check([path], CheckOptions(method=method, **more))
     return {found.row: found.code for found in report.findings if found.code not in ("too_few_rows", "blank_line")}
 
 
@@ -81,7 +81,7 @@ def test_files(tmp_path, name):
     found = findings(tmp_path / name)
     if None in expected:
         assert found[None] in (expected[None], "no_rows")
-        assert expected[None] in check([tmp_path / name], method="sft").counts
+        assert expected[None] in check([tmp_path / name], CheckOptions(method="sft")).counts
         assert all(row is None for row in found)
     else:
         assert found == expected
@@ -176,7 +176,9 @@ def test_answers_that_are_lists_of_messages(tmp_path):
 def leak(tmp_path, train, held_out):
     for name, rows in (("train", train), ("eval", held_out)):
         (tmp_path / f"{name}.jsonl").write_bytes(lines([dumped(row) for row in rows]))
-    report = check([tmp_path / "train.jsonl"], eval_paths=[tmp_path / "eval.jsonl"], method="sft", heuristics=False)
+    report = check(
+        [tmp_path / "train.jsonl"], CheckOptions(method="sft", heuristics=False), eval_paths=[tmp_path / "eval.jsonl"]
+    )
     return [found.row for found in report.of("leakage")]
 
 

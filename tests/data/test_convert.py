@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 from ftsdk.data.checks.fix import fix
 from ftsdk.data.convert import convert, convert_for_trainer
 from ftsdk.data.formats.summary import describe_file
@@ -31,7 +31,7 @@ def test_a_clean_copy_is_clean_and_every_dropped_row_is_named(tmp_path, shape):
     path = tmp_path / "train.jsonl"
     path.write_bytes(made.content)
     method = CLEAN[shape][0]
-    fixed = fix([path], tmp_path / "out", method=method)
+    fixed = fix([path], tmp_path / "out", CheckOptions(method=method))
     assert path.read_bytes() == made.content
     kept = Path(fixed.files[0].output).read_bytes().splitlines()
     assert kept == [line for n, line in enumerate(made.lines, 1) if n not in made.expected]
@@ -41,7 +41,7 @@ def test_a_clean_copy_is_clean_and_every_dropped_row_is_named(tmp_path, shape):
     }
     assert all(d["reasons"] for d in drops)
     assert (fixed.files[0].num_kept, fixed.files[0].num_dropped) == (len(kept), len(drops))
-    assert check([fixed.files[0].output], method=method, heuristics=False).verdict == "pass"
+    assert check([fixed.files[0].output], CheckOptions(method=method, heuristics=False)).verdict == "pass"
 
 
 def test_leaked_rows_are_left_out_of_the_training_side(tmp_path):
@@ -50,7 +50,7 @@ def test_leaked_rows_are_left_out_of_the_training_side(tmp_path):
         write(tmp_path / "a.jsonl", rows),
         write(tmp_path / "b.jsonl", [rows[3], *clean_rows("alpaca", 5, 1)]),
     )
-    fixed = fix([train], tmp_path / "out", eval_paths=[held_out], method="sft")
+    fixed = fix([train], tmp_path / "out", CheckOptions(method="sft"), eval_paths=[held_out])
     assert [file.num_kept for file in fixed.files] == [59, 6]
     assert rows_of(fixed.dropped) == [
         {"file": str(train), "row": 4, "codes": ["leakage"], "reasons": ["is also in the held-out data"]}
@@ -61,15 +61,15 @@ def test_lists_and_tables_become_lines(tmp_path):
     rows = clean_rows("question", 60, 0)
     text = json.dumps(rows, indent=2).replace('"answer": "', '"answer": ', 1)
     (tmp_path / "a.json").write_text(text)
-    fixed = fix([tmp_path / "a.json"], tmp_path / "out", method="sft")
+    fixed = fix([tmp_path / "a.json"], tmp_path / "out", CheckOptions(method="sft"))
     assert rows_of(fixed.files[0].output) == rows[1:]
 
 
 def test_nothing_is_overwritten(tmp_path):
     path = write(tmp_path / "a.jsonl", clean_rows("alpaca", 5, 0))
-    fix([path], tmp_path / "out", method="sft")
+    fix([path], tmp_path / "out", CheckOptions(method="sft"))
     with pytest.raises(DataError, match="exists"):
-        fix([path], tmp_path / "out", method="sft")
+        fix([path], tmp_path / "out", CheckOptions(method="sft"))
     with pytest.raises(DataError, match="exists"):
         convert([path], path, to="openai")
     assert rows_of(path) == clean_rows("alpaca", 5, 0)
@@ -79,7 +79,7 @@ def test_files_of_one_name_get_copies_of_two_names(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "a.jsonl", clean_rows("alpaca", 5, ord(folder)))
-    fixed = fix([tmp_path / "x", tmp_path / "y"], tmp_path / "out", method="sft")
+    fixed = fix([tmp_path / "x", tmp_path / "y"], tmp_path / "out", CheckOptions(method="sft"))
     assert [Path(f.output).name for f in fixed.files] == ["a.clean.jsonl", "a-2.clean.jsonl"]
 
 
@@ -98,7 +98,7 @@ def test_what_is_converted_is_right(tmp_path, shape, to):
     made = convert([path], tmp_path / "b.jsonl", to=to, method=CLEAN[shape][0])
     assert (made.num_rows, made.left_out) == (130, 0)
     method = {"preference": "dpo", "kto": "kto", "text": "pt", "prompts": "grpo"}.get(to, "sft")
-    report = check([tmp_path / "b.jsonl"], method=method, heuristics=False)
+    report = check([tmp_path / "b.jsonl"], CheckOptions(method=method, heuristics=False))
     assert report.verdict == "pass"
     assert report.files[0].format == to
 

@@ -3,7 +3,7 @@
 import json
 
 from ftsdk.data.checks import near_duplicates
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 from tests.data.planting import clean_rows
 
 
@@ -28,7 +28,7 @@ def test_near_duplicates_in_chinese(tmp_path):
     rows[60] = {"instruction": base, "output": base[::-1] + "好"}
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
-    report = check([path], method="sft")
+    report = check([path], CheckOptions(method="sft"))
     assert [(f.row, f.message) for f in report.of("near_duplicate")] == [(61, "is 99% the same as row 21")]
 
 
@@ -39,7 +39,7 @@ def test_across_files_and_not_twice_for_exact_duplicates(tmp_path):
     one.write_text("\n".join(map(json.dumps, [*rows, rows[7]])))
     other = tmp_path / "b.jsonl"
     other.write_text(json.dumps({**rows[5], "output": rows[5]["output"].upper()}))
-    report = check([one, other], method="sft")
+    report = check([one, other], CheckOptions(method="sft"))
     assert [(f.file, f.row) for f in report.of("near_duplicate")] == [(str(other), 1)]
     assert "row 6 of a.jsonl" in report.of("near_duplicate")[0].message
     assert [f.row for f in report.of("duplicate")] == [61]
@@ -50,5 +50,5 @@ def test_heuristics_can_be_left_out(tmp_path):
     rows[5]["output"] = "Write to bob@smith.org"
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    assert check([path], method="sft").counts == {"personal_data": 1}
-    assert check([path], method="sft", heuristics=False).counts == {}
+    assert check([path], CheckOptions(method="sft")).counts == {"personal_data": 1}
+    assert check([path], CheckOptions(method="sft", heuristics=False)).counts == {}

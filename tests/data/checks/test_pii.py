@@ -4,7 +4,7 @@ import pytest
 
 from bench.data import quality
 from ftsdk.data.checks.language import language
-from ftsdk.data.checks.pii import masked, signals
+from ftsdk.data.checks.pii import masked, pii_findings
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from ftsdk.data.checks.pii import masked, signals
     ],
 )
 def test_shapes(text, name):
-    ((_, message),) = signals(text)
+    ((_, message),) = pii_findings(text)
     assert name in message
     secret = max(text.split(), key=len)
     assert secret not in message or len(secret) < 8
@@ -42,7 +42,7 @@ def test_shapes(text, name):
     ],
 )
 def test_look_alikes(text):
-    assert list(signals(text)) == []
+    assert list(pii_findings(text)) == []
 
 
 def test_a_mask_shows_too_little_to_use():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 from ftsdk.data.statistics.stats import stats
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, token_counter
 
@@ -42,7 +42,7 @@ def test_every_token_is_counted(model):
 
 
 def test_a_row_is_too_long_from_the_first_token_over(tmp_path, model):
-    report = check([rows(tmp_path)], method="sft", cutoff_len=100, tokenizer=model)
+    report = check([rows(tmp_path)], CheckOptions(method="sft", cutoff_len=100, tokenizer=model))
     assert [(f.row, f.message) for f in report.of("too_long")] == [(21, "has 101 tokens, cutoff_len is 100")]
     assert "estimate" not in report.counts
 

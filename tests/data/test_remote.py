@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from ftsdk.data.remote import fetch
 from ftsdk.errors import SpecError
-from ftsdk.facts.remote_data import fetched
 from ftsdk.storage.store import open_store
 from tests.cli.test_cli import ftsdk
 
@@ -30,21 +30,21 @@ def names(paths):
 
 
 def test_a_file_a_folder_and_a_pattern(bucket):
-    assert names(fetched(f"{bucket.address}/b.jsonl")) == ["b.jsonl"]
-    assert names(fetched(f"{bucket.address}/*.jsonl")) == ["a.jsonl", "b.jsonl"]
-    assert names(fetched(f"{bucket.address}/")) == ["a.jsonl", "b.jsonl", "notes.txt"]
+    assert names(fetch(f"{bucket.address}/b.jsonl")) == ["b.jsonl"]
+    assert names(fetch(f"{bucket.address}/*.jsonl")) == ["a.jsonl", "b.jsonl"]
+    assert names(fetch(f"{bucket.address}/")) == ["a.jsonl", "b.jsonl", "notes.txt"]
     with pytest.raises(SpecError, match="there is no such file"):
-        fetched(f"{bucket.address}/c.jsonl")
+        fetch(f"{bucket.address}/c.jsonl")
 
 
 def test_a_file_is_fetched_once_and_again_when_it_has_changed(bucket):
     address = f"{bucket.address}/b.jsonl"
-    first = fetched(address)[0]
+    first = fetch(address)[0]
     bucket.requests.clear()
-    assert fetched(address) == [first]
+    assert fetch(address) == [first]
     assert not [path for method, path, _ in bucket.requests if method == "GET" and path.endswith("b.jsonl")]
     open_store(bucket.address).put("b.jsonl", (GOOD + GOOD).encode())
-    assert fetched(address)[0].read_text() == GOOD + GOOD
+    assert fetch(address)[0].read_text() == GOOD + GOOD
 
 
 def test_the_check_names_the_row_of_a_file_in_a_bucket(bucket):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from ftsdk.data.checks import report
 from ftsdk.data.checks.report import CODES, Collector
-from ftsdk.data.formats.shapes import FORMATS
+from ftsdk.data.formats.catalog import FORMATS
 
-PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 
 
 def test_every_code_and_format_is_documented():

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.files import DataFile
 from ftsdk.data.statistics.truncation import measure, shortened
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 from ftsdk.testing.tiny import TRAINER_PYTHON

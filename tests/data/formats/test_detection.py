@@ -2,7 +2,9 @@
 
 import pytest
 
-from ftsdk.data.formats.shapes import FORMATS, dataset_info_entry, detect
+from ftsdk.data.formats.catalog import FORMATS
+from ftsdk.data.formats.dataset_info import dataset_info_entry
+from ftsdk.data.formats.detection import detect
 from ftsdk.errors import DataError
 from ftsdk.spec.dataset import FORMATS as SPEC_FORMATS
 

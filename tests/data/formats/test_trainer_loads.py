@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ftsdk.data.checks.check import check
+from ftsdk.data.checks.check import CheckOptions, check
 from ftsdk.data.convert import convert_for_trainer
-from ftsdk.data.formats.shapes import dataset_info_entry
+from ftsdk.data.formats.dataset_info import dataset_info_entry
 from ftsdk.data.formats.summary import describe_file
 from tests.data.planting import CHATS, CLEAN, clean_rows, dumped, planted
 
@@ -65,7 +65,7 @@ def test_rows_out_of_order_are_what_the_trainer_skips(tmp_path, shape):
     lines = [line for n, line in enumerate(made.lines, 1) if n not in made.expected or n in keep]
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"\n".join(lines))
-    found = check([path], method=method).of("role_order")
+    found = check([path], CheckOptions(method=method)).of("role_order")
     column = CHATS[shape][0]  # a better or worse answer of the wrong role is trained on all the same
     ours = {finding.row for finding in found if column in finding.message}
     theirs = {number for number, row in enumerate(loaded(path, method), 1) if not kept(row, method)}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from ftsdk.data.formats.registered import DataFile
-from ftsdk.data.statistics import cached
-from ftsdk.data.statistics.cached import KnownFile, checked, lengths
+from ftsdk.data import cache as data_cache
+from ftsdk.data.cache import HashedFile, check_summary, lengths
+from ftsdk.data.formats.files import DataFile
 from ftsdk.storage import cache
 from ftsdk.storage.fingerprints import of
 
 
 def file_of(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return KnownFile(DataFile(path=path), of(path).sha256)
+    return HashedFile(DataFile(path=path), of(path).sha256)
 
 
 ROWS = [{"instruction": f"Say {n}", "output": "word " * n} for n in range(1, 101)]
@@ -48,14 +48,14 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
 
 def test_a_check_in_short_names_rows(tmp_path):
     rows = [*ROWS[:3], {"instruction": "no answer"}, *ROWS[3:]]
-    found = checked([file_of(tmp_path / "a.jsonl", rows)], [], method="sft")
+    found = check_summary([file_of(tmp_path / "a.jsonl", rows)], [], method="sft")
     assert found.verdict == "fail"
     assert found.counts["missing_field"] == 1
     assert "a.jsonl, line 4" in found.first[0]
-    assert len(found.first) <= cached.FIRST
+    assert len(found.first) <= data_cache.EXAMPLES
 
 
 def test_leakage_is_looked_for_between_the_sides(tmp_path):
     train, held_out = file_of(tmp_path / "a.jsonl", ROWS), file_of(tmp_path / "b.jsonl", ROWS[:5])
-    assert checked([train], [held_out], method="sft").counts["leakage"] == 5
-    assert "leakage" not in checked([train, held_out], [], method="sft").counts
+    assert check_summary([train], [held_out], method="sft").counts["leakage"] == 5
+    assert "leakage" not in check_summary([train, held_out], [], method="sft").counts

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ftsdk.data.checks.check import check
-from ftsdk.data.formats.registered import DataFile, from_entry
-from ftsdk.data.formats.shapes import dataset_info_entry
+from ftsdk.data.checks.check import CheckOptions, check
+from ftsdk.data.formats.dataset_info import dataset_info_entry, from_entry
+from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.summary import describe_file
 from tests.data.planting import CLEAN, clean_rows, dumped
 
@@ -22,7 +22,7 @@ def test_there_and_back(tmp_path, shape):
     made = from_entry(dataset_info_entry(seen.format, seen.columns, seen.tags, path.name), path)
     assert made.columns == seen.columns
     assert made.format == ("sharegpt" if seen.format == "openai" else seen.format)
-    assert check([made], method=method, heuristics=False).verdict == "pass"
+    assert check([made], CheckOptions(method=method, heuristics=False)).verdict == "pass"
 
 
 def test_an_entry_without_columns_means_the_trainers_defaults():
@@ -37,7 +37,10 @@ def test_files_of_several_shapes_are_checked_together(tmp_path):
     one, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     one.write_text("\n".join(json.dumps({"q": f"Question {n}?", "a": f"Answer {n}."}) for n in range(60)))
     other.write_bytes(b"\n".join(dumped(row) for row in clean_rows("openai", 60, 0)))
-    report = check([DataFile(path=one, format="alpaca", columns={"prompt": "q", "response": "a"}), other], method="sft")
+    report = check(
+        [DataFile(path=one, format="alpaca", columns={"prompt": "q", "response": "a"}), other],
+        CheckOptions(method="sft"),
+    )
     assert [file.format for file in report.files] == ["alpaca", "openai"]
     assert report.num_rows == 120
     assert not {finding.severity for finding in report.findings} & {"error"}

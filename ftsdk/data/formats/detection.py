@@ -1,117 +1,23 @@
-"""The shapes of a training row: how they are told apart and how LLaMA-Factory is told about them.
-
-A *role* is what a column means (prompt, response, messages, chosen …); the names are those of LLaMA-Factory's
-dataset_info.json (0.9.5, `data/parser.py`) and `answer`, which only the reinforcement methods read. A *column* is
-what it is called in the file.
-"""
+"""Which format a file has, told from its column names and a few sample rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
+from ftsdk.data.formats.catalog import (
+    CONTENT_KEYS,
+    FORMATS,
+    OPENAI_TAGS,
+    PROMPT_METHODS,
+    ROLE_KEYS,
+    ROLE_NAMES,
+    SHAREGPT_TAGS,
+    SPELLINGS,
+)
 from ftsdk.errors import DataError, did_you_mean
-
-PAIR_METHODS = ("rm", "dpo", "ipo", "orpo", "simpo")
-PROMPT_METHODS = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "rloo")
-_COMMON = ("system", "tools", "images", "videos", "audios")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormatInfo:
-    """One shape of a row: the roles it needs, the roles it may have, and the methods that can train on it."""
-
-    name: str
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    methods: tuple[str, ...]
-    meaning: str
-
-
-def _format(name: str, required: str, optional: tuple[str, ...], methods: tuple[str, ...], meaning: str) -> FormatInfo:
-    return FormatInfo(name=name, required=tuple(required.split()), optional=optional, methods=methods, meaning=meaning)
-
-
-FORMATS: Mapping[str, FormatInfo] = MappingProxyType(
-    {
-        f.name: f
-        for f in (
-            _format("alpaca", "prompt response", ("query", "history", *_COMMON), ("sft", "ppo"),
-                    "instruction and answer"),
-            _format("sharegpt", "messages", _COMMON, ("sft", "ppo"), "a chat of {from, value} turns"),
-            _format("openai", "messages", _COMMON, ("sft", "ppo"), "a chat of {role, content} turns"),
-            _format("preference", "chosen rejected", ("prompt", "query", "messages", "history", *_COMMON),
-                    PAIR_METHODS, "a prompt with a better and a worse answer"),
-            _format("kto", "kto_tag", ("prompt", "query", "response", "messages", "history", *_COMMON), ("kto",),
-                    "a prompt and an answer that is marked good or bad"),
-            _format("text", "prompt", (), ("pt",), "plain text"),
-            _format("prompts", "", ("prompt", "query", "messages", "answer", *_COMMON), PROMPT_METHODS,
-                    "prompts that the model answers itself"),
-        )
-    }
-)  # fmt: skip
-
-# What columns are called in people's data sets, in order of preference. Compared without regard to case.
-SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "prompt": ("instruction", "prompt", "question", "query", "problem", "input"),
-        "query": ("input", "context"),
-        "response": ("output", "response", "completion", "answer", "solution"),
-        "messages": ("conversations", "messages", "conversation", "dialog", "dialogue", "chat"),
-        "chosen": ("chosen", "chosen_response", "preferred_output", "preferred", "accepted", "response_chosen"),
-        "rejected": (
-            "rejected", "rejected_response", "non_preferred_output", "non_preferred", "dispreferred",
-            "response_rejected",
-        ),
-        "kto_tag": ("kto_tag", "label"),
-        "text": ("text", "content", "document", "raw_content"),
-        "answer": ("answer", "solution", "ground_truth", "reference", "reference_answer", "output", "response"),
-        "history": ("history",),
-        "system": ("system", "system_prompt"),
-        "tools": ("tools",),
-        "images": ("images", "image"),
-        "videos": ("videos", "video"),
-        "audios": ("audios", "audio"),
-    }
-)  # fmt: skip
-
-SHAREGPT_TAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt",
-        "observation_tag": "observation", "function_tag": "function_call", "system_tag": "system",
-    }
-)  # fmt: skip
-OPENAI_TAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
-        "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system",
-    }
-)  # fmt: skip
-_USUAL_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "alpaca": {"prompt": "instruction", "query": "input", "response": "output"},
-        "sharegpt": {"messages": "conversations"},
-        "openai": {"messages": "messages"},
-        "preference": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
-        "kto": {"prompt": "prompt", "response": "completion", "kto_tag": "label"},
-        "text": {"prompt": "text"},
-        "prompts": {"prompt": "prompt", "answer": "answer"},
-    }
-)
-ROLE_KEYS = ("role", "from", "speaker")
-_CONTENT_KEYS = ("content", "value", "text")
-_ROLE_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "user_tag": ("user", "human", "prompter"),
-        "assistant_tag": ("assistant", "gpt", "bot", "model", "chatgpt"),
-        "observation_tag": ("tool", "observation"),
-        "function_tag": ("function_call",),
-        "system_tag": ("system",),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,28 +70,6 @@ def detect(
         why=f"{where}: {name} ({FORMATS[name].meaning}), {why}; columns: {told}",
         convert_first=_convert_reason(name, roles, tags, rows),
     )
-
-
-def dataset_info_entry(
-    format: str, columns: Mapping[str, str], tags: Mapping[str, str], file_name: str
-) -> dict[str, Any]:
-    """The entry of LLaMA-Factory's dataset_info.json for one file or folder.
-
-    Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
-    converter adds "detailed thinking off" to the system prompt of every row without tools (`data/converter.py`).
-    A file with `Detected.convert_first` set must be converted before this entry fits it. Without columns (a data set on
-    a hub, which cannot be looked at) those that the format usually has are named.
-    """
-    sampled = format == "prompts"  # TRL's methods read these, LLaMA-Factory's none
-    named = (columns or _USUAL_COLUMNS[format]).items()
-    known = {role: name for role, name in named if sampled or role != "answer"}
-    entry: dict[str, Any] = {"file_name": file_name}
-    if "messages" in known or (sampled and tags):
-        entry["formatting"] = "sharegpt"
-        entry["tags"] = {**(OPENAI_TAGS if format == "openai" else SHAREGPT_TAGS), **tags}
-    if format == "preference":
-        entry["ranking"] = True
-    return {**entry, "columns": known}
 
 
 class _Columns:
@@ -285,7 +169,7 @@ def _fitting(found: _Columns, method: str | None) -> tuple[str, str] | None:
 
 def _chat_format(found: _Columns, messages: str) -> tuple[str, str]:
     keys = Counter(key for turns in found.values(messages) for turn in _turns(turns) for key in turn)
-    role, content = _most_used(ROLE_KEYS, keys, "from"), _most_used(_CONTENT_KEYS, keys, "value")
+    role, content = _most_used(ROLE_KEYS, keys, "from"), _most_used(CONTENT_KEYS, keys, "value")
     name = "openai" if (role, content) == ("role", "content") else "sharegpt"
     return name, f"because '{messages}' holds {role} and {content}"
 
@@ -368,10 +252,10 @@ def _tags(
         return dict(given)
     keys = Counter(key for turn in turns for key in turn)
     role = given.get("role_tag") or _most_used(ROLE_KEYS, keys, "role" if name == "openai" else "from")
-    content = given.get("content_tag") or _most_used(_CONTENT_KEYS, keys, "content" if name == "openai" else "value")
+    content = given.get("content_tag") or _most_used(CONTENT_KEYS, keys, "content" if name == "openai" else "value")
     tags = {**(OPENAI_TAGS if role == "role" else SHAREGPT_TAGS), "role_tag": role, "content_tag": content}
     seen = Counter(str(turn.get(role)) for turn in turns)
-    return {**tags, **{tag: _most_used(names, seen, tags[tag]) for tag, names in _ROLE_NAMES.items()}, **given}
+    return {**tags, **{tag: _most_used(names, seen, tags[tag]) for tag, names in ROLE_NAMES.items()}, **given}
 
 
 def _convert_reason(

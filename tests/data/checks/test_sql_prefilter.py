@@ -1,4 +1,4 @@
-"""The engine's screen never passes a row in which the rules find something."""
+"""The SQL prefilter never passes a row with faults, and passes most rows without faults."""
 
 import json
 import random
@@ -8,11 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftsdk.data.checks import scan
-from ftsdk.data.checks.check import opened, sample
-from ftsdk.data.checks.report import Collector
-from ftsdk.data.checks.sql_prefilter import screen
+from ftsdk.data.checks.sql_prefilter import prefilter_query
 from ftsdk.data.formats.files import source
-from ftsdk.data.formats.registered import DataFile
+from ftsdk.data.formats.opening import open_files, sample_rows
 from ftsdk.data.formats.rows import Batch
 from tests.data import planting
 from tests.data.planting import CLEAN, clean_rows, dumped
@@ -75,15 +73,14 @@ def connection():
 def rules_of(shape, folder):
     path = folder / f"{shape}.jsonl"
     path.write_bytes(b"\n".join(dumped(row) for row in clean_rows(shape, 30, 0)))
-    found = source(path)
-    return opened(0, found, DataFile(path=path), False, CLEAN[shape][0], Collector()).rules
+    return open_files([path], method=CLEAN[shape][0])[0].rules
 
 
 def passed(connection, rules, texts):
     data = b"\n".join(texts)
-    connection.register("feed", scan._feed(Batch(1, texts, data)))
+    connection.register("feed", scan.arrow_table(Batch(1, texts, data)))
     found = connection.execute(
-        f"select row, ok, valid, key from ({screen(rules, prompts=True, heuristics=True)}) order by row"
+        f"select row, ok, valid, key from ({prefilter_query(rules, prompts=True, heuristics=True)}) order by row"
     ).fetchall()
     connection.unregister("feed")
     return found
@@ -120,6 +117,6 @@ def test_screen_passes_clean_rows_without_python(connection, tmp_path, shape):
 def test_sample_leaves_out_what_is_broken(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(planting.planted("alpaca", 1, count=50).content)
-    rows = sample(source(path))
+    rows = sample_rows(source(path))
     assert all(isinstance(row, dict) for row in rows)
     assert len(rows) > 30

@@ -1,41 +1,38 @@
-"""Data with its shape told: a file as LLaMA-Factory's dataset_info.json registers it."""
+"""Entries of LLaMA-Factory's dataset_info.json: written for a file, read as the shape of a file, and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.formats.shapes import OPENAI_TAGS, PAIR_METHODS, SHAREGPT_TAGS
+from ftsdk.data.formats.catalog import OPENAI_TAGS, PAIR_METHODS, SHAREGPT_TAGS, USUAL_COLUMNS
+from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import DataError, SpecError, UnsupportedError, did_you_mean
 
 _DEFAULT_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """A file, folder or pattern with what is known of its rows; what is left out is found from the rows."""
+def dataset_info_entry(
+    format: str, columns: Mapping[str, str], tags: Mapping[str, str], file_name: str
+) -> dict[str, Any]:
+    """The entry of LLaMA-Factory's dataset_info.json for one file or folder.
 
-    path: str | Path
-    format: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Role -> column."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-def shaped(
-    paths: Iterable[str | Path | DataFile],
-    format: str | None,
-    columns: Mapping[str, str] | None,
-    tags: Mapping[str, str] | None,
-) -> list[DataFile]:
-    """Paths with the shape that is given for all of them; what tells its own shape keeps it."""
-    return [
-        path if isinstance(path, DataFile)
-        else DataFile(path=path, format=format, columns=columns or {}, tags=tags or {})
-        for path in paths
-    ]  # fmt: skip
+    Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
+    converter adds "detailed thinking off" to the system prompt of every row without tools (`data/converter.py`).
+    A file with `Detected.convert_first` set must be converted before this entry fits it. Without columns (a data set on
+    a hub, which cannot be looked at) those that the format usually has are named.
+    """
+    sampled = format == "prompts"  # TRL's methods read these, LLaMA-Factory's none
+    named = (columns or USUAL_COLUMNS[format]).items()
+    known = {role: name for role, name in named if sampled or role != "answer"}
+    entry: dict[str, Any] = {"file_name": file_name}
+    if "messages" in known or (sampled and tags):
+        entry["formatting"] = "sharegpt"
+        entry["tags"] = {**(OPENAI_TAGS if format == "openai" else SHAREGPT_TAGS), **tags}
+    if format == "preference":
+        entry["ranking"] = True
+    return {**entry, "columns": known}
 
 
 def from_entry(entry: Mapping[str, Any], path: str | Path) -> DataFile:
@@ -104,15 +101,15 @@ def files_of(name: str, path: Path) -> list[Path]:
     """The file of an entry, or the files of its folder, all of one kind. Raises SpecError."""
     if not path.exists():
         raise SpecError(f"dataset '{name}': dataset_info.json names {path}, which is not there.")
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
-    kinds = {file: _EXTENSIONS.get(file.suffix.removeprefix(".")) for file in found}
-    odd = next((file for file in found if not file.is_file() or kinds[file] is None), None)
-    if odd is not None or not found:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    kinds = {file: _EXTENSIONS.get(file.suffix.removeprefix(".")) for file in files}
+    odd = next((file for file in files if not file.is_file() or kinds[file] is None), None)
+    if odd is not None or not files:
         what = f"the trainer cannot load {odd}" if odd else f"{path} is empty"
         raise SpecError(f"dataset '{name}': {what}; it loads {', '.join(_EXTENSIONS)} files.")
     if len(set(kinds.values())) > 1:
         raise SpecError(f"dataset '{name}': the files in {path} are of several kinds; keep one kind in a folder.")
-    return found
+    return files
 
 
 def script_folder(name: str, path: Path) -> Path:

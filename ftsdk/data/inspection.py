@@ -1,0 +1,147 @@
+"""Everything that a plan needs to know about local data files, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data import cache
+from ftsdk.data.cache import HashedFile, Lengths
+from ftsdk.data.formats.catalog import FORMATS
+from ftsdk.data.formats.dataset_info import dataset_info_entry, from_entry
+from ftsdk.data.formats.files import DataFile
+from ftsdk.data.formats.media import ROLES, media_files
+from ftsdk.data.formats.summary import describe_file
+from ftsdk.data.statistics.truncation import Truncation
+from ftsdk.errors import DataError
+from ftsdk.storage import fingerprints
+from ftsdk.storage.fingerprints import Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionOptions:
+    """The parts of a spec on which the answers depend."""
+
+    method: str
+    tokenizer: str | None
+    """A model's folder or hub id; None estimates token counts."""
+    cutoff_len: int
+    """Tokens."""
+    batch_size: int
+    """Rows per device and micro-step."""
+    lengths: bool
+    """Whether token lengths of all rows together are measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A local data file as a spec or a dataset_info.json names it."""
+
+    file: DataFile
+    name: str
+    """Its name in the trainer's dataset_info.json."""
+    media_folder: Path
+    """Folder against which rows name images, videos and audio files."""
+    entry: dict[str, Any] | None = None
+    """Its dataset_info.json entry; None if its format is to be detected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFileFacts:
+    """What one local data file contains."""
+
+    fingerprint: Fingerprint
+    entry: dict[str, Any]
+    """LLaMA-Factory's dataset_info.json entry."""
+    format: str
+    num_rows: int | None
+    """None where counting would mean parsing a large file."""
+    media: tuple[Fingerprint, ...] | None
+    """The files that its rows name; None if it has no column for media."""
+    truncation: Truncation | None
+    """None for methods and formats whose rows are split, and for unreadable rows."""
+
+    @property
+    def hashed_file(self) -> HashedFile:
+        """The file with the shape that its entry declares."""
+        return hashed_file(self.fingerprint, self.entry, self.format)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """What a set of local data files contains."""
+
+    files: tuple[DataFileFacts, ...]
+    lengths: Lengths | None
+    """Token lengths of all rows; None if not measured or without readable rows."""
+
+
+def inspect_files(files: Sequence[LocalFile], options: InspectionOptions) -> DataFacts:
+    """Detect formats, count rows, and measure lengths and truncation of files.
+
+    Raises DataError for a file that cannot be read, that the trainer cannot load, or that the method cannot train on.
+    """
+    inspected = tuple(_inspect(file, options) for file in files)
+    hashed = [facts.hashed_file for facts in inspected]
+    measured = cache.lengths(
+        hashed,
+        method=options.method,
+        tokenizer=options.tokenizer,
+        cutoff_len=options.cutoff_len,
+        batch_size=options.batch_size,
+    ) if hashed and options.lengths else None  # fmt: skip
+    return DataFacts(files=inspected, lengths=measured)
+
+
+def count_rows(files: Sequence[DataFile]) -> int | None:
+    """Rows of all files; None where counting would mean parsing a large file. Raises DataError as `inspect_files`."""
+    counts = [describe_file(f.path, format=f.format, columns=f.columns, tags=f.tags).num_rows for f in files]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def hashed_file(fingerprint: Fingerprint, entry: dict[str, Any], format: str) -> HashedFile:
+    """A file with the shape of its dataset_info.json entry, which has no words for prompts alone."""
+    file = from_entry(entry, fingerprint.path)
+    return HashedFile(replace(file, format="prompts") if format == "prompts" else file, fingerprint.sha256)
+
+
+def _inspect(local: LocalFile, options: InspectionOptions) -> DataFileFacts:
+    file, path = local.file, Path(local.file.path)
+    method = options.method if local.entry is None else None
+    summary = describe_file(file.path, method=method, format=file.format, columns=file.columns, tags=file.tags)
+    detected = summary.detected
+    if local.entry is None:
+        _refuse_unfit(path, summary.convert_first, detected.format, options.method)
+        entry = dataset_info_entry(detected.format, detected.columns, detected.tags, str(path))
+        format, columns = detected.format, detected.columns
+    else:
+        entry, format, columns = local.entry, str(local.entry.get("formatting", "alpaca")), dict(file.columns)
+    fingerprint = fingerprints.of(path)
+    hashed = hashed_file(fingerprint, entry, format)
+    truncated = options.method != "pt" and cache.truncation(
+        hashed, tokenizer=options.tokenizer, cutoff_len=options.cutoff_len
+    )
+    has_media = bool(set(ROLES) & set(columns))
+    media = media_files(path, columns, local.media_folder) if has_media else []
+    return DataFileFacts(
+        fingerprint=fingerprint,
+        entry=entry,
+        format=format,
+        num_rows=summary.num_rows,
+        media=tuple(fingerprints.of(item) for item in media) if has_media else None,
+        truncation=truncated or None,
+    )
+
+
+def _refuse_unfit(path: Path, convert_first: str, format: str, method: str) -> None:
+    if convert_first:
+        raise DataError(f"{path}: {convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
+    if method in FORMATS[format].methods:
+        return
+    fitting = " or ".join(name for name, info in FORMATS.items() if method in info.methods)
+    raise DataError(
+        f"{path}: method {method} cannot train on it, its rows are '{format}' ({FORMATS[format].meaning}); "
+        f"give '{fitting}' rows, or another method."
+    )

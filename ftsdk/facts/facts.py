@@ -1,0 +1,127 @@
+"""The values that `inspect` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.data.tokens.tokenizer import TokenizerFacts
+from ftsdk.facts.runtime_archive import RuntimeArchive
+from ftsdk.sizing.price.prices import Prices
+from ftsdk.storage.fingerprints import Fingerprint
+
+if TYPE_CHECKING:
+    from ftsdk.data.cache import Lengths
+    from ftsdk.data.statistics.truncation import Truncation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """The base model, as far as it can be inspected from this machine."""
+
+    address: str
+    """A folder's absolute path, a hub id, or another address."""
+    kind: str
+    """path, hub, modelscope or remote."""
+    base: str
+    """The model under an adapter folder; else the same as `address`."""
+    files: tuple[Fingerprint, ...]
+    config: dict[str, Any] | None
+    """The model's config.json; None if it cannot be read from here."""
+    tokenizer: TokenizerFacts | None = None
+    """None if its files are not on this machine."""
+    bytes: int | None = None
+    """Size of a remote model's files; None if it is not remote, or not known."""
+    base_bytes: int | None = None
+    """The same of the model under a remote adapter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """This machine."""
+
+    platform: str
+    python: str
+    accelerators: tuple[str, ...]
+    """Names of the NVIDIA GPUs, empty without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A file or folder that travels with the job beside the model and the data files."""
+
+    path: str
+    """Absolute; the trainer gets its path inside the job."""
+    files: tuple[Fingerprint, ...]
+    argument: str = ""
+    """The trainer's argument that names it; empty for a folder of data files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """One data source: a local file, or a name on a hub."""
+
+    name: str
+    """Its name in the trainer's dataset_info.json."""
+    address: str
+    """As written in the spec; a file as an absolute path."""
+    file: Fingerprint | None
+    """None if it is not on this machine."""
+    entry: dict[str, Any]
+    """LLaMA-Factory's dataset_info.json entry; `file_name` is the absolute path here."""
+    format: str
+    num_rows: int | None
+    """None if unknown."""
+    attached: Attached | None = None
+    """A folder of data files instead of one file, or the folder of media that the rows name."""
+    truncation: Truncation | None = None
+    """How many rows `cutoff_len` truncates; None if unknown."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the rows are on this machine."""
+        return self.file is not None or self.attached is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that `plan` knows of the world outside the spec."""
+
+    home: str
+    folder: str
+    """Folder against which relative paths are resolved."""
+    model: ModelFacts
+    train: tuple[SourceFacts, ...]
+    eval: tuple[SourceFacts, ...]
+    runtime: RuntimeArchive
+    machine: MachineFacts
+    unknown: tuple[str, ...]
+    """What could not be determined, a sentence each."""
+    lengths: Lengths | None = None
+    """Token lengths of the training rows; None if they are not on this machine."""
+    prices: Prices = field(default_factory=dict)
+    """The user's own price file; empty without one."""
+    reward_model: ModelFacts | None = None
+    """The model that scores answers, if the method has one."""
+    reward_files: dict[str, Fingerprint] = field(default_factory=dict)
+    """Files with reward functions, by their paths as `method.rewards` writes them."""
+    nonce: str = ""
+    """Random to start one more job of the same spec and data, else empty."""
+    arguments: tuple[Attached, ...] = ()
+    """Files and folders that the trainer's arguments name."""
+
+    @property
+    def attached(self) -> tuple[Attached, ...]:
+        """Every file and folder that travels beside the model and the data files, each once."""
+        media = (source.attached for source in (*self.train, *self.eval) if source.attached)
+        return tuple({item.path: item for item in (*self.arguments, *media)}.values())
+
+    @property
+    def files(self) -> tuple[Fingerprint, ...]:
+        """Every local input file, each once."""
+        sources = (*self.train, *self.eval)
+        beside = (*self.arguments, *(source.attached for source in sources if source.attached))
+        judge = self.reward_model.files if self.reward_model else ()
+        data = (source.file for source in sources if source.file)
+        attached = (file for item in beside for file in item.files)
+        return tuple(dict.fromkeys((*self.model.files, *judge, *data, *attached, *self.reward_files.values())))

@@ -1,0 +1,55 @@
+"""inspect(spec): files, models and this machine, as facts."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from ftsdk.data.tokens.tokenizer import tokenizer_facts
+from ftsdk.facts import reward_files, runtime_archive
+from ftsdk.facts.facts import Facts, ModelFacts
+from ftsdk.facts.machine import inspect_machine
+from ftsdk.facts.model import inspect_model
+from ftsdk.facts.sources import arguments_of, inspect_sources
+from ftsdk.home import home_dir
+from ftsdk.sizing.price.price_file import own_prices
+from ftsdk.spec import JobSpec
+
+
+def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
+    """Inspect what the spec names: files and their hashes, the model's config, this machine.
+
+    Relative paths are resolved against `folder`; `again` requests one more job of the same spec and data. Works
+    offline; hashes are cached by path, size and mtime.
+    Raises SpecError for what does not exist and DataError for data that cannot be read.
+    """
+    root, home = Path(folder).absolute(), home_dir()
+    model = inspect_model(spec.model, root)
+    if model.kind in ("path", "hub"):
+        model = replace(model, tokenizer=tokenizer_facts(model.base))
+    tokenizer = None if model.kind == "remote" else model.base
+    train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
+    held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
+    judge = spec.method.reward_model
+    unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
+    return Facts(
+        home=str(home),
+        folder=str(root),
+        model=model,
+        train=train,
+        eval=held_out,
+        runtime=runtime_archive.build(home / "cache"),
+        machine=inspect_machine(),
+        unknown=(*unknown, *_unknown_shape(model)),
+        lengths=lengths,
+        prices=own_prices(home),
+        reward_model=inspect_model(judge, root) if judge else None,
+        reward_files=reward_files.find(spec.method, root),
+        nonce=secrets.token_hex(8) if again else "",
+        arguments=arguments_of(spec, root),
+    )
+
+
+def _unknown_shape(model: ModelFacts) -> tuple[str, ...]:
+    return () if model.config is not None else (f"shape of {model.address} (its config.json is not on this machine)",)

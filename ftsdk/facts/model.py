@@ -1,0 +1,91 @@
+"""The base model: its files, its config, and the model under an adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ftsdk import contract
+from ftsdk.errors import SpecError
+from ftsdk.facts import remote_model
+from ftsdk.facts.facts import ModelFacts
+from ftsdk.facts.json_files import json_object
+from ftsdk.storage import fingerprints
+from ftsdk.storage.fingerprints import Fingerprint
+
+
+def inspect_model(address: str, root: Path) -> ModelFacts:
+    """The model at an address; `root` is the folder of relative paths. Raises SpecError if there is none."""
+    if address.startswith("file://"):
+        from urllib.request import url2pathname  # brings an HTTP client and e-mail along
+
+        address = url2pathname(urlsplit(address).path)
+    if address.startswith(("https://", "http://")):
+        name = "/".join(urlsplit(address).path.strip("/").split("/")[:2])
+        raise SpecError(f"model {address!r} is a web page: give the model's hub id, such as {name or 'Qwen/Qwen3-8B'}.")
+    if "://" in address:
+        return _remote(address)
+    if address.startswith("modelscope:"):
+        hub_id = address.partition(":")[2]
+        return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
+    path = (root / Path(address).expanduser()).absolute()
+    if path.is_dir():
+        return _folder(path)
+    if address.startswith((".", "/", "~")) or address.count("/") != 1 or path.exists():
+        raise SpecError(
+            f"model {address!r}: there is no such folder. Give a folder with a config.json, "
+            f"a hub id such as Qwen/Qwen3-8B, or modelscope:ORG/NAME."
+        )
+    return ModelFacts(address=address, kind="hub", base=address, files=(), config=None)
+
+
+def _remote(address: str) -> ModelFacts:
+    """A model in a bucket. An adapter's base may be a folder of this machine, where the adapter's job came from."""
+    remote = remote_model.look(address)
+    files: tuple[Fingerprint, ...] = ()
+    config = remote.config
+    if remote.base != address and (base := Path(remote.base)).is_absolute():
+        if not (base / "config.json").is_file():
+            raise SpecError(
+                f"model {address}: its base model {base} is not on this machine; "
+                f"put it there, or name another base in the adapter's adapter_config.json."
+            )
+        files, config = _files(base), json_object(base / "config.json")
+    return ModelFacts(
+        address=address,
+        kind="remote",
+        base=remote.base,
+        files=files,
+        config=config,
+        bytes=remote.bytes,
+        base_bytes=remote.base_bytes,
+    )
+
+
+def _files(folder: Path) -> tuple[Fingerprint, ...]:
+    return tuple(fingerprints.of(file) for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def _folder(path: Path) -> ModelFacts:
+    files = _files(path)
+    if (path / "adapter_config.json").is_file():
+        base = _base_of_adapter(path)
+        config = Path(base) / "config.json"
+        below = _files(Path(base)) if config.is_file() else ()
+        shape = json_object(config) if config.is_file() else None
+        return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
+    if not (path / "config.json").is_file():
+        raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
+    return ModelFacts(
+        address=str(path), kind="path", base=str(path), files=files, config=json_object(path / "config.json")
+    )
+
+
+def _base_of_adapter(adapter: Path) -> str:
+    """The model under an adapter, as our job's document names it, because the config may name a path in a container."""
+    made_by_us = adapter.parent / contract.JOB_FILE
+    named = json_object(made_by_us).get("base_model") if made_by_us.is_file() else None
+    base = named or json_object(adapter / "adapter_config.json").get("base_model_name_or_path")
+    if not base:
+        raise SpecError(f"model {adapter}: its adapter_config.json names no base model; give the base model instead.")
+    return str(base)

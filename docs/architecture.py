@@ -97,7 +97,7 @@ class Box:
 
 # --- what is drawn --------------------------------------------------------------------------------------------
 def room_of(module: str) -> str:
-    """`ftsdk.data.checks.rules` -> `data`; `ftsdk` itself is a room too, and `python -m ftsdk` is the command line."""
+    """`ftsdk.data.checks.check` -> `data`; `ftsdk` itself is a room too, and `python -m ftsdk` is the command line."""
     room = module.split(".")[1] if "." in module else module
     return "cli" if room == "__main__" else room
 

@@ -34,10 +34,8 @@ PENDING_CLASSES = {
     "Metrics",
     "Native",
     "RefusedError",
-    "Report",
     "Services",
     "Sign",
-    "Source",
     "Tail",
     "Verdict",
 }

@@ -106,7 +106,7 @@ def test_the_base_of_an_adapter_in_a_bucket_may_be_a_folder_here(store, spec_fol
     assert plan.trainer_config["model_name_or_path"] == "/opt/ml/input/data/base"
     assert plan.trainer_config["adapter_name_or_path"] == "/opt/ml/input/data/model"
     store.put("job.json", b'{"base_model": "/another/machine/model"}')
-    with pytest.raises(SpecError, match="stands on /another/machine/model, and there is no such model on this machine"):
+    with pytest.raises(SpecError, match="base model /another/machine/model is not on this machine"):
         inspect(spec, folder=spec_folder)
 
 

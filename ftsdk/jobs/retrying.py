@@ -10,11 +10,12 @@ from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.jobs.history import Attempt
 from ftsdk.plan import Plan
+from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.sizing.spot import decide as spot_or_not
 from ftsdk.spec import Retry
 
 Action = Literal["wait", "start", "leave_spot", "done", "give_up"]
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 900.0
+BACKOFF = RetryPolicy(first_pause_s=10.0, max_pause_s=900.0)
 """After an attempt that came no further than the one before; doubled with each of that kind."""
 MICRO_BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
 
@@ -121,7 +122,7 @@ def _pause_s(since: Sequence[Attempt]) -> float:
         if (since[index].step or 0) > earlier or since[index].reason == "oom":
             break
         idle += 1
-    return min(FIRST_PAUSE_S * 2 ** (idle - 1), LONGEST_PAUSE_S) if idle else 0.0
+    return BACKOFF.backoff_s(idle) if idle else 0.0
 
 
 def _why_on_demand(

@@ -11,7 +11,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo
 from ftsdk.backends.pai import addresses, states
 from ftsdk.backends.pai.request import durable_of
-from ftsdk.backends.pai.service import PAUSES_S, RefusedError, Services, says_not_found
+from ftsdk.backends.pai.service import RETRY, RefusedError, Services, says_not_found
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
@@ -121,7 +121,7 @@ def create(services: Services, request: Mapping[str, Any]) -> str:
 
 
 def _create(services: Services, request: Mapping[str, Any]) -> str:
-    for pause_s in PAUSES_S:
+    for pause_s in RETRY.pauses():
         try:
             return str(services.once("create_job", **request)["JobId"])
         except UnavailableError:
@@ -136,7 +136,7 @@ def stop(services: Services, native: Native) -> None:
 
     A job that is still being created can be stopped seconds later, before it waits for machines for hours.
     """
-    for pause_s in (*PAUSES_S, 0.0):
+    for pause_s in (*RETRY.pauses(), 0.0):
         try:
             services.call("stop_job", native.id)
             return

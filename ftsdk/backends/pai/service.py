@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.pai import addresses
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
+from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.aliyun_credentials import library_client
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
 
-PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Between the tries of one call: throttling, 5xx and cut connections are no errors of a person's."""
+RETRY: Final = RetryPolicy(
+    attempts=7, first_pause_s=0.25, max_pause_s=8.0, is_final=lambda problem: not isinstance(problem, UnavailableError)
+)
+"""For every call that may be repeated: after throttling, 5xx and cut connections."""
 CONNECT_MS, READ_MS = 10_000, 60_000
 PAGE: Final = 100
 SINCE: Final = "2020-12-03T00:00:00Z"
@@ -76,7 +78,7 @@ class Services:
 
     def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
         """One request that may be repeated, and its answer."""
-        return patiently(lambda: self.once(operation, *path, **fields))
+        return RETRY.call(lambda: self.once(operation, *path, **fields))
 
     def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Rows of a listing in the workspace, newest first."""
@@ -125,7 +127,7 @@ class Services:
                 said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
             return dict(said.get("body") or {})
 
-        return patiently(ask)
+        return RETRY.call(ask)
 
     def _client(self) -> Any:
         with self._lock:
@@ -150,16 +152,6 @@ class Services:
                             protocol=scheme if mark else "https", connect_timeout=CONNECT_MS,
                             read_timeout=READ_MS)  # fmt: skip
             return kind(config)
-
-
-def patiently(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """An answer, asked for again while the service is unavailable."""
-    for pause_s in PAUSES_S:
-        try:
-            return ask()
-        except UnavailableError:
-            time.sleep(pause_s)
-    return ask()
 
 
 class RefusedError(BackendError):

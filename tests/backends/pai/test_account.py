@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ftsdk.backends.pai import Pai, jobs
-from ftsdk.backends.pai.service import PAUSES_S, Services, failure
+from ftsdk.backends.pai.service import RETRY, Services, failure
 from ftsdk.errors import AuthError, BackendError, CapacityError, QuotaError, UnavailableError
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
@@ -36,8 +37,8 @@ def cloud(monkeypatch):
     cloud.sold_out = {KIND}
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("ftsdk.backends.pai.service.PAUSES_S", (0.0,) * len(PAUSES_S))
-    monkeypatch.setattr("ftsdk.backends.pai.jobs.PAUSES_S", (0.0,) * len(PAUSES_S))
+    for module in ("service", "jobs"):
+        monkeypatch.setattr(f"ftsdk.backends.pai.{module}.RETRY", replace(RETRY, max_pause_s=0.0))
     yield cloud
     cloud.close()
 

@@ -22,7 +22,7 @@ PENDING_CIRCLES = {
     "ftsdk.runtime.storage.bucket",
     "ftsdk.storage.objects",
 }
-PENDING_FOLDERS = {"ftsdk/cli", "ftsdk/runtime/supervisor"}
+PENDING_FOLDERS = {"ftsdk/runtime/supervisor"}
 PENDING_CLASSES = {
     "Asked",
     "Attempt",

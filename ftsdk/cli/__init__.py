@@ -1,8 +1,8 @@
-"""The command line: parse, call one SDK function, print. Data goes to stdout, words go to stderr.
+"""The command line: parse, call one SDK function, print. Data goes to stdout, messages go to stderr.
 
-Commands are imported when they are run, so that `ftsdk --help` costs little more than click itself.
+A command's module is imported when the command runs, so that `ftsdk --help` imports little more than click.
 
-More than fifteen files: one for each verb family, found by its name.
+More than fifteen files: one for each family of commands, and the few that print what several of them show.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("jobs:logs", "Print a job's output."),
     "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
     "wait": ("jobs:wait", "Wait until a job has ended."),
-    "watch": ("watch:watch", "Start preempted and lost jobs again, as their retry policies say."),
-    "cancel": ("jobs:cancel", "Ask a job to save its state and stop."),
-    "clean": ("jobs:clean", "Remove what a job left: on this machine, or in its bucket."),
-    "chaos": ("chaos:chaos", "Harm a running job of this machine on purpose: a rehearsal of a spot reclaim."),
-    "model": ("jobs:model", "Show or download what a job made."),
+    "watch": ("watch:watch", "Restart preempted and lost jobs according to their retry policies."),
+    "cancel": ("jobs:cancel", "Make a job save its state and stop."),
+    "clean": ("jobs:clean", "Remove a job's files, on this machine or in its bucket."),
+    "chaos": ("chaos:chaos", "Inject faults into a running job of this machine, as a test of a spot reclaim."),
+    "model": ("jobs:model", "Show or download a job's model."),
     "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
     "convert": ("specs:convert", "Write a LLaMA-Factory YAML as a spec, or a spec as a LLaMA-Factory YAML."),
     "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
-    "backends": ("machine:backends", "Show where jobs can run and what each place can do."),
-    "doctor": ("machine:doctor", "Check what each backend needs and whether it is there."),
-    "config": ("config:config", "Say which ftsdk.toml counts although others could have written it."),
-    "secrets": ("secrets:secrets", "Store secrets where a backend's jobs fetch them."),
+    "backends": ("machine:backends", "List the backends and their capabilities."),
+    "doctor": ("machine:doctor", "Check the requirements of each backend."),
+    "config": ("config:config", "Choose which ftsdk.toml is used where several users can write one."),
+    "secrets": ("secrets:secrets", "Store secrets where a backend's jobs read them."),
     "image": ("image:image", "Build or push the training image."),
     "prices": ("prices:prices", "Show and refresh the prices that estimates use."),
     "completion": ("completion:completion", "Print the shell completion script."),
@@ -49,7 +49,7 @@ EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and one-line help without importing them."""
+    """A group that lists its commands and their one-line help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ftsdk")
 def cli() -> None:
-    """Describe an LLM fine-tuning once, run it anywhere, survive anything, get the model back.
+    """Describe an LLM fine-tuning once, run it on any backend, survive interruptions, get the model back.
 
     \b
     First steps:
@@ -91,7 +91,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: errors become one sentence and their own exit code, never a traceback."""
+    """Entry point. An error is printed as one sentence and sets its own exit code; no traceback is printed."""
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
@@ -104,7 +104,7 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted.", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain at exit otherwise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error at exit
         sys.exit(0)
     except OSError as problem:
         _fail(_about_file(problem), 1)
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _about_file(problem: OSError) -> str:
-    """What the system said, about which file, and for a full disk what to do."""
+    """The system's message and the file it is about; for a full disk also what to do."""
     where = f" ({problem.filename})" if problem.filename else ""
     advice = ": free some space, or set FTSDK_HOME to another disk" if problem.errno == errno.ENOSPC else ""
     return f"{problem.strerror or problem}{where}{advice}."
@@ -125,7 +125,7 @@ def _fail(sentence: str, code: int) -> None:
 
 
 def _report_bug() -> str:
-    """Keep the traceback in a file; the screen gets one sentence."""
+    """Write the traceback to a file and return the sentence to print."""
     import platform
     import time
     import traceback

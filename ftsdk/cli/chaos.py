@@ -1,4 +1,4 @@
-"""`ftsdk chaos`: harm a job of this machine on purpose."""
+"""`ftsdk chaos`: inject faults into a job of this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk"
     multiple=True,
     type=click.Choice(KINDS),
     metavar="KIND",
-    help="Kind of harm; given several times, one is chosen each time. term, kill or kill-worker if left out.",
+    help="Kind of fault. Repeatable: one is chosen each time. Default: term, kill or kill-worker.",
 )
 @click.option(
     "--within",
@@ -34,9 +34,9 @@ KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk"
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="At a random moment in so many seconds.",
+    help="Inject at a random moment within this time.",
 )
-@click.option("--times", type=click.IntRange(min=1), default=1, show_default=True, help="How often.")
+@click.option("--times", type=click.IntRange(min=1), default=1, show_default=True, help="Number of faults.")
 @click.option(
     "--lasting",
     "lasting_s",
@@ -44,28 +44,28 @@ KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk"
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a network stays cut or a disk full.",
+    help="Duration of a network or disk fault.",
 )
-@click.option("--seed", type=int, help="The same moments and choices again; chance if left out.")
-@click.option("--leave", is_flag=True, help="Leave the job as the last harm left it; else it is started again.")
+@click.option("--seed", type=int, help="Seed of the random moments and choices.")
+@click.option("--leave", is_flag=True, help="Do not restart the job after the last fault.")
 @json_option
 def chaos(
     job: str, kinds: tuple[str, ...], within_s: float, times: int, lasting_s: float, seed: int | None,
     leave: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Harm a running job of this machine on purpose, at a random moment: a dress rehearsal of a spot reclaim.
+    """Inject faults into a running job of this machine at random moments, as a test of a spot reclaim.
 
     \b
-    term            SIGTERM to the supervisor, as a spot reclaim begins
-    kill            SIGKILL to the supervisor, as if the machine had gone
+    term            SIGTERM to the supervisor, as at the start of a spot reclaim
+    kill            SIGKILL to the supervisor, as if the machine were lost
     kill-worker     SIGKILL to one trainer process
     stop-container  docker stop of one container (docker)
-    network         cut one container off its network for a while (docker)
-    fill-disk       fill the disk of the job's folder for a while, if the disk is its own
-    damage          SIGKILL, then damage the newest checkpoint in one of many ways
+    network         disconnect one container from its network for a while (docker)
+    fill-disk       fill the disk of the job's folder for a while, if no other files are on it
+    damage          SIGKILL, then damage the newest checkpoint in one of 17 ways
 
-    A job that has ended by it is started again as the same submit would, and goes on from its newest valid checkpoint.
-    Works on local and docker jobs; nothing but the job is harmed.
+    A job that ends by a fault is restarted as the same submit would, and continues from its newest valid checkpoint.
+    Works on local and docker jobs; nothing but the job is affected.
     """
     from random import randrange
 
@@ -79,13 +79,13 @@ def chaos(
         attached, kinds, seed=seed, times=times, within_s=within_s, lasting_s=lasting_s, go_on=not leave
     ):
         strikes.append(strike)
-        say(_words(strike))
+        say(_line(strike))
     data = {"uri": attached.uri, "seed": seed, "strikes": [asdict(strike) for strike in strikes]}
     emit(data, as_json, lambda: attached.uri)
     if len(strikes) < times:
-        say(f"The job came to its end after {len(strikes)} of {times}.")
+        say(f"The job ended after {len(strikes)} of {times} faults.")
 
 
-def _words(strike: Strike) -> str:
+def _line(strike: Strike) -> str:
     reason = f" ({strike.reason})" if strike.reason else ""
     return f"{strike.what}; attempt {strike.attempt} at step {strike.step}: {strike.state}{reason}. {strike.message}"

@@ -15,18 +15,18 @@ HEADER = ("BACKEND", "PICK", "MACHINE", "FITS", "TIME", "USD/H", "COST", "ON SPO
 
 
 def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
-    """Print what the spec would take on every backend that can be configured here."""
+    """Print the time and cost of the spec on every backend that is configured here."""
     from ftsdk import backends
     from ftsdk.backends import offers
     from ftsdk.errors import FtsdkError
 
-    places = {}
+    configured = {}
     for name in backends.names():
         try:
-            places[name] = backends.get(name)
+            configured[name] = backends.get(name)
         except FtsdkError as problem:
             say(f"{name}: left out. {problem}")
-    choices = offers.compare(spec, facts, places)
+    choices = offers.compare(spec, facts, configured)
     emit([choice.to_json() for choice in choices], as_json, lambda: table(HEADER, map(_row, choices)))
     for choice in choices:
         if choice.why_not:

@@ -1,4 +1,4 @@
-"""Shell completion: values that depend on this machine, and the script that a shell loads."""
+"""Shell completion: completed values, and the script that a shell loads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def complete_spec(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """YAML files and recipes."""
     from ftsdk.recipes import catalogue
 
-    found = [CompletionItem(r.name, help=r.summary) for r in catalogue.each() if r.name.startswith(incomplete)]
-    return [*found, CompletionItem(incomplete, type="file")]
+    recipes = [CompletionItem(r.name, help=r.summary) for r in catalogue.each() if r.name.startswith(incomplete)]
+    return [*recipes, CompletionItem(incomplete, type="file")]
 
 
 def complete_backend(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -25,8 +25,8 @@ def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     """URIs and names from the journal."""
     from ftsdk.jobs import journal
 
-    known = [text for entry in journal.entries() for text in (entry.uri, entry.name)]
-    return [CompletionItem(text) for text in known if text.startswith(incomplete)]
+    candidates = [text for entry in journal.entries() for text in (entry.uri, entry.name)]
+    return [CompletionItem(text) for text in candidates if text.startswith(incomplete)]
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`ftsdk config trust`: which configuration files count."""
+"""`ftsdk config trust`: which configuration files are used."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ftsdk.cli.output import emit, json_option
 
 @click.group()
 def config() -> None:
-    """Say which ftsdk.toml counts although others could have written it."""
+    """Choose which ftsdk.toml is used where several users can write one."""
 
 
 @config.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 def trust(path: Path, as_json: bool) -> None:
-    """Let the present content of the file PATH count, or PATH as the folder of FTSDK_HOME."""
+    """Trust the present content of the file PATH, or the folder PATH as FTSDK_HOME."""
     from ftsdk.backends import config as files
 
     kept = str(files.trust(path.absolute()))

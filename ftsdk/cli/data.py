@@ -1,4 +1,4 @@
-"""`ftsdk data check|convert|stats|split`: training data, before a GPU is paid for."""
+"""`ftsdk data check|convert|stats|split`: commands on training data."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def data() -> None:
     """
 
 
-def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
-    """What lies in a bucket is fetched to this machine, once."""
+def _fetch_remote(_context: click.Context, _parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Download files that are in a bucket, unless they are in the cache."""
     from ftsdk.data.remote import fetch, is_remote
     from ftsdk.terminal.progress import byte_bar
 
@@ -44,12 +44,12 @@ def _brought_here(_context: click.Context, _parameter: click.Parameter, paths: t
         if "://" in path and not is_remote(path):
             raise SpecError(f"{path} is not on this machine; download it and give its files.")
     return tuple(
-        str(found) for path in paths for found in (fetch(path, progress=byte_bar) if is_remote(path) else [path])
+        str(file) for path in paths for file in (fetch(path, progress=byte_bar) if is_remote(path) else [path])
     )
 
 
 def shape_options(command: Command) -> Command:
-    """What the rows are, where it cannot be seen from their columns."""
+    """Options that describe the rows where their columns do not."""
     for option in (
         click.option(
             "--tag", "tags", multiple=True, metavar="TAG=NAME", help="Name inside messages, e.g. user_tag=me."
@@ -57,8 +57,10 @@ def shape_options(command: Command) -> Command:
         click.option(
             "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Column of a role, e.g. prompt=ask."
         ),
-        click.option("--format", type=click.Choice(list(FORMATS)), help="What a row is; else found out."),
-        click.option("--method", type=click.Choice(METHODS), help="It can decide what the rows mean (default: sft)."),
+        click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the rows; detected if left out."),
+        click.option(
+            "--method", type=click.Choice(METHODS), help="Training method, which can decide the format (default: sft)."
+        ),
     ):
         command = option(command)
     return command
@@ -90,14 +92,14 @@ def _data_files(paths: Iterable[str | Path | DataFile], given: dict[str, Any]) -
 
 
 def _with_spec(reference: str, eval_paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """Paths and options of `check` from a spec; options of the command line win."""
+    """Paths and options of `check` from a spec; options of the command line take precedence."""
     from ftsdk.recipes import specfile
 
     loaded = specfile.load(reference)
     spec, dataset = loaded.spec, loaded.spec.dataset
     return {
-        "paths": [place for address in dataset.train for place in _places(address, loaded)],
-        "eval_paths": eval_paths or [place for address in dataset.eval for place in _places(address, loaded)],
+        "paths": [file for address in dataset.train for file in _files_of(address, loaded)],
+        "eval_paths": eval_paths or [file for address in dataset.eval for file in _files_of(address, loaded)],
         "method": given["method"] or spec.method.stage,
         "format": given["format"] or dataset.format,
         "columns": given["columns"] or tuple(f"{role}={name}" for role, name in dataset.columns.items()),
@@ -107,8 +109,8 @@ def _with_spec(reference: str, eval_paths: tuple[str, ...], given: dict[str, Any
     }
 
 
-def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
-    """Where a data set of a spec lies, with its shape if it is registered in a dataset_info.json."""
+def _files_of(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
+    """Files of a spec's data set, with their format if it is registered in a dataset_info.json."""
     from ftsdk.data.formats.dataset_info import from_entry
     from ftsdk.data.remote import fetch, is_remote
     from ftsdk.terminal.progress import byte_bar
@@ -128,18 +130,18 @@ def _places(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
+@click.argument("paths", nargs=-1, required=True, callback=_fetch_remote)
 @click.option(
-    "--eval", "eval_paths", multiple=True, callback=_brought_here, help="Held-out data: looked at too, and for leakage."
+    "--eval", "eval_paths", multiple=True, callback=_fetch_remote, help="Held-out data: checked too, and for leakage."
 )
 @shape_options
-@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; longer ones are reported.")
+@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens per row; longer rows are reported.")
 @click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache, to count tokens exactly.")
 @click.option("--fix", "fix_folder", type=click.Path(file_okay=False, path_type=Path),
-              help="Write clean copies into this folder.")  # fmt: skip
+              help="Write cleaned copies into this folder.")  # fmt: skip
 @click.option("--heuristics/--no-heuristics", default=True, show_default=True,
-              help="Also look for near-duplicates, secrets, personal data and odd languages.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="Warnings make the exit code 3 too.")
+              help="Also look for near-duplicates, secrets, personal data and unexpected languages.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit with code 3 for warnings too.")
 @click.option("--limit", default=20, show_default=True, help="Findings of each kind to show; --json has all.")
 @json_option
 def check(
@@ -152,10 +154,10 @@ def check(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Find everything that is wrong with training data, with row numbers. PATHS may also be one spec (YAML).
+    """Check training data and report every problem with its row number. PATHS may also be one spec (YAML).
 
-    Exit code 0 if it can be trained on, 3 if not. With --fix, rows with errors, repeated rows and training rows that
-    are also held out are left out of the copies, and dropped.jsonl says which and why.
+    The exit code is 0 if the data can be trained on, else 3. With --fix, rows with errors, repeated rows and training
+    rows that are also held out are left out of the copies; dropped.jsonl lists them with the reason.
     """
     from ftsdk.data.checks.check import CheckOptions
     from ftsdk.data.checks.check import check as check_data
@@ -202,24 +204,24 @@ def _report_text(report: DataReport, limit: int) -> str:
 
 
 def _finding_row(finding: Finding) -> tuple[object, ...]:
-    place = "-" if finding.row is None else finding.row
-    return Path(finding.file).name or "-", place, finding.severity, finding.code, finding.message
+    row = "-" if finding.row is None else finding.row
+    return Path(finding.file).name or "-", row, finding.severity, finding.code, finding.message
 
 
 def _say_verdict(report: DataReport) -> None:
     for file in report.files:
         say(f"{file.why} ({file.num_rows:,} rows; row numbers are {file.row_word}s)")
     if report.languages:
-        said = ", ".join(f"{name} {share:.0%}" for name, share in report.languages.items() if share >= 0.005)
-        say(f"Languages of the answers: {said}")
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in report.languages.items() if share >= 0.005)
+        say(f"Languages of the answers: {shares}")
     counted = ", ".join(f"{count:,} {code}" for code, count in sorted(report.counts.items())) or "nothing found"
     say(f"{report.verdict.upper()} for {report.method}, {report.num_rows:,} training rows: {counted}")
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
+@click.argument("paths", nargs=-1, required=True, callback=_fetch_remote)
 @click.option("--output", "-o", required=True, type=click.Path(dir_okay=False), help="File to write (JSON Lines).")
-@click.option("--to", help="New format; left out: the same, as the trainer can load it.")
+@click.option("--to", help="New format; the same one, in a form that the trainer can load, if left out.")
 @shape_options
 @json_option
 def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, **given: Any) -> None:
@@ -232,17 +234,17 @@ def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, 
     elif len(files) == 1:
         made = converting.convert_for_trainer(files[0], output, method=given["method"])
     else:
-        raise SpecError("Say the new format with --to, or give one file.")
+        raise SpecError("Give the new format with --to, or a single file.")
     emit(asdict(made), as_json, lambda: made.output)
     say(f"{made.num_rows:,} rows as {made.format}" + (f", {made.left_out:,} left out" if made.left_out else ""))
     if made.comments_left_out:
-        say(f"Left out: what was said beside {made.comments_left_out:,} tool calls, which {made.format} cannot hold.")
+        say(f"Left out: the text beside {made.comments_left_out:,} tool calls, which {made.format} has no place for.")
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
+@click.argument("paths", nargs=-1, required=True, callback=_fetch_remote)
 @click.option("--tokenizer", help="Model folder, tokenizer.json or hub id in the local cache; else an estimate.")
-@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens of a row; left out: the suggestion.")
+@click.option("--cutoff-len", type=click.IntRange(min=1), help="Tokens per row; the suggested number if left out.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True,
               help="Rows per device and micro-step, padded together.")  # fmt: skip
 @click.option("--steps-batch-size", type=click.IntRange(min=1), help="Rows per optimizer step over all devices.")
@@ -263,37 +265,42 @@ def stats(
     from ftsdk.data.statistics import histogram
     from ftsdk.data.statistics.stats import stats as measure
 
-    found = measure(
+    statistics = measure(
         _data_files(paths, given), method=given["method"], tokenizer=tokenizer, cutoff_len=cutoff_len,
         batch_size=batch_size, steps_batch_size=steps_batch_size,
     )  # fmt: skip
     if png:
-        say(f"Drawn: {histogram.save_png(found, png)}")
-    emit(found.to_dict(), as_json, lambda: f"{histogram.terminal_histogram(found)}\n\n{_stats_text(found)}")
+        say(f"Drawn: {histogram.save_png(statistics, png)}")
+    emit(
+        statistics.to_dict(),
+        as_json,
+        lambda: f"{histogram.terminal_histogram(statistics)}\n\n{_stats_text(statistics)}",
+    )
 
 
-def _stats_text(found: Stats) -> str:
-    spread = "  ".join(f"{percent}%: {tokens:,}" for percent, tokens in found.percentiles.items())
-    measured = "" if found.num_measured == found.num_rows else f" ({found.num_measured:,} measured)"
+def _stats_text(statistics: Stats) -> str:
+    spread = "  ".join(f"{percent}%: {tokens:,}" for percent, tokens in statistics.percentiles.items())
+    measured = "" if statistics.num_measured == statistics.num_rows else f" ({statistics.num_measured:,} measured)"
     rows = (
-        ("rows", f"{found.num_rows:,}{measured}"),
-        ("tokens", f"{found.how_counted}; mean {found.mean_tokens:,.0f}"),
+        ("rows", f"{statistics.num_rows:,}{measured}"),
+        ("tokens", f"{statistics.how_counted}; mean {statistics.mean_tokens:,.0f}"),
         ("percentiles", spread),
-        ("cutoff_len", f"{found.cutoff_len:,}: cuts {found.share_cut:.1%} of the rows; "
-                       f"suggested {found.suggested_cutoff_len:,}"),
-        ("padding", f"{found.padding_waste:.1%} of the computed tokens; {found.packing_waste:.1%} with packing"),
-        ("epoch", f"{found.epoch_tokens:,} tokens, {found.epoch_steps:,} steps; "
-                  f"{found.packed_epoch_steps:,} steps with packing"),
+        ("cutoff_len", f"{statistics.cutoff_len:,}: cuts {statistics.share_cut:.1%} of the rows; "
+                       f"suggested {statistics.suggested_cutoff_len:,}"),
+        ("padding", f"{statistics.padding_waste:.1%} of the computed tokens; "
+                    f"{statistics.packing_waste:.1%} with packing"),
+        ("epoch", f"{statistics.epoch_tokens:,} tokens, {statistics.epoch_steps:,} steps; "
+                  f"{statistics.packed_epoch_steps:,} steps with packing"),
     )  # fmt: skip
     return table(("", ""), rows).lstrip("\n")
 
 
 @data.command()
-@click.argument("paths", nargs=-1, required=True, callback=_brought_here)
+@click.argument("paths", nargs=-1, required=True, callback=_fetch_remote)
 @click.option("--output", "-o", "folder", required=True, type=click.Path(file_okay=False), help="Folder to write into.")
 @click.option("--fraction", type=float, help="Share of the rows to hold out, between 0 and 1.")
 @click.option("--rows", "num_eval", type=click.IntRange(min=1), help="Number of rows to hold out.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Another seed, another choice.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed of the random choice.")
 @shape_options
 @json_option
 def split(
@@ -305,7 +312,7 @@ def split(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Hold rows out for evaluation (train.jsonl and eval.jsonl), no prompt on both sides."""
+    """Split rows into train.jsonl and eval.jsonl, with no prompt in both."""
     from ftsdk.data.split import split as split_data
 
     files = _data_files(paths, given)

@@ -1,4 +1,4 @@
-"""`ftsdk demo`: a whole training on this machine, from nothing."""
+"""`ftsdk demo`: a complete training on this machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ftsdk.cli.output import emit, json_option
 )
 @json_option
 def demo(steps: int | None, as_json: bool) -> None:
-    """Train a small model on this machine, from nothing, in a few minutes.
+    """Train a small model on this machine in a few minutes.
 
-    Makes a tiny Qwen-type model and its tokenizer, makes a data set out of the documentation of Python's standard
-    library, fine-tunes through LLaMA-Factory, evaluates before and after, and lets the model answer a question.
+    Creates a tiny Qwen-type model with its tokenizer and a data set from the documentation of Python's standard
+    library, fine-tunes with LLaMA-Factory, evaluates before and after, and prints the model's answer to a question.
     Needs no GPU, no network and no account.
     """
     from ftsdk.demo import run_demo, summary

@@ -1,4 +1,4 @@
-"""An estimate for people: what fills the memory, whether it fits, what to change, how long it takes."""
+"""An estimate as text: memory by term, whether it fits, what to change, speed and time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         yield table(("  memory", "     GiB", "why"), rows)
     else:
         yield "estimate:"
-    if advised := estimate.advice:
-        yield f"  to make it fit: {', '.join(advised.changes)} ({advised.total_gib:.1f} GiB then)"
+    if advice := estimate.advice:
+        yield f"  to make it fit: {', '.join(advice.changes)} ({advice.total_gib:.1f} GiB then)"
     if speed := estimate.speed:
         span = f"{speed.low:,.0f} to {speed.high:,.0f}"
         yield f"  speed: {speed.tokens_per_s:,.0f} tokens/s per accelerator ({span})"

@@ -1,4 +1,4 @@
-"""Following a job on the terminal: progress on stderr until the end, then the reason if there is no model."""
+"""Following a job on the terminal: progress on stderr until it ends, then its model or the reason of its failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def follow_job(job: Job) -> Model:
     try:
         live.show(job, sys.stderr)
     except KeyboardInterrupt:
-        say(f"Stopped watching; the job goes on. Watch again: ftsdk logs {job.uri} -f; end it: ftsdk cancel {job.uri}")
+        say(
+            f"Stopped watching; the job continues. Watch again: ftsdk logs {job.uri} -f; end it: ftsdk cancel {job.uri}"
+        )
         raise
     model = job.model()
     say(f"Model: {model.uri}")

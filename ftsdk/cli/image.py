@@ -65,7 +65,7 @@ def _push_to(backend: str, options: tuple[str, ...], local: str) -> str:
     from ftsdk.cli.run import pairs
     from ftsdk.errors import UnsupportedError
 
-    place = backends.get(backend, pairs(options))
-    if not isinstance(place, SupportsImagePush):
+    target = backends.get(backend, pairs(options))
+    if not isinstance(target, SupportsImagePush):
         raise UnsupportedError(f"The {backend} backend has no registry of its own: give REFERENCE.")
-    return place.push_image(local, say)
+    return target.push_image(local, say)

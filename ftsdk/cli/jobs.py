@@ -1,4 +1,4 @@
-"""`ftsdk jobs`, `logs`, `metrics`, `wait`, `cancel`, `rm`, `model`: verbs on a job that is there."""
+"""`ftsdk jobs`, `logs`, `metrics`, `wait`, `cancel`, `clean`, `model`: commands on existing jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def job_argument(command: Command) -> Command:
 
 
 def attach(job: str) -> Job:
-    """The job behind a URI or a name."""
+    """Attach to the job of a URI or a name."""
     from ftsdk.jobs.job import Job
 
     return Job.attach(job)
@@ -48,8 +48,8 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 
 @click.command()
 @job_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
-@click.option("--after", metavar="CURSOR", help="Start behind the line with this cursor (see --json).")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the job ends.")
+@click.option("--after", metavar="CURSOR", help="Start after the line with this cursor (see --json).")
 @json_option
 def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
     """Print a job's output. With --json each line is an object with `text` and `cursor`."""
@@ -91,7 +91,7 @@ def metrics(job: str, png: Path | None, as_json: bool) -> None:
 @click.option("--timeout-s", type=float, help="Give up after this many seconds.")
 @json_option
 def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
-    """Wait until a job has ended, starting again what its `retry` says; the exit code is 0 only if it made a model."""
+    """Wait until a job has ended, restarting it as its `retry` says; the exit code is 0 only if it made a model."""
     from ftsdk.cli.follow import say_decision
 
     attached = attach(job)
@@ -104,32 +104,32 @@ def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
 @job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
-    """Ask a job to save its state and stop; returns at once."""
+    """Make a job save its state and stop; returns without waiting for it."""
     attached = attach(job)
     before = attached.info().state
     attached.cancel()
     emit({"uri": attached.uri}, as_json, lambda: attached.uri)
     if before.terminal:
-        say(f"It had ended already ({before}).")
+        say(f"The job had already ended ({before}).")
     elif not as_json:
-        say("Asked to stop; a new submit of the same spec goes on from its last checkpoint.")
+        say("Stop requested; a new submit of the same spec continues from its last checkpoint.")
 
 
 @click.command()
 @job_argument
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 def clean(job: str, yes: bool, as_json: bool) -> None:
-    """Remove what a job left here or in its bucket: model, checkpoints, logs and its record. Asks first."""
+    """Remove a job's model, checkpoints, logs and record, here or in its bucket. Asks for confirmation."""
     from ftsdk.jobs import removing
 
-    found = removing.remains(job)
-    for place, count in found.places.items():
-        say(f"{place}  ({size(count)})")
+    remains = removing.remains(job)
+    for location, count in remains.places.items():
+        say(f"{location}  ({size(count)})")
     if not yes:
-        click.confirm(f"Remove {found.uri} ({size(found.bytes)})?", abort=True, err=True)
-    removing.remove(found)
-    emit({"uri": found.uri, "bytes": found.bytes, "places": list(found.places)}, as_json, lambda: found.uri)
+        click.confirm(f"Remove {remains.uri} ({size(remains.bytes)})?", abort=True, err=True)
+    removing.remove(remains)
+    emit({"uri": remains.uri, "bytes": remains.bytes, "places": list(remains.places)}, as_json, lambda: remains.uri)
 
 
 @click.command()
@@ -137,30 +137,30 @@ def clean(job: str, yes: bool, as_json: bool) -> None:
 @click.option("--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Copy the files there.")
 @json_option
 def model(job: str, folder: Path | None, as_json: bool) -> None:
-    """Show or download the model that a job made; JOB may be another job's model.tar.gz in a bucket, to unpack."""
+    """Show or download a job's model; JOB may also be the address of a model.tar.gz in a bucket, to unpack."""
     from ftsdk.storage.archives import is_archive, unpack
 
     if is_archive(job):
         target = unpack(job, folder or job.rpartition("/")[2].partition(".")[0])
         emit({"uri": job, "downloaded_to": str(target)}, as_json, lambda: str(target))
         return
-    found = attach(job).model()
+    trained = attach(job).model()
     if folder:
         from ftsdk.terminal.progress import byte_bar
 
-        with byte_bar("Downloading", found.bytes) as advance:
-            found.download(folder, on_bytes=advance)
+        with byte_bar("Downloading", trained.bytes) as advance:
+            trained.download(folder, on_bytes=advance)
     data = {
-        "uri": found.uri,
-        "job": found.job_uri,
-        "base_model": found.base_model,
-        "adapter": found.adapter,
-        "digest": found.digest,
-        "files": found.files,
-        "bytes": found.bytes,
+        "uri": trained.uri,
+        "job": trained.job_uri,
+        "base_model": trained.base_model,
+        "adapter": trained.adapter,
+        "digest": trained.digest,
+        "files": trained.files,
+        "bytes": trained.bytes,
         "downloaded_to": str(folder) if folder else None,
     }
-    emit(data, as_json, lambda: str(folder) if folder else found.uri)
+    emit(data, as_json, lambda: str(folder) if folder else trained.uri)
     if not as_json:
-        kind = f"adapter on {found.base_model}" if found.adapter else f"whole model, from {found.base_model}"
-        say(f"{kind}: {len(found.files)} files, {size(found.bytes)}")
+        kind = f"adapter on {trained.base_model}" if trained.adapter else f"whole model, from {trained.base_model}"
+        say(f"{kind}: {len(trained.files)} files, {size(trained.bytes)}")

@@ -1,4 +1,4 @@
-"""`ftsdk backends` and `ftsdk doctor`: what this machine can reach."""
+"""`ftsdk backends` and `ftsdk doctor`: the backends, and whether this machine can use them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ftsdk.cli.output import emit, json_option, table
 @click.command()
 @json_option
 def backends(as_json: bool) -> None:
-    """Show where jobs can run and what each place can do."""
+    """List the backends and their capabilities."""
     from ftsdk import backends
 
     rows = [{"name": name, **asdict(backends.backend_class(name).capabilities)} for name in backends.names()]
@@ -32,27 +32,32 @@ def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
     "--backend", "-b", multiple=True, shell_complete=complete_backend, help="Only these backends. Repeatable."
 )
 @click.option(
-    "--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the one that is named."
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the backend named with -b. Repeatable.",
 )
 @json_option
 def doctor(backend: tuple[str, ...], options: tuple[str, ...], as_json: bool) -> None:
-    """Check what each backend needs and whether it is there; the exit code is 11 if a named backend lacks something."""
+    """Check the requirements of each backend; the exit code is 11 if one of a named backend is missing."""
     from ftsdk import backends
     from ftsdk.backends.base import SupportsDoctor
     from ftsdk.cli.run import pairs
     from ftsdk.errors import NotInstalledError
 
     if options and len(backend) != 1:
-        raise click.UsageError("Options belong to one backend: name it with -b.")
-    found = []
+        raise click.UsageError("--option needs exactly one backend: name it with -b.")
+    checks = []
     for name in backend or backends.names():
-        place = backends.get(name, pairs(options))
-        if isinstance(place, SupportsDoctor):
-            found += [{"backend": name, **asdict(check)} for check in place.doctor()]
-    emit(found, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), map(_check_row, found)))
-    failed = sorted({check["backend"] for check in found if not check["ok"]})
+        configured = backends.get(name, pairs(options))
+        if isinstance(configured, SupportsDoctor):
+            checks += [{"backend": name, **asdict(check)} for check in configured.doctor()]
+    emit(checks, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), map(_check_row, checks)))
+    failed = sorted({check["backend"] for check in checks if not check["ok"]})
     if backend and failed:
-        raise NotInstalledError(f"Not ready: {', '.join(failed)}; the table says what to do.")
+        raise NotInstalledError(f"Not ready: {', '.join(failed)}; the table shows what to do.")
 
 
 def _check_row(check: dict[str, Any]) -> tuple[str, ...]:

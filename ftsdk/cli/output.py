@@ -1,4 +1,4 @@
-"""Printing: data on stdout (a table for people, JSON for machines), words on stderr."""
+"""Printing: data on stdout (a table, or JSON with --json), messages on stderr."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def json_option(command: Command) -> Command:
 
 
 def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Print data as JSON, or as the text that a person would rather read."""
+    """Print data as JSON, or the text for people."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else text())
 
 
-def say(words: str) -> None:
-    """Tell the person, on stderr."""
-    click.echo(words, err=True)
+def say(message: str) -> None:
+    """Print a message on stderr."""
+    click.echo(message, err=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns padded to their widest cell; no lines, so that it can be cut and pasted."""
+    """Rows as text, each column padded to its widest cell, without lines between them."""
     cells = [[*map(str, header)], *([*map(str, row)] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
@@ -39,7 +39,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def ago(seconds_since_epoch: float | None) -> str:
-    """How long ago, in the largest unit that fits."""
+    """Time since then, such as `3 min ago`; `-` for None."""
     if seconds_since_epoch is None:
         return "-"
     return f"{duration(max(0.0, time.time() - seconds_since_epoch))} ago"

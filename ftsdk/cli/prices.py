@@ -1,4 +1,4 @@
-"""`ftsdk prices list|refresh`: what machines cost, from where and of when."""
+"""`ftsdk prices list|refresh`: prices of machine types, with source and date."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEADER = ("PROVIDER", "MACHINE", "CARDS", "REGION", "USD/H", "DATE", "SOURCE")
 def prices() -> None:
     """Show and refresh the prices that estimates use.
 
-    Published prices come with ftsdk; yours in prices.csv in ftsdk's home folder count before them. Its columns are
-    provider, instance, region, usd_per_hour, date, source and, where you know it, spot_usd_per_hour.
+    Published prices come with ftsdk; prices in prices.csv in ftsdk's home folder take precedence. Its columns are
+    provider, instance, region, usd_per_hour, date, source and, optionally, spot_usd_per_hour.
     """
 
 
@@ -31,15 +31,15 @@ def list_(provider: str | None, accelerator: str | None, as_json: bool) -> None:
     from ftsdk.sizing.price.price_file import own_prices
     from ftsdk.sizing.price.prices import known_prices
 
-    known = known_prices(own_prices(home_dir()))
+    all_prices = known_prices(own_prices(home_dir()))
     card = card_of(accelerator).name if accelerator else None
-    found = []
+    listed = []
     for machine in all_instances():
         if provider in (None, machine.provider) and card in (None, card_of(machine.card).name):
             base = {"provider": machine.provider, "machine": machine.name, "cards": f"{machine.cards} x {machine.card}"}
-            rows = known.get((machine.provider, machine.name), ())
-            found += [{**base, **asdict(price)} for price in rows] or [{**base, "usd_per_hour": None}]
-    emit(found, as_json, lambda: table(HEADER, [_row(row) for row in found]))
+            rows = all_prices.get((machine.provider, machine.name), ())
+            listed += [{**base, **asdict(price)} for price in rows] or [{**base, "usd_per_hour": None}]
+    emit(listed, as_json, lambda: table(HEADER, [_row(row) for row in listed]))
 
 
 def _row(row: dict[str, object]) -> tuple[object, ...]:

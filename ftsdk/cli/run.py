@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def spec_options(command: Command) -> Command:
-    """SPEC and what changes it: the same for plan and submit."""
+    """SPEC and the options that change it, the same for plan and submit."""
     options = [
         click.argument("spec", shell_complete=complete_spec),
         click.option("--backend", "-b", default="local", show_default=True, shell_complete=complete_backend,
@@ -55,12 +55,12 @@ def plan(
 @click.command()
 @spec_options
 @click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
-@click.option("--again", is_flag=True, help="Start one more job although an equal one lives or has succeeded.")
+@click.option("--again", is_flag=True, help="Start another job although an equal one runs or has succeeded.")
 @click.option("--no-data-check", is_flag=True, help="Submit although the data has errors.")
 @click.option(
     "--no-size-check",
     is_flag=True,
-    help="Submit although the estimate says that it cannot fit, or not into the budget.",
+    help="Submit although the estimate exceeds the accelerator's memory or the budget.",
 )
 @click.option("--copy", is_flag=True, help="Copy a model from another cloud first; `plan` shows its size and cost.")
 @json_option
@@ -70,7 +70,7 @@ def submit(
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
-    The same spec and data attach to the job that is there; a failed or cancelled one gets a new attempt.
+    The same spec and data attach to the existing job; a failed or cancelled job gets a new attempt.
     """
     estimator = _estimator(spec, backend, changes, options, spot)
     job = estimator.fit(
@@ -80,7 +80,7 @@ def submit(
         data_check=not no_data_check,
         on_warning=_warn,
         copy=copy,
-        on_attach=lambda info: say(f"This job is there already ({info.state}); --again starts one more."),
+        on_attach=lambda info: say(f"This job exists already ({info.state}); --again starts another one."),
     )
     emit({"uri": job.uri, "name": job.name, "backend": backend}, as_json, lambda: job.uri)
     if follow:
@@ -90,7 +90,7 @@ def submit(
     elif not as_json:
         say(f"Follow it with: ftsdk logs {job.uri} -f")
         if estimator.spec.resources.spot and not estimator.backend.capabilities.recovers:
-            say(f"Keep this running somewhere, so that it is started again after a preemption: ftsdk watch {job.uri}")
+            say(f"To restart it after a preemption, keep this running: ftsdk watch {job.uri}")
 
 
 def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Any:
@@ -115,21 +115,21 @@ def pairs(options: tuple[str, ...]) -> dict[str, str]:
 
 
 def _yaml(data: Any) -> str:
-    """YAML in which a script of several lines stands line by line."""
+    """YAML in which a text of several lines is a block."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Has a representer of its own."""
+        """A dumper with its own representer of texts."""
 
-    def text(dumper: Dumper, said: str) -> yaml.Node:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style="|" if "\n" in said else None)
+    def text(dumper: Dumper, value: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
     Dumper.add_representer(str, text)
     return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _plan_text(made: Any) -> str:
-    """The plan for people: the job, then the request and the trainer's configuration as YAML."""
+    """The plan as text: the job, then the request and the trainer's configuration as YAML."""
     from ftsdk.storage import copying
 
     def block(title: str, data: Any) -> str:

@@ -1,4 +1,4 @@
-"""`ftsdk init`, `recipes`, `schema`: making a spec."""
+"""`ftsdk init`, `recipes`, `convert`, `schema`: commands that write specs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ftsdk.errors import SpecError
 @click.command()
 @click.argument("recipe", shell_complete=complete_spec)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=Path("job.yaml"),
-              show_default=True, help="File to write; an existing one is left alone.")  # fmt: skip
+              show_default=True, help="File to write; an existing file is never overwritten.")  # fmt: skip
 def init(recipe: str, output: Path) -> None:
     """Write a RECIPE to a file, to edit."""
     from ftsdk.recipes import catalogue
@@ -32,7 +32,7 @@ def init(recipe: str, output: Path) -> None:
 @click.option("--model", help="Only models with this in their name, e.g. qwen3.")
 @click.option("--method", help="Only this method, e.g. dpo.")
 @click.option("--tuning", help="Only this tuning, e.g. qlora.")
-@click.option("--size", metavar="MIN-MAX", help="Only models of so many billion parameters, e.g. 8 or 1-4.")
+@click.option("--size", metavar="MIN-MAX", help="Only models with this many billion parameters, e.g. 8 or 1-4.")
 @json_option
 def recipes(
     name: str | None, model: str | None, method: str | None, tuning: str | None, size: str | None, as_json: bool
@@ -44,10 +44,10 @@ def recipes(
         path = catalogue.path_of(name)
         emit(specfile.read_yaml(path), as_json, lambda: path.read_text("utf-8").rstrip())
         return
-    wanted = catalogue.Filter(model=model, method=method, tuning=tuning, size_b=_sizes(size) if size else None)
-    rows = [found._asdict() for found in catalogue.described(wanted)]
+    filters = catalogue.Filter(model=model, method=method, tuning=tuning, size_b=_sizes(size) if size else None)
+    rows = [recipe._asdict() for recipe in catalogue.described(filters)]
     if not rows:
-        say("No recipe is like that; `ftsdk recipes` lists them all.")
+        say("No recipe matches; `ftsdk recipes` lists them all.")
     shown = [(r["name"], r["method"], r["tuning"], r["accelerator"] or "any", r["model"]) for r in rows]
     emit(rows, as_json, lambda: table(("RECIPE", "METHOD", "TUNING", "ACCELERATOR", "MODEL"), shown))
 
@@ -69,17 +69,17 @@ def _sizes(text: str) -> tuple[float, float]:
     type=click.Choice(["spec", "llamafactory"]),
     default="spec",
     show_default=True,
-    help="What to write: our spec, or a YAML for llamafactory-cli.",
+    help="What to write: a spec of ftsdk, or a YAML for llamafactory-cli.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; an existing one is left alone. The screen if left out.",
+    help="File to write; an existing file is never overwritten. Standard output if left out.",
 )
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value on the way. Repeatable.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value. Repeatable.")
 def convert(spec: str, form: str, output: Path | None, changes: tuple[str, ...]) -> None:
-    """Write SPEC anew: any LLaMA-Factory YAML as our spec, or our spec as a LLaMA-Factory YAML.
+    """Convert SPEC: any LLaMA-Factory YAML to a spec of ftsdk, or a spec to a LLaMA-Factory YAML.
 
     With `--to llamafactory` the data sets are registered in a folder FILE-data beside the output.
     """

@@ -1,4 +1,4 @@
-"""`ftsdk status`: progress, time and cost to the end, attempts, budget."""
+"""`ftsdk status`: progress, remaining time and cost, attempts, budget."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ LATEST = ("loss", "eval_loss", "tokens_per_s")
 
 @click.command()
 @job_argument
-@click.option("--terminal", is_flag=True, help="Open a terminal in its container and print the address (pai).")
+@click.option("--terminal", is_flag=True, help="Open a terminal in its container and print its address (pai).")
 @json_option
 def status(job: str, terminal: bool, as_json: bool) -> None:
-    """Show how a job is doing: state, progress, time and cost to the end, attempts, what is left of its budget."""
+    """Show a job's state, progress, remaining time and cost, attempts and remaining budget."""
     attached = attach(job)
-    found = attached.status()
-    links = {"console": found.info.console_url, "terminal": attached.terminal() if terminal else None}
-    data = {**found.to_json(), **({"terminal": links["terminal"]} if terminal else {})} if as_json else None
-    emit(data, as_json, lambda: "\n".join((*_lines(found), *_shown(links))))
+    report = attached.status()
+    links = {"console": report.info.console_url, "terminal": attached.terminal() if terminal else None}
+    data = {**report.to_json(), **({"terminal": links["terminal"]} if terminal else {})} if as_json else None
+    emit(data, as_json, lambda: "\n".join((*_lines(report), *_shown(links))))
 
 
 def _shown(links: dict[str, str | None]) -> Iterator[str]:
     return (f"{name}: {address}" for name, address in links.items() if address)
 
 
-def _lines(found: Status) -> Iterator[str]:
-    info = found.info
+def _lines(report: Status) -> Iterator[str]:
+    info = report.info
     reason = f" ({info.reason})" if info.reason else ""
-    yield f"{found.job.uri}: {info.state}{reason}, attempt {info.attempt}, started {ago(info.created_at)}"
+    yield f"{report.job.uri}: {info.state}{reason}, attempt {info.attempt}, started {ago(info.created_at)}"
     if info.message:
         yield info.message
-    yield from filter(None, (_progress(found), _money(found), _budget(found)))
-    if len(found.attempts) > 1:
+    yield from filter(None, (_progress(report), _money(report), _budget(report)))
+    if len(report.attempts) > 1:
         header = ("ATTEMPT", "STATE", "REASON", "STEP", "RAN", "WHY")
-        yield table(header, map(_row, found.attempts))
+        yield table(header, map(_row, report.attempts))
 
 
-def _progress(found: Status) -> str:
-    latest, left = found.latest, found.remaining
+def _progress(report: Status) -> str:
+    latest, left = report.latest, report.remaining
     if not latest:
         return ""
     shown = [f"step {latest['step']}/{latest.get('total_steps', '?')}"]
@@ -56,22 +56,22 @@ def _progress(found: Status) -> str:
         low, high = duration(3600 * left.hours_low), duration(3600 * left.hours_high)
         span = f" ({low} to {high})" if low != high else ""
         shown.append(f"about {duration(3600 * left.hours)} left{span}")
-    elif not found.info.state.terminal and isinstance(latest.get("eta_s"), int | float):
+    elif not report.info.state.terminal and isinstance(latest.get("eta_s"), int | float):
         shown.append(f"about {duration(latest['eta_s'])} left")
     return ", ".join(shown)
 
 
-def _money(found: Status) -> str:
-    if found.cost_usd is None:
+def _money(report: Status) -> str:
+    if report.cost_usd is None:
         return ""
-    left = found.remaining.cost_usd if found.remaining else None
+    left = report.remaining.cost_usd if report.remaining else None
     finish = "" if left is None else f", about {left:.2f} USD to finish"
-    rate = f" at {found.usd_per_hour:.4g} USD/h" if found.usd_per_hour else ""
-    return f"cost {found.cost_usd:.2f} USD so far{rate}{finish}"
+    rate = f" at {report.usd_per_hour:.4g} USD/h" if report.usd_per_hour else ""
+    return f"cost {report.cost_usd:.2f} USD so far{rate}{finish}"
 
 
-def _budget(found: Status) -> str:
-    left = found.budget_left()
+def _budget(report: Status) -> str:
+    left = report.budget_left()
     words = {
         "hours": lambda value: f"{duration(3600 * max(0.0, value))} of running",
         "cost_usd": lambda value: f"{max(0.0, value):.2f} USD",

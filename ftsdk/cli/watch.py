@@ -1,4 +1,4 @@
-"""`ftsdk watch`: a small resident that starts preempted and lost attempts again, as their jobs' retry policies say."""
+"""`ftsdk watch`: restarts preempted and lost attempts according to their jobs' retry policies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=complete_job)
-@click.option("--once", is_flag=True, help="Look once at every job and return, e.g. from cron.")
+@click.option("--once", is_flag=True, help="Check every job once and exit, e.g. from cron.")
 @click.option(
-    "--every-s", type=click.FloatRange(min=0.05), default=15.0, show_default=True, help="Seconds between two looks."
+    "--every-s", type=click.FloatRange(min=0.05), default=15.0, show_default=True, help="Seconds between two checks."
 )
 @json_option
 def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> None:
-    """Start again what is preempted or lost, as each job's `retry` says; one line per decision.
+    """Restart preempted and lost jobs as each job's `retry` says; prints one line per decision.
 
-    Without JOB it watches all unfinished jobs that this machine submitted, and those to come, until it is stopped; what
-    failed more than a day ago is left alone. Any number of watchers may run: an attempt is started once. It remembers
-    nothing, so it may be stopped at any time.
+    Without JOB it watches all unfinished jobs that this machine has submitted, and later ones, until it is stopped;
+    jobs that failed more than a day ago are not restarted. Any number of watchers may run at the same time: each
+    attempt is started once. A watcher keeps no state, so it can be stopped at any time.
     """
     from ftsdk.errors import AuthError, JobNotFoundError
     from ftsdk.jobs import resident

@@ -59,12 +59,14 @@ GAP = (WIDTH - 3 * BOX_WIDTH) // 4
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; text-anchor: middle }
 .name { font-weight: 600; font-size: 15px }
+.page { fill: #ffffff }
 .box { fill: #f6f8fa; stroke: #59636e }
 .job { fill: #dff0e2; stroke: #1a7f37 }
 .arrow { fill: none; stroke: #59636e; stroke-width: 1.5; marker-end: url(#head) }
 .head { fill: #59636e }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc }
+  .page { fill: #0d1117 }
   .box { fill: #212830; stroke: #9198a1 }
   .job { fill: #12351f; stroke: #3fb950 }
   .arrow { stroke: #9198a1 }
@@ -156,6 +158,7 @@ def picture() -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
         "<title>The rooms of ftsdk and what they import</title>",
         f"<style>{STYLE}</style>",
+        '<rect class="page" width="100%" height="100%"/>',
         '<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="head" d="M0 0 8 4 0 8Z"/></marker>',
         *(_arrow(placed, graph, source, target) for source, target in arrows),

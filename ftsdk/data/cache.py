@@ -60,7 +60,7 @@ def lengths(
     """Lengths of all files together; None if no row can be read. `tokenizer` as for `tokens.token_counter`."""
     key = _key("lengths", files, method, tokenizer, cutoff_len, batch_size)
     try:
-        return Lengths(**cache.known(key, lambda: _measure(files, method, tokenizer, cutoff_len, batch_size)))
+        return Lengths(**cache.cached(key, lambda: _measure(files, method, tokenizer, cutoff_len, batch_size)))
     except DataError:  # the check reports what is wrong with the rows
         return None
 
@@ -102,7 +102,7 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
         return asdict(measured) if measured else None
 
     try:
-        values = cache.known(_key("truncation", [file], tokenizer, str(path), cutoff_len), compute)
+        values = cache.cached(_key("truncation", [file], tokenizer, str(path), cutoff_len), compute)
     except DataError:
         return None
     return Truncation(**values) if values else None
@@ -119,7 +119,7 @@ def _local_tokenizer(tokenizer: str | None) -> Path | None:
 def check_summary(train: Sequence[HashedFile], held_out: Sequence[HashedFile], *, method: str) -> CheckSummary:
     """The result of `ftsdk data check` without heuristics, which are never a reason to refuse data."""
     key = _key("checked", [*train, *held_out], method, len(train))
-    values = cache.known(key, lambda: _check(train, held_out, method))
+    values = cache.cached(key, lambda: _check(train, held_out, method))
     return CheckSummary(verdict=values["verdict"], counts=values["counts"], first=tuple(values["first"]))
 
 

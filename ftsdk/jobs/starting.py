@@ -13,7 +13,7 @@ from ftsdk.errors import AuthError
 from ftsdk.jobs import journal
 from ftsdk.jobs.reference import JobReference
 from ftsdk.plan import Plan
-from ftsdk.storage.copying import carry
+from ftsdk.storage.copying import make_copy
 from ftsdk.storage.records import check_owner
 from ftsdk.storage.staging import Bar, stage
 from ftsdk.storage.store import open_store
@@ -53,7 +53,7 @@ def make_ready(plan: Plan, bar: Bar = no_bar) -> None:
     """
     for copy in plan.copies:
         with bar(f"Copying {copy.source}", copy.bytes or 0) as on_bytes:
-            carry(copy, plan.storage, on_bytes)
+            make_copy(copy, plan.storage, on_bytes)
     if plan.uploads:
         stage(plan.uploads, plan.storage, bar)
     if "://" in plan.document["durable"]:

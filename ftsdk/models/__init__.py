@@ -1,1 +1,1 @@
-"""What a job made: a handle on the model."""
+"""The model of a finished job."""

@@ -22,11 +22,11 @@ class Model:
     """Address of the model's folder; another job takes it as its `model`."""
     job_uri: str
     base_model: str
-    """What the training started from; an adapter needs it to be loaded."""
+    """The model before the training; needed to load an adapter."""
     adapter: bool
     """True if the folder holds an adapter and not a whole model."""
     digest: str
-    """Digest of the spec and the data that it was made from."""
+    """Digest of the spec and the data of its job."""
     files: dict[str, int]
     """File name -> bytes."""
     store: Store = field(repr=False)

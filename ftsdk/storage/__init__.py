@@ -1,1 +1,1 @@
-"""Files and objects as the launcher sees them: stores, staging, copies, archives, and what a runtime has written."""
+"""Storage as the launcher uses it: opening, staging, copying, archives, and reading what a runtime wrote."""

@@ -1,4 +1,4 @@
-"""What was looked at once, by content: a small SQLite file in ftsdk's home. A cache may fail; then one looks again."""
+"""Cache of results by content: a small SQLite file in ftsdk's home. If it fails, results are computed anew."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TABLES = (
 )
 
 
-def known(key: str, look: Callable[[], Any]) -> Any:
-    """The JSON value kept under a key, or what `look` finds, kept from now on."""
+def cached(key: str, compute: Callable[[], Any]) -> Any:
+    """The JSON value stored under a key, or the result of `compute`, which is stored."""
     with contextlib.suppress(sqlite3.Error, OSError, ValueError):
         row = database().execute("SELECT value FROM known WHERE key = ?", (key,)).fetchone()
         if row:
             return json.loads(row[0])
-    value = look()
+    value = compute()
     with contextlib.suppress(sqlite3.Error, OSError):
         database().execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (key, json.dumps(value)))
     return value
@@ -38,7 +38,7 @@ def database() -> sqlite3.Connection:
 @cache
 def _open(folder: Path) -> sqlite3.Connection:
     folder.mkdir(parents=True, exist_ok=True)
-    one_thread = sqlite3.threadsafety < 3  # a serialized SQLite, the usual one, is for all: uploads run in threads
+    one_thread = sqlite3.threadsafety < 3  # a serialized SQLite, the usual build, allows all: uploads run in threads
     connection = sqlite3.connect(
         folder / "fingerprints.db", timeout=10, isolation_level=None, check_same_thread=one_thread
     )

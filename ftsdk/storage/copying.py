@@ -45,11 +45,11 @@ def described(copy: Copy) -> str:
     return f"{copy.source} -> {copy.target} ({size}, {cost})"
 
 
-def carry(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) -> int:
-    """Bring every file to its target; those that are there with the right size stay. Returns how many bytes were sent.
+def make_copy(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) -> int:
+    """Copy every file to its target; those with the right size are skipped. Returns the number of bytes sent.
 
-    The source is reached as the environment says, the target as the plan says. Each file passes over this machine's
-    disk, one piece at a time. Raises SpecError for an empty source.
+    The source is reached as the environment says, the target as the plan says. Each file passes through this
+    machine's disk. Raises SpecError for an empty source.
     """
     from ftsdk.storage.objects import ObjectStore
 
@@ -59,11 +59,11 @@ def carry(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) -> int
         raise SpecError(f"There is nothing at {copy.source}: check the address.")
     files = [item for item in every if item not in copied]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        list(pool.map(lambda item: _carry(source, target, item.key, on_bytes), files))
+        list(pool.map(lambda item: _copy_file(source, target, item.key, on_bytes), files))
     return sum(item.bytes for item in files)
 
 
-def _carry(source: ObjectStore, target: ObjectStore, key: str, on_bytes: OnBytes) -> None:
+def _copy_file(source: ObjectStore, target: ObjectStore, key: str, on_bytes: OnBytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ftsdk-copy-") as folder:
         path = Path(folder) / "file"
         source.fetch(key, path)

@@ -1,4 +1,4 @@
-"""What a file contains, by SHA-256; remembered by path, size and mtime so that no file is read twice."""
+"""SHA-256 fingerprints of files, cached by path, size and modification time so that no file is read twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ftsdk.errors import SpecError
 from ftsdk.storage import cache
 
-_REMEMBER_FROM_BYTES = 1 << 20
-"""Smaller files are hashed anew: that is quicker than asking the cache."""
+_CACHED_FROM_BYTES = 1 << 20
+"""Smaller files are hashed each time, which is faster than a look-up in the cache."""
 
 
 class Fingerprint(NamedTuple):
@@ -28,15 +28,15 @@ def of(path: Path) -> Fingerprint:
     """Fingerprint of a file. Raises SpecError if it cannot be read."""
     try:
         status = path.stat()
-        if status.st_size < _REMEMBER_FROM_BYTES:
+        if status.st_size < _CACHED_FROM_BYTES:
             data = path.read_bytes()
             return Fingerprint(str(path), len(data), hashlib.sha256(data).hexdigest())
-        known = _recall(path, status.st_size, status.st_mtime_ns)
-        digest = known or _hash(path)
+        cached = _read_cache(path, status.st_size, status.st_mtime_ns)
+        digest = cached or _hash(path)
     except OSError as problem:
         raise SpecError(f"{path} cannot be read ({problem.strerror}); check the path and its permissions.") from problem
-    if known is None:
-        _remember(path, status.st_size, status.st_mtime_ns, digest)
+    if cached is None:
+        _write_cache(path, status.st_size, status.st_mtime_ns, digest)
     return Fingerprint(str(path), status.st_size, digest)
 
 
@@ -45,7 +45,7 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recall(path: Path, size: int, mtime_ns: int) -> str | None:
+def _read_cache(path: Path, size: int, mtime_ns: int) -> str | None:
     with contextlib.suppress(sqlite3.Error, OSError):  # a cache may fail; the hash is computed then
         query = "SELECT sha256 FROM file WHERE path = ? AND bytes = ? AND mtime_ns = ?"
         row = cache.database().execute(query, (str(path), size, mtime_ns)).fetchone()
@@ -53,7 +53,7 @@ def _recall(path: Path, size: int, mtime_ns: int) -> str | None:
     return None
 
 
-def _remember(path: Path, size: int, mtime_ns: int, digest: str) -> None:
+def _write_cache(path: Path, size: int, mtime_ns: int, digest: str) -> None:
     with contextlib.suppress(sqlite3.Error, OSError):
         statement = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)"
         cache.database().execute(statement, (str(path), size, mtime_ns, digest))

@@ -1,6 +1,6 @@
-"""What a job's runtime wrote in its durable folder, read from outside: outcomes, log segments, the model.
+"""Reading what a job's runtime wrote in its durable folder: outcomes, attempts, metrics and log segments.
 
-Every backend whose durable folder can be read from here uses this one reader, whatever lies behind the Store.
+Used by every backend whose durable folder can be read from here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ftsdk.errors import BackendError, SpecError
 from ftsdk.runtime.storage.base import ReadableStore, Store
 
 _LAST_SEQUENCE = 1 << 60
-CHUNK_BYTES = 1 << 18  # with all that is made of it, it stays in the processor's cache
+CHUNK_BYTES = 1 << 18  # small enough that its parsed lines stay in the processor's cache
 POLL_MIN_S = 0.01
 MOST_METRICS = 64
 """Enough for a measured speed with its range."""
@@ -34,7 +34,7 @@ class LogLine(NamedTuple):
 
     text: str
     cursor: str
-    """Opaque; given back as `after=` it resumes exactly behind this line."""
+    """Opaque; passed as `after=`, it resumes exactly after this line."""
 
 
 _log_line = partial(tuple.__new__, LogLine)
@@ -50,22 +50,22 @@ def read_json(store: Store, key: str) -> Any | None:
 
 
 def check_owner(store: Store, backend: str) -> None:
-    """Refuse a folder in which the same training lies already, run elsewhere. Raises BackendError."""
-    there = read_json(store, contract.JOB_FILE)
-    if there and there["backend"] != backend:
+    """Raise BackendError for a folder that holds the same training, run by another backend."""
+    existing = read_json(store, contract.JOB_FILE)
+    if existing and existing["backend"] != backend:
         raise BackendError(
-            f"output: {store.uri} holds this training already, run by the {there['backend']} backend: set `output` to "
-            f"another place, or remove that job first (`ftsdk clean`)."
+            f"output: {store.uri} holds this training already, run by the {existing['backend']} backend: set `output` "
+            f"to another place, or remove that job first (`ftsdk clean`)."
         )
 
 
 def outcome(store: Store, attempt: int, num_nodes: int) -> Outcome | None:
-    """How an attempt ended, once every node has said so; the first failure speaks for all."""
-    found: list[Outcome | None] = [read_json(store, contract.outcome_key(attempt, n)) for n in range(num_nodes)]
-    failed = [record for record in found if record and record["state"] != "SUCCEEDED"]
+    """The outcome of an attempt, once every node has written one; of several failures, the first."""
+    outcomes: list[Outcome | None] = [read_json(store, contract.outcome_key(attempt, n)) for n in range(num_nodes)]
+    failed = [record for record in outcomes if record and record["state"] != "SUCCEEDED"]
     if failed:
         return min(failed, key=lambda record: record["ended_at"])
-    return found[0] if all(found) else None
+    return outcomes[0] if all(outcomes) else None
 
 
 def last_attempt(store: Store) -> int:
@@ -85,18 +85,18 @@ def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
     Goes back until it has MOST_METRICS of them, or at least one within TAIL_BYTES, so that a long log costs no more.
     """
     mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
-    found: list[dict[str, Any]] = []
+    metrics: list[dict[str, Any]] = []
     taken, length = 0, TAIL_PIECE_BYTES
     for item in reversed(list(store.list(contract.segments_prefix(attempt, 0)))):
         end, rest = item.bytes, b""
-        while end > 0 and len(found) < MOST_METRICS and not (found and taken > TAIL_BYTES):
+        while end > 0 and len(metrics) < MOST_METRICS and not (metrics and taken > TAIL_BYTES):
             start = max(0, end - length)
             piece = store.read(item.key, start, end - start) + rest
             taken, length, end = taken + end - start, 2 * length, start
             rest, whole = (b"", piece) if start == 0 else _cut_first_line(piece)
             if mark in whole:
-                found = [*_metric_events(whole, mark), *found]
-    return found[-MOST_METRICS:]
+                metrics = [*_metric_events(whole, mark), *metrics]
+    return metrics[-MOST_METRICS:]
 
 
 def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
@@ -120,7 +120,7 @@ def read_lines(
 ) -> Iterator[LogLine]:
     """A job's lines from its segments, in constant memory; nodes take turns, each in its own order.
 
-    With `follow`, goes on until `ended()` is true and all that was written before has been given.
+    With `follow`, continues until `ended()` is true and everything written before has been yielded.
     """
     seen = parse_cursor(after)
     readers: dict[int, _NodeReader] = {}
@@ -145,7 +145,7 @@ def read_lines(
 
 
 def parse_cursor(cursor: str | None) -> dict[int, Stamp]:
-    """Node -> last line seen. Raises SpecError for a cursor that is not ours."""
+    """Node -> last line seen. Raises SpecError for a cursor that ftsdk did not make."""
     try:
         stamps = [contract.parse_stamp(part) for part in cursor.split(",")] if cursor else []
     except ValueError:
@@ -154,21 +154,21 @@ def parse_cursor(cursor: str | None) -> dict[int, Stamp]:
 
 
 def end_of_attempt(attempt: int, num_nodes: int) -> str:
-    """The cursor behind all lines of an attempt, so that what follows is the next one's."""
+    """The cursor after all lines of an attempt: the lines after it are those of the next attempt."""
     return ",".join(str(Stamp(attempt, node, _LAST_SEQUENCE)) for node in range(num_nodes))
 
 
 def _segments(store: ReadableStore) -> dict[int, list[str]]:
     """Node -> keys of its segments, oldest first."""
-    found: dict[int, list[str]] = defaultdict(list)
+    segments: dict[int, list[str]] = defaultdict(list)
     for item in store.list(f"{contract.LOGS_DIR}/"):
         if place := contract.segment_place(item.key):
-            found[place[1]].append(item.key)
-    return dict(sorted(found.items()))
+            segments[place[1]].append(item.key)
+    return dict(sorted(segments.items()))
 
 
 def _with_cursors(lines: list[str], node: int, seen: dict[int, Stamp]) -> Iterator[LogLine]:
-    """Take the stamps off. With one node the stamp is the cursor; with more, the others' last stamps join it."""
+    """Remove the stamps. With one node the stamp is the cursor; with more, the others' last stamps are appended."""
     others = "".join(f",{stamp}" for other, stamp in sorted(seen.items()) if other != node)
     stamp = ""
     for line in lines:
@@ -179,7 +179,7 @@ def _with_cursors(lines: list[str], node: int, seen: dict[int, Stamp]) -> Iterat
 
 
 class _NodeReader:
-    """A place in one node's segments."""
+    """A position in one node's segments."""
 
     def __init__(self, seen: Stamp | None) -> None:
         self.seen = seen
@@ -205,7 +205,7 @@ class _NodeReader:
         return data
 
     def _unseen(self, lines: list[str]) -> list[str]:
-        """A cursor may be ahead of the segments, which may grow while the place behind it is looked for."""
+        """Drop lines up to the cursor, which may be ahead of the segments while these still grow."""
         if self.seen is None:
             return lines
         behind = _place(self.seen)
@@ -222,7 +222,7 @@ class _NodeReader:
             length *= 2  # one line longer than a chunk
 
     def _start(self, store: ReadableStore, segments: list[str]) -> None:
-        """Behind the cursor: the last segment that starts at or before it, then a binary search by stamps."""
+        """Find the position after the cursor: the last segment that starts at or before it, then a binary search."""
         self.segment = segments[0]
         if self.seen is None:
             return

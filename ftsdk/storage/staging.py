@@ -1,4 +1,4 @@
-"""Uploads of a plan, done before the job starts: what is there already is not sent again."""
+"""Uploads of a plan, before the job starts. Files that are already in the bucket are not sent again."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Bar = Callable[[str, int], AbstractContextManager[OnBytes]]
 
 
 def staged_address(prefix: str, sha256: str, name: str) -> str:
-    """Where a file of this content belongs below a staging prefix: the same content is never sent twice."""
+    """Address of a file below a staging prefix, by its content: the same content is never sent twice."""
     return f"{prefix.rstrip('/')}/{sha256}/{name}"
 
 
 def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
-    """Bring files to their targets in a bucket; returns how many bytes were sent.
+    """Upload files to their targets in a bucket; returns the number of bytes sent.
 
-    A target whose address holds the file's SHA-256 (see `staged_address`) is left alone if it is there with the right
-    size: objects appear whole or not at all, so a stage that was killed goes on with the files that are missing.
+    A target whose address holds the file's SHA-256 (see `staged_address`) is skipped if it exists with the right
+    size: objects appear whole or not at all, so after a kill only the missing files are sent.
 
     Raises SpecError or DataError for a file that is gone or has changed since the plan was made, AuthError and
     UnavailableError from the storage.
@@ -67,7 +67,7 @@ def _send_all(uploads: Sequence[Upload], storage: Storage, on_bytes: OnBytes) ->
             for done in wait(sent, return_when=FIRST_EXCEPTION).done:
                 done.result()
         finally:
-            is_over = True  # ends those under way at their next piece
+            is_over = True  # stops the running uploads at their next piece
             pool.shutdown(cancel_futures=True)
 
 

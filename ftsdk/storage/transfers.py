@@ -1,4 +1,4 @@
-"""What has to be sent or copied before a job starts, as data."""
+"""Uploads and copies that a plan needs before its job starts, as data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A local file that must be at `target`, an object's address, before the job starts (see `staging`)."""
+    """A local file that must be at `target`, the address of an object, before the job starts."""
 
     source: str
     target: str
     bytes: int
     sha256: str
     is_content_address: bool = False
-    """What stands at `target`, with this size, can be nothing else: it is not sent again."""
+    """An object at `target` with this size is this file: it is not sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

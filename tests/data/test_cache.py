@@ -43,7 +43,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
     blocked = tmp_path / "home"
     blocked.write_text("a file where the folder should be")
     monkeypatch.setenv("FTSDK_HOME", str(blocked))
-    assert cache.known("key", lambda: 7) == 7
+    assert cache.cached("key", lambda: 7) == 7
 
 
 def test_a_check_in_short_names_rows(tmp_path):

@@ -127,11 +127,11 @@ def test_a_copy_is_made_once(cloud, store):
     store.put("model/sub/weights.bin", bytes(5000))
     copy = Copy(source=f"{store.uri}/model", target=f"s3://{BUCKET}/copies/x/", bytes=None, cost_usd=None)
     storage = {"endpoint": cloud.url}
-    assert copying.carry(copy, storage) == 5002
+    assert copying.make_copy(copy, storage) == 5002
     assert open_store(copy.target, storage).read("sub/weights.bin") == bytes(5000)
-    assert copying.carry(copy, storage) == 0
+    assert copying.make_copy(copy, storage) == 0
     with pytest.raises(SpecError, match="There is nothing at"):
-        copying.carry(replace(copy, source=f"s3://{BUCKET}/nothing"), storage)
+        copying.make_copy(replace(copy, source=f"s3://{BUCKET}/nothing"), storage)
 
 
 def test_a_submit_with_copy_brings_an_adapter_and_its_base(cloud, spec_folder, monkeypatch):

@@ -151,8 +151,8 @@ class BucketStore:
                 return reader.stored()
 
         stored = self._write(key, send)
-        if (there := self.size(key)) != stored.bytes:
-            raise OSError(errno.EIO, f"{self.uri}/{key} has {there} bytes, {stored.bytes} were sent")
+        if (actual_bytes := self.size(key)) != stored.bytes:
+            raise OSError(errno.EIO, f"{self.uri}/{key} has {actual_bytes} bytes, {stored.bytes} were sent")
         return stored
 
     def fetch(self, key: str, target: Path, on_bytes: OnBytes = ignore_bytes) -> StoredObject:
@@ -196,7 +196,7 @@ class BucketStore:
         try:
             yield
         except AlreadyExistsError:
-            raise FileExistsError(errno.EEXIST, f"{where} is there already") from None
+            raise FileExistsError(errno.EEXIST, f"{where} exists already") from None
         except FileNotFoundError as problem:
             if writes or "NoSuchBucket" in str(problem):
                 raise OSError(errno.ENXIO, f"the bucket of {where} does not exist") from None

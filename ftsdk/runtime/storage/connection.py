@@ -26,7 +26,7 @@ FORBID_OVERWRITE = {"x-oss-forbid-overwrite": "true"}
 """OSS answers 501 to If-None-Match and has this instead; a bucket with versioning ignores it
 (https://www.alibabacloud.com/help/en/oss/developer-reference/putobject, apache/arrow-rs-object-store#416)."""
 GOOGLE_CREDENTIALS = {"service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY", "bearer_token": "GOOGLE_BEARER_TOKEN"}
-"""Those that may come as a job's secrets; files and metadata servers obstore finds by itself."""
+"""Credentials that may be a job's secrets; obstore itself finds files and metadata servers."""
 CredentialProvider = Callable[[], Mapping[str, Any]]
 
 
@@ -60,13 +60,13 @@ def _s3(
     from obstore.store import S3Store
 
     region = storage.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
-    named = storage.get("endpoint") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    configured = storage.get("endpoint") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     # A bucket's dots break the certificate of a virtual host; servers at other endpoints rarely have virtual hosts.
-    virtual = storage.get("addressing") or ("path" if named or "." in bucket else "virtual")
-    endpoint = _endpoint(named or f"https://s3.{region}.{domain}", bucket, virtual)
+    virtual = storage.get("addressing") or ("path" if configured or "." in bucket else "virtual")
+    endpoint = _endpoint(configured or f"https://s3.{region}.{domain}", bucket, virtual)
     credentials = _aws_credentials(environ)
-    made = partial(
+    open_store = partial(
         S3Store,
         bucket,
         **common,
@@ -77,7 +77,7 @@ def _s3(
         **({"credential_provider": credentials} if credentials else {}),
     )
     repeated, once = retries
-    return Connection(made(retry_config=repeated), made(retry_config=once), "create")
+    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create")
 
 
 def _oss(
@@ -87,12 +87,12 @@ def _oss(
     from obstore.store import S3Store
 
     region = (storage.get("region") or environ.get("OSS_REGION") or "").removeprefix("oss-")
-    named = storage.get("endpoint") or environ.get("OSS_ENDPOINT")
-    if not (region or named):
+    configured = storage.get("endpoint") or environ.get("OSS_ENDPOINT")
+    if not (region or configured):
         raise ValueError(f"oss://{bucket} needs a region, such as cn-hangzhou, or an endpoint")
     addressing = storage.get("addressing", "virtual")
-    endpoint = _endpoint(named or f"https://s3.oss-{region}.aliyuncs.com", bucket, addressing)
-    made = partial(
+    endpoint = _endpoint(configured or f"https://s3.oss-{region}.aliyuncs.com", bucket, addressing)
+    open_store = partial(
         S3Store,
         bucket,
         **common,
@@ -104,8 +104,8 @@ def _oss(
     )
     repeated, once = retries
     return Connection(
-        made(retry_config=repeated, client_options=_client(endpoint)),
-        made(retry_config=once, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
+        open_store(retry_config=repeated, client_options=_client(endpoint)),
+        open_store(retry_config=once, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
         None,
     )
 
@@ -116,12 +116,12 @@ def _gcs(
     from obstore.store import GCSStore
 
     endpoint = storage.get("endpoint", "")
-    given = {option: environ[name] for option, name in GOOGLE_CREDENTIALS.items() if name in environ}
-    made = partial(GCSStore, bucket, **common, **given, client_options=_client(endpoint))
+    credentials = {option: environ[name] for option, name in GOOGLE_CREDENTIALS.items() if name in environ}
+    open_store = partial(GCSStore, bucket, **common, **credentials, client_options=_client(endpoint))
     if endpoint:
-        made = partial(made, base_url=endpoint)
+        open_store = partial(open_store, base_url=endpoint)
     repeated, once = retries
-    return Connection(made(retry_config=repeated), made(retry_config=once), "create")
+    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create")
 
 
 def _client(endpoint: str) -> dict[str, Any]:

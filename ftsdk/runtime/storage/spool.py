@@ -40,13 +40,13 @@ class DurableBucket(BucketStore):
 
 
 class SegmentShipper:
-    """Brings growing local files to a bucket, the oldest first: a segment is complete before the next one appears."""
+    """Copies growing local files to a bucket, the oldest first: a segment is complete before the next one appears."""
 
     def __init__(self, bucket: Store, spool: Path) -> None:
         self._bucket, self._spool = bucket, spool
         self._condition = threading.Condition()
         self._segments: list[SpooledSegment] = []
-        self._hurry = False
+        self._is_urgent = False
 
     def open(self, key: str) -> FileAppender:
         """A local file to append to; the newest one may be opened again."""
@@ -60,25 +60,25 @@ class SegmentShipper:
             return FileAppender(self._segments[-1].path)
 
     def settle(self, timeout_s: float) -> None:
-        """Wait until everything is in the bucket, or the time is over."""
+        """Wait until everything is in the bucket, at most so many seconds."""
         with self._condition:
-            self._hurry = True
+            self._is_urgent = True
             self._condition.notify_all()
             self._condition.wait_for(lambda: all(segment.is_shipped for segment in self._segments), timeout_s)
 
     def _run(self) -> None:
         while True:
             next_at = time.monotonic() + SHIP_EVERY_S
-            with contextlib.suppress(OSError):  # the bucket does not take it now: the next round tries again
+            with contextlib.suppress(OSError):  # the bucket is unavailable: the next round tries again
                 while self._ship_oldest():
                     pass
             with self._condition:
                 self._condition.notify_all()
-                self._condition.wait_for(lambda: self._hurry, next_at - time.monotonic())
-                self._hurry = False
+                self._condition.wait_for(lambda: self._is_urgent, next_at - time.monotonic())
+                self._is_urgent = False
 
     def _ship_oldest(self) -> bool:
-        """Bring the oldest segment up to date; True if it is complete and there is a next one."""
+        """Copy what is new of the oldest segment; True if it is complete and there is a next one."""
         with self._condition:
             segment, is_complete = self._segments[0], len(self._segments) > 1
         if not segment.is_shipped:
@@ -93,7 +93,7 @@ class SegmentShipper:
 
 
 class SpooledSegment:
-    """A log segment on its way."""
+    """A log segment in a local file, and how much of it is in the bucket."""
 
     def __init__(self, key: str, path: Path) -> None:
         self.key, self.path = key, path

@@ -17,7 +17,7 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import in_durable_folder, new_label
+from ftsdk.testing.programs import in_durable_folder, new_label
 from tests import slurm
 
 RUNS = 5

@@ -1,12 +1,16 @@
-"""One suite for every backend: what it promises in `ftsdk.backends.base`, tried with real jobs.
+"""Conformance tests of the backend protocol (`ftsdk.backends.base`), run with real jobs.
 
     class TestMyBackend(BackendConformance):
         @pytest.fixture
         def backend(self):
             return MyBackend(MyOptions(...))
 
-Nearly all jobs run a few lines of Python in the trainer's place, so they need no torch and take a second; one trains
-for real, if `trained` gives it a spec. Every test has a home of its own. Needs pytest.
+        def public_words(self, plan): ...
+        def kill(self, job): ...
+        def break_start(self, plan): ...
+
+Nearly all jobs run a few lines of Python instead of the trainer, so they need no torch and take a second; one trains
+for real. Every test has a home of its own. Needs pytest.
 """
 
 from __future__ import annotations
@@ -16,10 +20,9 @@ import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,28 +40,27 @@ from ftsdk.plan import Plan
 from ftsdk.spec import JobSpec
 from ftsdk.spec.loading import parse
 from ftsdk.storage.records import LogLine
+from ftsdk.testing import tiny
+from ftsdk.testing.programs import (
+    HELLO,
+    LIMITS,
+    LONG,
+    MAKES_A_FILE,
+    MANY_LINES,
+    SAYS_SECRET,
+    SECRET,
+    TWELVE_STEPS,
+    in_durable_folder,
+    new_label,
+)
 from ftsdk.testing.purity import sealed
 
 PATIENCE_S = 120.0
-SECRET = "tell-nobody-31415926"
-HELLO = "print('hello')"
-LONG = "import time\nprint('begun')\nfor beat in range(600): print(beat); time.sleep(0.1)"
-MAKES_A_FILE = """
-import json, os
-output = json.load(open(os.environ["FTSDK_TRAIN"]))["output"]
-open(os.path.join(output, "weights.bin"), "wb").write(bytes(range(256)) * 40)
-"""
-MANY_LINES = """
-import sys
-for first in range(0, {count}, 1000):
-    sys.stdout.write("".join(f"{{i}} {{'ä' * (i % 7)}}{{'=' * (i % 97)}}\\n" for i in range(first, first + 1000)))
-"""
-SAYS_SECRET = "import os; print('it is', os.environ['FTSDK_SECRET_WORD'])"
 OTHER_PROCESS = "import json, sys; from ftsdk.jobs.job import Job; job = Job.attach(sys.argv[1]); "
 
 
 class BackendConformance:
-    """Subclass it as `Test…` and give the fixture `backend`; the rest has defaults that a folder backend can keep."""
+    """Subclass it as `Test…`; the fixture `backend` and the hooks that raise NotImplementedError must be overridden."""
 
     # --- what a backend gives ------------------------------------------------------------------------------
     @pytest.fixture
@@ -67,17 +69,26 @@ class BackendConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def trained(self) -> dict[str, Any]:
-        """Fields of a spec (`model`, `dataset` …) that really trains within a minute; that test is left out without."""
-        pytest.skip("no spec to train is given")
+    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+        """Fields of a spec that trains within a minute; by default a tiny model generated here (see `tiny.make`)."""
+        return tiny.spec_fields(tiny.make(tmp_path_factory.mktemp("tiny")))
 
     def place(self, plan: Plan, source: str) -> Plan:
-        """The plan with this Python source in the trainer's place. By default it lies in the job's durable folder."""
+        """The plan with this Python source as the trainer. By default it lies in the job's durable folder."""
         return in_durable_folder(plan, source)
 
     def public_words(self, plan: Plan) -> str:
-        """All that the platform shows of a plan's job to whoever may look at it, e.g. `docker inspect`."""
-        return ""
+        """Everything that others can see of a running job: the request as the platform shows it, its native
+        description, and the command lines of its processes (`processes.command_lines` where they run here)."""
+        raise NotImplementedError
+
+    def kill(self, job: Job) -> None:
+        """Make a running job's supervisor disappear without notice, as when the machine is lost."""
+        raise NotImplementedError
+
+    def break_start(self, plan: Plan) -> AbstractContextManager[Plan]:
+        """A context in which submitting the plan that it yields fails after the claim."""
+        raise NotImplementedError
 
     # --- what the tests share ------------------------------------------------------------------------------
     @pytest.fixture(autouse=True)
@@ -178,6 +189,22 @@ class BackendConformance:
         assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled")
         job.cancel()
         assert job.info() == info
+
+    def test_a_killed_supervisor_is_noticed(self, backend: Backend, plan: Plan) -> None:
+        job = self.start(plan, backend, LONG)
+        _wait_for_line(job, "begun")
+        self.kill(job)
+        *_, info = _states(job)  # Job.wait would start a retry
+        assert info.state is JobState.FAILED, info
+        assert info.reason in contract.REASONS
+        again = self.start(plan, backend, HELLO).wait(PATIENCE_S)
+        assert (again.state, again.attempt) == (JobState.SUCCEEDED, 2)
+
+    def test_a_failed_start_leaves_no_claim(self, backend: Backend, plan: Plan) -> None:
+        with self.break_start(self.place(plan, HELLO)) as broken, pytest.raises(FtsdkError):
+            submit(broken, backend, secrets={}, on_attach=lambda info: None)
+        info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.attempt) == (JobState.SUCCEEDED, 1)
 
     # --- names ---------------------------------------------------------------------------------------------
     def test_the_same_again_attaches(self, backend: Backend, plan: Plan) -> None:
@@ -322,11 +349,15 @@ class BackendConformance:
         job = self.start(plan, backend, SAYS_SECRET + "\nimport time; time.sleep(1)", FTSDK_SECRET_WORD=SECRET)
         said = _wait_for_line(job, "it is")
         shown = self.public_words(plan)
+        described = repr(job.info())
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
         assert said != f"it is {SECRET}"
         assert SECRET not in json.dumps(plan.to_json())
         assert SECRET not in repr(plan)
+        assert shown
         assert SECRET not in shown
+        assert SECRET not in described
+        assert SECRET not in repr(job.info())
         assert SECRET not in "".join(_texts(job.logs()))
         store = backend.artifacts(plan.name)
         kept = [store.read(item.key) for item in store.list()]
@@ -342,36 +373,6 @@ class BackendConformance:
 
     def test_it_is_registered(self, backend: Backend) -> None:
         assert backends.backend_class(backend.name) is type(backend)
-
-
-TWELVE_STEPS: Mapping[str, Any] = {
-    "max_steps": 12,
-    "logging_steps": 1,
-    "learning_rate": 1e-2,
-    "cutoff_len": 64,
-    "per_device_train_batch_size": 2,
-    "gradient_accumulation_steps": 1,
-}
-LIMITS: Mapping[str, dict[str, Any]] = {
-    "multi_node": {"resources": {"num_nodes": 2}},
-    "spot": {"resources": {"spot": True}},
-    "memory_limit": {"resources": {"memory_gb": 1.0}},
-    "secrets": {"secrets": ("A_SECRET",)},
-    "remote_output": {"output": "s3://bucket/prefix"},
-}
-
-
-def in_durable_folder(plan: Plan, source: str) -> Plan:
-    """Write a trainer of a few lines into the job's durable folder and name it in the plan."""
-    folder = Path(plan.request["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "trainer.py").write_text(source, encoding="utf-8")
-    return replace(plan, document={**plan.document, "trainer": f"{plan.document['durable']}/trainer.py"})
-
-
-def new_label() -> str:
-    """A label that no job had before."""
-    return f"c-{uuid.uuid4().hex[:10]}"
 
 
 def _states(job: Job) -> Iterator[Any]:

@@ -1,11 +1,14 @@
 """The docker backend keeps what every backend promises, with real containers."""
 
 import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from ftsdk.backends.docker import Docker, DockerOptions
 from ftsdk.backends.image import default_tag
+from ftsdk.testing import processes
 from ftsdk.testing.recovery import RecoveryConformance
 
 pytestmark = pytest.mark.docker
@@ -24,4 +27,14 @@ class TestDocker(RecoveryConformance):
         argv = ["docker", "inspect", *plan.request["containers"]]
         shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         logs = ["docker", "logs", plan.request["containers"][0]]
-        return shown + subprocess.run(logs, capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(logs, capture_output=True, text=True, check=True).stdout
+        return shown + said + processes.command_lines()
+
+    def kill(self, job):
+        subprocess.run(["docker", "kill", *job.plan.request["containers"]], capture_output=True, check=True)
+
+    @contextmanager
+    def break_start(self, plan):
+        *first, last = plan.request["commands"]
+        broken = [word if word != default_tag("cpu") else "ftsdk:no-such-image" for word in last]
+        yield replace(plan, request={**plan.request, "commands": [*first, broken]})

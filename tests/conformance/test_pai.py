@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from ftsdk.jobs.submit import submit
 from ftsdk.jobs.watching import wait_for_attempt
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance, new_label
+from ftsdk.testing import processes
+from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
+from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET, new_label
 from ftsdk.testing.recovery import ONE_STEP
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
@@ -88,7 +91,16 @@ class TestPai(BackendConformance):
         return place_in_data_mount(plan, source, self.scripts)
 
     def public_words(self, plan):
-        return json.dumps(self.cloud.job(plan.native_name).describe())
+        return json.dumps(self.cloud.job(plan.native_name).describe()) + processes.command_lines()
+
+    def kill(self, job):
+        self.cloud.job(contract.native_name(job.name, job.info().attempt)).evict(notice=False)
+
+    @contextmanager
+    def break_start(self, plan):
+        self.cloud.denied.add("CreateJob")
+        yield plan
+        self.cloud.denied.clear()
 
     def test_many_lines(self, backend, plan):
         self.follow_many(backend, plan, 200_000)

@@ -16,7 +16,7 @@ from ftsdk.backends.pai import Pai
 from ftsdk.facts import inspect
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import TWELVE_STEPS, new_label
+from ftsdk.testing.programs import TWELVE_STEPS, new_label
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
 

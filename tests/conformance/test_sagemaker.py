@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.sagemaker import SageMaker, states
 from ftsdk.errors import AuthError, QuotaError
@@ -23,7 +25,9 @@ from ftsdk.jobs.watching import wait_for_attempt
 from ftsdk.plan import Upload
 from ftsdk.spec.loading import parse
 from ftsdk.storage.store import open_store
-from ftsdk.testing.conformance import HELLO, LONG, MAKES_A_FILE, PATIENCE_S, SECRET, BackendConformance
+from ftsdk.testing import processes
+from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
+from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET
 from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
@@ -193,4 +197,13 @@ class TestSageMaker(BackendConformance):
 
     def public_words(self, plan):
         said = self.cloud.client("sagemaker").describe_training_job(TrainingJobName=plan.native_name)
-        return json.dumps(said, default=str)
+        return json.dumps(said, default=str) + processes.command_lines()
+
+    def kill(self, job):
+        self.cloud.jobs[contract.native_name(job.name, job.info().attempt)].interrupt(notice=False)
+
+    @contextmanager
+    def break_start(self, plan):
+        self.cloud.denied = {"CreateTrainingJob"}
+        yield plan
+        self.cloud.denied = set()

@@ -14,7 +14,7 @@ from ftsdk.backends.sagemaker import SageMaker
 from ftsdk.facts import inspect
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import TWELVE_STEPS, new_label
+from ftsdk.testing.programs import TWELVE_STEPS, new_label
 from tests.backends.sagemaker.account import image, options
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,9 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing import tiny
-from ftsdk.testing.conformance import TWELVE_STEPS, BackendConformance, in_durable_folder, new_label
+from ftsdk.testing import processes, tiny
+from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
+from ftsdk.testing.programs import HELLO, TWELVE_STEPS, in_durable_folder, new_label
 from tests import slurm
 from tests.emulators.buckets import KEY, SECRET
 
@@ -112,7 +115,22 @@ class TestSkyPilot(BackendConformance):
         super().test_after_a_cancel_comes_a_new_attempt(backend, plan)
 
     def public_words(self, plan):
-        return slurm.sky_queue(CLUSTER)
+        return slurm.sky_queue(CLUSTER) + processes.command_lines()
+
+    def kill(self, job):
+        processes.kill_supervisor(job.name)
+
+    @contextmanager
+    def break_start(self, plan):
+        yield replace(plan, request={**plan.request, "cluster": "nobodys"})
+
+    def test_a_failed_start_leaves_no_claim(self, backend, plan):
+        """A refusal of SkyPilot's stays as a failed attempt with its reason; the next submit starts another."""
+        with self.break_start(self.place(plan, HELLO)) as broken, pytest.raises(UnavailableError):
+            submit(broken, backend, secrets={}, on_attach=lambda info: None)
+        assert backend.describe(plan.name).state is JobState.FAILED
+        info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.attempt) == (JobState.SUCCEEDED, 2)
 
     def test_many_lines(self, backend, plan):
         self.follow_many(backend, plan, 200_000)

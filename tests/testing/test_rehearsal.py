@@ -20,10 +20,10 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import in_durable_folder, new_label
 from ftsdk.testing.faults import KINDS, rehearse, strike
 from ftsdk.testing.faults.outages import refuse_shared_disk
 from ftsdk.testing.faults.target import NothingToHarmError
+from ftsdk.testing.programs import in_durable_folder, new_label
 
 STEPS = 60
 COUNTS = f"""

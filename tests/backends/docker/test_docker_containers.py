@@ -16,7 +16,7 @@ from ftsdk.errors import BackendError, JobNotFoundError, NotInstalledError, Unav
 from ftsdk.facts import inspect
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.conformance import in_durable_folder, new_label
+from ftsdk.testing.programs import in_durable_folder, new_label
 
 pytestmark = pytest.mark.docker
 

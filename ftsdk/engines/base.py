@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
 
+Arguments = dict[str, Any]
+"""A trainer's arguments by its own names; the values are JSON data."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -35,7 +38,7 @@ class Rendered:
 
     trainer: str
     """A module of `ftsdk.runtime.programs`, or the path of a Python file."""
-    config: dict[str, Any]
+    config: Arguments
     dataset_info: dict[str, Any]
     warnings: tuple[str, ...] = ()
 

@@ -6,8 +6,7 @@ training arguments (its DeepSpeed integration), so that no figure is written twi
 
 from __future__ import annotations
 
-from typing import Any
-
+from ftsdk.engines.base import Arguments
 from ftsdk.errors import SpecError
 from ftsdk.spec import Sharding
 
@@ -18,7 +17,7 @@ LIVE_PARAMETERS = 1_000_000_000
 CPU = {"device": "cpu", "pin_memory": True}
 
 
-def arguments(sharding: Sharding) -> dict[str, Any]:
+def arguments(sharding: Sharding) -> Arguments:
     """Arguments of the trainer; none for plain data parallelism. Raises SpecError for an offload that does nothing."""
     if sharding.offload and sharding.type in ("ddp", "zero0"):
         raise SpecError(f"sharding: {sharding.type} splits nothing that could be offloaded; use zero2, zero3 or fsdp.")
@@ -29,8 +28,8 @@ def arguments(sharding: Sharding) -> dict[str, Any]:
     return {"deepspeed": _deepspeed(int(sharding.type[-1]), sharding.offload)}
 
 
-def _deepspeed(stage: int, offload: bool) -> dict[str, Any]:
-    zero: dict[str, Any] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+def _deepspeed(stage: int, offload: bool) -> Arguments:
+    zero: Arguments = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
     if stage in (1, 2):
         zero |= {"reduce_bucket_size": BUCKET_ELEMENTS, "allgather_bucket_size": BUCKET_ELEMENTS}
     if stage == 3:
@@ -53,7 +52,7 @@ def _deepspeed(stage: int, offload: bool) -> dict[str, Any]:
     }
 
 
-def _fsdp(offload: bool) -> dict[str, Any]:
+def _fsdp(offload: bool) -> Arguments:
     """Layers are wrapped one by one; the classes come from the model itself (`_no_split_modules`)."""
     return {
         "fsdp": "full_shard auto_wrap offload" if offload else "full_shard auto_wrap",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ftsdk.engines.base import Layout
+from ftsdk.engines.base import Arguments, Layout
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.names import LLAMAFACTORY, REPLACED
@@ -72,7 +72,7 @@ def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
     return names
 
 
-def entry(source: SourceFacts, layout: Layout) -> dict[str, Any]:
+def entry(source: SourceFacts, layout: Layout) -> Arguments:
     """The entry of dataset_info.json, with paths inside."""
     paths = {key: source.entry[key] for key in ("file_name", "script_url") if key in source.entry}
     travel = {key: path for key, path in paths.items() if source.is_here or "://" in path}

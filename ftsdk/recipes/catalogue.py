@@ -21,22 +21,22 @@ class Recipe(NamedTuple):
     """The file's first comment line."""
 
 
-class Described(NamedTuple):
-    """A recipe with what it can be chosen by."""
+class RecipeDetails(NamedTuple):
+    """A recipe with the values that it can be filtered by."""
 
     name: str
     model: str
     method: str
     tuning: str
     size_b: float | None
-    """Billions of parameters, as the name says; None where it does not."""
+    """Billions of parameters, from the name; None if it has no size."""
     accelerator: str
     """E.g. `L40S` or `4 x A100-80GB`; empty for any."""
     summary: str
 
 
 class Filter(NamedTuple):
-    """What recipes are wanted; None takes all."""
+    """Conditions on recipes; None matches all."""
 
     model: str | None = None
     """A part of the recipe's name or of its hub id, e.g. `qwen3`."""
@@ -50,7 +50,7 @@ _SIZE = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)b(?![a-z\d])")
 
 
 def folder() -> Path:
-    """Where recipes lie: inside an installed package, or beside it in a checkout."""
+    """Folder of the recipes: in an installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "estimators"
     return inside if inside.is_dir() else package.parent / "estimators"
@@ -63,12 +63,12 @@ def each() -> Iterator[Recipe]:
         yield Recipe(path.stem, path, first.lstrip("# ").strip())
 
 
-def described(wanted: Filter | None = None) -> Iterator[Described]:
-    """Recipes by name, those that are wanted. Raises SpecError for a filter that names nothing known."""
-    wanted = wanted or Filter()
-    _refuse_unknown("method", wanted.method, STAGES)
-    _refuse_unknown("tuning", wanted.tuning, TUNINGS)
-    return (found for found in map(_described, each()) if _fits(found, wanted))
+def described(filters: Filter | None = None) -> Iterator[RecipeDetails]:
+    """The recipes that match, by name. Raises SpecError for an unknown method or tuning."""
+    filters = filters or Filter()
+    _refuse_unknown("method", filters.method, STAGES)
+    _refuse_unknown("tuning", filters.tuning, TUNINGS)
+    return (recipe for recipe in map(_details, each()) if _fits(recipe, filters))
 
 
 def _refuse_unknown(what: str, name: str | None, known: tuple[str, ...]) -> None:
@@ -76,13 +76,13 @@ def _refuse_unknown(what: str, name: str | None, known: tuple[str, ...]) -> None
         raise SpecError(f"--{what} {name!r}: choose one of {', '.join(known)}{did_you_mean(name, known)}.")
 
 
-def _described(recipe: Recipe) -> Described:
+def _details(recipe: Recipe) -> RecipeDetails:
     import yaml
 
     data = yaml.safe_load(recipe.path.read_text("utf-8"))
     method, tuning = data.get("method", "sft"), data.get("tuning", "lora")
     size = _SIZE.search(recipe.name)
-    return Described(
+    return RecipeDetails(
         name=recipe.name,
         model=data["model"],
         method=method if isinstance(method, str) else method["stage"],
@@ -98,14 +98,14 @@ def _accelerator(resources: dict[str, Any]) -> str:
     return f"{number} x {card}" if card and number > 1 else card
 
 
-def _fits(found: Described, wanted: Filter) -> bool:
-    low, high = wanted.size_b or (0.0, float("inf"))
-    part = (wanted.model or "").lower()
+def _fits(recipe: RecipeDetails, filters: Filter) -> bool:
+    low, high = filters.size_b or (0.0, float("inf"))
+    part = (filters.model or "").lower()
     return (
-        (part in found.name or part in found.model.lower())
-        and wanted.method in (None, found.method)
-        and wanted.tuning in (None, found.tuning)
-        and (wanted.size_b is None or (found.size_b is not None and low <= found.size_b <= high))
+        (part in recipe.name or part in recipe.model.lower())
+        and filters.method in (None, recipe.method)
+        and filters.tuning in (None, recipe.tuning)
+        and (filters.size_b is None or (recipe.size_b is not None and low <= recipe.size_b <= high))
     )
 
 

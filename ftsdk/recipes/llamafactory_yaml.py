@@ -1,10 +1,11 @@
-"""LLaMA-Factory's configuration -> a spec's data, so that its YAML files run unchanged. Pure."""
+"""LLaMA-Factory's configuration -> a spec's data: the inverse of its engine, so that YAML files run unchanged. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ftsdk.engines.base import Arguments
 from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.engines.trl import arguments
 from ftsdk.engines.trl.methods import UNUSABLE
@@ -33,7 +34,7 @@ UNSET_MEANS: Mapping[str, Any] = {
     "bf16": False,
     "fp16": False,
 }
-"""transformers' defaults where ours differ: an unchanged file keeps its meaning."""
+"""transformers' defaults where those of a spec differ: an unchanged file keeps its meaning."""
 
 TUNINGS: Mapping[str, type[Part]] = {"full": Full, "freeze": Freeze, "lora": QLora, "oft": Oft}
 PPO_NAMES: Mapping[str, str] = {
@@ -41,19 +42,19 @@ PPO_NAMES: Mapping[str, str] = {
 }  # fmt: skip
 """LLaMA-Factory's name for PPO -> the method's."""
 NO_NOTE = frozenset({"do_train", "plot_loss"})
-"""What changes nothing: ftsdk trains, and `ftsdk metrics --plot` draws the loss."""
+"""Arguments without effect: ftsdk always trains, and `ftsdk metrics --plot` draws the loss."""
 _ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
 def is_llamafactory(data: Mapping[str, Any]) -> bool:
-    """Whether a YAML's top-level keys are LLaMA-Factory's, of any kind."""
+    """Whether a YAML has top-level keys of LLaMA-Factory, for training or another task."""
     return ("model" not in data and not MARKS.isdisjoint(data)) or _other_kind(data) is not None
 
 
-def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def read(data: Mapping[str, Any]) -> tuple[Arguments, list[str]]:
     """The spec's data and a note for every key that ftsdk replaces or that has another name now.
 
-    Raises SpecError for unknown keys, UnsupportedError for files that are no training of LLaMA-Factory's main engine.
+    Raises SpecError for unknown keys, UnsupportedError for a file that LLaMA-Factory's main engine does not train.
     """
     other = _other_kind(data)
     if other:
@@ -63,7 +64,7 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if "model_name_or_path" not in given:
         raise SpecError("'model_name_or_path' is missing.")
     notes = [*_drop_what_is_ignored(given), *_drop_what_ppo_lacks(given)]
-    spec: dict[str, Any] = {
+    spec: Arguments = {
         "method": {ours: given.pop(theirs) for theirs, ours in PPO_NAMES.items() if theirs in given and _is_ppo(given)},
         "model": str(given.pop("adapter_name_or_path", None) or given.pop("model_name_or_path", "")),
         "dataset": _dataset(given),
@@ -72,13 +73,13 @@ def read(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "hyperparameters": _hyperparameters(given),
     }
     given.pop("model_name_or_path", None)
-    spec, moved = settled({**spec, **given})
-    told = [note for note in moved if note.partition(" ")[0] not in LLAMAFACTORY]
-    return {key: value for key, value in spec.items() if value not in (None, {})}, [*notes, *told]
+    spec, move_notes = settled({**spec, **given})
+    kept_notes = [note for note in move_notes if note.partition(" ")[0] not in LLAMAFACTORY]
+    return {key: value for key, value in spec.items() if value not in (None, {})}, [*notes, *kept_notes]
 
 
 def _other_kind(data: Mapping[str, Any]) -> str | None:
-    """Why a file is no training that LLaMA-Factory's main engine does; None if it is one or is not LLaMA-Factory's."""
+    """Why LLaMA-Factory's main engine does not train a file; None if it does, or if the file is not LLaMA-Factory's."""
     keys = set(data)
     if keys & V1_MARKS and "dataset" not in keys:
         return (
@@ -111,8 +112,8 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
             raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, names)}.")
 
 
-def _drop_what_is_ignored(given: dict[str, Any]) -> Iterator[str]:
-    """Take out what LLaMA-Factory ignores: arguments of another tuning or method, and flags that are off."""
+def _drop_what_is_ignored(given: Arguments) -> Iterator[str]:
+    """Remove arguments that LLaMA-Factory ignores: those of another tuning or method, and flags that are off."""
     kind = given.get("finetuning_type", "lora")
     if given.get("quantization_bit") and kind in ("full", "freeze"):
         raise SpecError(f"quantization_bit: quantised weights cannot be trained with finetuning_type {kind}; use lora.")
@@ -137,13 +138,13 @@ def _is_ppo(given: Mapping[str, Any]) -> bool:
     return given.get("stage") == "ppo"
 
 
-def _drop_what_ppo_lacks(given: dict[str, Any]) -> Iterator[str]:
-    """TRL trains PPO here (LLaMA-Factory's own cannot start with its pins): what only LLaMA-Factory has is left out."""
+def _drop_what_ppo_lacks(given: Arguments) -> Iterator[str]:
+    """Remove arguments that TRL, which trains PPO, does not have. (LLaMA-Factory's PPO fails with its pinned TRL.)"""
     if not _is_ppo(given):
         return
     if given.pop("reward_model_type", None) == "api":
         raise UnsupportedError(
-            "reward_model_type api: ftsdk asks no server for rewards; give a reward model's folder or job as "
+            "reward_model_type api: ftsdk requests no rewards from a server; give a reward model's folder or job as "
             "reward_model, or write a function and name it in method.rewards as FILE.py:FUNCTION."
         )
     theirs = {*arguments.known_arguments("ppo"), *PPO_NAMES, *UNSET_MEANS, *Hyperparameters.model_fields}
@@ -168,13 +169,13 @@ def _is_of_another_method(name: str, stage: str) -> bool:
     return field in FIELD_STAGES and stage not in FIELD_STAGES[field]
 
 
-def _dataset(given: dict[str, Any]) -> dict[str, Any]:
+def _dataset(given: Arguments) -> Arguments:
     train, directory = _names(given.pop("dataset", ())), given.pop("dataset_dir", "data")
     if not train:
         raise SpecError("'dataset' is missing: name at least one dataset of dataset_info.json.")
     held_out = _names(given.pop("eval_dataset", ()))
     size = given.pop("val_size", None) or None
-    share: dict[str, Any] = {}
+    share: Arguments = {}
     if size is not None and not held_out:
         share = {"eval_fraction": float(size)} if size < 1 else {"eval_rows": int(size)}
     if directory == "ONLINE":
@@ -182,23 +183,23 @@ def _dataset(given: dict[str, Any]) -> dict[str, Any]:
     return {"train": train, "eval": held_out, "directory": str(directory), **share}
 
 
-def _tracking(given: dict[str, Any]) -> dict[str, Any]:
-    wanted = set(_names(given.pop("report_to", ())))
-    tracking: dict[str, Any] = {"tensorboard": bool(wanted & {"tensorboard", "all"})}
-    if wanted & {"wandb", "all"}:
+def _tracking(given: Arguments) -> Arguments:
+    trackers = set(_names(given.pop("report_to", ())))
+    tracking: Arguments = {"tensorboard": bool(trackers & {"tensorboard", "all"})}
+    if trackers & {"wandb", "all"}:
         tracking["wandb"] = {"project": str(given.get("project") or "huggingface")}  # transformers' own default
     return tracking
 
 
-def _checkpoint(given: dict[str, Any]) -> dict[str, Any]:
+def _checkpoint(given: Arguments) -> Arguments:
     steps = given.pop("save_steps", None)
     if given.get("save_strategy") == "steps":
         del given["save_strategy"]
     return {"every_steps": int(steps)} if steps and steps >= 1 else {}
 
 
-def _hyperparameters(given: dict[str, Any]) -> dict[str, Any]:
-    """What has no other place in a spec, with transformers' defaults; leaves the rest in `given`."""
+def _hyperparameters(given: Arguments) -> Arguments:
+    """Arguments without a field elsewhere in a spec, with transformers' defaults; the others stay in `given`."""
     kept = {key: given.pop(key) for key in list(given) if not is_foreign(key)}
     named = {place.path.rpartition(".")[2] for key in given if (place := OTHERS.get(key))}
     unset = {key: value for key, value in UNSET_MEANS.items() if key not in kept and key not in named}

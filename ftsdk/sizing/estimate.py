@@ -5,8 +5,8 @@ Every figure has a source; a figure that is not known is named in `unknown` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from ftsdk.sizing.advice import Advice, advise, next_cards
@@ -20,6 +20,7 @@ from ftsdk.sizing.price.prices import Prices
 from ftsdk.sizing.tables import shape_of_model
 from ftsdk.sizing.time.duration import Tokens, hours_of, pace_of, tokens_of
 from ftsdk.sizing.time.throughput import Speed
+from ftsdk.sizing.training_step import TrainingStep
 from ftsdk.spec import JobSpec
 from ftsdk.spec.method import ONLINE
 
@@ -117,36 +118,22 @@ def estimate_job(
     if shape is None:
         return _without_model(name, known_card, source)
     step, notes = step_of_spec(spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens)
-    tokens = tokens_of(spec, num_rows, mean_tokens)
-    needed = memory_of(step, card_gib=known_card.usable_gib if known_card else None)
-    verdict = fit(needed, known_card)
-    pace = None if known_card is None else pace_of(spec, step, known_card, mean_tokens, spec.resources.num_nodes)
-    hours = hours_of(tokens, pace, step.sharding.ways)
     machines = [machine for machine in map(instance_of, instances) if machine is not None]
     priced = offers(
         spec, shape, machines, num_rows=num_rows, mean_tokens=mean_tokens, max_tokens=max_tokens, region=region,
         prices=prices, mtbf_hours=mtbf_hours,
     )  # fmt: skip
-    helps = verdict in ("no", "tight")
-    return Estimate(
+    on_card = _on_card(spec, step, known_card, tokens_of(spec, num_rows, mean_tokens), mean_tokens)
+    return replace(
+        on_card,
         parameters=shape.parameters.total,
-        trained=step.trained,
         model_source=source,
-        memory=needed,
-        fits=verdict,
-        card=known_card.name if known_card else None,
-        usable_gib=known_card.usable_gib if known_card else None,
-        advice=advise(step, known_card.usable_gib) if helps and known_card else None,
-        next_cards=next_cards(step) if helps else (),
-        tokens=tokens,
-        speed=pace,
-        hours=hours[0],
-        hours_low=hours[1],
-        hours_high=hours[2],
         offers=priced,
         notes=notes,
-        unknown=_unknown(spec, known_card, tokens, pace, priced),
-        sources=SOURCES,
+        unknown=(
+            *on_card.unknown,
+            *(f"price of {offer.instance}: in no table" for offer in priced if offer.price is None),
+        ),
     )
 
 
@@ -176,16 +163,38 @@ def _without_model(name: str | None, known_card: Card | None, source: str) -> Es
     )
 
 
-def _unknown(
-    spec: JobSpec, card: Card | None, tokens: Tokens | None, pace: Speed | None, priced: tuple[Offer, ...]
-) -> tuple[str, ...]:
-    sentences = []
+def _on_card(
+    spec: JobSpec, step: TrainingStep, card: Card | None, tokens: Tokens | None, mean_tokens: float | None
+) -> Estimate:
+    """Memory, speed and time on an accelerator; None if the spec names none."""
+    needed = memory_of(step, card_gib=card.usable_gib if card else None)
+    fits = fit(needed, card)
+    needs_help = fits in ("no", "tight")
+    speed = None if card is None else pace_of(spec, step, card, mean_tokens, spec.resources.num_nodes)
+    hours, hours_low, hours_high = hours_of(tokens, speed, step.sharding.ways)
+    return Estimate(
+        trained=step.trained,
+        memory=needed,
+        fits=fits,
+        card=card.name if card else None,
+        usable_gib=card.usable_gib if card else None,
+        advice=advise(step, card.usable_gib) if needs_help and card else None,
+        next_cards=next_cards(step) if needs_help else (),
+        tokens=tokens,
+        speed=speed,
+        hours=hours,
+        hours_low=hours_low,
+        hours_high=hours_high,
+        unknown=tuple(_unknown(spec, card, tokens, speed)),
+        sources=SOURCES,
+    )
+
+
+def _unknown(spec: JobSpec, card: Card | None, tokens: Tokens | None, speed: Speed | None) -> Iterator[str]:
     if card is None:
-        sentences.append("accelerator: give resources.accelerator, or a machine type, to know whether it fits")
+        yield "accelerator: give resources.accelerator, or a machine type, to know whether it fits"
     if tokens is None:
-        sentences.append("tokens: the number of rows and their mean length are not known (inspect the data)")
-    if card is not None and pace is None:
+        yield "tokens: the number of rows and their mean length are not known (inspect the data)"
+    if card is not None and speed is None:
         why = "sampling is not modelled" if spec.method.stage in ONLINE else f"{card.name}'s peak is not published"
-        sentences.append(f"speed: {why}")
-    sentences += [f"price of {offer.instance}: in no table" for offer in priced if offer.price is None]
-    return tuple(sentences)
+        yield f"speed: {why}"

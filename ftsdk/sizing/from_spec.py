@@ -39,7 +39,8 @@ def trained_of(spec: JobSpec, shape: ModelShape) -> Trained:
         return _freeze(tuning, shape)
     adapted, notes = _adapted(tuning, shape)
     each = [_adapter_size(tuning, linear) * linear.number for linear in adapted]
-    copies = _copies(spec.hyperparameters, shape)
+    copied = str(spec.hyperparameters.passed_through.get("additional_target") or "")
+    copies = _named_modules(copied, shape)
     return Trained(sum(each) + copies, adapted, copies, notes=notes)
 
 
@@ -66,10 +67,6 @@ def _adapter_size(tuning: Lora | Oft, linear: Linear) -> int:
     if isinstance(tuning, Oft):  # a skew-symmetric block of each slice of the input
         return linear.inputs // tuning.block_size * (tuning.block_size * (tuning.block_size - 1) // 2)
     return tuning.rank * (linear.inputs + linear.outputs) + (linear.outputs if tuning.dora else 0)
-
-
-def _copies(hyperparameters: Hyperparameters, shape: ModelShape) -> int:
-    return _named_modules(str(hyperparameters.passed_through.get("additional_target") or ""), shape)
 
 
 def _named_modules(names: str, shape: ModelShape) -> int:

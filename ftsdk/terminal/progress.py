@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: a live bar on a terminal, one plain line now and then elsewhere."""
+"""Progress of a running job: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFRESHES_PER_S = 4
 
 
 class JobProgress:
-    """Follows a job's events on a stream for people, standard error if none is given.
+    """Shows a job's events on a stream, standard error by default.
 
         with JobProgress() as progress:
             for event in job.events(follow=True):
@@ -53,7 +53,7 @@ class JobProgress:
             self._live = None
 
     def event(self, event: dict[str, Any]) -> None:
-        """Take one event of `ftsdk.contract`; unknown kinds are ignored."""
+        """Show one event of `ftsdk.contract`; unknown kinds are ignored."""
         kind = event.get("event")
         if kind == contract.EVENT_METRICS:
             self._state.take(event)
@@ -67,13 +67,13 @@ class JobProgress:
             self.line(" ".join(filter(None, (event["state"], event.get("message"), event.get("hint")))))
 
     def phase(self, words: str) -> None:
-        """Say what is being done now."""
+        """Show the present phase."""
         self._state.phase = words
         if not self._live:
             self.line(words)
 
     def line(self, text: str) -> None:
-        """Show an ordinary line, above the bar if there is one."""
+        """Show a line, above the bar if there is one."""
         if not self._live:
             self._stream.write(text + "\n")
             self._stream.flush()
@@ -91,7 +91,7 @@ class JobProgress:
 
 @dataclass(slots=True)
 class _State:
-    """The newest of everything."""
+    """The newest value of each figure."""
 
     phase: str = "starting"
     step: int = 0
@@ -122,7 +122,7 @@ class _State:
         return [self.phase, *step, *self.figures(), *eta]
 
     def figures(self) -> list[str]:
-        """What the trainer measured, as far as it is known."""
+        """The trainer's figures that are known."""
         shown = (
             ("loss", self.loss, "#.4g", ""),
             ("held-out loss", self.eval_loss, "#.4g", ""),
@@ -193,7 +193,7 @@ def _size(count: float) -> str:
 
 @contextmanager
 def byte_bar(label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while bytes are moved; gives the function that hears how many more are done."""
+    """Show a bar on stderr; yields a function to call with the number of bytes just transferred."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -45,7 +45,7 @@ def test_the_old_name_of_bitsandbytes_is_its_new_one(tmp_path):
         ({"flash_attn": "fa5"}, "flash_attn: LLaMA-Factory has no 'fa5'"),
         ({"stage": "dpo", "pref_loss": "dro"}, "pref_loss: LLaMA-Factory has no 'dro'"),
         ({"adapter_name_or_path": "one,two"}, "several adapters"),
-        ({"stage": "ppo", "reward_model": "r", "reward_model_type": "api"}, "asks no server"),
+        ({"stage": "ppo", "reward_model": "r", "reward_model_type": "api"}, "requests no rewards"),
     ],
 )
 def test_a_value_that_the_trainer_would_not_take_is_refused(tmp_path, keys, words):

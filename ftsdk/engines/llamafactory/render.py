@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.engines import combinations, sharding, shared
-from ftsdk.engines.base import Layout, Rendered
+from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
 from ftsdk.engines.llamafactory.templates import known_templates
@@ -88,14 +88,14 @@ def _check_choices(config: Mapping[str, Any]) -> None:
             raise SpecError(f"{name}: LLaMA-Factory has no {value!r}{hint}.")
 
 
-def _model(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
+def _model(spec: JobSpec, facts: Facts, layout: Layout) -> Arguments:
     model = facts.model
     adapter = layout.inside(model.address) if model.base != model.address else None
     inside = layout.inside(model.base)
     return {"model_name_or_path": inside, "adapter_name_or_path": adapter, "model_revision": spec.revision}
 
 
-def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> dict[str, Any]:
+def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> Arguments:
     """The model that a preference method compares with, where the training goes on from an adapter.
 
     Left alone, LLaMA-Factory switches the adapter off and compares with the bare base model, which is another
@@ -130,12 +130,12 @@ def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
         yield "the reference is the adapter as it is at the start: a second copy of the base model is loaded for it."
 
 
-def _method(method: Method) -> dict[str, Any]:
+def _method(method: Method) -> Arguments:
     arguments = {**written(method, "method"), "reward_model": None}
     return arguments if method.stage == "dpo" else {**arguments, "dpo_label_smoothing": None}
 
 
-def _tuning(tuning: Tuning) -> dict[str, Any]:
+def _tuning(tuning: Tuning) -> Arguments:
     arguments = written(tuning, "tuning")
     if isinstance(tuning, Lora):
         arguments = {**arguments, "oft_target": None, "lora_alpha": tuning.alpha or 2 * tuning.rank}
@@ -144,7 +144,7 @@ def _tuning(tuning: Tuning) -> dict[str, Any]:
     return {**arguments, "quantization_method": "bnb" if arguments.get("quantization_bit") else None}
 
 
-def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> dict[str, Any]:
+def _data(spec: JobSpec, train: list[str], held_out: list[str]) -> Arguments:
     data = spec.dataset
     return {
         "dataset": ",".join(train),
@@ -172,7 +172,7 @@ RENAMED_OR_COMPUTED = frozenset({"gradient_checkpointing", "bf16", "fp16", "save
 """Typed hyperparameters that do not pass straight through."""
 
 
-def _hyperparameters(spec: JobSpec) -> dict[str, Any]:
+def _hyperparameters(spec: JobSpec) -> Arguments:
     given = spec.hyperparameters
     straight = {name: getattr(given, name) for name in Hyperparameters.model_fields if name not in RENAMED_OR_COMPUTED}
     adapters = isinstance(spec.tuning, Lora | Oft)

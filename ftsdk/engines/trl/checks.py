@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ftsdk.engines.base import Arguments
 from ftsdk.engines.shared import check_passed_through
 from ftsdk.engines.trl.arguments import known_arguments
 from ftsdk.engines.trl.methods import OWNED, UNUSABLE
@@ -69,7 +70,7 @@ def _refuse_ppo(spec: JobSpec) -> None:
 
 
 # --- batches
-def fit_groups(spec: JobSpec, facts: Facts, arguments: dict[str, Any]) -> None:
+def fit_groups(spec: JobSpec, facts: Facts, arguments: Arguments) -> None:
     """Set the sampling arguments so that batches hold whole groups and a sampling ends with an optimizer step.
 
     Raises SpecError where the spec's batch sizes do not allow it, DataError for too few rows.
@@ -98,7 +99,7 @@ def fit_groups(spec: JobSpec, facts: Facts, arguments: dict[str, Any]) -> None:
     arguments["steps_per_generation"] = served
 
 
-def fit_ppo_batch(facts: Facts, arguments: dict[str, Any]) -> None:
+def fit_ppo_batch(facts: Facts, arguments: Arguments) -> None:
     """Set `total_episodes`, which PPO counts in place of steps. Raises DataError for too few rows."""
     batch = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"]
     _require_rows(facts, batch, "rows (per_device_train_batch_size × gradient_accumulation_steps)")

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.engines import sharding, shared
-from ftsdk.engines.base import Layout, Rendered
+from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.trl.arguments import known_arguments
 from ftsdk.engines.trl.checks import fit_groups, fit_ppo_batch, refuse
 from ftsdk.engines.trl.methods import FIELD_NAMES, PPO_NAMES, STAGE_DEFAULTS
@@ -86,7 +86,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
 
 
 # --- arguments ----------------------------------------------------------------------------------------------
-def _method(method: Method, algorithm: str) -> dict[str, Any]:
+def _method(method: Method, algorithm: str) -> Arguments:
     names = PPO_NAMES if algorithm == "ppo" else FIELD_NAMES
     given = {trl: getattr(method, ours) for ours, trl in names.items() if getattr(method, ours) is not None}
     if algorithm != "ppo":
@@ -96,7 +96,7 @@ def _method(method: Method, algorithm: str) -> dict[str, Any]:
     return given
 
 
-def _hyperparameters(spec: JobSpec, algorithm: str) -> dict[str, Any]:
+def _hyperparameters(spec: JobSpec, algorithm: str) -> Arguments:
     given = spec.hyperparameters
     known = known_arguments(algorithm)
     straight = {name: getattr(given, name) for name in STRAIGHT if name in known}
@@ -121,7 +121,7 @@ def _evaluation(spec: JobSpec) -> str:
 
 
 # --- models and rewards -------------------------------------------------------------------------------------
-def _model(spec: JobSpec, facts: Facts, layout: Layout, *, bf16: bool) -> dict[str, Any]:
+def _model(spec: JobSpec, facts: Facts, layout: Layout, *, bf16: bool) -> Arguments:
     model = facts.model
     return {
         "model_name_or_path": layout.inside(model.base) if model.kind == "path" else model.base,
@@ -134,7 +134,7 @@ def _model(spec: JobSpec, facts: Facts, layout: Layout, *, bf16: bool) -> dict[s
     }
 
 
-def _peft(tuning: Tuning) -> dict[str, Any] | None:
+def _peft(tuning: Tuning) -> Arguments | None:
     if not isinstance(tuning, Lora | Oft):
         return None
     targets = "all-linear" if "all" in tuning.targets else list(tuning.targets)
@@ -152,7 +152,7 @@ def _peft(tuning: Tuning) -> dict[str, Any] | None:
     }
 
 
-def _quantization(tuning: Tuning) -> dict[str, Any] | None:
+def _quantization(tuning: Tuning) -> Arguments | None:
     if not isinstance(tuning, QLora):
         return None
     if tuning.bits == 8:
@@ -165,14 +165,14 @@ def _quantization(tuning: Tuning) -> dict[str, Any] | None:
     }
 
 
-def _reward(reward: Reward, facts: Facts, layout: Layout) -> dict[str, Any]:
-    data: dict[str, Any] = reward.model_dump(mode="json")
+def _reward(reward: Reward, facts: Facts, layout: Layout) -> Arguments:
+    data: Arguments = reward.model_dump(mode="json")
     if isinstance(reward, OwnFunction):
         data["file"] = layout.inside(facts.reward_files[reward.path].path)
     return data
 
 
-def _reward_model(facts: Facts, layout: Layout) -> dict[str, Any] | None:
+def _reward_model(facts: Facts, layout: Layout) -> Arguments | None:
     judge = facts.reward_model
     if judge is None:
         return None

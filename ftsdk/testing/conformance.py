@@ -354,10 +354,9 @@ class BackendConformance:
         assert said != f"it is {SECRET}"
         assert SECRET not in json.dumps(plan.to_json())
         assert SECRET not in repr(plan)
-        assert shown
-        assert SECRET not in shown
-        assert SECRET not in described
-        assert SECRET not in repr(job.info())
+        assert shown, "public_words returned nothing"
+        assert SECRET not in shown, "everybody can see the secret's value (public_words)"
+        assert SECRET not in described + repr(job.info()), "describe shows the secret's value"
         assert SECRET not in "".join(_texts(job.logs()))
         store = backend.artifacts(plan.name)
         kept = [store.read(item.key) for item in store.list()]

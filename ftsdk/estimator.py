@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
@@ -19,7 +19,8 @@ from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets
 from ftsdk.spec import JobSpec
-from ftsdk.spec.loading import parse, settled
+from ftsdk.spec.fields import SpecFields
+from ftsdk.spec.loading import normalized, parse
 from ftsdk.storage import copying
 from ftsdk.terminal.progress import byte_bar
 
@@ -47,12 +48,14 @@ class Estimator:
         backend: str | Backend = "local",
         options: Mapping[str, Any] | None = None,
         folder: Path | str = ".",
-        **fields: Any,
+        **fields: Unpack[SpecFields],
     ) -> None:
-        data, notes = settled(fields, over=spec)
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
-        self.spec = parse(data, where="Estimator")
+        if spec is None or fields:
+            data, notes = normalized(fields, over=spec)
+            for note in notes:
+                warnings.warn(note, stacklevel=2)
+            spec = parse(data, where="Estimator")
+        self.spec = spec
         self.backend = backends.get(backend, options) if isinstance(backend, str) else backend
         self.folder = Path(folder)
 

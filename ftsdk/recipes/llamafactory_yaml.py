@@ -12,7 +12,8 @@ from ftsdk.engines.trl.methods import UNUSABLE
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Freeze, Full, Hyperparameters, Oft, QLora
 from ftsdk.spec.base import Part
-from ftsdk.spec.loading import settled
+from ftsdk.spec.job import NormalizedSpec
+from ftsdk.spec.loading import normalized
 from ftsdk.spec.method import FIELD_STAGES
 from ftsdk.spec.names import GONE, LLAMAFACTORY, LOSSES, OTHERS, REPLACED, REWRITTEN, is_foreign, place_of
 
@@ -51,7 +52,7 @@ def is_llamafactory(data: Mapping[str, Any]) -> bool:
     return ("model" not in data and not MARKS.isdisjoint(data)) or _other_kind(data) is not None
 
 
-def read(data: Mapping[str, Any]) -> tuple[Arguments, list[str]]:
+def read(data: Mapping[str, Any]) -> tuple[NormalizedSpec, list[str]]:
     """The spec's data and a note for every key that ftsdk replaces or that has another name now.
 
     Raises SpecError for unknown keys, UnsupportedError for a file that LLaMA-Factory's main engine does not train.
@@ -73,9 +74,9 @@ def read(data: Mapping[str, Any]) -> tuple[Arguments, list[str]]:
         "hyperparameters": _hyperparameters(given),
     }
     given.pop("model_name_or_path", None)
-    spec, move_notes = settled({**spec, **given})
+    spec, move_notes = normalized({**spec, **given})
     kept_notes = [note for note in move_notes if note.partition(" ")[0] not in LLAMAFACTORY]
-    return {key: value for key, value in spec.items() if value not in (None, {})}, [*notes, *kept_notes]
+    return NormalizedSpec({key: value for key, value in spec.items() if value not in (None, {})}), [*notes, *kept_notes]
 
 
 def _other_kind(data: Mapping[str, Any]) -> str | None:

@@ -14,8 +14,8 @@ import yaml
 from ftsdk.errors import FtsdkError, SpecError, did_you_mean
 from ftsdk.recipes import catalogue, llamafactory_yaml
 from ftsdk.spec import Hyperparameters, JobSpec
-from ftsdk.spec.job import expanded
-from ftsdk.spec.loading import parse, settled
+from ftsdk.spec.job import NormalizedSpec, with_full_forms
+from ftsdk.spec.loading import normalized, parse
 from ftsdk.spec.names import OTHERS, is_foreign, put
 
 INLINED = ("deepspeed", "fsdp_config")
@@ -73,16 +73,16 @@ def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Ite
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
     try:
         if llamafactory_yaml.is_llamafactory(data):
-            data, notes = llamafactory_yaml.read(_with_inlined_files(data, folder))
-            folder = _start_folder(data, folder)
+            spec, notes = llamafactory_yaml.read(_with_inlined_files(data, folder))
+            folder = _start_folder(spec, folder)
         else:
-            data, notes = settled(data)
-            if isinstance(given := data.get("hyperparameters"), dict):
-                data = {**data, "hyperparameters": _with_inlined_files(given, folder)}
-        data, change_notes = apply_changes(data, changes)
+            spec, notes = normalized(data)
+            if isinstance(given := spec.get("hyperparameters"), dict):
+                spec["hyperparameters"] = _with_inlined_files(given, folder)
+        spec, change_notes = apply_changes(spec, changes)
     except FtsdkError as problem:
         raise type(problem)(f"{where}: {problem}") from None
-    return Loaded(spec=parse(data, where=where), folder=folder, notes=(*notes, *change_notes))
+    return Loaded(spec=parse(spec, where=where), folder=folder, notes=(*notes, *change_notes))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -102,13 +102,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def apply_changes(data: Mapping[str, Any], changes: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+def apply_changes(spec: NormalizedSpec, changes: Iterable[str]) -> tuple[NormalizedSpec, list[str]]:
     """Apply `key=value` changes; returns the data and a note for each name of another program that was replaced.
 
     A bare hyperparameter is set under `hyperparameters`; dots name nested fields. Raises SpecError for an unknown key.
     """
-    out = json.loads(json.dumps(expanded(dict(data)), default=str))
-    notes = []
+    out = json.loads(json.dumps(spec, default=str))
+    notes: list[str | None] = []
+    changed = False
     for change in changes:
         key, mark, text = change.partition("=")
         key = key.strip()
@@ -118,11 +119,12 @@ def apply_changes(data: Mapping[str, Any], changes: Iterable[str]) -> tuple[dict
             value = yaml.load(text, Loader=_Yaml12Loader)
         except yaml.YAMLError as problem:
             raise SpecError(f"--set {change!r} is not valid YAML: {_position(problem)}.") from problem
+        changed = True
         if key not in JobSpec.model_fields and is_foreign(key):
             notes.append(put(out, key, value, replace=True))
         else:
             _set(out, _path_of(key), value)
-    return dict(out), [note for note in notes if note]
+    return NormalizedSpec(with_full_forms(out) if changed else out), [note for note in notes if note]
 
 
 def _path_of(key: str) -> list[str]:

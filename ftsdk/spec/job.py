@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Mapping
+from pathlib import PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,12 +17,28 @@ from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Lora, Tuning
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ftsdk.spec.fields import SpecFields
+
 LABEL_MAX_LENGTH = 48
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class NormalizedSpec(dict[str, Any]):
+    """A spec's data after `loading.normalized`: every name in its place, no short forms. JobSpec takes it as it is."""
+
+
 class JobSpec(Part):
-    """A fine-tuning: model, method, data, hyperparameters and hardware."""
+    """A fine-tuning: model, method, data, hyperparameters and hardware.
+
+    Fields may be given in the short forms of YAML, e.g. `JobSpec(model="a/b", dataset="rows.jsonl", tuning="lora")`.
+    """
+
+    if TYPE_CHECKING:  # for type checkers and editors; pydantic makes the real one
+
+        def __init__(self, **fields: Unpack[SpecFields]) -> None: ...
 
     name: str = ""
     """Label of the job; made from the model and the method if left out."""
@@ -61,7 +78,7 @@ class JobSpec(Part):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        return expanded(value) if isinstance(value, dict) else value
+        return with_full_forms(value) if isinstance(value, dict) and not isinstance(value, NormalizedSpec) else value
 
     @model_validator(mode="after")
     def _fill_label(self) -> JobSpec:
@@ -84,23 +101,25 @@ def clean_label(text: str) -> str:
     return label or "job"
 
 
-def expanded(data: dict[str, Any]) -> dict[str, Any]:
-    """Accept the short forms that people write: a bare method, tuning, dataset path or list of files."""
-    out = dict(data)
-    if isinstance(out.get("method"), str):
-        out["method"] = {"stage": out["method"]}
-    if isinstance(out.get("sharding"), str):
-        out["sharding"] = {"type": out["sharding"]}
-    tuning = out.get("tuning")
-    if isinstance(tuning, str):
-        out["tuning"] = {"type": tuning}
-    elif isinstance(tuning, dict) and "type" not in tuning:
-        out["tuning"] = {"type": "lora", **tuning}
-    if isinstance(out.get("retry"), int):
-        out["retry"] = {"retries": out["retry"]}
-    dataset = out.get("dataset")
-    if isinstance(dataset, str | list | tuple):
-        dataset = {"train": dataset}
-    if isinstance(dataset, dict):
-        out["dataset"] = {k: (v,) if k in ("train", "eval") and isinstance(v, str) else v for k, v in dataset.items()}
-    return out
+def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the short forms that people write: a bare method, tuning, sharding, dataset path or number of retries."""
+    full = dict(data)
+    for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type")):
+        if isinstance(full.get(field), str):
+            full[field] = {key: full[field]}
+    if isinstance(tuning := full.get("tuning"), dict) and "type" not in tuning:
+        full["tuning"] = {"type": "lora", **tuning}
+    if isinstance(full.get("retry"), int):
+        full["retry"] = {"retries": full["retry"]}
+    if isinstance(dataset := full.get("dataset"), str | PurePath | list | tuple):
+        full["dataset"] = {"train": dataset}
+    if isinstance(dataset := full.get("dataset"), dict):
+        full["dataset"] = {k: _addresses(v) if k in ("train", "eval") else v for k, v in dataset.items()}
+    return full
+
+
+def _addresses(value: Any) -> Any:
+    """A path or a list of paths as a tuple of texts; anything else is left for the validation to refuse."""
+    if isinstance(value, str | PurePath):
+        return (str(value),)
+    return tuple(str(v) if isinstance(v, PurePath) else v for v in value) if isinstance(value, list | tuple) else value

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.hyperparameters import Hyperparameters
-from ftsdk.spec.job import JobSpec, expanded
+from ftsdk.spec.job import JobSpec, NormalizedSpec, with_full_forms
 from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, is_foreign, put, write_at
 from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS
@@ -41,7 +41,7 @@ _ORDER = {name: number for number, name in enumerate((*LLAMAFACTORY, *OTHERS, *R
 
 
 def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
-    """A spec from mappings, parts or short forms; names of other programs are moved to their places (see `settled`).
+    """A spec from mappings, parts or short forms; names of other programs are moved to their places (see `normalized`).
 
     `where` names the file in messages. Raises SpecError, and UnsupportedError for a tuning that no trainer has.
     """
@@ -49,14 +49,14 @@ def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
         raise SpecError(f"{where}: a spec is a mapping with at least `model` and `dataset`.")
     _refuse_unsupported(data.get("tuning"), where)
     try:
-        return JobSpec.model_validate(settled(data)[0])
+        return JobSpec.model_validate(data if isinstance(data, NormalizedSpec) else normalized(data)[0])
     except ValidationError as problem:
         raise SpecError(f"{where}: {sentences(problem)}") from None
     except SpecError as problem:
         raise SpecError(f"{where}: {problem}") from None
 
 
-def settled(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple[dict[str, Any], list[str]]:
+def normalized(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple[NormalizedSpec, list[str]]:
     """A spec's data with every name of `ftsdk.spec.names` in its place, and a sentence for each that was moved.
 
     They may stand at the top or under `hyperparameters`; so may our own hyperparameters. Raises SpecError where two
@@ -65,7 +65,8 @@ def settled(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple[di
     plain: dict[str, Any] = _plain(data)
     top = {key: value for key, value in plain.items() if _belongs_below(key)}
     before = over.model_dump() if over else {}
-    spec = expanded({**before, **{key: value for key, value in plain.items() if key not in top}})
+    own_names = {key: value for key, value in plain.items() if key not in top}
+    spec = NormalizedSpec(with_full_forms({**before, **own_names}))
     if isinstance(inner := spec.get("hyperparameters", {}), dict):
         own = {key: value for key, value in inner.items() if key in Hyperparameters.model_fields or not is_foreign(key)}
         spec["hyperparameters"] = own

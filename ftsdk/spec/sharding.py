@@ -6,14 +6,14 @@ from typing import Literal, get_args
 
 from ftsdk.spec.base import Part
 
-Kind = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp"]
-SHARDINGS: tuple[str, ...] = get_args(Kind)
+ShardingType = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp"]
+SHARDINGS: tuple[str, ...] = get_args(ShardingType)
 
 
 class Sharding(Part):
     """How the state is spread. In YAML a bare name (`sharding: zero3`) is the same as `{type: zero3}`."""
 
-    type: Kind = "ddp"
+    type: ShardingType = "ddp"
     """ddp: every accelerator holds all of it. DeepSpeed's zero1 splits the optimizer, zero2 the gradients too, zero3
     and PyTorch's fsdp the weights too; zero0 is DeepSpeed without splitting."""
     offload: bool = False

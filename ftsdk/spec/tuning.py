@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -71,5 +71,6 @@ class Oft(Part):
     """Bits of a base weight that bitsandbytes quantises (QOFT); left out: not quantised."""
 
 
+TuningType = Literal["full", "freeze", "lora", "qlora", "oft"]
+TUNINGS: tuple[str, ...] = get_args(TuningType)
 Tuning = Annotated[Full | Freeze | Lora | QLora | Oft, Field(discriminator="type")]
-TUNINGS: tuple[str, ...] = ("full", "freeze", "lora", "qlora", "oft")

@@ -7,7 +7,7 @@ from ftsdk.errors import SpecError
 from ftsdk.estimator import Estimator
 from ftsdk.recipes import specfile
 from ftsdk.spec import Freeze, JobSpec, Lora, Method, Oft, QLora
-from ftsdk.spec.loading import parse, settled
+from ftsdk.spec.loading import normalized, parse
 from ftsdk.spec.method import FIELD_STAGES
 from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, written
 
@@ -71,7 +71,7 @@ def test_an_estimator_takes_them_and_says_what_they_became():
 
 
 def test_model_and_owned_names_have_a_place_too():
-    spec, notes = settled({"model_name_or_path": "a/b", "dataset": "x", "do_train": True, "output_dir": "out",
+    spec, notes = normalized({"model_name_or_path": "a/b", "dataset": "x", "do_train": True, "output_dir": "out",
                            "overwrite_output_dir": True, "push_to_hub": True})  # fmt: skip
     assert spec["model"] == "a/b"
     assert [note.partition(" ")[0] for note in notes] == ["model_name_or_path", "output_dir", "overwrite_output_dir"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+from ftsdk.contract import Reason
 from ftsdk.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class JobInfo:
     name: str
     """The job's logical name (the last part of its URI)."""
     state: JobState
-    reason: str = ""
-    """One of `contract.REASONS`, or empty."""
+    reason: Reason = Reason.NONE
+    """Why it ended without a model; `Reason.NONE`, which is false, while it runs or after a success."""
     message: str = ""
     """One sentence on how the job ended, with a hint on what to do."""
     attempt: int = 1

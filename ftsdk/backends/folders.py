@@ -17,6 +17,7 @@ from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
 from ftsdk.backends.shared import SubmittedJob
+from ftsdk.contract import Reason
 from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir, jobs_dir
@@ -120,8 +121,8 @@ def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobIn
         return shared.with_outcome(running, outcome)
     if gone and shared.is_cancelled(job.store, running.attempt):
         message = "Cancelled; it ended without recording an outcome."
-        return replace(running, state=JobState.CANCELLED, reason="cancelled", message=message)
-    return replace(running, state=JobState.FAILED, reason=gone[0], message=gone[1]) if gone else running
+        return replace(running, state=JobState.CANCELLED, reason=Reason.CANCELLED, message=message)
+    return replace(running, state=JobState.FAILED, reason=Reason(gone[0]), message=gone[1]) if gone else running
 
 
 def write_secrets(secrets: Mapping[str, str]) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, Verdict
+from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError
 from ftsdk.plan import Plan
@@ -86,7 +87,7 @@ def with_outcome(info: JobInfo, outcome: Outcome) -> JobInfo:
     return replace(
         info,
         state=OUTCOME_STATES.get(outcome["state"], JobState.FAILED),
-        reason=outcome["reason"],
+        reason=Reason.parse(outcome["reason"]),
         message=f"{outcome['message']} {outcome['hint']}".strip(),
         ended_at=outcome["ended_at"],
         exit_code=outcome["exit_code"],

@@ -36,9 +36,9 @@ def attach(job: str) -> Job:
 @json_option
 def jobs(backend: str | None, as_json: bool) -> None:
     """List the jobs that this machine started, newest first."""
-    from ftsdk.jobs import listing
+    from ftsdk.jobs.listing import list_jobs
 
-    rows = [{"uri": uri, **asdict(info)} for uri, info in listing.jobs(backend, on_problem=say)]
+    rows = [{"uri": uri, **asdict(info)} for uri, info in list_jobs(backend, on_problem=say)]
     emit(rows, as_json, lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), map(_row, rows)))
 
 

@@ -64,5 +64,6 @@ from ftsdk.contract.outcomes import PREEMPTIONS as PREEMPTIONS
 from ftsdk.contract.outcomes import REASONS as REASONS
 from ftsdk.contract.outcomes import REPEATING_REASONS as REPEATING_REASONS
 from ftsdk.contract.outcomes import RETRIED as RETRIED
+from ftsdk.contract.outcomes import Reason as Reason
 
 VERSION: Final = 1

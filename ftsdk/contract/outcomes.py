@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -18,28 +19,40 @@ EXIT_CONTRACT: Final = 78
 AFTER_SAVE: Final = ("exit", "park")
 """`exit`: leave with EXIT_INTERRUPTED. `park`: wait for the platform's SIGKILL, where it takes any exit for the end."""
 
-REASONS: Final = (
-    "preempted",
-    "cancelled",
-    "stopped",
-    "oom",
-    "host_oom",
-    "nan_loss",
-    "bad_data",
-    "bad_config",
-    "disk_full",
-    "auth",
-    "hub_unreachable",
-    "communication",
-    "killed",
-    "crashed",
-    "lost",
-    "quota",
-    "capacity",
-    "timeout",
-    "budget",
-    "error",
-)
+
+class Reason(StrEnum):
+    """Why a job ended without a model. `docs/reference/reasons.md` says what to do about each."""
+
+    NONE = ""
+    """It runs, or it has succeeded."""
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    OOM = "oom"
+    HOST_OOM = "host_oom"
+    NAN_LOSS = "nan_loss"
+    BAD_DATA = "bad_data"
+    BAD_CONFIG = "bad_config"
+    DISK_FULL = "disk_full"
+    AUTH = "auth"
+    HUB_UNREACHABLE = "hub_unreachable"
+    COMMUNICATION = "communication"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    LOST = "lost"
+    QUOTA = "quota"
+    CAPACITY = "capacity"
+    TIMEOUT = "timeout"
+    BUDGET = "budget"
+    ERROR = "error"
+
+    @classmethod
+    def parse(cls, text: str) -> Reason:
+        """The reason with this name; ERROR for one that a newer release wrote."""
+        return cls(text) if text in cls._value2member_map_ else cls.ERROR
+
+
+REASONS: Final = tuple(reason for reason in Reason if reason)
 REPEATING_REASONS: Final = frozenset({"oom", "nan_loss", "bad_data", "bad_config", "auth", "disk_full"})
 """Starting again without a change would end the same way."""
 PREEMPTIONS: Final = frozenset({"preempted"})

@@ -1,45 +1,56 @@
-"""All jobs of all backends: what the platforms say, joined with what the journal knows."""
+"""All jobs of all backends: the platforms' lists, joined with this machine's journal."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from ftsdk import backends
 from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.contract import Reason
 from ftsdk.errors import BackendError
 from ftsdk.jobs import journal
 
 
-def jobs(backend: str | None = None, *, on_problem: Callable[[str], None]) -> Iterator[tuple[str, JobInfo]]:
-    """(URI, state) of every job, newest first per backend; a backend that does not answer is told to `on_problem`.
+class ListedJob(NamedTuple):
+    """A job in a list: `Job.attach(uri)` opens it."""
 
-    A job that the journal started and its platform no longer has is shown as FAILED, reason `lost`.
+    uri: str
+    info: JobInfo
+
+
+def list_jobs(backend: str | None = None, *, on_problem: Callable[[str], None] = warnings.warn) -> Iterator[ListedJob]:
+    """Every job, newest first per backend; `on_problem` is called with a sentence on a backend that does not answer.
+
+    A job that the journal started and its platform no longer has is shown as FAILED, reason `lost`. Raises
+    NotInstalledError or SpecError for a named `backend` that is not there.
     """
-    seen: set[str] = set()
+    listed: set[str] = set()
     answered: set[str] = set()
-    known = {(entry.backend, entry.name): entry.uri for entry in journal.entries()}
+    started = {(entry.backend, entry.name): entry.uri for entry in journal.entries()}
     for name in [backend] if backend else backends.names():
         try:
             place = backends.get(name)
             for info in place.list():
-                uri = known.get((name, info.name)) or backends.uri_of(place, info.name)
-                seen.add(uri)
-                yield uri, info
+                uri = started.get((name, info.name)) or backends.uri_of(place, info.name)
+                listed.add(uri)
+                yield ListedJob(uri, info)
             answered.add(name)
         except BackendError as problem:
             if backend or any(entry.backend == name for entry in journal.entries()):
                 on_problem(f"{name}: {problem}")
     for entry in journal.entries():
-        if entry.backend in answered and entry.uri not in seen:
-            gone = "The platform has no such job any more."
-            yield (
-                entry.uri,
-                JobInfo(
-                    name=entry.name,
-                    state=JobState.FAILED,
-                    reason="lost",
-                    message=gone,
-                    attempt=entry.attempt,
-                    created_at=entry.intended_at,
-                ),
-            )
+        if entry.backend in answered and entry.uri not in listed:
+            yield ListedJob(entry.uri, _lost(entry))
+
+
+def _lost(entry: journal.Entry) -> JobInfo:
+    return JobInfo(
+        name=entry.name,
+        state=JobState.FAILED,
+        reason=Reason.LOST,
+        message="The platform has no such job any more.",
+        attempt=entry.attempt,
+        created_at=entry.intended_at,
+    )

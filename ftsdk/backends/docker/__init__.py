@@ -25,7 +25,7 @@ from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.nodes import Look
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
-from ftsdk.contract import Stamp
+from ftsdk.contract import Reason, Stamp
 from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
@@ -181,7 +181,7 @@ class Docker:
             if info.state.terminal:
                 cleaning.bury(self.options.program, job, look().silent)
         if info.reason == "preempted":
-            info = replace(info, reason="stopped")  # nothing preempts a container: somebody stopped it
+            info = replace(info, reason=Reason.STOPPED)  # nothing preempts a container: somebody stopped it
         return info
 
     def _stop(self, job: FolderJob) -> None:
@@ -233,7 +233,7 @@ def _joined(info: JobInfo, verdict: Verdict) -> JobInfo:
     if verdict.state.terminal and info.exit_code is not None:
         return info
     state, reason, message, exit_code = verdict
-    return replace(info, state=state, reason=reason, message=message, exit_code=exit_code, ended_at=None)
+    return replace(info, state=state, reason=Reason.parse(reason), message=message, exit_code=exit_code, ended_at=None)
 
 
 def _check_accelerators(spec: JobSpec, facts: Facts) -> None:

@@ -12,6 +12,7 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.pai import addresses, states
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import RETRY, RefusedError, Services, says_not_found
+from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
@@ -158,7 +159,7 @@ def info(services: Services, name: str, native: Native, outcome: Outcome | None,
     return JobInfo(
         name=name,
         state=verdict.state,
-        reason=verdict.reason,
+        reason=Reason.parse(verdict.reason),
         message=verdict.message,
         attempt=native.attempt,
         created_at=_seconds(said.get("GmtCreateTime")),

@@ -12,6 +12,7 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.sagemaker import states
 from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import RefusedError, Services, says_not_found
+from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError
 from ftsdk.sizing.price.prices import packaged_prices, price_of
@@ -101,7 +102,7 @@ def each(services: Services) -> Iterator[JobInfo]:
         if name not in seen:
             seen.add(name)
             found = info(name, Native(number, row), None, cancelled=False)
-            yield replace(found, reason="", message="") if found.reason in UNSURE else found
+            yield replace(found, reason=Reason.NONE, message="") if found.reason in UNSURE else found
 
 
 def info(name: str, native: Native, outcome: Outcome | None, *, cancelled: bool) -> JobInfo:
@@ -112,7 +113,7 @@ def info(name: str, native: Native, outcome: Outcome | None, *, cancelled: bool)
     return JobInfo(
         name=name,
         state=verdict.state,
-        reason=verdict.reason,
+        reason=Reason.parse(verdict.reason),
         message=verdict.message,
         attempt=native.attempt,
         created_at=_seconds(said.get("CreationTime")),

@@ -14,6 +14,7 @@ from ftsdk.backends.base import JobInfo, Verdict
 from ftsdk.backends.folders import PLAN_FILE, names
 from ftsdk.backends.shared import SubmittedJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
+from ftsdk.contract import Reason
 from ftsdk.errors import JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
@@ -109,4 +110,4 @@ def running(job: SkyJob) -> JobInfo:
 
 def with_verdict(info: JobInfo, verdict: Verdict) -> JobInfo:
     """What SkyPilot says."""
-    return replace(info, state=verdict.state, reason=verdict.reason, message=verdict.message)
+    return replace(info, state=verdict.state, reason=Reason.parse(verdict.reason), message=verdict.message)

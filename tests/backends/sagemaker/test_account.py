@@ -235,7 +235,7 @@ def test_an_address_is_enough_to_attach(job, monkeypatch, tmp_path):
 
 def test_the_listing_has_addresses_that_attach(job, monkeypatch, tmp_path):
     monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "another-machine"))
-    found = list(listing.jobs("sagemaker", on_problem=print))
+    found = list(listing.list_jobs("sagemaker", on_problem=print))
     assert [(uri, info.state, info.reason) for uri, info in found] == [(job.uri, JobState.FAILED, "")]
     assert job.info().reason == "capacity"  # the listing does not say, a look does
 

@@ -13,12 +13,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ftsdk.backends.base import Backend as Backend
+    from ftsdk.backends.base import Capabilities as Capabilities
+    from ftsdk.backends.base import Check as Check
     from ftsdk.backends.base import JobInfo as JobInfo
     from ftsdk.backends.base import JobState as JobState
+    from ftsdk.backends.base import SupportsDoctor as SupportsDoctor
+    from ftsdk.backends.base import SupportsImagePush as SupportsImagePush
+    from ftsdk.backends.base import SupportsNativeHandle as SupportsNativeHandle
+    from ftsdk.backends.base import SupportsOffers as SupportsOffers
+    from ftsdk.backends.base import SupportsOnDemand as SupportsOnDemand
+    from ftsdk.backends.base import SupportsSecretStore as SupportsSecretStore
+    from ftsdk.backends.base import SupportsTerminal as SupportsTerminal
+    from ftsdk.contract import Reason as Reason
     from ftsdk.contract.release import __version__ as __version__
+    from ftsdk.errors import AuthError as AuthError
+    from ftsdk.errors import BackendError as BackendError
+    from ftsdk.errors import CapacityError as CapacityError
+    from ftsdk.errors import DataError as DataError
     from ftsdk.errors import FtsdkError as FtsdkError
+    from ftsdk.errors import JobFailedError as JobFailedError
+    from ftsdk.errors import JobNotFoundError as JobNotFoundError
+    from ftsdk.errors import NotInstalledError as NotInstalledError
+    from ftsdk.errors import QuotaError as QuotaError
+    from ftsdk.errors import SpecError as SpecError
+    from ftsdk.errors import UnavailableError as UnavailableError
+    from ftsdk.errors import UnsupportedError as UnsupportedError
+    from ftsdk.errors import WaitTimeoutError as WaitTimeoutError
     from ftsdk.estimator import Estimator as Estimator
+    from ftsdk.facts import Facts as Facts
     from ftsdk.jobs.job import Job as Job
+    from ftsdk.jobs.listing import ListedJob as ListedJob
+    from ftsdk.jobs.listing import list_jobs as list_jobs
+    from ftsdk.jobs.metrics import MetricRecord as MetricRecord
+    from ftsdk.jobs.metrics import Metrics as Metrics
+    from ftsdk.jobs.resident import Look as Look
+    from ftsdk.jobs.retrying import Decision as Decision
+    from ftsdk.jobs.status import Status as Status
     from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
     from ftsdk.spec import Budget as Budget
@@ -35,39 +66,140 @@ if TYPE_CHECKING:
     from ftsdk.spec import QLora as QLora
     from ftsdk.spec import Resources as Resources
     from ftsdk.spec import Retry as Retry
+    from ftsdk.spec import Reward as Reward
     from ftsdk.spec import Sharding as Sharding
     from ftsdk.spec import Tracking as Tracking
+    from ftsdk.spec import Tuning as Tuning
     from ftsdk.spec import Wandb as Wandb
+    from ftsdk.spec.fields import SpecFields as SpecFields
+    from ftsdk.storage.records import LogLine as LogLine
 
 _HOMES = {
+    "AuthError": "errors",
+    "Backend": "backends.base",
+    "BackendError": "errors",
     "Budget": "spec",
+    "Capabilities": "backends.base",
+    "CapacityError": "errors",
+    "Check": "backends.base",
     "Checkpoint": "spec",
     "CloudWatch": "spec",
+    "DataError": "errors",
     "Dataset": "spec",
+    "Decision": "jobs.retrying",
     "Estimator": "estimator",
+    "Facts": "facts",
     "Freeze": "spec",
     "FtsdkError": "errors",
     "Full": "spec",
     "Hyperparameters": "spec",
     "Job": "jobs.job",
+    "JobFailedError": "errors",
     "JobInfo": "backends.base",
+    "JobNotFoundError": "errors",
     "JobSpec": "spec",
     "JobState": "backends.base",
+    "ListedJob": "jobs.listing",
+    "LogLine": "storage.records",
+    "Look": "jobs.resident",
     "Lora": "spec",
     "Method": "spec",
+    "MetricRecord": "jobs.metrics",
+    "Metrics": "jobs.metrics",
     "Model": "models.model",
+    "NotInstalledError": "errors",
     "Oft": "spec",
     "Plan": "plan",
     "QLora": "spec",
+    "QuotaError": "errors",
+    "Reason": "contract",
     "Resources": "spec",
     "Retry": "spec",
+    "Reward": "spec",
     "Sharding": "spec",
+    "SpecError": "errors",
+    "SpecFields": "spec.fields",
+    "Status": "jobs.status",
+    "SupportsDoctor": "backends.base",
+    "SupportsImagePush": "backends.base",
+    "SupportsNativeHandle": "backends.base",
+    "SupportsOffers": "backends.base",
+    "SupportsOnDemand": "backends.base",
+    "SupportsSecretStore": "backends.base",
+    "SupportsTerminal": "backends.base",
     "Tracking": "spec",
+    "Tuning": "spec",
+    "UnavailableError": "errors",
+    "UnsupportedError": "errors",
+    "WaitTimeoutError": "errors",
     "Wandb": "spec",
     "__version__": "contract.release",
+    "list_jobs": "jobs.listing",
 }
+"""Public name -> the module of ftsdk that defines it."""
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "AuthError",
+    "Backend",
+    "BackendError",
+    "Budget",
+    "Capabilities",
+    "CapacityError",
+    "Check",
+    "Checkpoint",
+    "CloudWatch",
+    "DataError",
+    "Dataset",
+    "Decision",
+    "Estimator",
+    "Facts",
+    "Freeze",
+    "FtsdkError",
+    "Full",
+    "Hyperparameters",
+    "Job",
+    "JobFailedError",
+    "JobInfo",
+    "JobNotFoundError",
+    "JobSpec",
+    "JobState",
+    "ListedJob",
+    "LogLine",
+    "Look",
+    "Lora",
+    "Method",
+    "MetricRecord",
+    "Metrics",
+    "Model",
+    "NotInstalledError",
+    "Oft",
+    "Plan",
+    "QLora",
+    "QuotaError",
+    "Reason",
+    "Resources",
+    "Retry",
+    "Reward",
+    "Sharding",
+    "SpecError",
+    "SpecFields",
+    "Status",
+    "SupportsDoctor",
+    "SupportsImagePush",
+    "SupportsNativeHandle",
+    "SupportsOffers",
+    "SupportsOnDemand",
+    "SupportsSecretStore",
+    "SupportsTerminal",
+    "Tracking",
+    "Tuning",
+    "UnavailableError",
+    "UnsupportedError",
+    "WaitTimeoutError",
+    "Wandb",
+    "__version__",
+    "list_jobs",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -75,7 +207,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'ftsdk' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"ftsdk.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"ftsdk.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -67,7 +67,7 @@ class Docker:
 
     name: ClassVar[str] = "docker"
     capabilities: ClassVar[Capabilities] = Capabilities(multi_node=True, memory_limit=True, image=True)
-    options_model: ClassVar[type[DockerOptions]] = DockerOptions
+    options_model: ClassVar[type[Options]] = DockerOptions
     scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: DockerOptions | None = None) -> None:

@@ -51,7 +51,7 @@ class Local:
 
     name: ClassVar[str] = "local"
     capabilities: ClassVar[Capabilities] = Capabilities()
-    options_model: ClassVar[type[LocalOptions]] = LocalOptions
+    options_model: ClassVar[type[Options]] = LocalOptions
     scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: LocalOptions | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
+from ftsdk.backends.options import Options
 from ftsdk.backends.pai import addresses, jobs, limits, machines, registry, secret_store
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import Native
@@ -46,7 +47,7 @@ class Pai:
     capabilities: ClassVar[Capabilities] = Capabilities(
         multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True
     )
-    options_model: ClassVar[type[PaiOptions]] = PaiOptions
+    options_model: ClassVar[type[Options]] = PaiOptions
     scope_option: ClassVar[str | None] = "region"
 
     def __init__(self, options: PaiOptions | None = None) -> None:

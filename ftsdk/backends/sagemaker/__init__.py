@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, require
+from ftsdk.backends.options import Options
 from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import Native
@@ -41,7 +42,7 @@ class SageMaker:
     capabilities: ClassVar[Capabilities] = Capabilities(
         multi_node=True, spot=True, secrets=True, remote_output=True, remote_inputs=True, image=True, recovers=True
     )
-    options_model: ClassVar[type[SageMakerOptions]] = SageMakerOptions
+    options_model: ClassVar[type[Options]] = SageMakerOptions
     scope_option: ClassVar[str | None] = "region"
 
     def __init__(self, options: SageMakerOptions | None = None) -> None:

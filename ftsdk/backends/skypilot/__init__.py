@@ -17,6 +17,7 @@ from typing import ClassVar
 from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
+from ftsdk.backends.options import Options
 from ftsdk.backends.skypilot import failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
@@ -53,7 +54,7 @@ class SkyPilot:
         image=True,
         recovers=True,
     )
-    options_model: ClassVar[type[SkyPilotOptions]] = SkyPilotOptions
+    options_model: ClassVar[type[Options]] = SkyPilotOptions
     scope_option: ClassVar[str | None] = None
 
     def __init__(self, options: SkyPilotOptions | None = None) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, SupportsNativeHandle, SupportsTerminal
-from ftsdk.errors import JobFailedError, UnsupportedError
+from ftsdk.errors import FtsdkError, JobFailedError, UnsupportedError
 from ftsdk.jobs import metrics, resident, watching
 from ftsdk.jobs.metrics import Metrics
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.status import Status
 from ftsdk.models.model import Model, open_model
+from ftsdk.terminal import notebook
 
 
 class Job(JobReference):
@@ -64,6 +65,15 @@ class Job(JobReference):
         else:
             self.backend.cancel(self.name)
 
+    def _repr_html_(self) -> str:
+        """The job in a notebook: its state, its newest metrics and what it has cost."""
+        try:
+            status = self.status()
+            rows = {**_state_rows(status.info), **_progress_rows(status)}
+        except FtsdkError as problem:
+            rows = {"problem": problem}
+        return notebook.table(self.uri, rows)
+
     # --- output --------------------------------------------------------------------------------------------
     def events(self, *, follow: bool = False, after: str | None = None) -> Iterator[dict[str, Any]]:
         """The structured events among the lines (see `ftsdk.contract`)."""
@@ -100,6 +110,27 @@ class Job(JobReference):
         if not isinstance(self.backend, SupportsNativeHandle):
             raise UnsupportedError(f"Job {self.uri}: the {self.backend.name} backend has no native job object.")
         return self.backend.native(self.name)
+
+
+def _state_rows(info: JobInfo) -> dict[str, object]:
+    return {
+        "state": info.state,
+        "reason": info.reason,
+        "message": info.message,
+        "attempt": info.attempt,
+        "console": info.console_url,
+    }
+
+
+def _progress_rows(status: Status) -> dict[str, object]:
+    latest, cost = status.latest, status.cost_usd
+    return {
+        "step": f"{latest['step']} of {latest['total_steps']}" if "total_steps" in latest else latest.get("step"),
+        "loss": latest.get("loss"),
+        "held-out loss": latest.get("eval_loss"),
+        "hours": f"{status.hours:.2f}",
+        "cost": None if cost is None else f"{cost:.2f} USD",
+    }
 
 
 def _no_model(uri: str, info: JobInfo) -> JobFailedError:

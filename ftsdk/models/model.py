@@ -12,6 +12,7 @@ from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
 from ftsdk.storage.store import download
+from ftsdk.terminal import notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,19 @@ class Model:
     files: dict[str, int]
     """File name -> bytes."""
     store: Store = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        """The model in a notebook."""
+        return notebook.table(
+            self.uri,
+            {
+                "job": self.job_uri,
+                "base model": self.base_model,
+                "kind": "adapter" if self.adapter else "whole model",
+                "files": len(self.files),
+                "size": f"{self.bytes / 1e6:.1f} MB",
+            },
+        )
 
     @property
     def path(self) -> Path | None:

@@ -12,6 +12,7 @@ from ftsdk import contract
 from ftsdk.contract.documents import Claim, Storage
 from ftsdk.sizing.estimate import Estimate
 from ftsdk.storage.transfers import Copy, Upload
+from ftsdk.terminal import notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,22 @@ class Plan:
     """1-based retry index; 0 for an attempt that a person submitted."""
     note: dict[str, Any] = field(default_factory=dict)
     """A retry's `by`, `why`, `changed` and `before` for its claim (see `documents.Claim`)."""
+
+    def _repr_html_(self) -> str:
+        """The plan in a notebook."""
+        price = None if self.usd_per_hour is None else f"{self.usd_per_hour:.4g} USD an hour"
+        uploads = f"{len(self.uploads)} files, {sum(upload.bytes for upload in self.uploads) / 1e6:.1f} MB"
+        return notebook.table(
+            self.uri,
+            {
+                "backend": self.backend,
+                "attempt": self.attempt,
+                "price": price,
+                "uploads": uploads if self.uploads else None,
+                "secrets": ", ".join(self.secrets),
+                "warnings": " ".join(self.warnings),
+            },
+        )
 
     @property
     def native_name(self) -> str:

@@ -107,8 +107,7 @@ def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
     for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type")):
         if isinstance(full.get(field), str):
             full[field] = {key: full[field]}
-    if isinstance(tuning := full.get("tuning"), dict) and "type" not in tuning:
-        full["tuning"] = {"type": "lora", **tuning}
+    name_tuning(full)
     if isinstance(full.get("retry"), int):
         full["retry"] = {"retries": full["retry"]}
     if isinstance(dataset := full.get("dataset"), str | PurePath | list | tuple):
@@ -116,6 +115,12 @@ def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(dataset := full.get("dataset"), dict):
         full["dataset"] = {k: _addresses(v) if k in ("train", "eval") else v for k, v in dataset.items()}
     return full
+
+
+def name_tuning(full: dict[str, Any]) -> None:
+    """A tuning that does not say what it is, such as `{rank: 16}`, is LoRA."""
+    if isinstance(tuning := full.get("tuning"), dict) and "type" not in tuning:
+        full["tuning"] = {"type": "lora", **tuning}
 
 
 def _addresses(value: Any) -> Any:

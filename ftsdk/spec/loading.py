@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.hyperparameters import Hyperparameters
-from ftsdk.spec.job import JobSpec, NormalizedSpec, with_full_forms
+from ftsdk.spec.job import JobSpec, NormalizedSpec, name_tuning, with_full_forms
 from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, is_foreign, put, write_at
 from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS
@@ -73,6 +73,7 @@ def normalized(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple
         top = {**{key: value for key, value in inner.items() if key not in own}, **top}
     ordered = sorted(top, key=lambda name: _ORDER.get(name, -1))
     notes = [_placed(spec, name, top[name], replace=bool(over)) for name in ordered]
+    name_tuning(spec)
     return spec, [note for note in notes if note]
 
 

@@ -1,4 +1,4 @@
-"""Everything that a plan needs to know about local data files, in one call."""
+"""Formats, row counts, lengths and truncation of local data files, in one call."""
 
 from __future__ import annotations
 

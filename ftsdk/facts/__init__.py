@@ -1,4 +1,4 @@
-"""The only step that looks at the world: `inspect(spec)` returns `Facts`, and `plan` needs nothing else."""
+"""Facts about files, models and this machine: `inspect(spec)` returns all that `plan` needs besides the spec."""
 
 from ftsdk.facts.facts import Attached, Facts, MachineFacts, ModelFacts, SourceFacts
 from ftsdk.facts.inspecting import inspect

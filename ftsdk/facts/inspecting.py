@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
-from ftsdk.facts import reward_files, runtime_archive
+from ftsdk.facts import runtime_archive
 from ftsdk.facts.facts import Facts, ModelFacts
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
+from ftsdk.facts.reward_files import inspect_rewards
 from ftsdk.facts.sources import arguments_of, inspect_sources
 from ftsdk.home import home_dir
 from ftsdk.sizing.price.price_file import own_prices
@@ -45,7 +46,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         lengths=lengths,
         prices=own_prices(home),
         reward_model=inspect_model(judge, root) if judge else None,
-        reward_files=reward_files.find(spec.method, root),
+        reward_files=inspect_rewards(spec.method, root),
         nonce=secrets.token_hex(8) if again else "",
         arguments=arguments_of(spec, root),
     )

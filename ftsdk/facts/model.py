@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from ftsdk import contract
 from ftsdk.errors import SpecError
-from ftsdk.facts import remote_model
 from ftsdk.facts.facts import ModelFacts
 from ftsdk.facts.json_files import json_object
+from ftsdk.facts.remote_model import inspect_remote_model
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 
@@ -41,7 +41,7 @@ def inspect_model(address: str, root: Path) -> ModelFacts:
 
 def _remote(address: str) -> ModelFacts:
     """A model in a bucket. An adapter's base may be a folder of this machine, where the adapter's job came from."""
-    remote = remote_model.look(address)
+    remote = inspect_remote_model(address)
     files: tuple[Fingerprint, ...] = ()
     config = remote.config
     if remote.base != address and (base := Path(remote.base)).is_absolute():

@@ -1,4 +1,4 @@
-"""A base model in a bucket, as far as it can be seen from here: its files, its shape, and what an adapter stands on."""
+"""A base model in a bucket: its size, its config, and the model under an adapter."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ RETRY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteModel:
-    """What was found; None is unknown."""
+    """Size, config and base of a remote model; None is unknown."""
 
     base: str
     """The model under an adapter; else the address itself."""
     bytes: int | None = None
     base_bytes: int | None = None
-    """Of the model under an adapter, where that lies in a bucket, too."""
+    """Of the model under an adapter, if that is in a bucket, too."""
     config: dict[str, Any] | None = None
 
 
-def look(address: str) -> RemoteModel:
-    """Look into a bucket's folder; what cannot be reached or read is unknown.
+def inspect_remote_model(address: str) -> RemoteModel:
+    """Inspect a folder in a bucket; what cannot be reached or read is unknown.
 
     Raises SpecError for a folder without files, and for an archive.
     """
@@ -36,7 +36,8 @@ def look(address: str) -> RemoteModel:
 
     if is_archive(address):
         raise SpecError(
-            f"model {address!r} is packed: unpack it by `ftsdk model {address} --download FOLDER` and give the folder."
+            f"model {address!r} is an archive: unpack it by `ftsdk model {address} --download FOLDER` "
+            "and give the folder."
         )
 
     try:
@@ -47,7 +48,7 @@ def look(address: str) -> RemoteModel:
     except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
         return RemoteModel(base=address)
     if not files:
-        raise SpecError(f"model {address!r}: nothing lies there; give the address of a folder with a config.json.")
+        raise SpecError(f"model {address!r}: there is no such folder; give the address of a folder with a config.json.")
     size = sum(files.values())
     return RemoteModel(base=base, bytes=size, base_bytes=size if base == address else _size(base), config=config)
 
@@ -63,7 +64,7 @@ def _size(address: str) -> int | None:
 
 
 def _base(bucket: Any, address: str) -> str:
-    """A job of ours says it best: the path in an adapter's own configuration is one inside a container."""
+    """From our job's document, because the adapter's own config names a path inside a container."""
     from ftsdk.runtime.storage.bucket import BucketStore
 
     above = address.rstrip("/").rpartition("/")[0]
@@ -75,7 +76,7 @@ def _base(bucket: Any, address: str) -> str:
 
 
 def _json(bucket: Any, key: str) -> dict[str, Any]:
-    found = json.loads(bucket.read(key))
-    if not isinstance(found, dict):
+    value = json.loads(bucket.read(key))
+    if not isinstance(value, dict):
         raise ValueError(f"{key} holds no object")
-    return found
+    return value

@@ -1,4 +1,4 @@
-"""Reward functions of the user's: found, fingerprinted and read without running them."""
+"""The user's reward functions: their files are hashed and parsed, not executed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 
 
-def find(method: Method, root: Path) -> dict[str, Fingerprint]:
+def inspect_rewards(method: Method, root: Path) -> dict[str, Fingerprint]:
     """Each file that `method.rewards` names, as written there. Raises SpecError for a file or function not there."""
-    return {reward.path: _found(reward, root) for reward in method.rewards if isinstance(reward, OwnFunction)}
+    return {reward.path: _fingerprint(reward, root) for reward in method.rewards if isinstance(reward, OwnFunction)}
 
 
-def _found(reward: OwnFunction, root: Path) -> Fingerprint:
+def _fingerprint(reward: OwnFunction, root: Path) -> Fingerprint:
     path, name = (root / Path(reward.path).expanduser()).absolute(), reward.function.rpartition(":")[2]
     if not path.is_file():
         raise SpecError(f"method.rewards {reward.function}: there is no file {path}.")
@@ -31,7 +31,7 @@ def _found(reward: OwnFunction, root: Path) -> Fingerprint:
 
 
 def _names(path: Path) -> set[str]:
-    """What the file defines, imports or assigns at its top level."""
+    """Names that the file defines, imports or assigns at its top level."""
     try:
         body = ast.parse(path.read_bytes(), str(path)).body
     except (OSError, SyntaxError, ValueError) as problem:

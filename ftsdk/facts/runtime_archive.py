@@ -1,7 +1,7 @@
-"""The runtime as one small file that travels with a job: a zipapp whose name says what is in it.
+"""The runtime as one small file that is sent with a job: a zipapp whose name contains the hash of its content.
 
-Beside each source lies its bytecode for the Python that builds the archive: compiling takes most of a supervisor's
-start otherwise. Another Python does not know that bytecode and takes the source.
+It also contains the bytecode of each source for the Python that builds the archive, because compiling would take most
+of a supervisor's start. Another Python version ignores that bytecode and compiles the source.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def build(target_dir: Path | str) -> RuntimeArchive:
     """
     folder = Path(target_dir).absolute()
     index = folder / f"runtime-{_fingerprint()}.json"
-    return _known(folder, index) or _build(folder, index)
+    return _existing(folder, index) or _build(folder, index)
 
 
-def _known(folder: Path, index: Path) -> RuntimeArchive | None:
-    """What an earlier call built from the same files, by their names, sizes and modification times."""
+def _existing(folder: Path, index: Path) -> RuntimeArchive | None:
+    """The archive that an earlier call built from the same files (same names, sizes and modification times)."""
     with suppress(OSError, ValueError, TypeError):
-        found = RuntimeArchive(*json.loads(index.read_bytes()))
-        path = folder / found.path
-        if path.stat().st_size == found.bytes:
-            return found._replace(path=str(path))
+        archive = RuntimeArchive(*json.loads(index.read_bytes()))
+        path = folder / archive.path
+        if path.stat().st_size == archive.bytes:
+            return archive._replace(path=str(path))
     return None
 
 
@@ -76,8 +76,8 @@ def _sources() -> Iterator[tuple[str, Path]]:
 
 def _fingerprint() -> str:
     stats = [(str(file), file.stat()) for _, file in _sources()]
-    known = repr((MAGIC_NUMBER, [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]))
-    return hashlib.sha256(known.encode()).hexdigest()[:12]
+    state = repr((MAGIC_NUMBER, [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]))
+    return hashlib.sha256(state.encode()).hexdigest()[:12]
 
 
 def _archive() -> bytes:

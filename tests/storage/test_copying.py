@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from ftsdk.cli import cli
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts, inspect, remote_model
+from ftsdk.facts.remote_model import RemoteModel, inspect_remote_model
 from ftsdk.plan import Copy
 from ftsdk.spec.loading import parse
 from ftsdk.storage import copying
@@ -43,31 +44,31 @@ def store(cloud):
 def test_a_model_in_a_bucket_has_a_size_and_a_shape(store):
     store.put("model/config.json", b'{"model_type": "qwen2"}')
     store.put("model/model.safetensors", bytes(1000))
-    assert remote_model.look(f"{store.uri}/model") == remote_model.RemoteModel(
+    assert inspect_remote_model(f"{store.uri}/model") == RemoteModel(
         base=f"{store.uri}/model", bytes=1023, base_bytes=1023, config={"model_type": "qwen2"}
     )
 
 
 def test_an_adapter_carries_its_base_along(store):
     store.put("model/adapter_config.json", b'{"base_model_name_or_path": "/opt/ml/input/data/model"}')
-    assert remote_model.look(f"{store.uri}/model").base == "/opt/ml/input/data/model"
+    assert inspect_remote_model(f"{store.uri}/model").base == "/opt/ml/input/data/model"
     store.put("job.json", b'{"base_model": "Qwen/Qwen3-8B"}')
-    assert remote_model.look(f"{store.uri}/model").base == "Qwen/Qwen3-8B"
+    assert inspect_remote_model(f"{store.uri}/model").base == "Qwen/Qwen3-8B"
 
 
 def test_an_address_without_a_model_is_refused(store):
-    with pytest.raises(SpecError, match="nothing lies there"):
-        remote_model.look(f"{store.uri}/none")
+    with pytest.raises(SpecError, match="there is no such folder"):
+        inspect_remote_model(f"{store.uri}/none")
     with pytest.raises(SpecError, match=r"is packed: unpack it by `ftsdk model s3://x/model.tar.gz --download FOLDER`"):
-        remote_model.look("s3://x/model.tar.gz")
+        inspect_remote_model("s3://x/model.tar.gz")
 
 
 def test_what_does_not_answer_is_unknown(cloud, monkeypatch):
     monkeypatch.setattr(remote_model, "RETRY_S", 0.1)
-    nothing = remote_model.RemoteModel(base="s3://nobody/x")
-    assert remote_model.look("s3://nobody/x") == nothing
+    nothing = RemoteModel(base="s3://nobody/x")
+    assert inspect_remote_model("s3://nobody/x") == nothing
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert remote_model.look("s3://nobody/x") == nothing
+    assert inspect_remote_model("s3://nobody/x") == nothing
 
 
 def test_inputs_in_s3_are_used_where_they_are(store, spec_folder):

@@ -64,14 +64,14 @@ def _duplicates(connection: Any, names: list[str], collector: Collector) -> None
     )
     for file, row, first_file, first_row in _fetched(repeats):
         where = _location(names, file, first_file, first_row)
-        collector.add("duplicate", names[file], row, f"says the same as {where}")
+        collector.add("duplicate", names[file], row, f"has the same content as {where}")
 
 
 def _leakage(connection: Any, names: list[str], collector: Collector) -> None:
     """Held-out rows, or only their prompts, that are also in the training data."""
     for code, key, words in (
         ("leakage", "key", "is also in the training data:"),
-        ("shared_prompt", "prompt_key", "asks the same as the training data, with another answer:"),
+        ("shared_prompt", "prompt_key", "has the prompt of a training row with another answer:"),
     ):
         matches = connection.execute(f"""
             with train as (

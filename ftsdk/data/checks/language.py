@@ -1,4 +1,4 @@
-"""Which language a text is in, by its script and its commonest words. A heuristic: it says nothing when unsure."""
+"""Which language a text is in, by its script and its commonest words. A heuristic: empty when uncertain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# Scripts that can be told by a single character (RE2 classes), the more telling first: Japanese also uses Han.
+# Scripts that a single character identifies (RE2 classes), the more specific first: Japanese also uses Han.
 SCRIPTS: tuple[tuple[str, str], ...] = (
     ("ja", r"[\p{Hiragana}\p{Katakana}]"),
     ("ko", r"\p{Hangul}"),
@@ -25,7 +25,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "ja": "Japanese", "ko": "Korean", "zh": "Chinese", "ru": "Cyrillic script", "ar": "Arabic script",
         "hi": "Devanagari script", "th": "Thai", "he": "Hebrew", "el": "Greek", "en": "English", "de": "German",
         "fr": "French", "es": "Spanish", "pt": "Portuguese", "it": "Italian", "nl": "Dutch", "pl": "Polish",
-        "tr": "Turkish", "vi": "Vietnamese", "id": "Indonesian", "sv": "Swedish", "": "not told",
+        "tr": "Turkish", "vi": "Vietnamese", "id": "Indonesian", "sv": "Swedish", "": "unknown",
     }
 )  # fmt: skip
 _RANGES = (
@@ -63,7 +63,7 @@ _HEAD_CHARS = 1000
 
 
 def language(text: str) -> str:
-    """A two-letter code, or an empty string for what is too short, code, numbers or simply not sure."""
+    """A two-letter code, or an empty string for code, numbers, short texts and uncertain cases."""
     head = text[:_HEAD_CHARS]
     return (_by_script(head) if not head.isascii() else "") or _by_words(head)
 

@@ -41,7 +41,7 @@ def with_sketch(rows: str) -> str:
     minima = ", ".join(
         f"(list_min(list_transform(h, lambda x: xor(x, {c}::ubigint))) & 4294967295)::uinteger" for c in _PERMUTATIONS
     )
-    # What a lambda takes from outside is copied for each element, so the bound `top` is made one query earlier.
+    # DuckDB copies values captured by a lambda for each element, so the bound `top` is computed one query earlier.
     return f"""
         with hashed as (select *, list_transform({words}, lambda w: hash(w)) as h from ({rows})),
         bounded as (select *, len(h) as n, {top} as top from hashed),
@@ -54,7 +54,7 @@ def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
     """(file, row, earlier file, earlier row) of rows whose sketches agree, at most PAIRS_MAX; exact repeats aside."""
     width = MINIMA // BANDS
     bands = ", ".join(f"hash({n}, minima[{n * width + 1}:{(n + 1) * width}])" for n in range(BANDS))
-    found = connection.execute(f"""
+    pairs = connection.execute(f"""
         with sketched as (
             select file, row, minima from rows anti join repeats using (file, row) where minima is not null
         ), banded as (select file, row, unnest([{bands}]) as band from sketched),
@@ -72,7 +72,7 @@ def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
         )
         select file, row, other_file, other_row from agreeing where agreed >= {AGREEING_MIN}
         order by agreed desc, file, row, other_file, other_row limit {PAIRS_MAX}""").fetchall()
-    return [(int(a), int(b), int(c), int(d)) for a, b, c, d in found]
+    return [(int(a), int(b), int(c), int(d)) for a, b, c, d in pairs]
 
 
 def triples(text: str) -> frozenset[tuple[str, ...]]:

@@ -81,7 +81,7 @@ def _sum(parts: Sequence[str]) -> str:
 
 
 def _turns_sql(rules: Rules) -> str:
-    """Messages as a list of structs, in whichever column they stand."""
+    """Messages as a list of structs, from the column that holds them."""
     if "messages" not in rules.columns:
         return ""
     index = list(rules.columns).index("messages") + 1
@@ -250,8 +250,8 @@ def _prompt_key(rules: Rules, values: Mapping[str, str]) -> str:
         return _digest(_parts(rules, values, [role for role in _BESIDES if role != "kto_tag"]))
     if not {"prompt", "messages"} & set(rules.columns):  # pairs whose prompt is inside the answers
         return _key(rules, values)
-    asks = [role for role in _BESIDES if role not in ("answer", "chosen", "rejected")]
-    return _digest(_parts(rules, values, asks, answered=rules.format in ("preference", "prompts")))
+    prompt_roles = [role for role in _BESIDES if role not in ("answer", "chosen", "rejected")]
+    return _digest(_parts(rules, values, prompt_roles, answered=rules.format in ("preference", "prompts")))
 
 
 def _digest(text: str) -> str:

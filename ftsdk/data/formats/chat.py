@@ -13,7 +13,9 @@ Fault = tuple[str, str]
 """(code, message)"""
 
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
-_FILLERS = "\u2800\u3164\ufe0f"  # braille blank, Hangul filler, variation selector: nothing to see, but no marks
+_FILLERS = (
+    "\u2800\u3164\ufe0f"  # braille blank, Hangul filler, variation selector: invisible, but not in category Cc or Cf
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,13 @@ class Turn:
     kind: str
     """system, user, assistant, call (the model calls a tool) or result (what the tool gave)."""
     text: str
-    """What was said; for a call the JSON list of {name, arguments}."""
+    """The content; for a call the JSON list of {name, arguments}."""
     comment: str = ""
-    """What the model said beside a call."""
+    """Text of the model beside a call."""
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing can be seen: empty, white space, control and zero-width characters."""
+    """Whether a text is invisible: empty, white space, control and zero-width characters."""
     return all(char.isspace() or char in _FILLERS or unicodedata.category(char) in ("Cc", "Cf") for char in text)
 
 
@@ -54,14 +56,14 @@ class Chat:
         turns: list[Turn] = []
         faults: list[Fault] = []
         for number, message in enumerate(messages, 1):
-            turn, found = self.turn(message, f"message {number} of '{what}'")
-            faults += found
+            turn, turn_faults = self.turn(message, f"message {number} of '{what}'")
+            faults += turn_faults
             if turn:
                 turns.append(turn)
         return (turns if len(turns) == len(messages) else []), faults
 
     def turn(self, message: Any, where: str) -> tuple[Turn | None, list[Fault]]:
-        """One message in common terms; None if its kind cannot be told."""
+        """One message in common terms; None if its kind is unknown."""
         if not isinstance(message, dict):
             return None, [("wrong_type", f"{where} is {kind_name(message)}, not an object")]
         role = message.get(self.role_key)
@@ -124,7 +126,7 @@ def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:
 
 
 def has_name(function: Mapping[str, Any]) -> bool:
-    """Whether a tool or a call says which function it means."""
+    """Whether a tool or a call names its function."""
     return isinstance(function.get("name"), str) and not is_blank(function["name"])
 
 
@@ -144,7 +146,7 @@ def order_faults(turns: list[Turn], what: str, *, ends_with_answer: bool, openai
     """The first place where turns are out of order: an optional system message, then prompts and answers in turn.
 
     A prompt is a user message or a tool's result, an answer is the assistant's text or a call. Several results in a
-    row stand for one in OpenAI's form, where each call has its own.
+    row count as one in OpenAI's form, where each call has its own.
     """
     rest = turns[1:] if turns and turns[0].kind == "system" else turns
     first = len(turns) - len(rest) + 1

@@ -21,7 +21,7 @@ def dataset_info_entry(
     Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
     converter adds "detailed thinking off" to the system prompt of every row without tools (`data/converter.py`).
     A file with `Detected.convert_first` set must be converted before this entry fits it. Without columns (a data set on
-    a hub, which cannot be looked at) those that the format usually has are named.
+    a hub, which cannot be inspected) those that the format usually has are named.
     """
     sampled = format == "prompts"  # TRL's methods read these, LLaMA-Factory's none
     named = (columns or USUAL_COLUMNS[format]).items()
@@ -76,7 +76,7 @@ def origin(entry: Mapping[str, Any]) -> str:
 
 
 def check_entry(name: str, entry: Mapping[str, Any], stage: str) -> None:
-    """Refuse an entry that the trainer would misread in silence or stop at. Raises SpecError and DataError."""
+    """Refuse an entry that the trainer would misread without a message, or fail on. Raises SpecError and DataError."""
     for given, known in (
         (entry, _ENTRY_KEYS),
         (entry.get("columns", {}), _COLUMN_KEYS),

@@ -1,4 +1,4 @@
-"""Which format a file has, told from its column names and a few sample rows."""
+"""Detects the format of a file from its column names and a few sample rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ftsdk.errors import DataError, did_you_mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detected:
-    """What a file was found to be, and why."""
+    """The detected format of a file, and why."""
 
     format: str
     """A name from `FORMATS`."""
@@ -49,31 +49,32 @@ def detect(
     """Say which format a file has, from its column names and a few sample rows.
 
     `method` settles what columns alone cannot: question and answer are instruction data for `sft`, and prompts
-    with a reference answer for `grpo`. `format`, `given_columns` and `given_tags` are what the user said; they win.
+    with a reference answer for `grpo`. `format`, `given_columns` and `given_tags` come from the user and are not
+    overridden.
 
     Raises DataError when the columns fit no format or a named column is not there.
     """
-    found = _Columns(columns, rows, dict(given_columns or {}), where)
-    usual = found.usual()
-    name, why = (format, "as the spec says") if format else _recognise(usual, found, method)
+    every = _Columns(columns, rows, dict(given_columns or {}), where)
+    usual = every.usual()
+    name, why = (format, "as the spec says") if format else _recognise(usual, every, method)
     if name not in FORMATS:
         hint = did_you_mean(name, FORMATS)
         raise DataError(f"Unknown format '{name}'{hint} for {where}; known: {', '.join(FORMATS)}.")
-    roles = _assign(name, usual, found)
-    _require(name, roles, found)
+    roles = _assign(name, usual, every)
+    _require(name, roles, every)
     tags = _tags(name, roles, rows, given_tags or {})
-    told = ", ".join(f"{column} is the {role}" if role != column else column for role, column in roles.items())
+    listed = ", ".join(f"{column} is the {role}" if role != column else column for role, column in roles.items())
     return Detected(
         format=name,
         columns=roles,
         tags=tags,
-        why=f"{where}: {name} ({FORMATS[name].meaning}), {why}; columns: {told}",
+        why=f"{where}: {name} ({FORMATS[name].meaning}), {why}; columns: {listed}",
         convert_first=_convert_reason(name, roles, tags, rows),
     )
 
 
 class _Columns:
-    """Column names of a file, looked up without regard to case, and the values seen in its sample rows."""
+    """Column names of a file, compared without regard to case, and the values of its sample rows."""
 
     def __init__(
         self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], given: dict[str, str], where: str
@@ -98,7 +99,7 @@ class _Columns:
         return self if len(names) == len(self.names) else _Columns(names, self.rows, self.given, self.where)
 
     def find(self, role: str, *, but: Sequence[str] = ()) -> str | None:
-        """The column for a role: what the user said, else the first known spelling that is not in `but`."""
+        """The column for a role: the given one, else the first known spelling that is not in `but`."""
         if role in self.given:
             return self.given[role]
         taken = {*but, *self.given.values()}
@@ -117,7 +118,7 @@ class _Columns:
         return next((n for n in present if any(isinstance(v, list) for v in self.values(n))), None)
 
     def label(self) -> str | None:
-        """The column of KTO labels: only one that looks like good or bad, since `label` also names classes."""
+        """The column of KTO labels: only one whose values are good or bad, since `label` also names classes."""
         name = self.find("kto_tag")
         if name and ("kto_tag" in self.given or name.lower() == "kto_tag" or any(map(is_label, self.values(name)))):
             return name
@@ -129,35 +130,35 @@ def is_label(value: Any) -> bool:
     return value in (True, False) or str(value).strip().lower() in ("true", "false", "1", "0")
 
 
-def _recognise(usual: _Columns, found: _Columns, method: str | None) -> tuple[str, str]:
+def _recognise(usual: _Columns, every: _Columns, method: str | None) -> tuple[str, str]:
     """(format, reason) from the usual columns, else from all of them."""
-    told = _fitting(usual, method) or _fitting(found, method)
-    if told:
-        return told
-    have = ", ".join(found.names[:12]) or "none"
+    match = _fitting(usual, method) or _fitting(every, method)
+    if match:
+        return match
+    have = ", ".join(every.names[:12]) or "none"
     raise DataError(
-        f"The columns of {found.where} ({have}) fit no known format; say which with dataset.format and "
+        f"The columns of {every.where} ({have}) fit no known format; say which with dataset.format and "
         "dataset.columns, e.g. format: alpaca, columns: {prompt: question, response: reply}."
     )
 
 
-def _fitting(found: _Columns, method: str | None) -> tuple[str, str] | None:
+def _fitting(columns: _Columns, method: str | None) -> tuple[str, str] | None:
     """(format, reason) if there is one; the method only decides between readings that both fit."""
-    messages, prompt = found.messages(), found.find("prompt")
-    text = found.find("text")
+    messages, prompt = columns.messages(), columns.find("prompt")
+    text = columns.find("text")
     if method == "pt" and text:
         return "text", f"because the method is pt and there is a column '{text}'"
-    chosen, rejected = found.find("chosen"), found.find("rejected")
+    chosen, rejected = columns.find("chosen"), columns.find("rejected")
     if chosen and rejected:
         return "preference", f"because it has '{chosen}' and '{rejected}'"
-    label = found.label()
+    label = columns.label()
     if label and method in (None, "kto") and (messages or prompt):
         return "kto", f"because '{label}' holds true and false"
     if method in PROMPT_METHODS and (messages or prompt):
         return "prompts", f"because the method is {method} and there is '{messages or prompt}'"
     if messages:
-        return _chat_format(found, messages)
-    response = found.find("response", but=(prompt,) if prompt else ())
+        return _chat_format(columns, messages)
+    response = columns.find("response", but=(prompt,) if prompt else ())
     if prompt and response:
         return "alpaca", f"because it has '{prompt}' and '{response}'"
     if text:
@@ -167,15 +168,15 @@ def _fitting(found: _Columns, method: str | None) -> tuple[str, str] | None:
     return None
 
 
-def _chat_format(found: _Columns, messages: str) -> tuple[str, str]:
-    keys = Counter(key for turns in found.values(messages) for turn in _turns(turns) for key in turn)
+def _chat_format(columns: _Columns, messages: str) -> tuple[str, str]:
+    keys = Counter(key for turns in columns.values(messages) for turn in _turns(turns) for key in turn)
     role, content = _most_used(ROLE_KEYS, keys, "from"), _most_used(CONTENT_KEYS, keys, "value")
     name = "openai" if (role, content) == ("role", "content") else "sharegpt"
     return name, f"because '{messages}' holds {role} and {content}"
 
 
 def _most_used(candidates: Sequence[str], counts: Mapping[str, int], default: str) -> str:
-    """The candidate seen most often: a few odd rows must not decide for a file."""
+    """The most frequent candidate: a few odd rows must not decide for a file."""
     used = [name for name in candidates if counts.get(name)]
     return max(used, key=lambda name: counts[name]) if used else default
 
@@ -183,52 +184,52 @@ def _most_used(candidates: Sequence[str], counts: Mapping[str, int], default: st
 _MAIN_ROLES = ("messages", "prompt", "response", "chosen", "rejected", "kto_tag")
 
 
-def _assign(name: str, usual: _Columns, found: _Columns) -> dict[str, str]:
+def _assign(name: str, usual: _Columns, every: _Columns) -> dict[str, str]:
     """Role -> column for a format; what only few rows have is taken if it is required or changes no other role."""
     roles = _assigned(name, usual)
-    if usual is not found:
+    if usual is not every:
         needed = [role for role in FORMATS[name].required if role not in roles]
-        for role, column in _assigned(name, found).items():
+        for role, column in _assigned(name, every).items():
             if role not in roles and column not in roles.values() and (role in needed or role not in _MAIN_ROLES):
                 roles[role] = column
     return roles
 
 
-def _assigned(name: str, found: _Columns) -> dict[str, str]:
+def _assigned(name: str, columns: _Columns) -> dict[str, str]:
     """Role -> column for a format, each column used once, in the order of the format's roles."""
     info = FORMATS[name]
     roles: dict[str, str] = {}
-    messages = found.messages() if "messages" in (*info.required, *info.optional) else None
+    messages = columns.messages() if "messages" in (*info.required, *info.optional) else None
     if messages:
         roles["messages"] = messages
     for role in (*info.required, *info.optional):
         if role == "messages" or (messages and role in ("prompt", "query", "response", "history")):
             continue
-        column = _column_for(name, role, found, tuple(roles.values()))
+        column = _column_for(name, role, columns, tuple(roles.values()))
         if column:
             roles[role] = column
     return roles
 
 
-def _column_for(name: str, role: str, found: _Columns, taken: tuple[str, ...]) -> str | None:
+def _column_for(name: str, role: str, columns: _Columns, taken: tuple[str, ...]) -> str | None:
     if role == "kto_tag":
-        return found.find(role) if "kto_tag" in found.given else found.label() or found.find(role)
+        return columns.find(role) if "kto_tag" in columns.given else columns.label() or columns.find(role)
     if name == "text" and role == "prompt":
-        return found.given.get("prompt") or found.given.get("text") or found.find("text")
-    return found.find(role, but=taken)
+        return columns.given.get("prompt") or columns.given.get("text") or columns.find("text")
+    return columns.find(role, but=taken)
 
 
-def _require(name: str, roles: Mapping[str, str], found: _Columns) -> None:
+def _require(name: str, roles: Mapping[str, str], columns: _Columns) -> None:
     missing = [role for role in FORMATS[name].required if role not in roles]
     if name in ("kto", "prompts") and not ({"messages", "prompt"} & set(roles)):
         missing.append("prompt")
     if name == "kto" and "messages" not in roles and "response" not in roles:
         missing.append("response")
     if missing:
-        have = ", ".join(found.names[:12]) or "none"
+        have = ", ".join(columns.names[:12]) or "none"
         raise DataError(
-            f"Format {name} needs a column for {' and '.join(missing)}, and {found.where} has {have}; "
-            f"name it in dataset.columns, e.g. {{{missing[0]}: {found.names[0] if found.names else 'column'}}}."
+            f"Format {name} needs a column for {' and '.join(missing)}, and {columns.where} has {have}; "
+            f"name it in dataset.columns, e.g. {{{missing[0]}: {columns.names[0] if columns.names else 'column'}}}."
         )
 
 
@@ -246,7 +247,7 @@ def _sample_turns(roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -
 def _tags(
     name: str, roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """All seven tags: what the user said, else what the sample rows use, else the usual names of that style."""
+    """All seven tags: the given one, else what the sample rows use, else the usual names of that style."""
     turns = _sample_turns(roles, rows)
     if not turns and "messages" not in roles:
         return dict(given)
@@ -254,8 +255,8 @@ def _tags(
     role = given.get("role_tag") or _most_used(ROLE_KEYS, keys, "role" if name == "openai" else "from")
     content = given.get("content_tag") or _most_used(CONTENT_KEYS, keys, "content" if name == "openai" else "value")
     tags = {**(OPENAI_TAGS if role == "role" else SHAREGPT_TAGS), "role_tag": role, "content_tag": content}
-    seen = Counter(str(turn.get(role)) for turn in turns)
-    return {**tags, **{tag: _most_used(names, seen, tags[tag]) for tag, names in ROLE_NAMES.items()}, **given}
+    roles_used = Counter(str(turn.get(role)) for turn in turns)
+    return {**tags, **{tag: _most_used(names, roles_used, tags[tag]) for tag, names in ROLE_NAMES.items()}, **given}
 
 
 def _convert_reason(

@@ -20,7 +20,7 @@ _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """What a row says, whatever its format."""
+    """The content of a row, independent of its format."""
 
     turns: tuple[Turn, ...] = ()
     """The chat without its system message; for pairs only what comes before the answers."""
@@ -68,8 +68,8 @@ def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
     turns: list[Turn] = []
     if isinstance(prompt, list | dict):
         turns, prompt = rules.chat.read(messages_in(prompt), columns["prompt"])[0], None
-    for asked, answered in row.get(columns.get("history", "")) or ():
-        turns += [Turn("user", asked), Turn("assistant", answered)]
+    for prompt_text, answer_text in row.get(columns.get("history", "")) or ():
+        turns += [Turn("user", prompt_text), Turn("assistant", answer_text)]
     query = row.get(columns.get("query", ""))
     if prompt:
         turns.append(Turn("user", f"{prompt}\n{query}" if query else prompt))
@@ -103,10 +103,10 @@ def _listed(value: Any) -> list[Any]:
 
 # --- writing ---------------------------------------------------------------------------------------------------
 def write_example(example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:
-    """A row of format `to`, or None for one that has no place there (a bad answer among good ones).
+    """A row of format `to`, or None if the format cannot express it (a bad answer among good ones).
 
-    `as_chat` writes prompts and answers as messages where the format knows both. Raises DataError if the format
-    cannot say what the example says.
+    `as_chat` writes prompts and answers as messages where the format allows both. Raises DataError if the format
+    cannot express the example.
     """
     row = _WRITERS[to](example, as_chat)
     return None if row is None else {**row, **example.media}
@@ -118,7 +118,7 @@ def _alpaca(example: Example, _: bool) -> dict[str, Any] | None:
         return None
     if any(turn.kind not in ("user", "assistant") for turn in chat):
         raise DataError("has tool calls, which alpaca cannot hold; convert to sharegpt or openai")
-    pairs = [[asked.text, said.text] for asked, said in zip(chat[::2], chat[1::2], strict=True)]
+    pairs = [[prompt.text, answer.text] for prompt, answer in zip(chat[::2], chat[1::2], strict=True)]
     row: dict[str, Any] = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
     extras = {"history": pairs[:-1], "system": example.system, "tools": _tools_text(example)}
     return row | {name: value for name, value in extras.items() if value}
@@ -216,8 +216,8 @@ def _kto(example: Example, as_chat: bool) -> dict[str, Any]:
         raise DataError("has no label, which kto needs")
     if as_chat:
         return _sharegpt_row(example, list(example.turns)) | {"label": example.label}
-    asked, said = example.turns[-2:]
-    row = {"prompt": asked.text, "completion": said.text, "label": example.label}
+    prompt, answer = example.turns[-2:]
+    row = {"prompt": prompt.text, "completion": answer.text, "label": example.label}
     return row | ({"system": example.system} if example.system else {})
 
 

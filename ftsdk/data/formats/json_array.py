@@ -120,11 +120,11 @@ class _Reader:
                 return ""
 
     def take_comma(self) -> str:
-        """Step over a comma. Gives "," or, without a step, what stands there instead."""
-        found = self.peek()
-        if found == ",":
+        """Step over a comma. Gives "," or, without a step, the character there instead."""
+        character = self.peek()
+        if character == ",":
             self.position += 1
-        return found
+        return character
 
     def element(self) -> tuple[str, str]:
         """(text, "") of the element that starts here, or ("", what is wrong with it) without a step."""

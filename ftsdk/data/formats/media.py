@@ -20,11 +20,11 @@ def media_files(path: Path, columns: Mapping[str, str], folder: Path) -> list[Pa
     Addresses and pictures inside the rows need no file.
     """
     names = [columns[role] for role in ROLES if role in columns]
-    found = dict.fromkeys(item for row in _rows(path) for name in names for item in _paths(row.get(name)))
-    for item in found:
+    references = dict.fromkeys(item for row in _rows(path) for name in names for item in _paths(row.get(name)))
+    for item in references:
         if not (folder / item).is_file():
             raise DataError(f"{path} names {item}, which is not in {folder}; put it there or set media_dir.")
-    return [folder / item for item in found]
+    return [folder / item for item in references]
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

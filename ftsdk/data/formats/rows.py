@@ -111,8 +111,8 @@ def encoding_message(line: bytes, position: int) -> str:
     """What is wrong with bytes that are not UTF-8, with a guess at what they are."""
     guess = next((name for name in ("gb18030", "cp1252") if _decodes(line, name)), "")
     names = {"gb18030": "GBK", "cp1252": "Windows-1252"}
-    looks = f" (it could be {names[guess]})" if guess else ""
-    return f"is not UTF-8: byte 0x{line[position]:02x} at position {position + 1}{looks}; save the file as UTF-8"
+    hint = f" (it could be {names[guess]})" if guess else ""
+    return f"is not UTF-8: byte 0x{line[position]:02x} at position {position + 1}{hint}; save the file as UTF-8"
 
 
 def _decodes(data: bytes, name: str) -> bool:

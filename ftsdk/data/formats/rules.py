@@ -1,7 +1,7 @@
-"""What makes one row right or wrong: the exact rules. The engine's screens only decide which rows need them.
+"""The exact rules for one row. The SQL prefilter only decides to which rows they are applied.
 
 The measure is LLaMA-Factory 0.9.5 (`data/converter.py`, `data/processor/*.py`, `data/mm_plugin.py`) behind the JSON
-reader of `datasets` 4.0: an error is what makes them stop, skip the row, or train on something that is not there.
+reader of `datasets` 4.0: an error makes them stop, skip the row, or train on missing content.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Rules:
 
     def faults(self, text: str) -> list[Fault]:
         """Everything that is wrong with a row, from its JSON text; empty for a right one."""
-        row, found = parse(text)
-        return found if row is None else [*found, *dict.fromkeys(self.row_faults(row))]
+        row, faults = parse(text)
+        return faults if row is None else [*faults, *dict.fromkeys(self.row_faults(row))]
 
     def row_faults(self, row: Mapping[str, Any]) -> Iterator[Fault]:
         """Everything that is wrong with a row that could be parsed."""
@@ -169,9 +169,9 @@ class Rules:
             value = row.get(name)
             items = value if isinstance(value, list) else [] if value is None else [value]
             yield from self._media_files(items, role)
-            asked = sum(text.count(placeholder) for text in _strings(row, self.columns))
-            if asked != len(items):
-                yield "media_count", f"has {asked} {placeholder} in its text and {len(items)} in '{name}'"
+            num_placeholders = sum(text.count(placeholder) for text in _strings(row, self.columns))
+            if num_placeholders != len(items):
+                yield "media_count", f"has {num_placeholders} {placeholder} in its text and {len(items)} in '{name}'"
 
     def _media_files(self, items: list[Any], role: str) -> Iterator[Fault]:
         name = self.columns[role]
@@ -195,11 +195,11 @@ def parse(text: str) -> tuple[dict[str, Any] | None, list[Fault]]:
     doubles: list[str] = []
 
     def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
+        value = dict(pairs)
+        if len(value) != len(pairs):
             names = [name for name, _ in pairs]
-            doubles.extend(name for name in made if names.count(name) > 1)
-        return made
+            doubles.extend(name for name in value if names.count(name) > 1)
+        return value
 
     try:
         value = json.loads(text, object_pairs_hook=no_doubles, parse_constant=_no_constant)
@@ -207,7 +207,7 @@ def parse(text: str) -> tuple[dict[str, Any] | None, list[Fault]]:
     except json.JSONDecodeError as error:
         return None, [("bad_json", f"is not valid JSON: {error.msg} at character {error.pos + 1}")]
     except UnicodeEncodeError:
-        return None, [("bad_json", "is not valid JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone")]
+        return None, [("bad_json", "is not valid JSON: half of a surrogate pair (\\ud800 to \\udfff) is unpaired")]
     except RecursionError:
         return None, [("bad_json", "is not valid JSON: nested too deeply")]
     except ValueError as error:
@@ -257,7 +257,7 @@ def _history(value: Any, name: str) -> Iterator[Fault]:
 
 
 def _asks(turns: Iterable[Turn]) -> list[Turn]:
-    """What a chat asks, without what the model says."""
+    """The turns of a chat without those of the model."""
     return [turn for turn in turns if turn.kind in ("system", "user", "result")]
 
 
@@ -269,8 +269,8 @@ def _usual_shape(samples: Sequence[Mapping[str, Any]], name: str | None, default
 
 def _strings(row: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[str]:
     """All texts of a row that the model sees."""
-    seen = ("prompt", "query", "response", "messages", "chosen", "rejected")
-    stack: list[Any] = [row.get(columns[role]) for role in seen if role in columns]
+    visible = ("prompt", "query", "response", "messages", "chosen", "rejected")
+    stack: list[Any] = [row.get(columns[role]) for role in visible if role in columns]
     while stack:
         value = stack.pop()
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""A quick look at one file: what it is, how many rows, which columns, a few of them, and its format.
+"""A summary of one file: kind, number of rows, columns, sample rows and format.
 
 Small files are read whole with plain Python, which is done before an engine would be loaded; large ones by their
 first batch, and their rows are only counted.
@@ -25,7 +25,7 @@ _TRAINER_KINDS = ("json", "jsonl", "parquet", "arrow", "text")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSummary:
-    """What a quick look at a file showed."""
+    """Kind, size, columns, sample rows and format of a file."""
 
     path: str
     kind: str
@@ -53,65 +53,65 @@ def describe_file(
     columns: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> FileSummary:
-    """Look at one local file. `format`, `columns` and `tags` are what the spec says; the rest is found out.
+    """Summarize one local file. What `format`, `columns` and `tags` do not specify is detected.
 
     Raises DataError in one sentence for a file that is missing, empty, unreadable, not UTF-8 or broken (with the
-    row), or whose columns fit no format. A file over 8 MB is only read at its beginning: `check` reads all.
+    row), or whose columns fit no format. Of a file over 8 MB only the beginning is read; `check` reads all of it.
     """
-    found = source(path)
-    size_bytes = found.path.stat().st_size
-    rows, num_rows = _small(found) if size_bytes <= SMALL_BYTES else _large(found)
+    file = source(path)
+    size_bytes = file.path.stat().st_size
+    rows, num_rows = _small(file) if size_bytes <= SMALL_BYTES else _large(file)
     if not rows:
-        raise DataError(f"{found.path} has no rows; write at least one.")
+        raise DataError(f"{file.path} has no rows; write at least one.")
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     detected = detect(
         names, rows, method=method, format=format, given_columns=columns, given_tags=tags, where=str(path)
     )
     return FileSummary(
         path=str(path),
-        kind=found.kind,
-        compression=found.compression,
+        kind=file.kind,
+        compression=file.compression,
         size_bytes=size_bytes,
         num_rows=num_rows,
         columns=names,
         sample_rows=tuple(rows),
         detected=detected,
-        convert_first=_kind_reason(found) or detected.convert_first,
+        convert_first=_kind_reason(file) or detected.convert_first,
     )
 
 
-def _kind_reason(found: SourceFile) -> str:
+def _kind_reason(file: SourceFile) -> str:
     """Why the trainer's loader would not take this kind of file (LLaMA-Factory 0.9.5, `extras/constants.py`)."""
-    if found.compression:
-        return f"it is packed with {found.compression}"
-    if found.kind == "csv":
+    if file.compression:
+        return f"it is compressed with {file.compression}"
+    if file.kind == "csv":
         return "CSV has no types: the trainer's reader makes numbers of numerals and nothing of 'NA'"
-    return "" if found.kind in _TRAINER_KINDS else f"the trainer does not read {found.kind} files"
+    return "" if file.kind in _TRAINER_KINDS else f"the trainer does not read {file.kind} files"
 
 
-def _small(found: SourceFile) -> tuple[list[dict[str, Any]], int]:
-    parsed = _parsed_rows(found, batches(found))
+def _small(file: SourceFile) -> tuple[list[dict[str, Any]], int]:
+    parsed = _parsed_rows(file, batches(file))
     rows = list(itertools.islice(parsed, SAMPLE_ROWS))
     return rows, len(rows) + sum(1 for _ in parsed)
 
 
-def _large(found: SourceFile) -> tuple[list[dict[str, Any]], int | None]:
-    first = itertools.islice(batches(found, batch_bytes=1 << 20), 1)
-    rows = list(itertools.islice(_parsed_rows(found, first), SAMPLE_ROWS))
-    return rows, _count(found)
+def _large(file: SourceFile) -> tuple[list[dict[str, Any]], int | None]:
+    first = itertools.islice(batches(file, batch_bytes=1 << 20), 1)
+    rows = list(itertools.islice(_parsed_rows(file, first), SAMPLE_ROWS))
+    return rows, _count(file)
 
 
-def _parsed_rows(found: SourceFile, some: Iterator[Batch]) -> Iterator[dict[str, Any]]:
-    for batch in some:
+def _parsed_rows(file: SourceFile, parts: Iterator[Batch]) -> Iterator[dict[str, Any]]:
+    for batch in parts:
         for fault in batch.faults:
-            where = f", {found.row_word} {fault.row}," if fault.row else ""
-            raise DataError(f"{found.path}{where} {fault.message}; `ftsdk data check` lists every such row.")
+            where = f", {file.row_word} {fault.row}," if fault.row else ""
+            raise DataError(f"{file.path}{where} {fault.message}; `ftsdk data check` lists every such row.")
         for row, text in batch.rows():
-            yield _object(found, row, text)
+            yield _object(file, row, text)
 
 
-def _object(found: SourceFile, row: int, text: bytes) -> dict[str, Any]:
-    where = f"{found.path}, {found.row_word} {row},"
+def _object(file: SourceFile, row: int, text: bytes) -> dict[str, Any]:
+    where = f"{file.path}, {file.row_word} {row},"
     try:
         value = json.loads(text.decode())
     except json.JSONDecodeError as error:
@@ -126,23 +126,23 @@ def _object(found: SourceFile, row: int, text: bytes) -> dict[str, Any]:
     return value
 
 
-def _count(found: SourceFile) -> int | None:
+def _count(file: SourceFile) -> int | None:
     """Rows of a large file: exact where that needs no parsing."""
-    if found.kind in ("jsonl", "text"):
-        return _count_lines(found)
-    if found.kind == "parquet":
+    if file.kind in ("jsonl", "text"):
+        return _count_lines(file)
+    if file.kind == "parquet":
         import duckdb
 
         with duckdb.connect() as connection:
-            counted = connection.execute("select count(*) from read_parquet(?)", [str(found.path)]).fetchone()
+            counted = connection.execute("select count(*) from read_parquet(?)", [str(file.path)]).fetchone()
             return int(counted[0]) if counted else None
     return None
 
 
-def _count_lines(found: SourceFile) -> int:
+def _count_lines(file: SourceFile) -> int:
     """Lines that are not blank; a blank line is taken to be empty or a lone carriage return."""
     lines, last = 0, b"\n"
-    with readable(found.path), found.open() as stream:
+    with readable(file.path), file.open() as stream:
         while block := stream.read(4 << 20):
             joined = last + block
             blank = joined.count(b"\n\n") + joined.count(b"\n\r\n")

@@ -130,18 +130,18 @@ def column_rows(source: SourceFile) -> Iterator[str | BadRow]:
             table = "read_parquet(?)" if source.kind == "parquet" else "arrow_file"
             if source.kind == "arrow":
                 connection.register("arrow_file", _arrow_stream(source))
-            found = connection.execute(
+            result = connection.execute(
                 f"select to_json(ftsdk_row)::varchar from {table} ftsdk_row",  # no column is called so
                 [str(source.path)] if source.kind == "parquet" else [],
             )
-            yield from _fetched(found)
+            yield from _fetched(result)
         except (duckdb.Error, RuntimeError) as error:  # nanoarrow's error is a RuntimeError
             reason = str(error).splitlines()[0]
             raise DataError(f"{source.path} is not a readable {source.kind.title()} file: {reason}.") from error
 
 
-def _fetched(found: Any) -> Iterator[str | BadRow]:
-    while rows := found.fetchmany(2048):
+def _fetched(result: Any) -> Iterator[str | BadRow]:
+    while rows := result.fetchmany(2048):
         for (text,) in rows:
             yield _finite(text) if _NO_NUMBER.search(text) else text
 

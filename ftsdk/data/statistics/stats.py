@@ -78,7 +78,7 @@ def stats(
     """Measure the rows of files, folders and patterns.
 
     `tokenizer` is a model's folder, a tokenizer.json or a hub id in the local cache; without one, lengths are
-    estimated, and `how_counted` says so. `batch_size` is rows per device and micro-step (what is padded together),
+    estimated, which `how_counted` states. `batch_size` is rows per device and micro-step (what is padded together),
     `steps_batch_size` rows per optimizer step over all devices; the same if left out.
 
     Raises DataError for data that has no readable row.

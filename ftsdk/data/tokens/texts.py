@@ -1,4 +1,4 @@
-"""The texts of a row: what the model reads, what it learns to say, and how many tokens that is."""
+"""The texts of a row: its inputs, its answers, and their number of tokens."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def contents(value: Any, rules: Rules) -> list[str]:
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, dict):
-        found = [value.get(rules.chat.content_key), value.get("tool_calls")]
-        return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in found if item]
+        parts = [value.get(rules.chat.content_key), value.get("tool_calls")]
+        return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in parts if item]
     if isinstance(value, list):
         return [text for item in value for text in contents(item, rules)]
     return []
@@ -33,11 +33,11 @@ def texts_of(row: Mapping[str, Any], rules: Rules) -> tuple[list[str], list[list
 
 
 def answer_text(row: Mapping[str, Any], rules: Rules) -> str:
-    """What the model learns to say; of a chat its last message."""
+    """The answer; of a chat its last message."""
     for role in ("response", "chosen", "messages", "prompt"):
         if role in rules.columns:
-            found = contents(row.get(rules.columns[role]), rules)
-            return found[-1] if found else ""
+            texts = contents(row.get(rules.columns[role]), rules)
+            return texts[-1] if texts else ""
     return ""
 
 
@@ -48,7 +48,7 @@ def whole_text(row: Mapping[str, Any], rules: Rules) -> str:
 
 
 def token_counts(rows: list[Mapping[str, Any]], rules: Rules, counter: TokenCounter) -> list[int]:
-    """Tokens of the longest sequence of each row, with the marks of a chat template around each text."""
+    """Tokens of the longest sequence of each row, with the markers of a chat template around each text."""
     sequences = [(number, [*shared, *ending]) for number, row in enumerate(rows)
                  for shared, endings in [texts_of(row, rules)] for ending in endings]  # fmt: skip
     sizes = iter(counter.count([text for _, texts in sequences for text in texts]))

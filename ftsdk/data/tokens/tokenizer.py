@@ -13,7 +13,7 @@ from typing import Any
 from ftsdk.errors import DataError
 
 TOKENS_PER_TURN = 5
-"""Marks that a chat template puts around a message (ChatML: <|im_start|>role\\n … <|im_end|>\\n)."""
+"""Tokens that a chat template puts around a message (ChatML: <|im_start|>role\\n … <|im_end|>\\n)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class TokenCounter:
     _tokenizer: Any = None
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without the marks of a chat template."""
+        """Tokens of each text, without the markers of a chat template."""
         if self._tokenizer is None:
             return [estimate(text) for text in texts]
-        return [len(found.ids) for found in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
 def estimate(text: str) -> int:
@@ -42,7 +42,7 @@ def estimate(text: str) -> int:
 def token_counter(model: str | Path | None) -> TokenCounter:
     """The tokenizer of a model: a folder, a tokenizer.json, or a hub id that is in the local Hugging Face cache.
 
-    Without one, or without the `tokenizers` package, an estimate that says so. Raises DataError for a path that is
+    Without one, or without the `tokenizers` package, an estimate, as `how` states. Raises DataError for a path that is
     given and has no tokenizer.json.
     """
     if model is None:
@@ -64,13 +64,13 @@ def token_counter(model: str | Path | None) -> TokenCounter:
 
 
 def tokenizer_file(model: str | Path) -> Path | None:
-    """tokenizer.json of a folder or of a hub id in the local cache; None if it is nowhere here."""
+    """tokenizer.json of a folder or of a hub id in the local cache; None if it is not on this machine."""
     path = Path(model).expanduser()
     if path.is_dir():
-        found = path / "tokenizer.json"
-        if not found.exists():
+        file = path / "tokenizer.json"
+        if not file.exists():
             raise DataError(f"{path} has no tokenizer.json; give the folder of a model with a fast tokenizer.")
-        return found
+        return file
     if path.is_file():
         return path
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
@@ -81,7 +81,7 @@ def tokenizer_file(model: str | Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerFacts:
-    """What a tokenizer's files say of chats."""
+    """Special tokens and chat template of a tokenizer."""
 
     special: frozenset[str]
     """Texts that are one token by declaration, e.g. `<|im_end|>`."""
@@ -104,17 +104,17 @@ def tokenizer_facts(model: str | Path) -> TokenizerFacts | None:
 
 
 def _added_tokens(path: Path) -> list[str]:
-    """`added_tokens` stands before the vocabulary, so that the whole file, often 10 MB, need not be parsed."""
+    """`added_tokens` comes before the vocabulary, so that the whole file, often 10 MB, need not be parsed."""
     text = path.read_text("utf-8")
     place = text.find('"added_tokens":')
     if place < 0:
         return []
-    found, _ = json.JSONDecoder().raw_decode(text, text.index("[", place))
-    return [str(token.get("content")) for token in found if isinstance(token, dict)]
+    tokens, _ = json.JSONDecoder().raw_decode(text, text.index("[", place))
+    return [str(token.get("content")) for token in tokens if isinstance(token, dict)]
 
 
 def _json(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.read_text("utf-8"))
-        return found if isinstance(found, dict) else {}
+        value = json.loads(path.read_text("utf-8"))
+        return value if isinstance(value, dict) else {}
     return {}

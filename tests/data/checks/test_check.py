@@ -161,9 +161,12 @@ def test_duplicates_across_files_and_spellings(tmp_path):
     other = write(tmp_path / "b.jsonl", [again, escaped, plain, {**rows[7], "input": None}])
     report = check([one, other], CheckOptions(method="sft"))
     found = {(Path(f.file).name, f.row): f.message for f in report.of("duplicate")}
-    expected = {("b.jsonl", 1): "says the same as row 6 of a.jsonl", ("b.jsonl", 3): "says the same as row 2"}
+    expected = {
+        ("b.jsonl", 1): "has the same content as row 6 of a.jsonl",
+        ("b.jsonl", 3): "has the same content as row 2",
+    }
     if not rows[7]["input"]:
-        expected["b.jsonl", 4] = "says the same as row 8 of a.jsonl"
+        expected["b.jsonl", 4] = "has the same content as row 8 of a.jsonl"
     assert found == expected
 
 

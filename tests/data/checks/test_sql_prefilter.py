@@ -2,12 +2,13 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftsdk.data.checks import scan
+from ftsdk.data.checks import scan, sql_prefilter
 from ftsdk.data.checks.sql_prefilter import prefilter_query
 from ftsdk.data.formats.files import source
 from ftsdk.data.formats.opening import open_files, sample_rows
@@ -87,7 +88,7 @@ def passed(connection, rules, texts):
 
 
 @pytest.mark.parametrize("shape", CLEAN)
-def test_screen_against_rules(connection, tmp_path_factory, shape):
+def test_prefilter_passes_no_row_with_faults(connection, tmp_path_factory, shape):
     rules = rules_of(shape, tmp_path_factory.mktemp(shape))
 
     @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -104,14 +105,60 @@ def test_screen_against_rules(connection, tmp_path_factory, shape):
     compare()
 
 
-TO_THE_RULES = ("history", "sharegpt_tools", "openai_tools", "pair_chat", "pair_lists")
+LEFT_TO_THE_RULES = ("history", "sharegpt_tools", "openai_tools", "pair_chat", "pair_lists")
+"""Shapes with lists or objects inside, to which the exact rules are always applied."""
+PASSED_SHAPES = [name for name in CLEAN if name not in LEFT_TO_THE_RULES]
+LETTERS = st.characters(exclude_categories=["C", "Z"], exclude_characters='"\\<>[]{},:\u2800\u3164\ufe0f')
 
 
-@pytest.mark.parametrize("shape", [name for name in CLEAN if name not in TO_THE_RULES])
-def test_screen_passes_clean_rows_without_python(connection, tmp_path, shape):
+@st.composite
+def with_other_texts(draw, shape):
+    """A row of a shape without faults, with generated words at the end of its texts."""
+    row = CLEAN[shape][1](random.Random(draw(st.integers(0, 10_000))))
+    roles = {"user", "assistant", "system", "human", "gpt"}
+    for path in [path for path in places(row) if path]:
+        value = row
+        for key in path:
+            value = value[key]
+        if isinstance(value, str) and value not in roles:
+            row = replaced(row, path, f"{value} {draw(st.text(LETTERS, min_size=1, max_size=8))}")
+    return json.dumps(row, ensure_ascii=draw(st.booleans())).encode()
+
+
+@pytest.mark.parametrize("shape", PASSED_SHAPES)
+def test_prefilter_passes_most_rows_without_faults(connection, tmp_path_factory, shape):
+    rules = rules_of(shape, tmp_path_factory.mktemp(shape))
+    counts = Counter()
+
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(with_other_texts(shape), min_size=20, max_size=40))
+    def count(texts):
+        for (_, ok, _, _), text in zip(passed(connection, rules, texts), texts, strict=True):
+            if not rules.faults(text.decode()):
+                counts["passed" if ok else "left to the rules"] += 1
+
+    count()
+    assert counts["passed"] > 100
+    assert counts["passed"] >= 0.95 * counts.total(), counts
+
+
+@pytest.mark.parametrize("shape", LEFT_TO_THE_RULES)
+def test_nested_rows_without_faults_have_none_in_the_exact_rules(tmp_path, shape):
     rules = rules_of(shape, tmp_path)
-    texts = [dumped(row) for row in clean_rows(shape, 60, 3)]
-    assert all(ok for _, ok, _, _ in passed(connection, rules, texts))
+    assert [rules.faults(dumped(row).decode()) for row in clean_rows(shape, 60, 3)] == [[]] * 60
+
+
+@pytest.mark.parametrize("shape", PASSED_SHAPES)
+def test_a_prefilter_without_one_of_its_conditions_is_detected(connection, tmp_path, monkeypatch, shape):
+    """The comparison fails for a prefilter that accepts DuckDB's lenient JSON, or does not look into the fields."""
+    rules = rules_of(shape, tmp_path)
+    row = dumped(clean_rows(shape, 1, 5)[0])
+    lenient, empty = row[:-1] + b", }", b"{}"
+    assert not any(ok for _, ok, _, _ in passed(connection, rules, [lenient, empty]))
+    monkeypatch.setattr(sql_prefilter, "_strict", lambda rules: "true")
+    assert passed(connection, rules, [lenient])[0][1]
+    monkeypatch.setattr(sql_prefilter, "_clean", lambda rules, values: "true")
+    assert passed(connection, rules, [empty])[0][1]
 
 
 def test_sample_leaves_out_what_is_broken(tmp_path):

@@ -59,7 +59,9 @@ def test_an_adapter_carries_its_base_along(store):
 def test_an_address_without_a_model_is_refused(store):
     with pytest.raises(SpecError, match="there is no such folder"):
         inspect_remote_model(f"{store.uri}/none")
-    with pytest.raises(SpecError, match=r"is packed: unpack it by `ftsdk model s3://x/model.tar.gz --download FOLDER`"):
+    with pytest.raises(
+        SpecError, match=r"is an archive: unpack it by `ftsdk model s3://x/model.tar.gz --download FOLDER`"
+    ):
         inspect_remote_model("s3://x/model.tar.gz")
 
 

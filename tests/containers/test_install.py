@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.runtime.supervisor import command
+from ftsdk.runtime import overlays
 
 CONTAINERS = Path(__file__).parents[2] / "containers"
 LOCKS = sorted((CONTAINERS / "locks").glob("*.txt"))
@@ -77,9 +77,9 @@ def test_the_overlay_repeats_nothing_of_the_environment_under_it_and_brings_no_c
 
 
 def test_the_runtime_looks_for_overlays_where_they_are_installed() -> None:
-    assert {*command.OVERLAYS.values()} == {*install["OVERLAYS"]}
+    assert {*overlays.OVERLAYS.values()} == {*install["OVERLAYS"]}
     assert 'Path(sys.prefix, "overlays", lock.stem)' in (CONTAINERS / "install.py").read_text()
-    assert command.overlay("rl") == Path(sys.prefix, "overlays", "rl")
+    assert overlays.overlay("rl") == Path(sys.prefix, "overlays", "rl")
 
 
 def test_an_unknown_lock_is_refused_with_the_names_of_the_known() -> None:

@@ -129,7 +129,7 @@ def raise_in_a_hook(hook, count, name="TERM") -> None:
 
     setattr(Notice, hook, called)
     build = callbacks.build_callbacks
-    callbacks.build_callbacks = lambda job, wish: (*build(job, wish), Notice())
+    callbacks.build_callbacks = lambda job, stop: (*build(job, stop), Notice())
 
 
 def free_port() -> int:

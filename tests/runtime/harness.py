@@ -15,7 +15,7 @@ from ftsdk import contract
 from ftsdk.facts import runtime_archive
 from ftsdk.storage.store import open_store
 
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
@@ -73,12 +73,12 @@ class Supervised:
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
-        self.stdout, self.stderr = self.process.communicate(timeout=PATIENCE_S)
+        self.stdout, self.stderr = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode
 
     def wait_for(self, text: str) -> None:
         """Until the log has this text."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while text not in "\n".join(self.lines()):
             assert time.monotonic() < deadline, f"{text!r} did not come: {self.lines()[-5:]}"
             assert self.process.poll() is None, f"ended before {text!r} came: {self.lines()[-5:]}"
@@ -154,7 +154,7 @@ def living(mark: str) -> list[int]:
 
 def gone(mark: str) -> bool:
     """True as soon as no process with the mark lives; False if some still do after a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while living(mark):
         if time.monotonic() > deadline:
             return False

@@ -19,7 +19,7 @@ def test_auto_is_youngs_interval_of_what_was_measured():
 
 def test_it_is_never_faster_than_publishing():
     cadence = Cadence(AUTO)
-    cadence.saved(published_within_s=1000.0)
+    cadence.saved(publish_s=1000.0)
     assert cadence.every_s == 1000.0
 
 
@@ -31,16 +31,16 @@ def test_its_cost_is_below_one_percent_where_a_save_takes_two_seconds():
 
 def test_minutes_and_steps_are_taken_as_they_are():
     minutes = Cadence({**AUTO, "every_minutes": 0.5, "mtbf_hours": None})
-    assert minutes.every_s == 30.0 and not minutes.is_due(5)
+    assert minutes.every_s == 30.0 and not minutes.is_due_by_step(5)
     steps = Cadence({**AUTO, "every_steps": 5, "mtbf_hours": None})
-    assert steps.every_s is None and not steps.is_late()
-    assert [step for step in range(1, 12) if steps.is_due(step)] == [5, 10]
+    assert steps.every_s is None and not steps.is_due_by_time()
+    assert [step for step in range(1, 12) if steps.is_due_by_step(step)] == [5, 10]
 
 
 def test_the_clock_counts_from_the_last_checkpoint():
     cadence = Cadence({**AUTO, "every_minutes": 1e-9, "mtbf_hours": None})
     cadence.begin()
-    assert cadence.is_late()
+    assert cadence.is_due_by_time()
     patient = Cadence({**AUTO, "every_minutes": 1e9, "mtbf_hours": None})
     patient.begin()
-    assert not patient.is_late()
+    assert not patient.is_due_by_time()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftsdk import contract
-from ftsdk.runtime.checkpoints.checkpoints import DamagedError, Identity, committed, publish, restore, retain
+from ftsdk.runtime.checkpoints.checkpoints import DamagedCheckpointError, Identity, committed, publish, restore, retain
 from ftsdk.runtime.storage.durable import DurableFolder
 from tests.runtime.harness import Supervised, script
 
@@ -83,7 +83,7 @@ def test_every_damage_is_found(tmp_path, name, harm):
     path.unlink()
     path.write_bytes(copy)  # its own file, no link to scratch
     harm(path)
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedCheckpointError):
         restore(durable, committed(durable, ALONE.digest)[0], tmp_path / "back")
     assert not (tmp_path / "back").exists()
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.supervisor.failure import SIGNS, Evidence, classify
+from ftsdk.runtime.supervisor.failure import SIGNATURES, FailureEvidence, classify
 
 CASES = [
     ("nan_loss", ["ftsdk.runtime.programs.callbacks.NonFiniteLossError: the loss is nan at step 2"]),
@@ -43,14 +43,14 @@ CASES = [
 
 @pytest.mark.parametrize(("reason", "causes"), CASES)
 def test_a_cause_has_its_reason(reason, causes):
-    verdict = classify(Evidence(causes=causes))
+    verdict = classify(FailureEvidence(causes=causes))
     assert verdict.reason == reason
     assert verdict.message.count("\n") == 0 and verdict.hint
 
 
 def test_the_first_cause_is_the_one_that_is_told():
     verdict = classify(
-        Evidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"])
+        FailureEvidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"])
     )
     assert verdict.message == "The data cannot be read or used: ArrowInvalid: JSON parse error: 7."
 
@@ -64,21 +64,21 @@ def test_the_first_cause_is_the_one_that_is_told():
     ],
 )
 def test_an_exception_without_a_sign_is_known_by_its_place(place, reason):
-    evidence = Evidence(causes=["builtins.KeyError: 'instruction'"], trace=f'File "/x/{place}", line 3, in f')
+    evidence = FailureEvidence(causes=["builtins.KeyError: 'instruction'"], trace=f'File "/x/{place}", line 3, in f')
     assert classify(evidence).reason == reason
 
 
 @pytest.mark.parametrize(
     ("evidence", "reason"),
     [
-        (Evidence(signal=signal.SIGKILL), "killed"),
-        (Evidence(signal=signal.SIGKILL, oom_kills=1), "host_oom"),
-        (Evidence(signal=signal.SIGABRT), "crashed"),
-        (Evidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"]), "killed"),
-        (Evidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"], oom_kills=1), "host_oom"),
-        (Evidence(exit_code=1, tail=["torch.OutOfMemoryError: CUDA out of memory."]), "oom"),
-        (Evidence(exit_code=3, tail=["last words", ""]), "error"),
-        (Evidence(exit_code=3), "error"),
+        (FailureEvidence(signal=signal.SIGKILL), "killed"),
+        (FailureEvidence(signal=signal.SIGKILL, oom_kills=1), "host_oom"),
+        (FailureEvidence(signal=signal.SIGABRT), "crashed"),
+        (FailureEvidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"]), "killed"),
+        (FailureEvidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"], oom_kills=1), "host_oom"),
+        (FailureEvidence(exit_code=1, tail=["torch.OutOfMemoryError: CUDA out of memory."]), "oom"),
+        (FailureEvidence(exit_code=3, tail=["last words", ""]), "error"),
+        (FailureEvidence(exit_code=3), "error"),
     ],
 )
 def test_a_trainer_that_left_no_record_is_judged_by_its_end(evidence, reason):
@@ -86,8 +86,8 @@ def test_a_trainer_that_left_no_record_is_judged_by_its_end(evidence, reason):
 
 
 def test_every_reason_is_one_of_the_contract():
-    assert {sign.reason for sign in SIGNS} <= set(contract.REASONS)
+    assert {sign.reason for sign in SIGNATURES} <= set(contract.REASONS)
 
 
 def test_a_long_message_is_shortened():
-    assert len(classify(Evidence(causes=["x.Error: " + "long " * 1000])).message) < 500
+    assert len(classify(FailureEvidence(causes=["x.Error: " + "long " * 1000])).message) < 500

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ftsdk import contract
 from ftsdk.runtime.logs import lines as lines_module
 from ftsdk.runtime.logs.lines import Log
-from ftsdk.runtime.logs.log_position import Earlier
+from ftsdk.runtime.logs.log_position import LogPosition
 from ftsdk.runtime.logs.masking import Mask
 from ftsdk.runtime.storage.durable import DurableFolder
 
@@ -89,12 +89,14 @@ def test_a_later_start_goes_on_behind_the_last_whole_line(tmp_path):
     segment = next((tmp_path / "logs").iterdir())
     with segment.open("ab") as file:
         file.write(b"1.0.3|torn by a power c")
-    earlier = Earlier(DurableFolder(tmp_path), 1, 0)
+    earlier = LogPosition(DurableFolder(tmp_path), 1, 0)
     assert (earlier.sequence, earlier.segment) == (3, 1)
     assert earlier.is_replay({"event": "metrics", "step": 7})
     assert not earlier.is_replay({"event": "metrics", "step": 8})
     assert not earlier.is_replay({"event": "metrics", "step": 7, "eval_loss": 1.0})
-    assert Earlier(DurableFolder(tmp_path), 2, 0).sequence == Earlier(DurableFolder(tmp_path), 1, 1).sequence == 0
+    assert (
+        LogPosition(DurableFolder(tmp_path), 2, 0).sequence == LogPosition(DurableFolder(tmp_path), 1, 1).sequence == 0
+    )
 
 
 def test_metrics_that_are_refused_leave_no_gap(tmp_path):
@@ -143,7 +145,7 @@ def test_a_full_disk_delays_lines_but_loses_none(tmp_path, monkeypatch):
 
 def test_lines_beyond_what_memory_may_hold_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(lines_module, "RETRY_S", 0.0)
-    monkeypatch.setattr(lines_module, "HELD_BYTES", 200)
+    monkeypatch.setattr(lines_module, "MAX_HELD_BYTES", 200)
     segment = tmp_path / contract.segment_key(1, 0, 0)
     segment.parent.mkdir()
     segment.symlink_to("/dev/full")
@@ -164,7 +166,7 @@ def test_lines_beyond_what_memory_may_hold_are_counted(tmp_path, monkeypatch):
 
 
 def test_a_reader_that_stalls_loses_whole_lines_and_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines_module, "STALL_S", 0.05)
+    monkeypatch.setattr(lines_module, "STALL_TIMEOUT_S", 0.05)
     read, write = os.pipe()
     log = log_in(tmp_path, stdout=write)
     for number in range(3000):
@@ -172,7 +174,7 @@ def test_a_reader_that_stalls_loses_whole_lines_and_is_told(tmp_path, monkeypatc
     taken: list[bytes] = []
     reader = threading.Thread(target=lambda: taken.extend(iter(lambda: os.read(read, 65536), b"")))
     reader.start()
-    monkeypatch.setattr(lines_module, "LAST_CHANCE_S", 30.0)
+    monkeypatch.setattr(lines_module, "CLOSE_TIMEOUT_S", 30.0)
     for number in range(3000, 3010):
         log.feed(b"line %d\n" % number)
     log.close()

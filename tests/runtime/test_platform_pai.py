@@ -7,8 +7,10 @@ import json
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.platforms import aliyun_secrets, aws_secrets
-from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS, Cluster, read_cluster
+from ftsdk.runtime.platforms import aliyun_secrets
+from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS, Cluster
+from ftsdk.runtime.platforms.detect import detect
+from ftsdk.runtime.platforms.secret_service import SecretError
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.dlc import DlcCloud, acs3_signature
 
@@ -31,9 +33,9 @@ def role(cloud):
 
 
 def test_nodes_are_counted_as_a_pytorchjob_does():
-    assert read_cluster(POD) == Cluster(2, 1, "dlc1-master-0", 23456)
+    assert detect(POD) == Cluster(2, 1, "dlc1-master-0", 23456)
     ours = {contract.ENV_NUM_NODES: "3", contract.ENV_NODE_RANK: "0"}
-    assert read_cluster({**POD, **ours}).num_nodes == 3
+    assert detect({**POD, **ours}).num_nodes == 3
     assert set(POD) <= set(NOT_FOR_TRAINERS)
 
 
@@ -61,11 +63,11 @@ def test_secrets_come_from_kms_with_the_jobs_role(cloud, trouble):
 
 
 def test_a_secret_that_is_not_there_is_named(cloud):
-    with pytest.raises(aws_secrets.SecretError, match=r"ftsdk/C.*ResourceNotFound"):
+    with pytest.raises(SecretError, match=r"ftsdk/C.*ResourceNotFound"):
         aliyun_secrets.fetch(told(cloud, "C"), role(cloud))
 
 
 def test_wrong_keys_are_refused(cloud):
     keys = {"ALIBABA_CLOUD_ACCESS_KEY_ID": KEY, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET + "x"}
-    with pytest.raises(aws_secrets.SecretError, match=r"InvalidAccessKeyId|SignatureDoesNotMatch"):
+    with pytest.raises(SecretError, match=r"InvalidAccessKeyId|SignatureDoesNotMatch"):
         aliyun_secrets.fetch(told(cloud, "A"), {**keys, "ALIBABA_CLOUD_SECURITY_TOKEN": "STSTEST"})

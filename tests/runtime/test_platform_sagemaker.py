@@ -9,7 +9,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime.platforms import aws_secrets, sagemaker
-from ftsdk.runtime.supervisor.start import RefusedError, read_start
+from ftsdk.runtime.supervisor.start import JobRefusedError, read_start
 
 
 def resources(root, **told):
@@ -60,13 +60,13 @@ def test_a_broken_resourceconfig_is_named(tmp_path):
 
 
 def test_the_failure_is_cut_where_the_platform_cuts(tmp_path):
-    sagemaker.leave_failure("oom: " + "ä" * 2000, tmp_path)
+    sagemaker.write_failure("oom: " + "ä" * 2000, tmp_path)
     assert len((tmp_path / "output" / "failure").read_text("utf-8")) == 1024
 
 
 def test_a_failure_that_cannot_be_left_changes_nothing(tmp_path):
     (tmp_path / "output").write_text("a file where the folder should be")
-    sagemaker.leave_failure("x", tmp_path)
+    sagemaker.write_failure("x", tmp_path)
 
 
 def test_the_model_is_there_twice_without_a_second_copy(tmp_path):
@@ -74,7 +74,7 @@ def test_the_model_is_there_twice_without_a_second_copy(tmp_path):
     made.parent.mkdir()
     made.write_bytes(b"weights")
     for _ in range(2):
-        sagemaker.leave_model({"sub/a.bin": made}, tmp_path)
+        sagemaker.copy_model({"sub/a.bin": made}, tmp_path)
     assert (tmp_path / "model" / "sub" / "a.bin").stat().st_ino == made.stat().st_ino
 
 
@@ -106,7 +106,7 @@ def test_a_signature_is_what_botocore_makes(account, monkeypatch):
     from botocore.credentials import Credentials
 
     _, environ = account
-    keys = aws_secrets.Keys("AKIA", "secret", "token")
+    keys = aws_secrets.AwsKeys("AKIA", "secret", "token")
     made = aws_secrets._signed("ssm", "AmazonSSM.GetParameter", b'{"Name": "/x"}', environ, keys)
     headers = {name.lower(): value for name, value in made.header_items()}
     theirs = AWSRequest("POST", made.full_url, data=made.data)
@@ -144,5 +144,5 @@ def test_a_missing_secret_is_named(account, tmp_path):
     (tmp_path / "job.json").write_text(json.dumps(document))
     environ[contract.ENV_JOB] = str(tmp_path / "job.json")
     environ[contract.ENV_SECRETS_FROM] = json.dumps({"aws": ["HF_TOKEN"], "prefix": "ftsdk/"})
-    with pytest.raises(RefusedError, match=r"secret ftsdk/HF_TOKEN is neither in .*`ftsdk secrets put`"):
+    with pytest.raises(JobRefusedError, match=r"secret ftsdk/HF_TOKEN is neither in .*`ftsdk secrets put`"):
         read_start(environ)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed
-from ftsdk.runtime.checkpoints.publisher import Checkpoint, Publisher
+from ftsdk.runtime.checkpoints.publisher import LocalCheckpoint, Publisher
 from ftsdk.runtime.storage.durable import DurableFolder
 from tests.runtime.harness import Supervised, script
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 class Faulty(DurableFolder):
@@ -25,17 +25,17 @@ class Faulty(DurableFolder):
 
     def put_file(self, key, source):
         if self.held:
-            self.held.wait(PATIENCE_S)
+            self.held.wait(TIMEOUT_S)
         if self.problem:
             raise OSError(self.problem, "as told")
         return super().put_file(key, source)
 
 
-def checkpoint(root: Path, step: int, best: str = "") -> Checkpoint:
+def checkpoint(root: Path, step: int, best: str = "") -> LocalCheckpoint:
     source = root / "scratch" / f"checkpoint-{step}"
     source.mkdir(parents=True)
     (source / "weights").write_bytes(b"w" * step)
-    return Checkpoint(step, source, best)
+    return LocalCheckpoint(step, source, best)
 
 
 def started(root: Path, **fault) -> tuple[Faulty, Publisher]:
@@ -46,7 +46,7 @@ def started(root: Path, **fault) -> tuple[Faulty, Publisher]:
 
 
 def until(condition) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

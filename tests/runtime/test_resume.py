@@ -10,7 +10,7 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, retain
-from ftsdk.runtime.checkpoints.resume import UnfitError, global_batch, take_up
+from ftsdk.runtime.checkpoints.resume import UnusableCheckpointError, global_batch, restore_newest
 from ftsdk.runtime.storage.durable import DurableFolder
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1, global_batch=8, versions={"torch": "1"})
@@ -45,7 +45,7 @@ def durable(tmp_path):
 def taken(durable: Path, identity: Identity = ALONE, config: dict | None = None):
     """(step, files, warnings) of what an attempt would go on from."""
     output, said = durable.parent / "output", []
-    commit = take_up(DurableFolder(durable), identity, output, config or {}, said.append)
+    commit = restore_newest(DurableFolder(durable), identity, output, config or {}, said.append)
     folders = {path.name for path in output.iterdir()} if output.exists() else set()
     return commit and commit.step, folders, said
 
@@ -159,7 +159,7 @@ def test_with_no_whole_checkpoint_it_begins_anew_and_says_so(durable):
     _flip(durable / OLDER / "optimizer.pt")
     step, folders, said = taken(durable)
     assert (step, folders) == (None, set())
-    assert said[-1] == "no checkpoint is whole: training begins anew."
+    assert said[-1] == "no checkpoint is valid: training begins anew."
 
 
 # --- the best one -------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_without_its_best_one_a_checkpoint_is_not_whole(tmp_path):
 
 # --- what must be the same ----------------------------------------------------------------------------------
 def test_another_global_batch_is_refused(durable):
-    with pytest.raises(UnfitError, match="8 rows in a step, now there are 16"):
+    with pytest.raises(UnusableCheckpointError, match="8 rows in a step, now there are 16"):
         taken(durable, ALONE._replace(world_size=2, global_batch=16))
 
 
@@ -197,7 +197,7 @@ def test_more_processes_with_the_same_global_batch_are_taken_with_a_warning(dura
 
 @pytest.mark.parametrize("sharded", ["deepspeed", "fsdp"])
 def test_sharded_state_needs_as_many_processes(durable, sharded):
-    with pytest.raises(UnfitError, match="in parts for 1 processes"):
+    with pytest.raises(UnusableCheckpointError, match="in parts for 1 processes"):
         taken(durable, ALONE._replace(world_size=2), {sharded: "settings"})
 
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ftsdk.runtime.programs.rewards import ROW, RewardError, build
-from ftsdk.runtime.supervisor import command
+from ftsdk.runtime import overlays
+from ftsdk.runtime.programs.rewards import ROW, Reward, RewardError
 from ftsdk.spec import Method
 from ftsdk.testing import tiny
 
@@ -15,8 +15,7 @@ from ftsdk.testing import tiny
 def reward(given, **files):
     """The one reward of a spec."""
     [settings] = Method.model_validate({"stage": "grpo", "rewards": [given]}).model_dump(mode="json")["rewards"]
-    [made] = build([{**settings, **files}])
-    return made
+    return Reward({**settings, **files})
 
 
 def paid(given, texts, **columns):
@@ -88,10 +87,10 @@ MATH = [
 def test_mathematics_is_compared_by_value(tmp_path):
     program = f"""
 import json, sys
-from ftsdk.runtime.supervisor.command import overlay
+from ftsdk.runtime.overlays import overlay
 sys.path.append(str(overlay("rl")))
-from ftsdk.runtime.programs.rewards import build
-[made] = build([{{"name": "math_answer", "weight": 1.0}}])
+from ftsdk.runtime.programs.rewards import Reward
+made = Reward({{"name": "math_answer", "weight": 1.0}})
 texts, answers, _ = zip(*json.loads({json.dumps(json.dumps(MATH))}))
 print(json.dumps(made(prompts=texts, completions=texts, completion_ids=[[]] * len(texts), answer=answers)))
 """
@@ -142,4 +141,4 @@ def test_a_file_that_does_not_import_is_named(tmp_path):
 
 
 def test_the_overlay_lies_beside_the_environment():
-    assert str(command.overlay("rl")).startswith(sys.prefix)
+    assert str(overlays.overlay("rl")).startswith(sys.prefix)

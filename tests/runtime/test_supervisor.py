@@ -293,7 +293,7 @@ def test_a_note_is_enough_for_a_cancel(tmp_path):
 
 @pytest.mark.parametrize(
     ("now", "said"),
-    [(None, "cannot be read"), ("longer than it was", "bytes now"), ("otherx", "its content is another")],
+    [(None, "cannot be read"), ("longer than it was", "bytes now"), ("otherx", "its content differs")],
 )
 def test_inputs_that_changed_since_the_plan_are_refused(tmp_path, now, said):
     data = tmp_path / "train.json"
@@ -355,17 +355,17 @@ def test_a_stalled_reader_of_stdout_does_not_stop_the_trainer(tmp_path):
 
 POOL = """
 import os, signal, sys, time
-from ftsdk.runtime.programs.worker import StopWish
-run, wish = sys.argv[1], None
-wish = StopWish(run, 0)
-wish.training = True
+from ftsdk.runtime.programs.interruption import StopRequest
+run, stop = sys.argv[1], None
+stop = StopRequest(run, 0)
+stop.training = True
 child = os.fork()
 if not child:
     time.sleep(600)
 time.sleep(0.2)
 os.kill(child, signal.SIGTERM)
 _, status = os.waitpid(child, 0)
-print(os.waitstatus_to_exitcode(status), wish.made, os.listdir(run))
+print(os.waitstatus_to_exitcode(status), stop.received, os.listdir(run))
 """
 
 

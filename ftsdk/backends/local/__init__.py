@@ -22,9 +22,9 @@ from ftsdk.engines.base import Layout
 from ftsdk.errors import NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
+from ftsdk.runtime import overlays
 from ftsdk.runtime.storage.base import Store
 from ftsdk.runtime.storage.folder import FolderStore
-from ftsdk.runtime.supervisor import command
 from ftsdk.sizing.price.market import Market
 from ftsdk.spec import JobSpec
 from ftsdk.storage import records
@@ -162,7 +162,7 @@ def _is_missing(trainer: str) -> bool:
     """Whether this interpreter's environment lacks what a trainer of ours imports."""
     beside_llamafactory = find_spec("llamafactory") is not None
     if trainer == "trl":  # the TRL beside LLaMA-Factory is too old, one that stands alone is the user's choice
-        return not command.overlay("rl").is_dir() and (beside_llamafactory or find_spec("trl") is None)
+        return not overlays.overlay("rl").is_dir() and (beside_llamafactory or find_spec("trl") is None)
     return trainer in ("llamafactory", "ppo") and not beside_llamafactory
 
 

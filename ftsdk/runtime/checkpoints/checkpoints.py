@@ -1,9 +1,9 @@
-"""Checkpoints in durable storage: which exist, which are whole, restoring one, publishing one.
+"""Checkpoints in durable storage: listing, restoring, publishing and deleting them.
 
 - `checkpoints/checkpoint-000040/...`: files, as the trainer named them
-- `checkpoints/checkpoint-000040/manifest-n0.json`: what node 0 wrote, with sizes and SHA-256
-- `checkpoints/checkpoint-000040/COMMIT`: written last, by node 0, with the digests of the manifests; before it,
-  nothing of this counts
+- `checkpoints/checkpoint-000040/manifest-n0.json`: the files of node 0, with sizes and SHA-256
+- `checkpoints/checkpoint-000040/COMMIT`: written last, by node 0, with the digests of the manifests; a checkpoint
+  without it does not exist
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 
 KEEP_AT_LEAST = 2
-"""One that is being resumed from may turn out damaged: there must be another."""
+"""The newest one may turn out to be damaged when it is restored: there must be another."""
 POLL_S = 0.1
 SEAL = "sha256"
 
 
 class Identity(NamedTuple):
-    """What a checkpoint belongs to, and what it was made with."""
+    """The job and node that a checkpoint belongs to, and what it was made with."""
 
     digest: str
     attempt: int
@@ -34,9 +34,9 @@ class Identity(NamedTuple):
     node: int
     world_size: int
     global_batch: int | None = None
-    """Rows of an optimizer step; None if the trainer does not tell."""
+    """Rows of an optimizer step; None if the trainer's configuration does not define it."""
     versions: Mapping[str, str] = {}
-    """Of the libraries that decide about numbers."""
+    """Versions of the libraries that affect numerical results."""
 
 
 class Commit(NamedTuple):
@@ -48,30 +48,33 @@ class Commit(NamedTuple):
 
     @property
     def best(self) -> int | None:
-        """Step of the best checkpoint so far, which the trainer loads at its end; None if it does not."""
+        """Step of the best checkpoint so far, which the trainer loads at its end; None if it loads none."""
         step = self.record.get("best")
         return step if isinstance(step, int) else None
 
 
-class DamagedError(Exception):
-    """A committed checkpoint is not what its manifests say; the message says which file and how."""
+class DamagedCheckpointError(Exception):
+    """A committed checkpoint does not match its manifests; the message names the file and the difference."""
 
 
 def committed(durable: Durable, digest: str) -> list[Commit]:
     """Committed checkpoints of this digest, newest first."""
-    found = [_commit(durable, prefix) for prefix in _folders(durable)]
-    ours = [commit for commit in found if commit and commit.record["digest"] == digest]
+    commits = [_commit(durable, prefix) for prefix in _folders(durable)]
+    ours = [commit for commit in commits if commit and commit.record["digest"] == digest]
     return sorted(ours, key=lambda commit: commit.step, reverse=True)
 
 
 def restore(durable: Durable, commit: Commit, target: Path) -> None:
-    """Bring a checkpoint to a local folder, verifying every byte. Raises DamagedError and leaves nothing."""
+    """Copy a checkpoint to a local folder, verifying every byte.
+
+    Raises DamagedCheckpointError, after deleting the local folder.
+    """
     try:
         for node in range(int(commit.record["num_nodes"])):
             manifest = _manifest(durable, commit, node)
             for name, (size, sha256) in manifest.items():
                 _fetch(durable, f"{commit.prefix}/{name}", target / name, size, sha256)
-    except DamagedError:
+    except DamagedCheckpointError:
         delete_tree(target)
         raise
 
@@ -81,19 +84,19 @@ def publish(
     identity: Identity,
     step: int,
     source: Path,
-    patience: Callable[[], bool],
+    should_wait: Callable[[], bool],
     best: int | None = None,
 ) -> int | None:
-    """Store this node's part of a checkpoint; node 0 commits once every part is there.
+    """Store this node's part of a checkpoint; node 0 commits once every part is stored.
 
-    Returns the bytes of this node's part, or None if `patience()` ended before the other nodes' parts came.
+    Returns the bytes of this node's part, or None if `should_wait()` became False before all parts were stored.
     """
     prefix = contract.checkpoint_key(step)
     total = put_folder(durable, prefix, source, identity)
     if identity.node:
         return total
     while None in (manifests := [_part(durable, prefix, node, identity) for node in range(identity.num_nodes)]):
-        if not patience():
+        if not should_wait():
             return None
         time.sleep(POLL_S)
     record = {
@@ -113,13 +116,13 @@ def publish(
 
 
 def put_folder(
-    durable: Durable, prefix: str, source: Path, identity: Identity, wanted: Callable[[str], bool] = lambda _: True
+    durable: Durable, prefix: str, source: Path, identity: Identity, include: Callable[[str], bool] = lambda _: True
 ) -> int:
-    """Store a folder's files and, last, their manifest; returns their bytes."""
+    """Store a folder's files and, last, their manifest; returns their total bytes."""
     files = {}
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
-        if path.is_file() and wanted(name):
+        if path.is_file() and include(name):
             files[name] = durable.put_file(f"{prefix}/{name}", path)
     manifest = {"attempt": identity.attempt, "files": files}
     durable.put(f"{prefix}/{contract.manifest_key(identity.node)}", json.dumps(manifest).encode())
@@ -127,19 +130,19 @@ def put_folder(
 
 
 def retain(durable: Durable, digest: str, keep: int) -> None:
-    """Delete all committed checkpoints but the newest `keep` and their best, and older ones without a COMMIT."""
+    """Delete all checkpoints older than the newest `keep`, but for the best ones that these refer to."""
     every = committed(durable, digest)
     newest = every[: max(keep, KEEP_AT_LEAST)]
     bests = {commit.best for commit in newest}
     kept = {commit.prefix for commit in every if commit in newest or commit.step in bests}
     for prefix in _folders(durable):
         if newest and prefix not in kept and _step_of(prefix) < newest[0].step:
-            durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: what is half deleted is no checkpoint
+            durable.delete(f"{prefix}/{contract.COMMIT_FILE}")  # first: a partly deleted checkpoint must not exist
             durable.delete_folder(prefix)
 
 
 def _commit(durable: Durable, prefix: str) -> Commit | None:
-    """The COMMIT in a folder; None if there is none, or a torn one, or one of another folder, which are none."""
+    """The COMMIT of a folder; None if it is missing, incomplete, or another folder's."""
     try:
         record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
         is_whole = record.pop(SEAL) == _seal(record) and contract.checkpoint_key(record["step"]) == prefix
@@ -149,7 +152,7 @@ def _commit(durable: Durable, prefix: str) -> Commit | None:
 
 
 def _seal(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a COMMIT's own words: a flipped bit in it may still be JSON."""
+    """SHA-256 of a COMMIT's own content: with a flipped bit it may still be valid JSON."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -168,9 +171,9 @@ def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[in
     try:
         data = durable.read(f"{commit.prefix}/{name}")
     except FileNotFoundError:
-        raise DamagedError(f"{name} is missing") from None
+        raise DamagedCheckpointError(f"{name} is missing") from None
     if hashlib.sha256(data).hexdigest() != commit.record["manifests"][node]:
-        raise DamagedError(f"{name} is not the one that was committed")
+        raise DamagedCheckpointError(f"{name} is not the one that was committed")
     files: dict[str, tuple[int, str]] = json.loads(data)["files"]
     return files
 
@@ -179,15 +182,15 @@ def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> 
     try:
         written = durable.fetch(key, target)
     except FileNotFoundError:
-        raise DamagedError(f"{target.name} is missing") from None
+        raise DamagedCheckpointError(f"{target.name} is missing") from None
     if written.bytes != size:
-        raise DamagedError(f"{target.name} has {written.bytes} bytes, {size} were written")
+        raise DamagedCheckpointError(f"{target.name} has {written.bytes} bytes, {size} were written")
     if written.sha256 != sha256:
-        raise DamagedError(f"{target.name} has other content than was written")
+        raise DamagedCheckpointError(f"the content of {target.name} differs from what was written")
 
 
 def _part(durable: Durable, prefix: str, node: int, identity: Identity) -> str | None:
-    """SHA-256 of a node's manifest of this attempt; None before its part is complete."""
+    """SHA-256 of a node's manifest of this attempt; None until its part is complete."""
     try:
         data = durable.read(f"{prefix}/{contract.manifest_key(node)}")
         return hashlib.sha256(data).hexdigest() if json.loads(data)["attempt"] == identity.attempt else None

@@ -1,4 +1,4 @@
-"""Publishing what was trained: the output folder without what only a resume needs."""
+"""Publishes the trained model: the output folder without the files that only a resume needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ftsdk.runtime.storage.durable import Durable
 
 RESUME_ONLY = ("checkpoint-*", "optimizer.*", "scheduler.pt", "scaler.pt", "rng_state*", "ftsdk_rank_*")
 LEFT_OUT = (*RESUME_ONLY, "runs/*", "training_args.bin", "trainer_log.jsonl")
-"""training_args.bin is a pickle that names paths of the container; LLaMA-Factory's trainer_log.jsonl begins anew with
-every attempt, and its speed and time left are wrong after a resume: trainer_state.json has all that was logged."""
+"""training_args.bin is a pickle that contains paths of the container; LLaMA-Factory's trainer_log.jsonl is overwritten
+by every attempt, and its speed and time left are wrong after a resume: trainer_state.json holds all logged values."""
 COMMIT = f"{contract.MODEL_DIR}/{contract.COMMIT_FILE}"
 
 
 def is_published(durable: Durable, digest: str) -> bool:
-    """Whether the model of this job is already there, whole. Raises OSError where storage fails."""
+    """Whether the complete model of this job is already in durable storage. Raises OSError where storage fails."""
     try:
         return bool(json.loads(durable.read(COMMIT))["digest"] == digest)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -28,7 +28,7 @@ def is_published(durable: Durable, digest: str) -> bool:
 
 def publish_model(durable: Durable, identity: Identity, output: Path, step: int | None) -> int:
     """Store the model, its manifest and, last, its COMMIT; returns its bytes. Raises OSError."""
-    durable.delete(COMMIT)  # before anything else: what is half replaced is no model
+    durable.delete(COMMIT)  # first: a partly replaced model must not exist
     durable.delete_folder(contract.MODEL_DIR)
     total = put_folder(durable, contract.MODEL_DIR, output, identity, lambda name: not _is_left_out(name))
     record = {"digest": identity.digest, "attempt": identity.attempt, "step": step, "bytes": total, "time": time.time()}
@@ -37,9 +37,9 @@ def publish_model(durable: Durable, identity: Identity, output: Path, step: int 
 
 
 def published_files(output: Path) -> dict[str, Path]:
-    """The model's files in the output folder, by their names; none if there is no such folder."""
-    found = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
-    return {name: path for name, path in found.items() if not _is_left_out(name)}
+    """The model's files in the output folder, by name; none if there is no such folder."""
+    files = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
+    return {name: path for name, path in files.items() if not _is_left_out(name)}
 
 
 def _is_left_out(name: str) -> bool:

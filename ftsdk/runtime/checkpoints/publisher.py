@@ -1,4 +1,4 @@
-"""Publishes checkpoints in the background, one at a time; training never waits for it."""
+"""Publishes checkpoints in a background thread, one at a time; the training never waits for it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 
 
-class Checkpoint(NamedTuple):
+class LocalCheckpoint(NamedTuple):
     """A complete checkpoint on scratch."""
 
     step: int
     source: Path
     best: str
-    """Folder name of the best one so far, which the trainer loads at its end; empty if it does not."""
+    """Folder name of the best one so far, which the trainer loads at its end; empty if it loads none."""
 
 
-class Report(NamedTuple):
-    """How one publish goes; `problem` is empty after a COMMIT."""
+class PublishReport(NamedTuple):
+    """The result of one publish; `problem` is empty after a COMMIT."""
 
     step: int
     seconds: float
@@ -34,41 +34,41 @@ class Report(NamedTuple):
 
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
-"""Between two tries while storage fails."""
+"""Pauses between two tries while storage fails."""
 
 
 class Publisher:
-    """A thread with room for one waiting checkpoint: a newer one takes the place of one that has not begun."""
+    """A thread with a queue of one checkpoint: a newer one replaces one whose publish has not begun."""
 
     def __init__(self, durable: Durable, identity: Identity, keep: int, wake: Callable[[], None]) -> None:
         self._durable, self._identity, self._keep, self._wake = durable, identity, keep, wake
         self._condition = threading.Condition()
-        self._waiting: Checkpoint | None = None
+        self._waiting: LocalCheckpoint | None = None
         self._busy = False
         self._given_up = False
-        self._reports: list[Report] = []
+        self._reports: list[PublishReport] = []
         threading.Thread(target=self._run, daemon=True).start()
 
-    def offer(self, checkpoint: Checkpoint) -> None:
-        """A checkpoint is complete on local scratch; nobody writes to it any more."""
+    def offer(self, checkpoint: LocalCheckpoint) -> None:
+        """Queue a checkpoint. It must be complete: no process writes to it any more."""
         with self._condition:
             self._waiting = checkpoint
             self._condition.notify_all()
 
-    def reports(self) -> list[Report]:
-        """What was done since the last call."""
+    def reports(self) -> list[PublishReport]:
+        """The results since the last call."""
         with self._condition:
-            done, self._reports = self._reports, []
-            return done
+            reports, self._reports = self._reports, []
+            return reports
 
     @property
     def idle(self) -> bool:
-        """True if nothing is waiting or under way."""
+        """True if no checkpoint is queued or being published."""
         with self._condition:
             return not self._busy and self._waiting is None
 
     def give_up(self) -> None:
-        """Wait no longer, neither for other nodes' parts nor for storage that fails."""
+        """Stop waiting for other nodes' parts and for storage that fails."""
         with self._condition:
             self._given_up = True
             self._condition.notify_all()
@@ -85,32 +85,32 @@ class Publisher:
                 self._condition.notify_all()
             self._wake()
 
-    def _publish(self, checkpoint: Checkpoint) -> None:
-        """Try until it is committed, a newer checkpoint is there, or nobody waits any more."""
+    def _publish(self, checkpoint: LocalCheckpoint) -> None:
+        """Try until it is committed, a newer checkpoint is queued, or `give_up` is called."""
         pause_s = FIRST_PAUSE_S
-        while self._try(checkpoint) and self._patience():
+        while self._try(checkpoint) and self._should_wait():
             with self._condition:
-                if self._condition.wait_for(lambda: not self._patience(), timeout=pause_s):
+                if self._condition.wait_for(lambda: not self._should_wait(), timeout=pause_s):
                     return
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _try(self, checkpoint: Checkpoint) -> str:
+    def _try(self, checkpoint: LocalCheckpoint) -> str:
         """One try, reported; returns the problem, if there was one."""
         started, size, problem = time.monotonic(), None, ""
         try:
             size = self._store(checkpoint)
             problem = "" if size is not None else "the other nodes' parts did not come"
-        except Exception as failure:  # whatever it is, training goes on and the log says it
+        except Exception as failure:  # whatever it is, training continues and the log reports it
             problem = f"{type(failure).__name__}: {failure}"
-        with contextlib.suppress(OSError):  # what cannot be deleted now is deleted after the next one
+        with contextlib.suppress(OSError):  # what cannot be deleted now is deleted after the next publish
             self._clean(checkpoint, is_committed=not problem)
         with self._condition:
-            self._reports.append(Report(checkpoint.step, time.monotonic() - started, size or 0, problem))
+            self._reports.append(PublishReport(checkpoint.step, time.monotonic() - started, size or 0, problem))
         self._wake()
         return problem
 
-    def _store(self, checkpoint: Checkpoint) -> int | None:
-        """The best one first: it may have waited here and been overtaken, and a resume needs it too."""
+    def _store(self, checkpoint: LocalCheckpoint) -> int | None:
+        """Publish the checkpoint, after the best one if that was replaced in the queue: a resume needs both."""
         best = int(checkpoint.best.rpartition("-")[2]) if checkpoint.best else None
         if best is not None and best != checkpoint.step and not self._is_committed(best):
             source = checkpoint.source.with_name(checkpoint.best)
@@ -119,17 +119,17 @@ class Publisher:
         return self._publish_one(checkpoint.step, checkpoint.source, best)
 
     def _publish_one(self, step: int, source: Path, best: int | None) -> int | None:
-        return publish(self._durable, self._identity, step, source, self._patience, best)
+        return publish(self._durable, self._identity, step, source, self._should_wait, best)
 
     def _is_committed(self, step: int) -> bool:
         return any(commit.step == step for commit in committed(self._durable, self._identity.digest))
 
-    def _patience(self) -> bool:
-        """Go on with this one, unless a newer checkpoint of ours is there, or time is up."""
+    def _should_wait(self) -> bool:
+        """False once a newer checkpoint is queued or `give_up` was called."""
         return not self._given_up and self._waiting is None
 
-    def _clean(self, checkpoint: Checkpoint, *, is_committed: bool) -> None:
-        """Half a checkpoint only takes room; older ones on scratch are of no use once this one is durable."""
+    def _clean(self, checkpoint: LocalCheckpoint, *, is_committed: bool) -> None:
+        """Delete a partly published checkpoint, or the older ones once this one is durable."""
         if not is_committed:
             self._durable.delete_folder(contract.checkpoint_key(checkpoint.step))
             return

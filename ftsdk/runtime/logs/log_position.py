@@ -1,4 +1,4 @@
-"""What an earlier start of the same attempt left in the log: a restarted container goes on behind it."""
+"""Where the log of an attempt ends: after a restart of the container, writing continues there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ftsdk.runtime.storage.durable import Durable
 NEWLINE = b"\n"
 
 
-class Earlier:
-    """Where the log of this attempt ends, and the last step of each kind of metrics in it."""
+class LogPosition:
+    """The end of what previous starts of this attempt logged, and the last step of each kind of metrics in it."""
 
     def __init__(self, durable: Durable, attempt: int, node: int) -> None:
         self.sequence = 0
@@ -26,11 +26,11 @@ class Earlier:
             self._read(durable.read(item.key))
 
     def is_replay(self, event: dict[str, Any]) -> bool:
-        """Whether these metrics were already written before the restart."""
+        """Whether these metrics were already logged before the restart."""
         return step_of(event) <= self._steps.get(contract.metrics_kind(event), -1)
 
     def _read(self, segment: bytes) -> None:
-        whole = segment[: segment.rfind(NEWLINE) + 1]  # a power cut may have torn the last line
+        whole = segment[: segment.rfind(NEWLINE) + 1]  # after a power failure the last line may be incomplete
         if whole:
             last = whole[whole.rfind(NEWLINE, 0, -1) + 1 :]
             stamp, _ = contract.split_line(last[:64].decode("utf-8", "replace"))
@@ -41,7 +41,7 @@ class Earlier:
 
 
 def step_of(event: dict[str, Any]) -> int:
-    """The event's step; 0 if what it says is no step (any program may print such a line)."""
+    """The event's step; 0 if it is not an integer (any program may print such a line)."""
     step = event.get("step")
     return step if isinstance(step, int) else 0
 

@@ -1,4 +1,4 @@
-"""What the trainer's own reporters write (TensorBoard, W&B offline): into a durable folder, or shipped to a bucket."""
+"""The files of the trainer's own reporters (TensorBoard, W&B offline): in a durable folder, or uploaded to a bucket."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime.storage.durable import Durable
 
-SHIP_EVERY_S = 60.0
+UPLOAD_EVERY_S = 60.0
 
 
 def folder(document: JobDocument) -> Path:
-    """Where reporters write: `tensorboard/` and `wandb/` lie below."""
+    """Where reporters write: the parent of `tensorboard/` and `wandb/`."""
     if "://" in document["durable"]:
         return Path(document["scratch"], "reports")
     return Path(document["durable"])
 
 
-class Reports:
-    """Brings files that have grown to a bucket, now and then and at the end. A durable folder needs nothing of it."""
+class ReportUploader:
+    """Uploads files that have grown to a bucket, periodically and at the end. Does nothing for a durable folder."""
 
     def __init__(self, document: JobDocument, durable: Durable) -> None:
         self._folder, self._durable = folder(document), durable
@@ -30,20 +30,20 @@ class Reports:
         if "://" in document["durable"]:
             self._thread.start()
 
-    def finish(self, patience_s: float) -> None:
-        """The trainer has ended: bring over what is left, at most so many seconds."""
+    def finish(self, timeout_s: float) -> None:
+        """Upload what is left after the trainer's end, for at most `timeout_s` seconds."""
         self._finish.set()
         if self._thread.is_alive():
-            self._thread.join(patience_s)
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while not self._finish.wait(SHIP_EVERY_S):
-            self._ship()
-        self._ship()
+        while not self._finish.wait(UPLOAD_EVERY_S):
+            self._upload()
+        self._upload()
 
-    def _ship(self) -> None:
+    def _upload(self) -> None:
         for path in sorted(self._folder.rglob("*")):
-            with contextlib.suppress(OSError):  # gone, or the bucket does not answer: the next time
+            with contextlib.suppress(OSError):  # deleted meanwhile, or the bucket does not respond: retried next time
                 size = path.stat().st_size
                 if path.is_file() and self._sizes.get(path) != size:
                     self._durable.put_file(path.relative_to(self._folder).as_posix(), path)

@@ -1,7 +1,7 @@
-"""Secrets that the job fetches itself: Secrets Manager first, then SSM Parameter Store, with the job's own role.
+"""Fetches secrets inside the job: from Secrets Manager, then from SSM Parameter Store, with the job's own role.
 
-Signed by hand (AWS Signature Version 4, AWS General Reference), because an image that holds the trainer need not hold
-an AWS library.
+Requests are signed here (AWS Signature Version 4, AWS General Reference), because an image for training may lack an
+AWS library.
 """
 
 from __future__ import annotations
@@ -12,82 +12,70 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-TRIES = 6
-PATIENCE_S = 20.0
+from ftsdk.runtime.platforms.secret_service import TIMEOUT_S, SecretError, SecretServiceError, post
+
 CREDENTIALS_HOST = "http://169.254.170.2"
-"""Where a container's role credentials are served (AWS SDKs reference, "Container credential provider")."""
+"""Serves a container's role credentials (AWS SDKs reference, "Container credential provider")."""
 NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
 
-class SecretError(Exception):
-    """A secret cannot be had; the message names it and says why."""
-
-
-class Keys(NamedTuple):
-    """Credentials."""
+class AwsKeys(NamedTuple):
+    """AWS credentials."""
 
     access: str
     secret: str
     token: str = ""
 
 
-def fetch(told: str, environ: Mapping[str, str]) -> dict[str, str]:
+def fetch(source: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Values of the secrets that `contract.ENV_SECRETS_FROM` names. Raises SecretError."""
-    asked = json.loads(told)
-    return {name: _value(asked["prefix"] + name, environ) for name in asked["aws"]}
+    names = json.loads(source)
+    return {name: _value(names["prefix"] + name, environ) for name in names["aws"]}
 
 
 def _value(address: str, environ: Mapping[str, str]) -> str:
     try:
-        said = _call("secretsmanager", "secretsmanager.GetSecretValue", {"SecretId": address}, environ)
-        if said is None:
-            asked = {"Name": f"/{address}", "WithDecryption": True}
-            found = _call("ssm", "AmazonSSM.GetParameter", asked, environ)
-            said = {"SecretString": found["Parameter"]["Value"]} if found else None
-        if said is None or "SecretString" not in said:
-            raise SecretError(f"secret {address} is neither in Secrets Manager nor in SSM Parameter Store")
+        response = _call("secretsmanager", "secretsmanager.GetSecretValue", {"SecretId": address}, environ)
+        if response is not None and "SecretString" in response:
+            return str(response["SecretString"])
+        if response is None:
+            parameters = {"Name": f"/{address}", "WithDecryption": True}
+            response = _call("ssm", "AmazonSSM.GetParameter", parameters, environ)
+            if response:
+                return str(response["Parameter"]["Value"])
     except (OSError, ValueError, KeyError) as problem:
         raise SecretError(f"secret {address} cannot be fetched ({problem})") from None
-    return str(said["SecretString"])
+    raise SecretError(f"secret {address} is neither in Secrets Manager nor in SSM Parameter Store")
 
 
-def _call(service: str, operation: str, asked: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """One operation's answer; None for what does not exist. Throttling and 5xx are tried again."""
-    for left in reversed(range(TRIES)):
-        request = _signed(service, operation, json.dumps(asked).encode(), environ, _keys(environ))
-        try:
-            with urlopen(request, timeout=PATIENCE_S) as answer:
-                said: dict[str, Any] = json.load(answer)
-                return said
-        except HTTPError as problem:
-            told = problem.read().decode("utf-8", "replace")
-            if any(word in told for word in NOT_FOUND):
-                return None
-            if not left or (problem.code < 500 and "Throttl" not in told):
-                raise OSError(f"{problem.code} {told[:200]}") from None
-        except URLError:
-            if not left:
-                raise
-        time.sleep(2.0 ** (TRIES - left) / 10)
-    return None
+def _call(
+    service: str, operation: str, parameters: dict[str, Any], environ: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The response to one operation; None for a secret that does not exist."""
+    body = json.dumps(parameters).encode()
+    try:
+        return post(lambda: _signed(service, operation, body, environ, _keys(environ)))
+    except SecretServiceError as problem:
+        if any(code in problem.body for code in NOT_FOUND):
+            return None
+        raise
 
 
-def _keys(environ: Mapping[str, str]) -> Keys:
+def _keys(environ: Mapping[str, str]) -> AwsKeys:
     if "AWS_ACCESS_KEY_ID" in environ:
         token = environ.get("AWS_SESSION_TOKEN", "")
-        return Keys(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], token)
+        return AwsKeys(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], token)
     path = environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "")
     url = environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", CREDENTIALS_HOST + path)
-    with urlopen(url, timeout=PATIENCE_S) as answer:
-        said = json.load(answer)
-    return Keys(said["AccessKeyId"], said["SecretAccessKey"], said.get("Token", ""))
+    with urlopen(url, timeout=TIMEOUT_S) as response:
+        role = json.load(response)
+    return AwsKeys(role["AccessKeyId"], role["SecretAccessKey"], role.get("Token", ""))
 
 
-def _signed(service: str, operation: str, body: bytes, environ: Mapping[str, str], keys: Keys) -> Request:
+def _signed(service: str, operation: str, body: bytes, environ: Mapping[str, str], keys: AwsKeys) -> Request:
     region = environ.get("AWS_REGION", "us-east-1")
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     url = environ.get("AWS_ENDPOINT_URL", f"https://{service}.{region}.{domain}").rstrip("/") + "/"
@@ -107,5 +95,5 @@ def _signed(service: str, operation: str, body: bytes, environ: Mapping[str, str
     key = f"AWS4{keys.secret}".encode()
     for part in (*scope.split("/"), text):
         key = hmac.digest(key, part.encode(), "sha256")
-    said = f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
-    return Request(url, body, {**headers, "Authorization": said}, method="POST")
+    authorization = f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    return Request(url, body, {**headers, "Authorization": authorization}, method="POST")

@@ -1,4 +1,4 @@
-"""Which node of how many this is. One row per platform says which variables carry it."""
+"""The nodes of one attempt, and the environment variables in which each platform describes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Variables(NamedTuple):
     num_nodes: str
     node_rank: str
     master_addr: str
-    """Holds one address, or those of all nodes with white space between them, the first node's first."""
+    """Holds one address, or those of all nodes separated by white space, the first node's first."""
     master_port: str
 
 
@@ -32,31 +32,27 @@ PLATFORMS: tuple[Variables, ...] = (
     Variables("SKYPILOT_NUM_NODES", "SKYPILOT_NODE_RANK", "SKYPILOT_NODE_IPS", contract.ENV_MASTER_PORT),
     Variables("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"),  # a PyTorchJob's (PAI, Kubeflow) count nodes
 )
-"""First match wins: a row counts once its `num_nodes` is set. Backends that set our own variables need no row."""
+"""The first row whose `num_nodes` variable is set applies. Backends that set ftsdk's own variables need no row."""
 NOT_FOR_TRAINERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
                     "NPROC_PER_NODE", "NODE_RANK", "NNODES")  # fmt: skip
-"""A platform's words on nodes, which torch and transformers would take for processes; torchrun sets its own."""
+"""Variables in which a platform counts nodes but torch and transformers count processes; torchrun sets its own."""
 
 
-def read_cluster(environ: Mapping[str, str]) -> Cluster:
-    """The cluster as the platform describes it; one node if it says nothing.
+def from_variables(environ: Mapping[str, str]) -> Cluster:
+    """The cluster that the environment variables describe; one node if there are none.
 
-    Raises ValueError for a description that makes no sense.
+    Raises ValueError if they are inconsistent.
     """
-    from ftsdk.runtime.platforms import sagemaker
-
-    if sagemaker.is_here(environ):
-        return sagemaker.read_cluster()
-    alone = Cluster()
-    for names in PLATFORMS:
-        if names.num_nodes in environ:
-            found = Cluster(
-                int(environ[names.num_nodes]),
-                int(environ.get(names.node_rank, alone.node_rank)),
-                next(iter(environ.get(names.master_addr, "").split()), alone.master_addr),
-                int(environ.get(names.master_port, alone.master_port)),
-            )
-            if not 0 <= found.node_rank < found.num_nodes:
-                raise ValueError(f"node rank {found.node_rank} of {found.num_nodes} nodes")
-            return found
-    return alone
+    default = Cluster()
+    names = next((names for names in PLATFORMS if names.num_nodes in environ), None)
+    if names is None:
+        return default
+    cluster = Cluster(
+        int(environ[names.num_nodes]),
+        int(environ.get(names.node_rank, default.node_rank)),
+        next(iter(environ.get(names.master_addr, "").split()), default.master_addr),
+        int(environ.get(names.master_port, default.master_port)),
+    )
+    if not 0 <= cluster.node_rank < cluster.num_nodes:
+        raise ValueError(f"node rank {cluster.node_rank} of {cluster.num_nodes} nodes")
+    return cluster

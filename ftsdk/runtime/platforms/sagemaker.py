@@ -1,4 +1,4 @@
-"""What is special inside a SageMaker training job: who is in the cluster, and what the platform reads at the end.
+"""SageMaker training jobs from the inside: the cluster's description, and the files that the platform reads at the end.
 
 Source: SageMaker developer guide, "How Amazon SageMaker AI provides training information", "… processes training
 output". The folder /opt/ml is the platform's.
@@ -16,10 +16,10 @@ from typing import Any
 from ftsdk.runtime.platforms.cluster import Cluster
 
 ROOT = Path("/opt/ml")
-FAILURE_LETTERS = 1024
-"""So much of the failure file becomes the job's FailureReason."""
-HOSTS_WITHIN_S, AGAIN_AFTER_S = 600.0, 1.0
-"""Nodes start minutes apart; a host's name cannot be resolved before it is there."""
+FAILURE_CHARACTERS = 1024
+"""The part of the failure file that becomes the job's FailureReason."""
+HOST_TIMEOUT_S, HOST_POLL_S = 600.0, 1.0
+"""Nodes start minutes apart; a host's name cannot be resolved before it has started."""
 
 
 def is_here(environ: Mapping[str, str]) -> bool:
@@ -30,33 +30,33 @@ def is_here(environ: Mapping[str, str]) -> bool:
 def read_cluster(root: Path = ROOT) -> Cluster:
     """The cluster that resourceconfig.json describes; waits until the first host's name can be resolved.
 
-    Raises ValueError if it cannot be read or the host never comes.
+    Raises ValueError if the file cannot be read, or the host's name cannot be resolved within `HOST_TIMEOUT_S`.
     """
-    told = _resources(root)
-    hosts = sorted(told["hosts"], key=lambda host: (len(host), host))  # algo-2 before algo-10
+    resources = _resources(root)
+    hosts = sorted(resources["hosts"], key=lambda host: (len(host), host))  # algo-2 before algo-10
     if len(hosts) > 1:
         _wait_for(hosts[0])
-    return Cluster(len(hosts), hosts.index(told["current_host"]), hosts[0] if len(hosts) > 1 else "127.0.0.1")
+    return Cluster(len(hosts), hosts.index(resources["current_host"]), hosts[0] if len(hosts) > 1 else "127.0.0.1")
 
 
 def network(root: Path = ROOT) -> dict[str, str]:
-    """The interface on which nodes reach each other, for NCCL and gloo."""
+    """Variables that name the network interface between the nodes, for NCCL and gloo."""
     with contextlib.suppress(ValueError, KeyError):
-        told = _resources(root)
-        if len(told["hosts"]) > 1:
-            return {f"{library}_SOCKET_IFNAME": told["network_interface_name"] for library in ("NCCL", "GLOO")}
+        resources = _resources(root)
+        if len(resources["hosts"]) > 1:
+            return {f"{library}_SOCKET_IFNAME": resources["network_interface_name"] for library in ("NCCL", "GLOO")}
     return {}
 
 
-def leave_failure(text: str, root: Path = ROOT) -> None:
-    """Tell the platform why; a folder that cannot be written changes nothing."""
+def write_failure(text: str, root: Path = ROOT) -> None:
+    """Write the platform's failure file; ignores a folder that cannot be written."""
     with contextlib.suppress(OSError):
         (root / "output").mkdir(parents=True, exist_ok=True)
-        (root / "output" / "failure").write_text(text[:FAILURE_LETTERS], encoding="utf-8")
+        (root / "output" / "failure").write_text(text[:FAILURE_CHARACTERS], encoding="utf-8")
 
 
-def leave_model(files: Mapping[str, Path], root: Path = ROOT) -> None:
-    """Put the published files where the platform uploads a job's model from, for its own tools. Raises OSError."""
+def copy_model(files: Mapping[str, Path], root: Path = ROOT) -> None:
+    """Copy the published files to the folder that the platform uploads as the job's model. Raises OSError."""
     import shutil
 
     for name, source in files.items():
@@ -72,8 +72,8 @@ def leave_model(files: Mapping[str, Path], root: Path = ROOT) -> None:
 def _resources(root: Path) -> dict[str, Any]:
     path = root / "input" / "config" / "resourceconfig.json"
     try:
-        told: dict[str, Any] = json.loads(path.read_bytes())
-        return {"hosts": [told["current_host"]], "network_interface_name": "eth0", **told}
+        resources: dict[str, Any] = json.loads(path.read_bytes())
+        return {"hosts": [resources["current_host"]], "network_interface_name": "eth0", **resources}
     except (OSError, ValueError, KeyError) as problem:
         raise ValueError(f"{path} cannot be read: {problem!r}") from None
 
@@ -81,13 +81,13 @@ def _resources(root: Path) -> dict[str, Any]:
 def _wait_for(host: str) -> None:
     import socket
 
-    deadline = time.monotonic() + HOSTS_WITHIN_S
+    deadline = time.monotonic() + HOST_TIMEOUT_S
     while True:
         try:
             socket.getaddrinfo(host, None)
         except OSError as problem:
             if time.monotonic() > deadline:
                 raise ValueError(f"host {host} cannot be resolved: {problem}") from None
-            time.sleep(AGAIN_AFTER_S)
+            time.sleep(HOST_POLL_S)
         else:
             return

@@ -1,4 +1,4 @@
-"""Trainers by name. Each module has `train(job, wish) -> None`: returns when the model is in the output folder,
-
-raises `InterruptedTraining` once a wish to stop is fulfilled and its checkpoint announced, anything else as a failure.
+"""Training programs by name. Each module has `train(job, stop) -> None`, which returns once the model is in the output
+folder. It raises `InterruptedTraining` once a stop request has been followed and its checkpoint announced; any other
+exception is a failure.
 """

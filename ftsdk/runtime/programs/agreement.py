@@ -1,11 +1,11 @@
-"""All ranks act at the same step, though only one of them may know why, and without waiting for each other.
+"""Lets all ranks act at the same step, although the request may reach only one of them, without a barrier.
 
-Whoever has a wish writes a step number into the process group's store; everybody looks there once a step (a round
-trip to the store, nothing on the accelerator). The number lies so far ahead that nobody can be past it unseen:
+A rank with a request writes a step number to the process group's store; every rank reads it once a step (a round trip
+to the store, no work on the accelerator). The number is far enough ahead that no rank can be past it when it reads:
 
-- On the CPU a rank that ended step s+1 has reduced gradients with all others, so they had all ended step s. The wish
-  was stored before its rank went on from s: everyone sees it at s+1 at the latest.
-- On CUDA the host runs ahead of the card. It is held to one step ahead (see `end_of_step`), which makes it s+2.
+- On the CPU a rank that has ended step s+1 has reduced gradients with all others, so all of them have ended step s.
+  The request was stored before its rank continued from s: every rank reads it at s+1 at the latest.
+- On CUDA the host runs ahead of the device. It is limited to one step ahead (see `end_of_step`), hence s+2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Agreement:
-    """One store for all ranks; alone, a wish is fulfilled at once."""
+    """The store of all ranks; with a single rank a request is due at once."""
 
     def __init__(self) -> None:
         import torch
@@ -30,19 +30,19 @@ class Agreement:
             self._store = dist.PrefixStore("ftsdk", _get_default_store())
             self._cuda = torch.cuda if torch.cuda.is_available() else None
 
-    def is_due(self, what: str, wished: bool, step: int) -> bool:
-        """Whether all ranks do `what` at the end of this step. To be asked by every rank at the end of every step."""
+    def is_due(self, action: str, requested: bool, step: int) -> bool:
+        """Whether all ranks perform `action` at the end of this step. All ranks must call it at the end of a step."""
         if self._store is None:
-            return wished
-        if what not in self._steps:
-            if wished:
-                self._store.compare_set(what, "", str(step + (2 if self._cuda else 1)))
-            if self._store.check([what]):
-                self._steps[what] = int(self._store.get(what))
-        return self._steps.get(what) == step
+            return requested
+        if action not in self._steps:
+            if requested:
+                self._store.compare_set(action, "", str(step + (2 if self._cuda else 1)))
+            if self._store.check([action]):
+                self._steps[action] = int(self._store.get(action))
+        return self._steps.get(action) == step
 
     def end_of_step(self) -> None:
-        """Keep the host at most one step ahead of the card; the card itself never waits for this."""
+        """Keep the host at most one step ahead of the device, which itself never waits for this."""
         if self._cuda is not None:
             event = self._cuda.Event()
             event.record()
@@ -50,8 +50,8 @@ class Agreement:
                 self._previous.synchronize()
             self._previous = event
 
-    def everyone_is_here(self) -> None:
-        """Wait until all ranks have come to this point."""
+    def barrier(self) -> None:
+        """Wait until all ranks have reached this point."""
         if self._store is not None:
             import torch.distributed as dist
 

@@ -1,4 +1,4 @@
-"""When the next checkpoint is due: by steps, by the clock, or by what a checkpoint costs against what it may save."""
+"""When the next checkpoint is due: by steps, by time, or by its cost against the expected loss of an interruption."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 from ftsdk.contract.documents import CheckpointPolicy
 
 ASSUMED_COST_S = 1.0
-"""Until the first checkpoint has shown its cost."""
+"""Used until the first checkpoint has been measured."""
 
 
 class Cadence:
-    """The policy of a job, and what its checkpoints have cost so far. Only rank 0 looks at the clock."""
+    """The policy of a job and the measured cost of its checkpoints. Only rank 0 reads the clock."""
 
     def __init__(self, policy: CheckpointPolicy) -> None:
         self._policy = policy
         self._saved_at = 0.0
-        self._published_within_s = 0.0
+        self._publish_s = 0.0
         self.cost_s = ASSUMED_COST_S
-        """Seconds for which training stood still for the last checkpoint."""
+        """Seconds for which the last checkpoint paused the training."""
 
     @property
     def every_s(self) -> float | None:
@@ -32,22 +32,22 @@ class Cadence:
             return 60 * minutes
         if mtbf_hours is None:
             return None
-        return max(math.sqrt(2 * self.cost_s * 3600 * mtbf_hours), self._published_within_s)
+        return max(math.sqrt(2 * self.cost_s * 3600 * mtbf_hours), self._publish_s)
 
     def begin(self) -> None:
-        """Training begins, from the start or from a checkpoint."""
+        """Called when training begins, from the start or from a checkpoint."""
         self._saved_at = time.monotonic()
 
-    def saved(self, *, published_within_s: float) -> None:
-        """A checkpoint is on scratch; the last one took so long to reach durable storage."""
-        self._saved_at, self._published_within_s = time.monotonic(), published_within_s
+    def saved(self, *, publish_s: float) -> None:
+        """Called when a checkpoint is on scratch; `publish_s` is how long the last publish took."""
+        self._saved_at, self._publish_s = time.monotonic(), publish_s
 
-    def is_late(self) -> bool:
-        """Whether the clock asks for a checkpoint."""
+    def is_due_by_time(self) -> bool:
+        """Whether a checkpoint is due by the clock."""
         every_s = self.every_s
         return every_s is not None and time.monotonic() - self._saved_at >= every_s
 
-    def is_due(self, step: int) -> bool:
-        """Whether the count of steps asks for one."""
+    def is_due_by_step(self, step: int) -> bool:
+        """Whether a checkpoint is due by the number of steps."""
         every = self._policy["every_steps"]
         return every is not None and step % every == 0

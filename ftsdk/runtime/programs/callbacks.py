@@ -1,4 +1,4 @@
-"""What we hang into the transformers Trainer: checkpoints, interruption and metrics."""
+"""Callbacks of the transformers Trainer for checkpoints, interruption and metrics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ftsdk import contract
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.programs.agreement import Agreement
 from ftsdk.runtime.programs.cadence import Cadence
-from ftsdk.runtime.programs.resumable import EvaluationStopped
-from ftsdk.runtime.programs.worker import InterruptedTraining, StopWish
+from ftsdk.runtime.programs.interruption import EvaluationStopped, InterruptedTraining, StopRequest
 from ftsdk.runtime.worker_protocol import TrainJob
 
 GIB = 1 << 30
@@ -26,43 +25,44 @@ class NonFiniteLossError(ArithmeticError):
     """The loss is NaN or infinite: every further step would be wasted."""
 
 
-def build_callbacks(job: TrainJob, wish: StopWish) -> tuple[Checkpoints, Metrics]:
-    """Ours, in the order in which they run; the trainer's own follow. They know nothing of a particular trainer.
+def build_callbacks(job: TrainJob, stop: StopRequest) -> tuple[CheckpointCallback, MetricsCallback]:
+    """ftsdk's callbacks, in the order in which they run; the trainer's own follow. They fit any trainer.
 
-    A trainer module hands them to its Trainer, switches the Trainer's own saving off (but for
+    A training program passes them to its Trainer, disables the Trainer's own saving (except with
     `load_best_model_at_end`), and calls `make_resumable(trainer, checkpoints, job["resume"])` before it trains.
     """
-    return Checkpoints(job, wish), Metrics(job)
+    return CheckpointCallback(job, stop), MetricsCallback(job)
 
 
 def emit(kind: str, **fields: Any) -> None:
-    """One event line in one write, so that no other process's output gets into it."""
+    """Write one event line in one write, so that other processes' output cannot interleave with it."""
     sys.stdout.flush()
     os.write(1, contract.event_line(kind, **fields).encode() + b"\n")
 
 
-class Checkpoints(TrainerCallback):  # type: ignore[misc]
-    """Asks for a checkpoint when the cadence or an interruption does, and announces it once it is complete.
+class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
+    """Requests a checkpoint when the cadence or an interruption requires one, and announces it once it is complete.
 
-    It is complete at the next hook after `on_save`: callbacks behind ours still write to it (value heads, processors),
-    and other ranks write their random states.
+    It is complete at the next hook after `on_save`: later callbacks still write to it (value heads, processors), and
+    other ranks write their random states.
     """
 
-    def __init__(self, job: TrainJob, wish: StopWish) -> None:
+    def __init__(self, job: TrainJob, stop: StopRequest) -> None:
         self._cadence = Cadence(job["document"]["checkpoint"])
         self._run = job["run"]
-        self._wish = wish
+        self._stop = stop
         self._saves = self._evaluations = self._predictions = 0
-        self._complete_soon: int | None = None
+        self._unannounced: int | None = None
+        """Step of a checkpoint that is being completed."""
         self.stopping = False
-        """All ranks leave at the end of this step (or, if a subclass says so, of a later one)."""
+        """Whether all ranks stop at the end of this step (or, in a subclass, of a later one)."""
         self.epoch_ended = False
-        """The hooks at the end of an epoch have begun, and no further step has."""
+        """Whether the hooks at the end of an epoch have begun, and no further step has."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._agreement = Agreement()
         self._cadence.begin()
-        self._wish.training = True
+        self._stop.training = True
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.epoch_ended = False
@@ -71,27 +71,27 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step
         self._agreement.end_of_step()
-        late = args.process_index == 0 and self._cadence.is_late()
-        due = self._cadence.is_due(step)
-        if self._agreement.is_due(f"save-{self._saves}", late, step) or due:
+        due_by_time = args.process_index == 0 and self._cadence.is_due_by_time()
+        due_by_step = self._cadence.is_due_by_step(step)
+        if self._agreement.is_due(f"save-{self._saves}", due_by_time, step) or due_by_step:
             control.should_save = True
-        if self._agreement.is_due("stop", self._wish.made, step) and step < state.max_steps:
+        if self._agreement.is_due("stop", self._stop.received, step) and step < state.max_steps:
             control.should_save = control.should_training_stop = self.stopping = True
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Batches of an evaluation are gathered over all ranks: they go through it in step, as through a training."""
+        """An evaluation gathers every batch over all ranks, so that they advance together as in training."""
         self._predictions += 1
         self._agreement.end_of_step()
-        if self._agreement.is_due(f"stop-evaluation-{self._evaluations}", self._wish.made, self._predictions):
+        if self._agreement.is_due(f"stop-evaluation-{self._evaluations}", self._stop.received, self._predictions):
             raise EvaluationStopped
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._evaluations, self._predictions = self._evaluations + 1, 0
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._complete_soon = state.global_step
+        self._unannounced = state.global_step
         self._saves += 1
-        self._cadence.saved(published_within_s=worker_protocol.published_within_s(self._run))
+        self._cadence.saved(publish_s=worker_protocol.read_publish_duration(self._run))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.stopping and control.should_training_stop:
@@ -103,26 +103,26 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self._announce(args, state)
 
     def leave(self, args: Any, state: Any) -> None:
-        """Announce what is saved, then unwind. Raises InterruptedTraining."""
+        """Announce the checkpoint, then unwind. Raises InterruptedTraining."""
         self._announce(args, state)
         raise InterruptedTraining
 
-    def saved_within(self, seconds: float) -> None:
-        """How long training stood still for a checkpoint."""
+    def set_cost(self, seconds: float) -> None:
+        """Called with the number of seconds for which a checkpoint paused the training."""
         self._cadence.cost_s = seconds
 
     def _announce(self, args: Any, state: Any) -> None:
-        step, self._complete_soon = self._complete_soon, None
+        step, self._unannounced = self._unannounced, None
         if step is not None:
-            self._agreement.everyone_is_here()
+            self._agreement.barrier()
             if args.local_process_index == 0:
                 path = str(Path(args.output_dir, f"checkpoint-{step}"))
                 best = Path(state.best_model_checkpoint or "").name if args.load_best_model_at_end else ""
                 emit(contract.EVENT_CHECKPOINT, step=step, path=path, best=best)
 
 
-class Metrics(TrainerCallback):  # type: ignore[misc]
-    """Turns the Trainer's logs into event lines, and stops at a loss that is not a number."""
+class MetricsCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes the Trainer's logs as event lines, and fails at a loss that is not a number."""
 
     def __init__(self, job: TrainJob) -> None:
         self._wandb = job["document"]["wandb"]
@@ -146,7 +146,7 @@ class Metrics(TrainerCallback):  # type: ignore[misc]
             raise NonFiniteLossError(f"the loss is {logs['loss']} at step {state.global_step}")
 
     def _speed(self, state: Any) -> dict[str, float]:
-        """Tokens per second since the last log, time left at this attempt's pace, and the card's peak memory."""
+        """Tokens per second since the last log, time left at this attempt's pace, and the device's peak memory."""
         import torch
 
         now, tokens = time.monotonic(), state.num_input_tokens_seen
@@ -166,7 +166,7 @@ def _json(value: float) -> float | str:
 
 
 def _describe_run(config: dict[str, Any]) -> None:
-    """The whole spec and plan, on the W&B run that the Trainer's own reporter has opened."""
+    """Store the whole spec and plan in the W&B run that the Trainer's own reporter has opened."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.config.update({"ftsdk": config}, allow_val_change=True)

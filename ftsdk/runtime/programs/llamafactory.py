@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.programs.worker import StopWish
 from ftsdk.runtime.worker_protocol import TrainJob
 
 if TYPE_CHECKING:
-    from ftsdk.runtime.programs.callbacks import Checkpoints
+    from ftsdk.runtime.programs.callbacks import CheckpointCallback
 
 
-def train(job: TrainJob, wish: StopWish) -> None:
+def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     with session():
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
 
-        ours = build_callbacks(job, wish)
-        _make_every_trainer_resumable(ours[0], job["resume"])
-        run_exp(configured(job), callbacks=list(ours))
+        callbacks = build_callbacks(job, stop)
+        _make_every_trainer_resumable(callbacks[0], job["resume"])
+        run_exp(configured(job), callbacks=list(callbacks))
 
 
 def configured(job: TrainJob) -> dict[str, Any]:
-    """The trainer's configuration with what the supervisor owns."""
+    """The trainer's configuration with the arguments that the supervisor sets."""
     config = dict(job["document"]["config"])
     packed = config.get("packing") or config.get("neat_packing") or config.get("stage") == "pt"
     config.setdefault("include_num_input_tokens_seen", "all" if packed else "non_padding")
     config.setdefault("logging_nan_inf_filter", False)  # it replaces a NaN loss by an average, which hides it
     if not config.get("load_best_model_at_end"):
-        config["save_strategy"] = "no"  # our cadence saves; the best one is among those that the trainer saves itself
+        config["save_strategy"] = "no"  # our cadence saves; only `load_best_model_at_end` needs the trainer's own saves
     return {
         **config,
         "output_dir": job["output"],
         "overwrite_output_dir": False,
-        "dataset_dir": config.get("dataset_dir", job["data"]),  # REMOTE:… is the only one that a plan names
+        "dataset_dir": config.get("dataset_dir", job["data"]),  # a plan sets it only to REMOTE:…
         "resume_from_checkpoint": job["resume"],
-        "restore_callback_states_from_checkpoint": True,  # early stopping counts on
-        "save_total_limit": None,  # the supervisor clears scratch once a checkpoint is durable
+        "restore_callback_states_from_checkpoint": True,  # early stopping continues its count
+        "save_total_limit": None,  # the supervisor deletes old checkpoints once a newer one is durable
         "disable_tqdm": True,
         "plot_loss": False,
     }
 
 
-def _make_every_trainer_resumable(checkpoints: Checkpoints, resume: str | None) -> None:
-    """LLaMA-Factory builds its trainer itself, and drops the checkpoint for reward models: `train` takes ours."""
+def _make_every_trainer_resumable(checkpoints: CheckpointCallback, resume: str | None) -> None:
+    """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
     from ftsdk.runtime.programs.resumable import make_resumable

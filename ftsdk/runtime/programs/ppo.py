@@ -1,6 +1,6 @@
-"""Drives TRL 0.24's PPOTrainer (LLaMA-Factory's own cannot start with the TRL that it needs otherwise).
+"""Drives TRL 0.24's PPOTrainer (LLaMA-Factory's own cannot start with the TRL that its other methods need).
 
-Its loop keeps no state that a later process could go on from, so an interruption ends it without a checkpoint.
+Its loop keeps no state that another process could resume from, so an interruption ends it without a checkpoint.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftsdk.runtime import overlays
+from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.programs.worker import InterruptedTraining, StopWish
-from ftsdk.runtime.supervisor import command
 from ftsdk.runtime.worker_protocol import TrainJob
 
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from ftsdk.runtime.programs.rewards import Reward
 
 
-def train(job: TrainJob, wish: StopWish) -> None:
+def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
-    sys.path.append(str(command.overlay("rl")))  # for math-verify alone: what the environment has itself comes first
+    sys.path.append(str(overlays.overlay("rl")))  # for math-verify alone: the environment's packages take precedence
     with session():
         import llamafactory.extras.packages  # noqa: F401  # lets TRL 0.24 import beside transformers 5
 
-        trainer = build(job, wish)
+        trainer = build(job, stop)
         trainer.train()
         trainer.save_model(job["output"])
 
 
-def build(job: TrainJob, wish: StopWish) -> Any:
+def build(job: TrainJob, stop: StopRequest) -> Any:
     """The trainer, ready to train."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import PPOConfig, PPOTrainer
@@ -43,7 +43,9 @@ def build(job: TrainJob, wish: StopWish) -> Any:
     source = config.get("adapter_name_or_path") or config["model_name_or_path"]
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", revision=config.get("model_revision"))
     if tokenizer.pad_token is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        tokenizer.add_special_tokens({"pad_token": tokenizer.unk_token or "<|pad|>"})  # an answer's end must differ
+        tokenizer.add_special_tokens(
+            {"pad_token": tokenizer.unk_token or "<|pad|>"}
+        )  # it must differ from the EOS token
     policy = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
     policy = _fitted(_merged(policy, config.get("adapter_name_or_path")), tokenizer)
     rows = _tokenized(job, tokenizer)
@@ -64,22 +66,22 @@ def build(job: TrainJob, wish: StopWish) -> Any:
         reward_model=_judge(config, tokenizer, batches),
         value_model=_value_model(config, tokenizer),
         train_dataset=rows,
-        eval_dataset=rows.select(range(1)),  # it makes a loader of it, and never asks it
+        eval_dataset=rows.select(range(1)),  # required for a data loader that is never used
         data_collator=_Collator(tokenizer, batches),
-        callbacks=_callbacks(job, wish),
+        callbacks=_callbacks(job, stop),
         peft_config=peft_config(config),
     )
 
 
 # --- models -------------------------------------------------------------------------------------------------
 def _merged(model: Any, adapter: str | None) -> Any:
-    """The model with an adapter's changes made its own: PPO puts adapters of its own on top."""
+    """The model with an adapter merged into it: PPO adds new adapters on top."""
     if adapter is None:
         return model
     from peft import PeftConfig, PeftModel
 
     config = PeftConfig.from_pretrained(adapter)
-    config.task_type = None  # a judge is no causal model, though its adapter was trained as one's
+    config.task_type = None  # a reward model is not a causal model, but its adapter was trained as one's
     return PeftModel.from_pretrained(model, adapter, config=config).merge_and_unload()
 
 
@@ -114,20 +116,20 @@ def _with_value_head(model: Any, folder: str) -> Any:
 
 
 def _value_model(config: dict[str, Any], tokenizer: Any) -> Any:
-    """Begins as the reward model, as in TRL's examples, else as the policy with a new head that says 0."""
+    """A copy of the reward model, as in TRL's examples, or else the policy with a new head that outputs 0."""
     import torch
 
     if config.get("reward_model"):
         return _fitted(_scorer(config["reward_model"], "float32"), tokenizer)
-    own = {"model_name_or_path": config["model_name_or_path"]}
-    model = _fitted(_scorer(own, "float32"), tokenizer)
+    policy = {"model_name_or_path": config["model_name_or_path"]}
+    model = _fitted(_scorer(policy, "float32"), tokenizer)
     torch.nn.init.zeros_(model.score.weight)
     return model
 
 
 # --- rewards ------------------------------------------------------------------------------------------------
 class _Collator:
-    """Batches of padded prompts; the rows behind them wait in a queue for the rewards of their answers."""
+    """Makes batches of padded prompts, and queues their rows for the rewards of the answers."""
 
     def __init__(self, tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> None:
         self._tokenizer, self._batches = tokenizer, batches
@@ -138,35 +140,35 @@ class _Collator:
 
 
 def _judge(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> Any:
-    """What TRL asks for scores: a module; functions among it are asked through `get_reward`, which we stand in for."""
+    """The module that TRL takes its scores from; `get_reward` is replaced so that reward functions count too."""
     import torch
     from trl.trainer import ppo_trainer
 
     from ftsdk.runtime.programs import rewards
 
-    functions = rewards.build(config["rewards"])
+    functions = [rewards.Reward(settings) for settings in config["rewards"]]
     model = _fitted(_scorer(config["reward_model"], config["dtype"]), tokenizer) if config.get("reward_model") else None
     judge = model if model is not None else torch.nn.Module()
-    of_model = ppo_trainer.get_reward
-    waiting: deque[dict[str, Any]] = deque()
+    original = ppo_trainer.get_reward
+    queue: deque[dict[str, Any]] = deque()
 
-    def get_reward(asked: Any, answered: Tensor, pad: int, start: int) -> Any:
-        if asked is not judge:
-            return of_model(asked, answered, pad, start)
-        score = of_model(model, answered, pad, start)[1] if model is not None else 0
-        while len(waiting) < len(answered):
-            waiting.extend(batches.popleft())
-        rows = [waiting.popleft() for _ in range(len(answered))]
+    def get_reward(module: Any, tokens: Tensor, pad: int, start: int) -> Any:
+        if module is not judge:
+            return original(module, tokens, pad, start)
+        score = original(model, tokens, pad, start)[1] if model is not None else 0
+        while len(queue) < len(tokens):
+            queue.extend(batches.popleft())
+        rows = [queue.popleft() for _ in range(len(tokens))]
         if functions:
-            score = score + _earned(functions, rows, answered[:, start:], tokenizer).to(answered.device)
+            score = score + _scores(functions, rows, tokens[:, start:], tokenizer).to(tokens.device)
         return None, score, None
 
     ppo_trainer.get_reward = get_reward
     return judge
 
 
-def _earned(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor, tokenizer: Any) -> Tensor:
-    """The weighted sum of what each answer earns; "no opinion" counts nothing."""
+def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor, tokenizer: Any) -> Tensor:
+    """The weighted sum of each answer's scores; None counts as 0."""
     import torch
 
     from ftsdk.runtime.programs.rewards import ROW
@@ -177,8 +179,8 @@ def _earned(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor
     columns = {name: [row[name] for row in rows] for name in (*names, ROW)}
     total = torch.zeros(len(rows))
     for function in functions:
-        found = function([row["prompt"] for row in rows], texts, ids, **columns)
-        total += function.weight * torch.tensor([score or 0.0 for score in found])
+        scores = function([row["prompt"] for row in rows], texts, ids, **columns)
+        total += function.weight * torch.tensor([score or 0.0 for score in scores])
     return total
 
 
@@ -197,19 +199,19 @@ def _tokenized(job: TrainJob, tokenizer: Any) -> Any:
     return rows.map(tokens, load_from_cache_file=False)
 
 
-def _callbacks(job: TrainJob, wish: StopWish) -> list[Any]:
+def _callbacks(job: TrainJob, stop: StopRequest) -> list[Any]:
     from transformers import TrainerCallback
 
-    from ftsdk.runtime.programs.generations import RewardMetrics
+    from ftsdk.runtime.programs.generations import RewardMetricsCallback
 
-    class Leaves(TrainerCallback):  # type: ignore[misc]
-        """There is nothing to save, so a wish to stop is fulfilled after the step."""
+    class StopCallback(TrainerCallback):  # type: ignore[misc]
+        """Stops after the current step on a request: there is nothing to save."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            wish.training = True
+            stop.training = True
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if wish.made and state.global_step < state.max_steps:
+            if stop.received and state.global_step < state.max_steps:
                 raise InterruptedTraining
 
-    return [Leaves(), RewardMetrics(job)]
+    return [StopCallback(), RewardMetricsCallback(job)]

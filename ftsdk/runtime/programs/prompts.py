@@ -1,4 +1,4 @@
-"""Rows of the job's data -> what TRL samples answers to: `prompt` (text or messages), `answer`, all other columns."""
+"""Converts rows of the job's data for TRL: `prompt` (text or messages), `answer`, and all other columns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 KINDS = {"json": "json", "jsonl": "json", "parquet": "parquet", "arrow": "arrow", "txt": "text"}
-"""Ending of a file -> the reader that takes it; without a known ending it is JSON."""
+"""File extension -> reader; any other extension is read as JSON."""
 RESERVED = ("prompt", "answer", "completion", "completion_ids", "messages", ROW)
-"""Column names with a meaning of TRL's or ours."""
+"""Column names with a meaning to TRL or ftsdk."""
 
 
 def read(document: JobDocument, *, chat: bool) -> tuple[Dataset, Dataset | None]:
-    """Training rows and held-out rows. `chat`: the model has a chat template, so plain prompts become a user's turn."""
+    """Training rows and held-out rows.
+
+    Args:
+        document: the job.
+        chat: whether the model has a chat template, so that plain prompts become a user's turn.
+    """
     config, info = document["config"], document["dataset_info"]
     most, eval_names = config.get("max_samples"), config["eval_dataset"]
     train = _joined(config["dataset"], info, most, chat)
@@ -60,12 +65,12 @@ def _source(name: str, entry: Mapping[str, Any], most: int | None, chat: bool) -
 
 def prompt_of(row: Mapping[str, Any], columns: Mapping[str, str], tags: Mapping[str, str]) -> list[dict[str, str]]:
     """The messages that the model answers: everything before the last answer."""
-    said = row[columns["messages"]] if "messages" in columns else row[columns["prompt"]]
-    if isinstance(said, str):
-        more = row.get(columns.get("query", "")) or ""
-        turns = [{"role": "user", "content": f"{said}\n{more}" if more else said}]
+    prompt = row[columns["messages"]] if "messages" in columns else row[columns["prompt"]]
+    if isinstance(prompt, str):
+        query = row.get(columns.get("query", "")) or ""
+        turns = [{"role": "user", "content": f"{prompt}\n{query}" if query else prompt}]
     else:
-        turns = [_turn(turn, tags) for turn in said]
+        turns = [_turn(turn, tags) for turn in prompt]
         while turns and turns[-1]["role"] == "assistant":
             turns.pop()
     system = row.get(columns.get("system", ""))

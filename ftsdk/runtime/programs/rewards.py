@@ -1,6 +1,6 @@
-"""Rewards as functions: built-ins, and a user's own file. Standard library only, but for `math_answer`.
+"""Reward functions: built-in ones, and those of a user's file. Only `math_answer` needs more than the standard library.
 
-Each takes a batch, called as TRL calls reward functions, and gives a number for each answer, or None for "no opinion".
+Each is called with a batch, as TRL calls reward functions, and returns a number for each answer, or None for no score.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 ROW = "ftsdk_row"
-"""Column that says where each row came from; rewards never see it."""
+"""Column with the origin of each row; it is not passed to reward functions."""
 TRAINERS_OWN = frozenset({ROW, "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"})
-"""What is passed to a reward beside prompts, completions and the data's columns."""
+"""Arguments that TRL passes to a reward in addition to prompts, completions and the data's columns."""
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 Score = float | None
 Judge = Callable[[str, Mapping[str, Any]], Score]
-"""The answer's text and its row's values -> what it earns."""
+"""The answer's text and its row's values -> its score."""
 
 
 class RewardError(ValueError):
-    """A reward function broke; the message names it and the row."""
+    """A reward function failed; the message names it and the row."""
 
 
 class Reward:
@@ -42,7 +42,7 @@ class Reward:
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], **columns: Any
     ) -> list[Score]:
-        """What each answer earns. Raises RewardError."""
+        """The score of each answer. Raises RewardError."""
         rows = columns.get(ROW) or [f"row {number + 1} of the batch" for number in range(len(prompts))]
         texts = [text_of(completion) for completion in completions]
         values = {name: value for name, value in columns.items() if name not in TRAINERS_OWN}
@@ -51,17 +51,17 @@ class Reward:
         try:
             scores = self._score(list(prompts), texts, values)
         except Exception as problem:
-            where = self._culprit(list(prompts), texts, values, rows)
-            said = f"{type(problem).__name__}: {problem}"
-            raise RewardError(f"The reward function {self.label} failed on {where}: {said}.") from problem
+            row = self._failing_row(list(prompts), texts, values, rows)
+            error = f"{type(problem).__name__}: {problem}"
+            raise RewardError(f"The reward function {self.label} failed on {row}: {error}.") from problem
         return self._checked(scores, rows)
 
-    def _culprit(self, prompts: list[Any], texts: list[str], values: Mapping[str, Any], rows: Sequence[str]) -> str:
-        """The first row that fails when it is alone."""
+    def _failing_row(self, prompts: list[Any], texts: list[str], values: Mapping[str, Any], rows: Sequence[str]) -> str:
+        """The first row that fails in a batch of its own."""
         for number, row in enumerate(rows):
-            alone = {name: value[number : number + 1] for name, value in values.items()}
+            own_values = {name: value[number : number + 1] for name, value in values.items()}
             try:
-                self._score(prompts[number : number + 1], texts[number : number + 1], alone)
+                self._score(prompts[number : number + 1], texts[number : number + 1], own_values)
             except Exception:
                 return row
         return f"the rows {rows[0]} to {rows[-1]} together"
@@ -69,44 +69,39 @@ class Reward:
     def _checked(self, scores: Any, rows: Sequence[str]) -> list[Score]:
         if not isinstance(scores, Sequence) and not hasattr(scores, "tolist"):
             raise RewardError(f"The reward function {self.label} returned {type(scores).__name__}, not a list.")
-        found = list(scores.tolist() if hasattr(scores, "tolist") else scores)
-        if len(found) != len(rows):
+        values = list(scores.tolist() if hasattr(scores, "tolist") else scores)
+        if len(values) != len(rows):
             raise RewardError(
-                f"The reward function {self.label} returned {len(found)} rewards for {len(rows)} answers "
+                f"The reward function {self.label} returned {len(values)} rewards for {len(rows)} answers "
                 f"(the rows {rows[0]} to {rows[-1]})."
             )
-        for score, row in zip(found, rows, strict=True):
+        for score, row in zip(values, rows, strict=True):
             if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
-                said = f"returned {score!r} for {row}: give a number or None"
-                raise RewardError(f"The reward function {self.label} {said}.")
-        return [None if score is None else float(score) for score in found]
-
-
-def build(rewards: Sequence[Mapping[str, Any]]) -> list[Reward]:
-    """The spec's rewards, in their order. Raises RewardError for a file that does not import."""
-    return [Reward(settings) for settings in rewards]
+                problem = f"returned {score!r} for {row}: give a number or None"
+                raise RewardError(f"The reward function {self.label} {problem}.")
+        return [None if score is None else float(score) for score in values]
 
 
 def text_of(completion: Any) -> str:
-    """An answer's text: TRL gives messages where the prompts are messages."""
+    """An answer's text: TRL passes messages where the prompts are messages."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
 
 
-# --- the user's own -----------------------------------------------------------------------------------------
+# --- a user's function --------------------------------------------------------------------------------------
 def _own(settings: Mapping[str, Any]) -> Callable[..., Any]:
-    """The function, called with prompts, completions and those columns that it has a parameter for."""
+    """The user's function, called with prompts, completions and the columns that it has parameters for."""
     path, name = settings["file"], settings["function"].rpartition(":")[2]
     function = getattr(_module(path, settings["function"]), name, None)
     if not callable(function):
         raise RewardError(f"The reward function {settings['function']} is no function of {path}.")
     parameters = inspect.signature(function).parameters.values()
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    wanted = {parameter.name for parameter in parameters}
-    more = settings.get("parameters") or {}
+    accepts_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    names = {parameter.name for parameter in parameters}
+    constants = settings.get("parameters") or {}
 
     def own(prompts: list[Any], texts: list[str], values: Mapping[str, Any]) -> Any:
-        known = {name: value for name, value in values.items() if takes_all or name in wanted}
-        return function(prompts=prompts, completions=texts, **known, **more)
+        accepted = {name: value for name, value in values.items() if accepts_all or name in names}
+        return function(prompts=prompts, completions=texts, **accepted, **constants)
 
     return own
 
@@ -125,7 +120,7 @@ def _module(path: str, label: str) -> Any:
 
 # --- built-ins ----------------------------------------------------------------------------------------------
 def _each(judge: Judge) -> Callable[..., Any]:
-    """A judge of one answer, over a batch."""
+    """Apply a judge of one answer to a batch."""
 
     def each(_prompts: list[Any], texts: list[str], values: Mapping[str, Any]) -> list[Score]:
         rows = ({name: value[number] for name, value in values.items()} for number in range(len(texts)))
@@ -143,10 +138,10 @@ def exact_match(settings: Mapping[str, Any]) -> Judge:
         if row.get("answer") is None:
             return None
         if extract:
-            found = list(extract.finditer(text))
-            text = (found[-1][1] if extract.groups else found[-1][0]) or "" if found else ""
-            if not found:
+            matches = list(extract.finditer(text))
+            if not matches:
                 return 0.0
+            text = (matches[-1][1] if extract.groups else matches[-1][0]) or ""
         return float(fold(text.strip()) == fold(str(row["answer"]).strip()))
 
     return judge
@@ -169,8 +164,9 @@ def math_answer(_settings: Mapping[str, Any]) -> Judge:
 def regex(settings: Mapping[str, Any]) -> Judge:
     """See `ftsdk.spec.rewards.Regex`."""
     pattern = re.compile(settings["pattern"], re.DOTALL)
-    found = pattern.fullmatch if settings.get("whole") else pattern.search
-    return lambda text, _row: float(found(text.strip() if settings.get("whole") else text) is not None)
+    if settings.get("whole"):
+        return lambda text, _row: float(pattern.fullmatch(text.strip()) is not None)
+    return lambda text, _row: float(pattern.search(text) is not None)
 
 
 def format_tags(settings: Mapping[str, Any]) -> Judge:
@@ -183,13 +179,13 @@ def format_tags(settings: Mapping[str, Any]) -> Judge:
 
 def length(settings: Mapping[str, Any]) -> Judge:
     """See `ftsdk.spec.rewards.Length`."""
-    most, zone = settings["max_tokens"], settings["soft_tokens"]
+    limit, margin = settings["max_tokens"], settings["soft_tokens"]
 
     def judge(_text: str, row: Mapping[str, Any]) -> Score:
-        over = len(row["completion_ids"]) - (most - zone)
-        if over <= 0:
+        excess = len(row["completion_ids"]) - (limit - margin)
+        if excess <= 0:
             return 0.0
-        return -1.0 if over >= zone else -over / zone
+        return -1.0 if excess >= margin else -excess / margin
 
     return judge
 

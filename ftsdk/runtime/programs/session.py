@@ -1,4 +1,4 @@
-"""What every trainer needs around its training: one card seen, checkpoints that load, W&B told how it ended."""
+"""The context of every training: one visible device per process, checkpoints that load, and the W&B run's status."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 from ftsdk import contract
-from ftsdk.runtime.programs.worker import InterruptedTraining
+from ftsdk.runtime.programs.interruption import InterruptedTraining
 
 
 @contextmanager
 def session() -> Iterator[None]:
-    """Enter before the trainer's library is imported: torch reads the visible cards once."""
+    """Enter before the trainer's library is imported: torch reads the visible devices once."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        see_one_card(os.environ)
+        limit_to_one_device(os.environ)
     _let_torch_load_on_numbered_cpus()
     exit_code = contract.EXIT_FAILED
     try:
@@ -28,13 +28,13 @@ def session() -> Iterator[None]:
         _finish_wandb(exit_code)
 
 
-def see_one_card(environ: MutableMapping[str, str]) -> None:
-    """One process and several cards: the Trainer would pick DataParallel, which LLaMA-Factory refuses."""
+def limit_to_one_device(environ: MutableMapping[str, str]) -> None:
+    """With one process and several devices the Trainer would use DataParallel, which LLaMA-Factory refuses."""
     environ["CUDA_VISIBLE_DEVICES"] = environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def _let_torch_load_on_numbered_cpus() -> None:
-    """The Trainer restores optimizer state to `cpu:0` under DDP, a location that torch.load knows only as `cpu`."""
+    """Register `cpu:0`, to which the Trainer restores optimizer state under DDP: torch.load only knows `cpu`."""
     import torch
 
     torch.serialization.register_package(
@@ -43,7 +43,7 @@ def _let_torch_load_on_numbered_cpus() -> None:
 
 
 def _finish_wandb(exit_code: int) -> None:
-    """Tell W&B how it ended: it asks at exit only, and our process exits without an exception."""
+    """Report the result to W&B, whose exit hook would report a success: the process exits without an exception."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         if exit_code == contract.EXIT_INTERRUPTED:

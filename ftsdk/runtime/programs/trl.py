@@ -5,22 +5,22 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.programs.worker import StopWish
 from ftsdk.runtime.worker_protocol import TrainJob
 
 OLDEST = "1."
-"""TRL's first releases with the arguments that we render."""
+"""Prefix of the TRL versions that have the arguments that ftsdk renders."""
 
 
-def train(job: TrainJob, wish: StopWish) -> None:
+def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     with session():
-        from ftsdk.runtime.programs.generations import BetweenSamplings, RewardMetrics
+        from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
         from ftsdk.runtime.programs.resumable import make_resumable
 
-        checkpoints = BetweenSamplings(job, wish)
-        trainer = build(job, [checkpoints, RewardMetrics(job)])
+        checkpoints = SamplingCheckpointCallback(job, stop)
+        trainer = build(job, [checkpoints, RewardMetricsCallback(job)])
         make_resumable(trainer, checkpoints, job["resume"])
         trainer.train(resume_from_checkpoint=job["resume"])
         trainer.save_model(job["output"])
@@ -42,7 +42,7 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
     train_rows, held_out = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
     return _resumable(getattr(trl, f"{config['algorithm'].upper()}Trainer"))(
         model=_model(config),
-        reward_funcs=rewards.build(config["rewards"]),
+        reward_funcs=[rewards.Reward(settings) for settings in config["rewards"]],
         args=arguments(job),
         train_dataset=train_rows,
         eval_dataset=held_out,
@@ -53,36 +53,36 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
 
 
 def arguments(job: TrainJob) -> Any:
-    """TRL's own configuration, with what the supervisor owns."""
+    """TRL's own configuration, with the arguments that the supervisor sets."""
     import trl
 
     config = job["document"]["config"]
-    given = config["arguments"]
+    arguments = config["arguments"]
     return getattr(trl, f"{config['algorithm'].upper()}Config")(
         **{
-            **given,
+            **arguments,
             "output_dir": job["output"],
             "save_strategy": "no",  # our cadence saves
             "disable_tqdm": True,
             "logging_nan_inf_filter": False,
-            "model_init_kwargs": model_arguments(config) | (given.get("model_init_kwargs") or {}),
+            "model_init_kwargs": model_arguments(config) | (arguments.get("model_init_kwargs") or {}),
             **vllm_arguments(config),
         }
     )
 
 
 def vllm_arguments(config: dict[str, Any]) -> dict[str, Any]:
-    """Whether vLLM samples: `auto` takes it where there is a card and the package."""
-    wanted = config["vllm"]
-    if wanted == "auto":
+    """Whether vLLM samples: `auto` uses it where CUDA and the package are available."""
+    mode = config["vllm"]
+    if mode == "auto":
         import torch
 
-        wanted = "colocate" if torch.cuda.is_available() and find_spec("vllm") else "off"
-    return {"use_vllm": False} if wanted == "off" else {"use_vllm": True, "vllm_mode": wanted}
+        mode = "colocate" if torch.cuda.is_available() and find_spec("vllm") else "off"
+    return {"use_vllm": False} if mode == "off" else {"use_vllm": True, "vllm_mode": mode}
 
 
 def model_arguments(config: dict[str, Any]) -> dict[str, Any]:
-    """How the base model is loaded."""
+    """Arguments with which the base model is loaded."""
     from transformers import BitsAndBytesConfig
 
     quantization = config.get("quantization")
@@ -115,7 +115,7 @@ def _tokenizer(config: dict[str, Any]) -> Any:
 
 
 def _model(config: dict[str, Any]) -> Any:
-    """A name for TRL to load; a model with adapters is loaded here, and trained on or merged."""
+    """A name for TRL to load, or a loaded model whose adapter is trained further or merged."""
     adapter = config.get("adapter_name_or_path")
     if adapter is None:
         return config["model_name_or_path"]
@@ -128,13 +128,13 @@ def _model(config: dict[str, Any]) -> Any:
 
 
 def _resumable(trainer: Any) -> Any:
-    """The trainer with a sampler that goes on where it stopped: TRL's starts with its first epoch's order again."""
+    """The trainer with a sampler that continues where it stopped: TRL's would repeat the first epoch's order."""
     import torch
     from transformers import TrainerCallback
 
     from ftsdk.runtime.programs.resumable import Resumable
 
-    class CatchesUp(TrainerCallback):  # type: ignore[misc]
+    class SkipPastEpochs(TrainerCallback):  # type: ignore[misc]
         def __init__(self, sampler: Any) -> None:
             self._sampler = sampler
 
@@ -146,9 +146,9 @@ def _resumable(trainer: Any) -> Any:
     class Sampling(Resumable, trainer):  # type: ignore[misc]
         carried = (*Resumable.carried, "entropy_coef", "_last_world_entropy")
 
-        def _get_train_sampler(self, *given: Any) -> Any:
-            sampler = super()._get_train_sampler(*given)
-            self.add_callback(CatchesUp(sampler))
+        def _get_train_sampler(self, *args: Any) -> Any:
+            sampler = super()._get_train_sampler(*args)
+            self.add_callback(SkipPastEpochs(sampler))
             return sampler
 
     Sampling.__name__ = trainer.__name__

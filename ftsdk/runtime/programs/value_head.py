@@ -1,7 +1,7 @@
-"""Resuming a model with a value head (reward models), which LLaMA-Factory 0.9.5 refuses or does by half.
+"""Resuming a model with a value head (reward models), which LLaMA-Factory 0.9.5 refuses or does incompletely.
 
-Its checkpoint holds the inner model as that model saves itself (weights or an adapter) and, beside it, the value head.
-The Trainer would look for the names of the whole and, not strict, silently load nothing.
+Its checkpoint holds the inner model as that model saves itself (weights or an adapter) and a separate value head. The
+Trainer would look for the parameter names of the outer model and, not being strict, silently load nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FILE = "value_head.safetensors"
 
 
 def load_with_value_head(trainer: Any) -> None:
-    """If the trainer's model has a value head, let it load its checkpoints in two parts."""
+    """Make a trainer whose model has a value head load its checkpoints in two parts; others are unchanged."""
     if not hasattr(trainer.model, "v_head"):
         return
     load_inner = trainer._load_from_checkpoint

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import Outcome
@@ -18,328 +16,294 @@ from ftsdk.runtime.checkpoints import resume
 from ftsdk.runtime.checkpoints.checkpoints import Identity
 from ftsdk.runtime.checkpoints.model import is_published, publish_model, published_files
 from ftsdk.runtime.logs.lines import Log
-from ftsdk.runtime.logs.log_position import Earlier, step_of
+from ftsdk.runtime.logs.log_position import LogPosition
 from ftsdk.runtime.logs.masking import Mask
-from ftsdk.runtime.logs.reporters import Reports
+from ftsdk.runtime.logs.reporters import ReportUploader
 from ftsdk.runtime.logs.sinks import Sink
 from ftsdk.runtime.platforms import sagemaker
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 from ftsdk.runtime.supervisor import command, oom_kills
-from ftsdk.runtime.supervisor.clock import RunningTime
-from ftsdk.runtime.supervisor.exit_evidence import Ending, Facts, finished, unfinished
+from ftsdk.runtime.supervisor.clock import AttemptClock
+from ftsdk.runtime.supervisor.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
-from ftsdk.runtime.supervisor.nodes import Peers, Trouble
-from ftsdk.runtime.supervisor.polling import Watch
-from ftsdk.runtime.supervisor.process_tree import Family, Guard
+from ftsdk.runtime.supervisor.nodes import NodeFailure, Nodes
+from ftsdk.runtime.supervisor.polling import BackgroundPoll
+from ftsdk.runtime.supervisor.process_tree import ProcessTree, Watchdog
+from ftsdk.runtime.supervisor.progress import Progress
 from ftsdk.runtime.supervisor.restarts import Restarts
+from ftsdk.runtime.supervisor.scratch import Scratch
 from ftsdk.runtime.supervisor.signals import Signals
-from ftsdk.runtime.supervisor.start import Start
-from ftsdk.runtime.supervisor.trainer_process import Trainer
-
-if TYPE_CHECKING:
-    from ftsdk.runtime.checkpoints.publisher import Publisher
+from ftsdk.runtime.supervisor.start import StartConfiguration
+from ftsdk.runtime.supervisor.trainer_process import TrainerProcess
 
 TAIL_BYTES = 1 << 16
-OTHERS_WITHIN_S, PUBLISHED_WITHIN_S = 30.0, 3600.0
-"""After a training that was not stopped: how long other nodes' parts may take, and a publish in all."""
-UNREACHABLE_S, ANSWERS_WITHIN_S = 600.0, 5.0
-"""How long storage may be away when the model is published, and when it is asked for a note."""
-ROUND_S = 0.05
+OTHER_NODES_TIMEOUT_S, PUBLISH_TIMEOUT_S = 30.0, 3600.0
+"""After a training that was not stopped: how long to wait for other nodes' parts, and for a publish in all."""
+STORAGE_TIMEOUT_S, CANCEL_READ_TIMEOUT_S = 600.0, 5.0
+"""How long storage may be unreachable when the model is published, and when the cancel request is read."""
+PUBLISH_POLL_S = 0.05
 PARKED_S = 600.0
-"""Longer than any platform's grace; if none follows, the notice was a false alarm and starting again is right."""
+"""Longer than any platform's grace; if no SIGKILL follows, the notice was a false alarm and a restart is right."""
 CANCEL_POLL_S = 3.0
 
 
-class Attempt:
-    """What the supervisor does once it knows its job."""
+class AttemptRunner:
+    """Runs one attempt of a job on this node and records its outcome."""
 
     def __init__(
-        self, start: Start, durable: Durable, signals: Signals, family: Family, guard: Guard, sink: Sink
+        self,
+        start: StartConfiguration,
+        durable: Durable,
+        signals: Signals,
+        process_tree: ProcessTree,
+        watchdog: Watchdog,
+        sink: Sink,
     ) -> None:
         document, cluster = start.document, start.cluster
         self._start, self._durable, self._signals = start, durable, signals
-        self._family, self._guard, self._sink = family, guard, sink
-        self._clock = RunningTime(durable, start.attempt, cluster.node_rank)
+        self._process_tree, self._watchdog, self._sink = process_tree, watchdog, sink
+        self._clock = AttemptClock(durable, start.attempt, cluster.node_rank)
         self._mask = Mask(start.secrets.values())
-        self._earlier = Earlier(durable, start.attempt, cluster.node_rank)
-        self._scratch = Path(document["scratch"])
-        self._output, self._run_folder = self._scratch / "output", self._scratch / "run"
-        self._step: int | None = None
-        self._saved_step: int | None = None
-        self._publisher: Publisher | None = None
-        self._trainer: Trainer | None = None
+        self._scratch = Scratch(document)
+        self._trainer: TrainerProcess | None = None
         self._tail = b""
-        self._trouble: Trouble | None = None
-        self._peers = Peers(durable, start.attempt, cluster)
-        world_size = cluster.num_nodes * document["nproc_per_node"]
-        self._cancel_note = Watch(self._is_cancelled, CANCEL_POLL_S)
-        self._identity = Identity(
-            digest=document["digest"],
-            attempt=start.attempt,
-            num_nodes=cluster.num_nodes,
-            node=cluster.node_rank,
-            world_size=world_size,
-            global_batch=resume.global_batch(document, world_size),
-            versions=resume.library_versions(),
-        )
+        self._node_failure: NodeFailure | None = None
+        self._nodes = Nodes(durable, start.attempt, cluster)
+        self._cancel_requested = BackgroundPoll(self._is_cancelled, CANCEL_POLL_S)
+        self._identity = _identity(start)
+        position = LogPosition(durable, start.attempt, cluster.node_rank)
+        keep = document["checkpoint"]["keep"]
+        self._progress = Progress(durable, self._identity, self._scratch, position, keep=keep, wake=signals.wake)
         self._log = Log(
             durable,
             attempt=start.attempt,
             node=cluster.node_rank,
-            sequence=max(self._earlier.sequence, (self._clock.starts - 1) * durable.lines_apart),
-            segment=self._earlier.segment,
+            sequence=max(position.sequence, (self._clock.starts - 1) * durable.lines_apart),
+            segment=position.segment,
             mask=self._mask,
-            on_event=self._keep,
+            on_event=self._progress.on_event,
         )
 
     def run(self, environ: Mapping[str, str], restarts: Restarts) -> int | None:
-        """Go through the attempt and record how it ended; returns the exit code, or None if it is to start again."""
+        """Run the attempt and record its outcome; returns the exit code, or None if the attempt is to start again."""
         for warning in self._start.warnings:
             self._warn(warning)
         for note in self._start.document["notes"]:
             self._log.say(f"ftsdk: {note}")
-        trouble = self._peers.trouble()
-        if is_published(self._durable, self._identity.digest):
-            ending = Ending("SUCCEEDED", message="The model was already published.")
-        elif trouble:
-            ending = Ending(*trouble)
-        else:
-            ending = self._prepare_and_train(environ)
-        if said := restarts.allow(ending, starts=self._clock.starts, step=self._step):
-            self._warn(said)
+        outcome = self._outcome(environ)
+        if announcement := restarts.allow(outcome, starts=self._clock.starts, step=self._progress.step):
+            self._warn(announcement)
             self._clock.tick(finally_=True)
             self._log.close()
             return None
-        exit_code = self._record(ending)
+        exit_code = self._record(outcome)
         if sagemaker.is_here(environ):
-            self._tell_sagemaker(ending)
-        if ending.state == "SUCCEEDED":
-            self._clear_scratch()
-        if ending.state == "INTERRUPTED" and self._signals.stopped_at and self._start.document["after_save"] == "park":
-            time.sleep(PARKED_S)  # the platform's SIGKILL ends this
+            self._notify_sagemaker(outcome)
+        if outcome.state == "SUCCEEDED":
+            self._scratch.clear()
+        if outcome.state == "INTERRUPTED" and self._signals.stopped_at and self._start.document["after_save"] == "park":
+            time.sleep(PARKED_S)  # ended by the platform's SIGKILL
         return exit_code
 
-    def _prepare_and_train(self, environ: Mapping[str, str]) -> Ending:
+    def _outcome(self, environ: Mapping[str, str]) -> AttemptOutcome:
+        failure = self._nodes.failure()
+        if is_published(self._durable, self._identity.digest):
+            return AttemptOutcome("SUCCEEDED", message="The model was already published.")
+        return AttemptOutcome(*failure) if failure else self._prepare_and_train(environ)
+
+    # --- before ---------------------------------------------------------------------------------------------
+    def _prepare_and_train(self, environ: Mapping[str, str]) -> AttemptOutcome:
         self._log.event(contract.EVENT_PHASE, phase="preparing")
         try:
             verify(self._start.document["inputs"], lambda: self._signals.stopped_at is not None)
         except BadInputError as problem:
             hint = "Submit again: a new plan is made for the data as it is now."
-            return Ending("FAILED", "bad_data", str(problem), hint)
+            return AttemptOutcome("FAILED", "bad_data", str(problem), hint)
+        self._scratch.create()
         try:
-            folder = self._make_scratch()
-        except resume.UnfitError as problem:
+            checkpoint = self._restore_checkpoint()
+        except resume.UnusableCheckpointError as problem:
             hint = "Start it on the same number of processes again, or begin anew with --again."
-            return Ending("FAILED", "bad_config", str(problem), hint)
-        if self._signals.stopped_at is not None or self._is_cancelled():  # PID 1 loses a SIGTERM before our handler
-            return self._stopped_early()
-        return self._train(environ, folder)
+            return AttemptOutcome("FAILED", "bad_config", str(problem), hint)
+        if self._signals.stopped_at is None and not self._is_cancelled():
+            return self._train(environ, checkpoint)
+        if self._is_cancelled():  # also without a signal: PID 1 loses a SIGTERM that comes before our handler
+            return AttemptOutcome("CANCELLED", "cancelled", "Cancelled before training began.")
+        message = "Stopped from outside before training began."
+        return AttemptOutcome("INTERRUPTED", "preempted", message, "Start it again.")
 
-    # --- before ---------------------------------------------------------------------------------------------
-    def _make_scratch(self) -> Path | None:
-        """A clean scratch folder with the newest valid checkpoint in it; returns where that lies, if there is one."""
-        self._clear_scratch()
-        data = self._scratch / "data"
-        for folder in (self._output, self._run_folder, data):
-            folder.mkdir(parents=True)
-        info = json.dumps(self._start.document["dataset_info"])
-        (data / "dataset_info.json").write_text(info, encoding="utf-8")
-        os.chdir(self._scratch)  # what a trainer writes to its working folder belongs here
-        commit = resume.take_up(self._durable, self._identity, self._output, self._start.document["config"], self._warn)
+    def _restore_checkpoint(self) -> Path | None:
+        """Restore the newest valid checkpoint to scratch; returns its folder, None if there is none."""
+        config, output = self._start.document["config"], self._scratch.output
+        commit = resume.restore_newest(self._durable, self._identity, output, config, self._warn)
         if commit is None:
             return None
-        self._saved_step = self._step = commit.step
-        return resume.local_folder(self._output, commit.step)
-
-    def _clear_scratch(self) -> None:
-        """Only what is ours: the folder itself may be anybody's."""
-        for name in ("output", "run", "data", "datasets"):
-            with contextlib.suppress(OSError):
-                delete_tree(self._scratch / name)
-
-    def _stopped_early(self) -> Ending:
-        if self._is_cancelled():
-            return Ending("CANCELLED", "cancelled", "Cancelled before training began.")
-        return Ending("INTERRUPTED", "preempted", "Stopped from outside before training began.", "Start it again.")
+        self._progress.saved_step = self._progress.step = commit.step
+        return resume.local_folder(output, commit.step)
 
     # --- training -------------------------------------------------------------------------------------------
-    def _train(self, environ: Mapping[str, str], folder: Path | None) -> Ending:
+    def _train(self, environ: Mapping[str, str], checkpoint: Path | None) -> AttemptOutcome:
         document = self._start.document
         oom_kills_before = oom_kills.oom_kills()
-        limits = {"timeout": document["timeout_s"], "budget": document["budget_s"]}
-        own_file = document["trainer"].endswith(".py")
-        workers = 0 if own_file else document["nproc_per_node"]
-        self._trainer = trainer = Trainer(
-            self._family,
-            self._signals,
-            self._run_folder,
-            workers=workers,
-            grace_s=document["grace_s"],
-            limits_s={name: self._clock.left_s(limit) for name, limit in limits.items()},
-        )
-        self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._saved_step)
-        reports = Reports(document, self._durable)
+        self._trainer = trainer = self._trainer_process()
+        self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._progress.saved_step)
+        uploader = ReportUploader(document, self._durable)
+        train_file = self._scratch.write_job(self._start.attempt, checkpoint)
         status = trainer.run(
             command.argv(self._start),
-            command.environment(self._start, environ, self._write_job(folder)),
-            on_start=self._guard.tell,
-            on_output=self._take,
-            on_round=self._round,
+            command.environment(self._start, environ, train_file),
+            on_start=self._watchdog.set_leader,
+            on_output=self._on_output,
+            on_round=self._on_round,
         )
         self._log.end_line()
-        self._settle(trainer)
-        reports.finish(self._time_left_s())
-        facts = Facts(
+        self._wait_for_publish(trainer)
+        uploader.finish(self._time_left_s())
+        evidence = ExitEvidence(
             status=status,
-            records=worker_protocol.records(self._run_folder),
-            workers=workers,
+            records=worker_protocol.records(self._scratch.run),
+            workers=trainer.workers,
             tail=self._mask(self._tail).decode("utf-8", "replace").splitlines(),
             oom_kills=oom_kills.oom_kills() - oom_kills_before,
             stopped=trainer.stopped,
-            trouble=self._trouble,
+            node_failure=self._node_failure,
             cancelled=bool(trainer.stopped) and self._is_cancelled(),
-            saved_step=self._saved_step,
+            saved_step=self._progress.saved_step,
         )
-        delete_tree(self._run_folder)  # what workers say about their end is not masked
-        return self._publish_model() if finished(facts) else unfinished(facts)
+        delete_tree(self._scratch.run)  # the workers' records are not masked
+        return self._publish_model() if finished(evidence) else unfinished(evidence)
 
-    def _write_job(self, folder: Path | None) -> Path:
-        job = worker_protocol.TrainJob(
-            document=self._start.document,
-            attempt=self._start.attempt,
-            output=str(self._output),
-            data=str(self._scratch / "data"),
-            run=str(self._run_folder),
-            resume=str(folder) if folder else None,
+    def _trainer_process(self) -> TrainerProcess:
+        document = self._start.document
+        limits = {"timeout": document["timeout_s"], "budget": document["budget_s"]}
+        return TrainerProcess(
+            self._process_tree,
+            self._signals,
+            self._scratch.run,
+            workers=0 if document["trainer"].endswith(".py") else document["nproc_per_node"],
+            grace_s=document["grace_s"],
+            limits_s={name: self._clock.left_s(limit) for name, limit in limits.items()},
         )
-        path = self._run_folder / worker_protocol.TRAIN_FILE
-        path.write_text(json.dumps(job), encoding="utf-8")
-        return path
 
-    def _take(self, data: bytes) -> None:
+    def _on_output(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         self._log.feed(data)
 
-    def _keep(self, event: dict[str, Any]) -> bool:
-        """Act on an event in the output; False for metrics that the log already has from before a restart."""
-        step = step_of(event)
-        if event["event"] == contract.EVENT_METRICS:
-            self._step = max(self._step or 0, step)
-            return not self._earlier.is_replay(event)
-        if event["event"] == contract.EVENT_CHECKPOINT:
-            self._step = max(self._step or 0, step)
-            folder = self._output / f"checkpoint-{step}"  # never a path that the output itself names
-            if step and folder.is_dir():
-                self._offer(step, folder, str(event.get("best", "")))
-        return True
-
-    def _offer(self, step: int, folder: Path, best: str) -> None:
-        from ftsdk.runtime.checkpoints.publisher import Checkpoint, Publisher
-
-        if self._publisher is None:
-            keep = self._start.document["checkpoint"]["keep"]
-            self._publisher = Publisher(self._durable, self._identity, keep, self._signals.wake)
-        self._publisher.offer(Checkpoint(step, folder, best))
-
-    def _round(self) -> None:
+    def _on_round(self) -> None:
         self._log.tick()
         self._clock.tick()
         for notice in self._sink.notices():
             self._warn(notice)
-        if self._signals.stopped_at is None and self._cancel_note():
-            self._signals.ask_to_stop()
-        if self._trainer and not self._trouble and (trouble := self._peers.trouble()):
-            self._warn(trouble.message)
-            self._trouble = trouble
-            self._trainer.give_up()
-        for report in self._publisher.reports() if self._publisher else ():
+        if self._signals.stopped_at is None and self._cancel_requested():
+            self._signals.request_stop()
+        if self._trainer and not self._node_failure and (failure := self._nodes.failure()):
+            self._warn(failure.message)
+            self._node_failure = failure
+            self._trainer.stop_for_node_failure()
+        self._log_publishes()
+
+    def _log_publishes(self) -> None:
+        for report in self._progress.published():
             if report.problem:
                 self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")
             else:
-                self._saved_step = report.step
-                with contextlib.suppress(OSError):  # scratch may be full
-                    worker_protocol.tell_published_within_s(self._run_folder, report.seconds)
                 seconds = round(report.seconds, 3)
                 self._log.event(contract.EVENT_COMMIT, step=report.step, seconds=seconds, bytes=report.bytes)
 
     # --- after ----------------------------------------------------------------------------------------------
-    def _settle(self, trainer: Trainer) -> None:
-        """Let a publish under way come to its end, as far as time allows."""
-        self._round()
+    def _wait_for_publish(self, trainer: TrainerProcess) -> None:
+        """Wait for a publish in progress, as far as time allows."""
+        self._on_round()
         began = time.monotonic()
-        while self._publisher and not self._publisher.idle:
+        while self._progress.is_publishing:
             waited, left = time.monotonic() - began, trainer.time_left_s()
-            if waited > PUBLISHED_WITHIN_S or (left is not None and left <= 0):
+            if waited > PUBLISH_TIMEOUT_S or (left is not None and left <= 0):
                 break
-            if not trainer.stopped and waited > OTHERS_WITHIN_S:
-                self._publisher.give_up()
-            time.sleep(ROUND_S)
-        self._round()
+            if not trainer.stopped and waited > OTHER_NODES_TIMEOUT_S:
+                self._progress.give_up()
+            time.sleep(PUBLISH_POLL_S)
+        self._on_round()
 
-    def _publish_model(self) -> Ending:
+    def _publish_model(self) -> AttemptOutcome:
         if self._identity.node:
-            return Ending("SUCCEEDED", message="Trained; the first node publishes the model.")
+            return AttemptOutcome("SUCCEEDED", message="Trained; the first node publishes the model.")
         self._log.event(contract.EVENT_PHASE, phase="publishing")
+        output, step = self._scratch.output, self._progress.step
         try:
             size = STORAGE_RETRY.call(
-                lambda: publish_model(self._durable, self._identity, self._output, self._step),
-                time_left_s=self._time_left_s,
+                lambda: publish_model(self._durable, self._identity, output, step), time_left_s=self._time_left_s
             )
         except OSError as problem:
             return _storage_failure(problem)
-        return Ending("SUCCEEDED", message=f"The model is published ({size} bytes).")
+        return AttemptOutcome("SUCCEEDED", message=f"The model is published ({size} bytes).")
 
     def _time_left_s(self) -> float:
-        """For what comes after the training."""
+        """Seconds left for what follows the training."""
         left_s = self._trainer.time_left_s() if self._trainer else None
-        return UNREACHABLE_S if left_s is None else left_s
+        return STORAGE_TIMEOUT_S if left_s is None else left_s
 
-    def _tell_sagemaker(self, ending: Ending) -> None:
-        """What the platform reads; our own records count, so nothing here can fail the attempt."""
-        if ending.state == "FAILED":
-            sagemaker.leave_failure(self._mask.text(f"{ending.reason}: {ending.message} {ending.hint}"))
-        elif ending.state == "SUCCEEDED" and not self._identity.node:
+    def _notify_sagemaker(self, outcome: AttemptOutcome) -> None:
+        """Write the files that the platform reads. Our own record decides, so an error here is ignored."""
+        if outcome.state == "FAILED":
+            text = f"{outcome.reason}: {outcome.message} {outcome.hint}"
+            sagemaker.write_failure(self._mask.text(text))
+        elif outcome.state == "SUCCEEDED" and not self._identity.node:
             with contextlib.suppress(OSError):
-                sagemaker.leave_model(published_files(self._output))
+                sagemaker.copy_model(published_files(self._scratch.output))
 
     def _is_cancelled(self) -> bool:
         key = contract.cancel_key(self._start.attempt)
         try:
-            replace(STORAGE_RETRY, deadline_s=ANSWERS_WITHIN_S).call(lambda: self._durable.read(key))
+            replace(STORAGE_RETRY, deadline_s=CANCEL_READ_TIMEOUT_S).call(lambda: self._durable.read(key))
         except OSError:
             return False
         return True
 
-    def _record(self, ending: Ending) -> int:
-        outcome = Outcome(
-            state=ending.state,
-            reason=ending.reason,
-            message=self._mask.text(ending.message),
-            hint=ending.hint,
-            exit_code=ending.exit_code,
-            step=self._step,
+    def _record(self, outcome: AttemptOutcome) -> int:
+        record = Outcome(
+            state=outcome.state,
+            reason=outcome.reason,
+            message=self._mask.text(outcome.message),
+            hint=outcome.hint,
+            exit_code=outcome.exit_code,
+            step=self._progress.step,
             started_at=self._clock.started_at,
             ended_at=time.time(),
         )
         self._clock.tick(finally_=True)
-        self._log.event(contract.EVENT_OUTCOME, **outcome)
+        self._log.event(contract.EVENT_OUTCOME, **record)
         self._log.close()
         key = contract.outcome_key(self._start.attempt, self._identity.node)
         try:
-            self._durable.put(key, json.dumps(outcome).encode())
-        except OSError:  # a full disk, most likely, and scratch may lie on it
-            delete_tree(self._output)
-            self._durable.put(key, json.dumps(outcome).encode())
-        return ending.exit_code
+            self._durable.put(key, json.dumps(record).encode())
+        except OSError:  # a full disk, most likely, and scratch may be on it
+            delete_tree(self._scratch.output)
+            self._durable.put(key, json.dumps(record).encode())
+        return outcome.exit_code
 
     def _warn(self, text: str) -> None:
         self._log.say(f"ftsdk: warning: {text}")
 
 
-def _storage_failure(problem: OSError) -> Ending:
-    from ftsdk.runtime.supervisor.failure import Evidence, classify
+def _identity(start: StartConfiguration) -> Identity:
+    document, cluster = start.document, start.cluster
+    world_size = cluster.num_nodes * document["nproc_per_node"]
+    return Identity(
+        digest=document["digest"],
+        attempt=start.attempt,
+        num_nodes=cluster.num_nodes,
+        node=cluster.node_rank,
+        world_size=world_size,
+        global_batch=resume.global_batch(document, world_size),
+        versions=resume.library_versions(),
+    )
 
-    verdict = classify(Evidence(causes=[f"{type(problem).__name__}: {problem}"]))
-    return Ending("FAILED", verdict.reason, f"The model is trained but not published. {verdict.message}", verdict.hint)
+
+def _storage_failure(problem: OSError) -> AttemptOutcome:
+    from ftsdk.runtime.supervisor.failure import FailureEvidence, classify
+
+    diagnosis = classify(FailureEvidence(causes=[f"{type(problem).__name__}: {problem}"]))
+    message = f"The model is trained but not published. {diagnosis.message}"
+    return AttemptOutcome("FAILED", diagnosis.reason, message, diagnosis.hint)

@@ -10,29 +10,22 @@ from pathlib import Path
 from ftsdk import contract
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.logs import reporters
+from ftsdk.runtime.overlays import OVERLAYS, overlay
 from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS
-from ftsdk.runtime.supervisor.start import Start
+from ftsdk.runtime.supervisor.start import StartConfiguration
 
 ARCHIVE = str(Path(sys.argv[0]).absolute())
 """The zipapp that this supervisor was started from."""
 WANDB_KEY = "WANDB_API_KEY"
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-"""Progress comes as metrics events; bars made of carriage returns only fill logs."""
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""OpenMP's threads spin while they wait; on a CPU that is busy with anything else that costs up to twenty times the
-time of a step (measured: 32.9 s against 1.9 s for sixty small steps on two cores with other work)."""
-
-OVERLAYS = {"trl": "rl"}
-"""Trainer -> the lock that lies over the environment for its jobs, see containers/install.py."""
+"""Progress is reported by metrics events; progress bars made of carriage returns only fill logs."""
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""By default OpenMP's threads spin while they wait; on a busy CPU that costs up to twenty times the time of a step
+(measured: 32.9 s against 1.9 s for sixty small steps on two cores with other work)."""
 
 
-def overlay(lock: str) -> Path:
-    """Folder of a lock's packages."""
-    return Path(sys.prefix, "overlays", lock)
-
-
-def argv(start: Start) -> list[str]:
-    """Our archive as the trainer, or the user's file; under torchrun if there is more than one process."""
+def argv(start: StartConfiguration) -> list[str]:
+    """The command line of this archive's worker or of the user's file; under torchrun for several processes."""
     document, cluster = start.document, start.cluster
     trainer = document["trainer"]
     program = [trainer] if trainer.endswith(".py") else [ARCHIVE, "train"]
@@ -51,51 +44,51 @@ def argv(start: Start) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *flags, *program]
 
 
-def environment(start: Start, environ: Mapping[str, str], train_file: Path) -> dict[str, str]:
-    """The supervisor's own environment, what the job asks for, the secrets, and what makes the trainer behave."""
+def environment(start: StartConfiguration, environ: Mapping[str, str], train_file: Path) -> dict[str, str]:
+    """The trainer's environment: ftsdk's defaults, the supervisor's own, the job's variables, the secrets."""
     document = start.document
-    written, scratch = reporters.folder(document), Path(document["scratch"])
-    kept_back = (contract.ENV_SECRETS_FILE, *NOT_FOR_TRAINERS)
-    inherited = {name: value for name, value in environ.items() if name not in kept_back}
-    made = {
-        **({"PYTHONUNBUFFERED": "1"} if document["trainer"].endswith(".py") else {}),  # our worker sees to it itself
+    reports, scratch = reporters.folder(document), Path(document["scratch"])
+    removed = (contract.ENV_SECRETS_FILE, *NOT_FOR_TRAINERS)
+    inherited = {name: value for name, value in environ.items() if name not in removed}
+    variables = {
+        **({"PYTHONUNBUFFERED": "1"} if document["trainer"].endswith(".py") else {}),  # our worker sets line buffering
         "HF_DATASETS_CACHE": str(scratch / "datasets"),
-        "TENSORBOARD_LOGGING_DIR": str(written / "tensorboard"),
+        "TENSORBOARD_LOGGING_DIR": str(reports / "tensorboard"),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),
         **QUIET,
-        **PATIENT,
+        **OPENMP,
         **inherited,
         **document["env"],
         **start.secrets,
         worker_protocol.ENV_TRAIN: str(train_file),
     }
-    if not made.get(WANDB_KEY):
-        made.pop(WANDB_KEY, None)  # an empty one makes W&B fail, offline too
-    return made | _import_path(document["trainer"], made) | _wandb(start, made, written)
+    if not variables.get(WANDB_KEY):
+        variables.pop(WANDB_KEY, None)  # an empty one makes W&B fail, even offline
+    return variables | _import_path(document["trainer"], variables) | _wandb(start, variables, reports)
 
 
 def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The overlay's packages come first, in every process of the trainer's family."""
+    """The overlay's packages take precedence in every process of the trainer's process tree."""
     folder = overlay(OVERLAYS[trainer]) if trainer in OVERLAYS else None
     if folder is None or not folder.is_dir():
         return {}
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), environ.get("PYTHONPATH"))))}
 
 
-def _wandb(start: Start, environ: Mapping[str, str], written: Path) -> dict[str, str]:
-    """Every attempt goes on with the one run that the plan names."""
+def _wandb(start: StartConfiguration, environ: Mapping[str, str], reports: Path) -> dict[str, str]:
+    """Every attempt continues the W&B run that the plan names."""
     run = start.document["wandb"]
     if run is None:
         return {"WANDB_MODE": "disabled"}
-    auto = "online" if WANDB_KEY in environ else "offline"  # W&B itself knows no "auto"
-    (written / "wandb").mkdir(parents=True, exist_ok=True)
+    auto = "online" if WANDB_KEY in environ else "offline"  # W&B itself has no "auto"
+    (reports / "wandb").mkdir(parents=True, exist_ok=True)
     return {
         "WANDB_PROJECT": run["project"],
         **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
         "WANDB_RUN_ID": run["run_id"],
         "WANDB_RESUME": "allow",
         "WANDB_MODE": auto if run["mode"] == "auto" else run["mode"],
-        "WANDB_DIR": str(written),
+        "WANDB_DIR": str(reports),
     }
 
 

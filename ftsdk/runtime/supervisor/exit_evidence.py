@@ -1,4 +1,4 @@
-"""From what happened to how the attempt ended: the supervisor decides, not an exit code."""
+"""The evidence that a trainer leaves, and the outcome that the supervisor derives from it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftsdk import contract
-from ftsdk.runtime.supervisor.nodes import Trouble
+from ftsdk.runtime.supervisor.nodes import NodeFailure
 from ftsdk.runtime.worker_protocol import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
 
-AGAIN, ANEW = "Starting again goes on from there.", "Starting again begins anew."
+RESUMES, BEGINS_ANEW = "Starting again goes on from there.", "Starting again begins anew."
 CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable"})
-"""Failures that may not repeat: a platform may start the attempt again."""
+"""Reasons of failures that may not repeat: a platform may start the attempt again."""
 
 
-class Ending(NamedTuple):
-    """The words of an outcome record."""
+class AttemptOutcome(NamedTuple):
+    """How an attempt ended, as the supervisor decided it."""
 
     state: str
     reason: str = ""
@@ -25,7 +25,7 @@ class Ending(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """What the supervisor exits with."""
+        """The supervisor's exit code."""
         if self.state == "SUCCEEDED":
             return contract.EXIT_SUCCEEDED
         if self.state == "INTERRUPTED":
@@ -33,8 +33,8 @@ class Ending(NamedTuple):
         return contract.EXIT_CRASHED if self.reason in CRASHES else contract.EXIT_FAILED
 
 
-class Facts(NamedTuple):
-    """What is known once the trainer's whole family is gone."""
+class ExitEvidence(NamedTuple):
+    """What is known once the trainer's process tree has ended."""
 
     status: int
     """Wait status of the trainer's first process."""
@@ -44,57 +44,60 @@ class Facts(NamedTuple):
     tail: Sequence[str]
     oom_kills: int
     stopped: str
-    """Why the supervisor stopped it: `signal`, `timeout`, `budget`, `peer`, or empty."""
-    trouble: Trouble | None
-    """What another node's trouble is, if that is why it stopped."""
+    """Why the supervisor stopped it: `signal`, `timeout`, `budget`, `node`, or empty."""
+    node_failure: NodeFailure | None
+    """The failure of another node, if that is why it was stopped."""
     cancelled: bool
     saved_step: int | None
     """The newest step in durable storage."""
 
 
-def finished(facts: Facts) -> bool:
+def finished(evidence: ExitEvidence) -> bool:
     """Whether training reached its end on every worker of this node."""
-    if not facts.workers:
-        return os.waitstatus_to_exitcode(facts.status) == 0
-    states = [said["state"] for said in facts.records]
-    return len(states) == facts.workers and all(state == SUCCEEDED for state in states)
+    if not evidence.workers:
+        return os.waitstatus_to_exitcode(evidence.status) == 0
+    states = [record["state"] for record in evidence.records]
+    return len(states) == evidence.workers and all(state == SUCCEEDED for state in states)
 
 
-def unfinished(facts: Facts) -> Ending:
-    """How an attempt ended that did not reach its end."""
-    exit_code = os.waitstatus_to_exitcode(facts.status)
-    asked = any(said["state"] == INTERRUPTED for said in facts.records) or (
-        not facts.workers and exit_code == contract.EXIT_INTERRUPTED
+def unfinished(evidence: ExitEvidence) -> AttemptOutcome:
+    """The outcome of an attempt that did not reach its end."""
+    step = evidence.saved_step
+    saved = "Nothing was saved yet" if step is None else f"The state of step {step} is saved"
+    restart = BEGINS_ANEW if step is None else RESUMES
+    if evidence.cancelled:
+        return AttemptOutcome("CANCELLED", "cancelled", f"Cancelled as asked. {saved}.")
+    if evidence.node_failure:
+        return AttemptOutcome(*evidence.node_failure)
+    if evidence.stopped == "timeout":
+        hint = f"Raise timeout_hours. {restart}"
+        return AttemptOutcome("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)
+    if evidence.stopped == "budget":
+        hint = f"Raise budget.max_hours or budget.max_cost_usd and submit again. {restart}"
+        return AttemptOutcome("FAILED", "budget", f"The job's budget is used up. {saved}.", hint)
+    if evidence.stopped or _saved_on_request(evidence):
+        return AttemptOutcome("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", restart)
+    return _failure(evidence)
+
+
+def _saved_on_request(evidence: ExitEvidence) -> bool:
+    states = {record["state"] for record in evidence.records}
+    exit_code = os.waitstatus_to_exitcode(evidence.status)
+    own_file_saved = not evidence.workers and exit_code == contract.EXIT_INTERRUPTED
+    return (INTERRUPTED in states or own_file_saved) and FAILED not in states
+
+
+def _failure(evidence: ExitEvidence) -> AttemptOutcome:
+    """The first cause: a rank that reports a communication error only shows that another rank failed first."""
+    from ftsdk.runtime.supervisor.failure import FailureEvidence, classify
+
+    exit_code = os.waitstatus_to_exitcode(evidence.status)
+    without_record = FailureEvidence(
+        tail=evidence.tail, signal=max(-exit_code, 0), exit_code=max(exit_code, 0), oom_kills=evidence.oom_kills
     )
-    failed = any(said["state"] == FAILED for said in facts.records)
-    saved = "Nothing was saved yet" if facts.saved_step is None else f"The state of step {facts.saved_step} is saved"
-    again = ANEW if facts.saved_step is None else AGAIN
-    if facts.cancelled:
-        return Ending("CANCELLED", "cancelled", f"Cancelled as asked. {saved}.")
-    if facts.trouble:
-        return Ending(*facts.trouble)
-    if facts.stopped == "timeout":
-        hint = f"Raise timeout_hours. {again}"
-        return Ending("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)
-    if facts.stopped == "budget":
-        hint = f"Raise budget.max_hours or budget.max_cost_usd and submit again. {again}"
-        return Ending("FAILED", "budget", f"The job's budget is used up. {saved}.", hint)
-    if facts.stopped or (asked and not failed):
-        return Ending("INTERRUPTED", "preempted", f"Stopped from outside. {saved}.", again)
-    return _failure(facts, exit_code)
-
-
-def _failure(facts: Facts, exit_code: int) -> Ending:
-    """The first cause: a rank that lost its peers only says that another one failed first."""
-    from ftsdk.runtime.supervisor.failure import Evidence, classify
-
-    silent = Evidence(
-        tail=facts.tail, signal=max(-exit_code, 0), exit_code=max(exit_code, 0), oom_kills=facts.oom_kills
-    )
-    told = [
-        silent._replace(causes=said["causes"], trace=said["trace"]) for said in facts.records if said["state"] == FAILED
-    ]
-    everyone_told = len(facts.records) >= max(facts.workers, 1)
-    verdicts = [classify(evidence) for evidence in told] + ([] if told and everyone_told else [classify(silent)])
-    causes = [verdict for verdict in verdicts if verdict.reason != "communication"]
-    return Ending("FAILED", *(causes or verdicts)[0])
+    failed = [record for record in evidence.records if record["state"] == FAILED]
+    diagnoses = [classify(without_record._replace(causes=record["causes"], trace=record["trace"])) for record in failed]
+    if not failed or len(evidence.records) < max(evidence.workers, 1):
+        diagnoses.append(classify(without_record))
+    causes = [diagnosis for diagnosis in diagnoses if diagnosis.reason != "communication"]
+    return AttemptOutcome("FAILED", *(causes or diagnoses)[0])

@@ -1,4 +1,4 @@
-"""Why a training failed, in words: a reason, one sentence, and what to do. A table; the first row that fits wins."""
+"""Why a training failed: a reason, one sentence, and what to do. The first matching row of a table applies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Evidence(NamedTuple):
-    """What is known about the end."""
+class FailureEvidence(NamedTuple):
+    """What is known about a failed trainer."""
 
     causes: Sequence[str] = ()
     """`module.Class: message` of the exception and of what caused it, the first cause last; empty without a record."""
@@ -20,10 +20,10 @@ class Evidence(NamedTuple):
     """The signal that ended the trainer, 0 if none did."""
     exit_code: int = 0
     oom_kills: int = 0
-    """How often the kernel killed for memory while the trainer ran."""
+    """How many processes the kernel killed for memory while the trainer ran."""
 
 
-class Verdict(NamedTuple):
+class Diagnosis(NamedTuple):
     """A reason from `contract.REASONS`, a sentence, and what to do."""
 
     reason: str
@@ -31,8 +31,8 @@ class Verdict(NamedTuple):
     hint: str
 
 
-class Sign(NamedTuple):
-    """A row: `pattern` is searched in every cause, the first cause first."""
+class FailureSignature(NamedTuple):
+    """A row of the table: `pattern` is searched in every cause, the first cause first."""
 
     reason: str
     pattern: str
@@ -49,20 +49,20 @@ KILLED_HINT = "Something outside killed it; starting again goes on from the newe
 CRASHED_HINT = "Often a broken driver or library: the log has the last output; try again or another image."
 PLAIN_HINT = "The log has the whole traceback: `ftsdk logs JOB`."
 
-SIGNS: tuple[Sign, ...] = (
-    Sign(
+SIGNATURES: tuple[FailureSignature, ...] = (
+    FailureSignature(
         "bad_config",
         r"rewards\.RewardError",
         "A reward is broken",
-        "Mend the function that the message names, try it on that row, and submit again.",
+        "Fix the function that the message names, try it on that row, and submit again.",
     ),
-    Sign(
+    FailureSignature(
         "nan_loss",
         r"NonFiniteLossError",
-        "The loss is no number any more",
+        "The loss is no longer a number",
         "Lower learning_rate, raise warmup_steps, or train in bf16 instead of fp16.",
     ),
-    Sign(
+    FailureSignature(
         "oom",
         r"OutOfMemoryError|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory",
         "The accelerator ran out of memory",
@@ -70,73 +70,73 @@ SIGNS: tuple[Sign, ...] = (
         "qlora, or take a larger accelerator.",
         anywhere=True,
     ),
-    Sign(
+    FailureSignature(
         "disk_full",
         r"No space left on device|Errno 28\b|Disk quota exceeded|inline_container\.cc\S* \. unexpected pos"
-        r"|PytorchStreamWriter failed writing",  # torch.save says no more
+        r"|PytorchStreamWriter failed writing",  # all that torch.save reports
         "The disk is full",
         "Raise resources.disk_gb, keep fewer checkpoints (checkpoint.keep), or free some space.",
         anywhere=True,
     ),
-    Sign(
+    FailureSignature(
         "host_oom",
         r"MemoryError|DefaultCPUAllocator: (can't|not enough)|Cannot allocate memory",
         "The machine ran out of memory",
         "Take a machine with more memory (resources.memory_gb), or lower preprocessing_num_workers and batch sizes.",
     ),
-    Sign(
+    FailureSignature(
         "auth",
         r"GatedRepoError|gated repo",
         "The model hub refused access",
         "Accept the model's terms on its page, and pass a token: secrets: [HF_TOKEN].",
     ),
-    Sign(
+    FailureSignature(
         "bad_config",
         r"RepositoryNotFoundError|RevisionNotFoundError|is not a valid model identifier|Repo id must",
-        "There is no such model",
+        "The model does not exist",
         "Check `model` and `revision`; a private model needs a token: secrets: [HF_TOKEN].",
     ),
-    Sign(
+    FailureSignature(
         "auth",
         r"\b40[13] Client Error|401 Unauthorized|403 Forbidden|Invalid (user )?token|[Ii]nvalid username or password",
         "The model hub refused access",
         "Pass a token that may read the model: secrets: [HF_TOKEN].",
     ),
-    Sign(
+    FailureSignature(
         "hub_unreachable",
         r"LocalEntryNotFoundError|OfflineModeIsEnabled|[Cc]ouldn't connect to|Max retries exceeded|NameResolutionError"
         r"|[Nn]ame resolution|(httpx|httpcore|requests|urllib3)\.\S*(Connect|Timeout|Proxy)\w*:",
         "The model hub does not answer",
         "Check the network from where the job runs, set HF_ENDPOINT to a mirror, or give the model as a folder.",
     ),
-    Sign(
+    FailureSignature(
         "bad_config",
         r"torchvision::nms|libc10_cuda\.so|Could not import module 'PreTrainedModel'",
         "The trainer's installation is broken: CPU torch beside CUDA torchvision or torchaudio",
         "Run `ftsdk doctor`; pip uninstall torchvision torchaudio, or use the environment of `make setup`.",
         anywhere=True,
     ),
-    Sign(
+    FailureSignature(
         "bad_config",
         r"not used by the HfArgumentParser|TypeError: .*__init__\(\) got an unexpected keyword",
         "The trainer does not know an argument",
         "Check the names under hyperparameters against LLaMA-Factory 0.9.5.",
     ),
-    Sign(
+    FailureSignature(
         "bad_config",
         r"Template \S+ does not exist|ModuleNotFoundError|PackageNotFoundError|ImportError",
         REFUSED,
         "Change the argument, or install the package, that the message names.",
     ),
-    Sign(
+    FailureSignature(
         "bad_data",
         r"JSON parse error|JSONDecodeError|ArrowInvalid|DataFilesNotFoundError|DatasetGenerationCastError|CastError"
         r"|Undefined dataset|File \S+ not found|Cannot find (valid|sufficient) samples|num_samples=0",
         "The data cannot be read or used",
         DATA_HINT,
     ),
-    Sign("bad_data", r"DatasetGenerationError", "The data cannot be read or used", DATA_HINT),
-    Sign(
+    FailureSignature("bad_data", r"DatasetGenerationError", "The data cannot be read or used", DATA_HINT),
+    FailureSignature(
         "communication",
         r"NCCL|nccl\w*Error|[Gg]loo|DistNetworkError|DistStoreError|DistBackendError|Connection closed by peer"
         r"|Timed out after \d+ms waiting|Socket Timeout|c10d",
@@ -145,51 +145,51 @@ SIGNS: tuple[Sign, ...] = (
     ),
 )
 
-PLACES: tuple[Sign, ...] = (
-    Sign("bad_config", r"llamafactory/hparams/", REFUSED, REFUSED_HINT),
-    Sign(
+TRACEBACK_SIGNATURES: tuple[FailureSignature, ...] = (
+    FailureSignature("bad_config", r"llamafactory/hparams/", REFUSED, REFUSED_HINT),
+    FailureSignature(
         "bad_data",
         r"llamafactory/data/(converter|parser|loader|formatter|processor/)",
         "The data does not fit its format",
         "Check dataset.format and dataset.columns against the file.",
     ),
 )
-"""Where an exception without a sign of its own came from: searched in the traceback."""
+"""For exceptions that no other signature matches: searched in the traceback, for where they came from."""
 
 LONGEST_MESSAGE = 400
 
 
-def classify(evidence: Evidence) -> Verdict:
-    """The reason for a failure, from what the workers left, the output's end and the kernel's counters."""
-    for sign in SIGNS:
-        if (cause := _search(sign, evidence)) is not None:
-            return Verdict(sign.reason, _sentence(sign.what, cause), sign.hint)
+def classify(evidence: FailureEvidence) -> Diagnosis:
+    """The reason for a failure, from the workers' records, the last lines of output and the kernel's counters."""
+    for signature in SIGNATURES:
+        if (cause := _search(signature, evidence)) is not None:
+            return Diagnosis(signature.reason, _sentence(signature.what, cause), signature.hint)
     if not evidence.causes:
         return _without_record(evidence)
     outermost = evidence.causes[0]
-    for place in PLACES:
-        if re.search(place.pattern, evidence.trace):
-            return Verdict(place.reason, _sentence(place.what, outermost), place.hint)
-    return Verdict("error", _sentence("The trainer failed", outermost), PLAIN_HINT)
+    for signature in TRACEBACK_SIGNATURES:
+        if re.search(signature.pattern, evidence.trace):
+            return Diagnosis(signature.reason, _sentence(signature.what, outermost), signature.hint)
+    return Diagnosis("error", _sentence("The trainer failed", outermost), PLAIN_HINT)
 
 
-def _search(sign: Sign, evidence: Evidence) -> str | None:
-    """The cause or line that shows the sign; None if nothing does."""
-    elsewhere = (*evidence.tail, *evidence.trace.splitlines()) if sign.anywhere else ()
-    return next((text for text in (*reversed(evidence.causes), *elsewhere) if re.search(sign.pattern, text)), None)
+def _search(signature: FailureSignature, evidence: FailureEvidence) -> str | None:
+    """The cause or line that matches the signature; None if none does."""
+    output = (*evidence.tail, *evidence.trace.splitlines()) if signature.anywhere else ()
+    return next((text for text in (*reversed(evidence.causes), *output) if re.search(signature.pattern, text)), None)
 
 
-def _without_record(evidence: Evidence) -> Verdict:
-    """The trainer said nothing: a signal, or an exit code alone."""
+def _without_record(evidence: FailureEvidence) -> Diagnosis:
+    """For a trainer that left no record: its signal, or its exit code alone."""
     number = evidence.signal or _signal_in(evidence.tail)
     if evidence.oom_kills and number in (0, signal.SIGKILL):
-        return Verdict("host_oom", "The machine ran out of memory and the kernel killed the trainer.", MEMORY_HINT)
+        return Diagnosis("host_oom", "The machine ran out of memory and the kernel killed the trainer.", MEMORY_HINT)
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        return Verdict("killed", f"The trainer was killed by {signal.Signals(number).name}.", KILLED_HINT)
+        return Diagnosis("killed", f"The trainer was killed by {signal.Signals(number).name}.", KILLED_HINT)
     if number:
-        return Verdict("crashed", f"The trainer crashed with {signal.Signals(number).name}.", CRASHED_HINT)
+        return Diagnosis("crashed", f"The trainer crashed with {signal.Signals(number).name}.", CRASHED_HINT)
     last = next((line for line in reversed(evidence.tail) if line.strip()), "")
-    return Verdict("error", _sentence(f"The trainer ended with exit code {evidence.exit_code}", last), PLAIN_HINT)
+    return Diagnosis("error", _sentence(f"The trainer ended with exit code {evidence.exit_code}", last), PLAIN_HINT)
 
 
 def _sentence(what: str, cause: str) -> str:
@@ -202,5 +202,5 @@ def _sentence(what: str, cause: str) -> str:
 
 def _signal_in(tail: Sequence[str]) -> int:
     """The signal that ended a worker, as torchrun's summary names it."""
-    found = [match for line in tail if (match := re.search(r"exitcode\s*:\s*-(\d+)", line))]
-    return int(found[0][1]) if found else 0
+    matches = [match for line in tail if (match := re.search(r"exitcode\s*:\s*-(\d+)", line))]
+    return int(matches[0][1]) if matches else 0

@@ -1,4 +1,4 @@
-"""The inputs are checked before the trainer starts: what was planned is what is trained on."""
+"""Checks before the trainer starts that the inputs are those that were planned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ class BadInputError(Exception):
 
 
 def verify(inputs: Iterable[InputFile], is_stopped: Callable[[], bool]) -> None:
-    """Compare size and, where it is known, SHA-256 of every input. Raises BadInputError. Ends early when stopped."""
+    """Compare size and, where it is known, SHA-256 of every input; returns early once `is_stopped()` is true.
+
+    Raises BadInputError.
+    """
     for expected in inputs:
         if is_stopped():
             return
@@ -31,7 +34,7 @@ def _verify(expected: InputFile) -> None:
                 f"it has {size} bytes now and had {expected['bytes']}."
             )
         if expected["sha256"] and _sha256(path) != expected["sha256"]:
-            raise BadInputError(f"The input {path} has changed since the job was planned: its content is another.")
+            raise BadInputError(f"The input {path} has changed since the job was planned: its content differs.")
     except OSError as problem:
         raise BadInputError(f"The input {path} cannot be read: {problem.strerror}.") from None
 

@@ -1,4 +1,4 @@
-"""How often the kernel killed a process of this container for memory."""
+"""How many processes of this container the kernel has killed because memory ran out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COUNTERS = (
 
 
 def oom_kills() -> int:
-    """The sum of the kernel's counters `oom_kill`: what counts is whether it grows."""
+    """The sum of the kernel's `oom_kill` counters; only its increase is meaningful."""
     return sum(map(_oom_kills, COUNTERS))
 
 

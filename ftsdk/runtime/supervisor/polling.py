@@ -1,4 +1,4 @@
-"""A question to durable storage that is asked again and again, in a thread: a bucket may take its time to answer."""
+"""A yes-or-no query to durable storage that is repeated in a thread, because a bucket may be slow to respond."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import time
 from collections.abc import Callable
 
 
-class Watch:
-    """Asks at most every `every_s` seconds, until the answer is yes. Storage that fails has not answered."""
+class BackgroundPoll:
+    """Calls `query` at most every `interval_s` seconds until it returns True. An OSError counts as False."""
 
-    def __init__(self, ask: Callable[[], bool], every_s: float) -> None:
-        self._ask, self._every_s = ask, every_s
-        self._yes = False
+    def __init__(self, query: Callable[[], bool], interval_s: float) -> None:
+        self._query, self._interval_s = query, interval_s
+        self._result = False
         self._thread: threading.Thread | None = None
         self._next = 0.0
 
     def __call__(self) -> bool:
-        """The newest answer; returns at once."""
+        """The newest result; returns at once."""
         now = time.monotonic()
-        if not self._yes and now >= self._next and not (self._thread and self._thread.is_alive()):
-            self._next = now + self._every_s
-            self._thread = threading.Thread(target=self._look, daemon=True)
+        if not self._result and now >= self._next and not (self._thread and self._thread.is_alive()):
+            self._next = now + self._interval_s
+            self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
-        return self._yes
+        return self._result
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         try:
-            self._yes = self._ask()
+            self._result = self._query()
         except OSError:
             return

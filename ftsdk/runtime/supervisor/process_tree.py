@@ -1,8 +1,8 @@
-"""The trainer's whole family of processes: started apart from ours, found again wherever it went, ended for certain.
+"""The trainer's process tree: started separately from the supervisor's processes, found again, and ended completely.
 
-A process group is not enough: torchrun gives every worker a session of its own, and data loaders and loggers start
-processes too. What they all share is an inherited environment variable, so the family is everything on this machine
-that carries our token there, plus the trainer's process group. Without /proc (macOS) it is the group alone.
+A process group is not enough: torchrun starts every worker in a new session, and data loaders and loggers start
+processes too. All of them inherit an environment variable, so the tree is every process on this machine whose
+environment holds our token, plus the trainer's process group. Without /proc (macOS) it is the group alone.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-ENV_FAMILY = "FTSDK_FAMILY"
+ENV_PROCESS_TREE = "FTSDK_PROCESS_TREE"
 PROC = Path("/proc").is_dir()
-GONE_WITHIN_S = 10.0
+KILL_TIMEOUT_S = 10.0
 POLL_S = 0.01
 DISMISSED = b"dismissed"
 
 
-class Family:
-    """The trainer and everything that it starts."""
+class ProcessTree:
+    """The trainer and every process that it starts."""
 
     def __init__(self) -> None:
         self.token = os.urandom(8).hex()
-        self._mark = f"{ENV_FAMILY}={self.token}\0".encode()
-        self.ended: dict[int, int] = {}
-        """Wait status of every child that was collected, by process id."""
+        self._mark = f"{ENV_PROCESS_TREE}={self.token}\0".encode()
+        self.wait_statuses: dict[int, int] = {}
+        """Wait status of every child that was reaped, by process id."""
 
     def start(self, argv: list[str], environment: Mapping[str, str], output: int) -> int:
         """Start the trainer in a session of its own, stdout and stderr both to `output`; returns its process id."""
@@ -37,7 +37,7 @@ class Family:
             return os.posix_spawnp(
                 argv[0],
                 argv,
-                {**environment, ENV_FAMILY: self.token},
+                {**environment, ENV_PROCESS_TREE: self.token},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, null, 0),
                     (os.POSIX_SPAWN_DUP2, output, 1),
@@ -51,18 +51,18 @@ class Family:
             os.close(null)
 
     def members(self) -> list[int]:
-        """Process ids of all that carry the token; empty where there is no /proc."""
-        found = []
+        """Process ids of all processes that carry the token; empty where there is no /proc."""
+        pids = []
         for name in os.listdir("/proc") if PROC else ():  # noqa: PTH208 - a Path for each process costs ten times more
             if name.isdecimal():
                 with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb", 0) as file:  # noqa: PTH123
                     if self._mark in file.read():
-                        found.append(int(name))
-        return found
+                        pids.append(int(name))
+        return pids
 
     def kill(self, leader: int) -> None:
-        """SIGKILL to all of it, again and again until nothing is left (new ones may be born in between)."""
-        deadline = time.monotonic() + GONE_WITHIN_S
+        """Send SIGKILL repeatedly until no process is left: new ones may start in between."""
+        deadline = time.monotonic() + KILL_TIMEOUT_S
         if leader:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, signal.SIGKILL)
@@ -73,29 +73,29 @@ class Family:
             time.sleep(POLL_S)
 
     def reap(self) -> None:
-        """Collect ended children, also adopted ones: we may be PID 1."""
+        """Reap ended children, including adopted ones: the supervisor may be PID 1."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     break
-                self.ended[pid] = status
+                self.wait_statuses[pid] = status
 
 
 def send(pid: int, number: int) -> None:
-    """Signal a process that may have ended."""
+    """Send a signal to a process that may have ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
-class Guard:
-    """A process that outlives a killed supervisor for one purpose: to end the family.
+class Watchdog:
+    """A process that ends the process tree if the supervisor is killed.
 
     It waits on a pipe that only the supervisor holds open. PID 1 needs none: the kernel ends its whole namespace.
-    Being a fork, it also keeps the supervisor's inherited descriptors, such as a launcher's lock, until it is done.
+    Being a fork, it also keeps the supervisor's inherited descriptors, such as a launcher's lock, until it exits.
     """
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, process_tree: ProcessTree) -> None:
         self.pid = 0
         self._write = -1
         if os.getpid() != 1:
@@ -103,40 +103,40 @@ class Guard:
             self.pid = os.fork()
             if not self.pid:
                 os.close(self._write)
-                _watch(read, family)
+                _run_watchdog(read, process_tree)
             os.close(read)
 
-    def tell(self, leader: int) -> None:
-        """The trainer's process id, once there is one; the last one counts."""
-        self._say(b"%d\n" % leader)
+    def set_leader(self, pid: int) -> None:
+        """Set the trainer's process id; the last one set is used."""
+        self._send(b"%d\n" % pid)
 
     def dismiss(self) -> None:
-        """The family is gone: no need to watch."""
-        self._say(DISMISSED)
+        """End the watchdog: no process of the tree is left."""
+        self._send(DISMISSED)
         if self.pid:
             os.close(self._write)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
             self.pid = 0
 
-    def _say(self, words: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         if self.pid:
             with contextlib.suppress(BrokenPipeError):
-                os.write(self._write, words)
+                os.write(self._write, message)
 
 
-def _watch(read: int, family: Family) -> None:
-    """The guard's whole life. Never returns."""
+def _run_watchdog(read: int, process_tree: ProcessTree) -> None:
+    """The main function of the watchdog process. Never returns."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    said = b""
-    while piece := os.read(read, 64):
-        said += piece
-    last = (said.split() or [b"0"])[-1]
+    received = b""
+    while chunk := os.read(read, 64):
+        received += chunk
+    last = (received.split() or [b"0"])[-1]
     if last != DISMISSED:
-        family.kill(int(last))
+        process_tree.kill(int(last))
     os._exit(0)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from ftsdk.contract import INFRA_REASONS
 from ftsdk.contract.documents import JobDocument
-from ftsdk.runtime.supervisor.exit_evidence import Ending
+from ftsdk.runtime.supervisor.exit_evidence import AttemptOutcome
 
 
 class Restarts:
-    """What the document allows. Kept over the starts of one supervisor."""
+    """The restarts that the job document allows. One instance for all starts of a supervisor."""
 
     def __init__(self, document: JobDocument) -> None:
-        self._most, self._reasons = document["restarts"], frozenset(document["restart_on"])
+        self._limit, self._reasons = document["restarts"], frozenset(document["restart_on"])
         self._last: tuple[str, int | None] | None = None
 
-    def allow(self, ending: Ending, *, starts: int, step: int | None) -> str:
-        """The sentence that announces a restart, or an empty one: the attempt ends here.
+    def allow(self, outcome: AttemptOutcome, *, starts: int, step: int | None) -> str:
+        """The sentence that announces a restart, or an empty one if the attempt ends here.
 
-        A crash that came at the same step before would come again.
+        A crash that occurred at the same step before would occur again.
         """
-        came_before = self._last == (ending.reason, step) and ending.reason not in INFRA_REASONS
-        self._last = ending.reason, step
-        if ending.state != "FAILED" or ending.reason not in self._reasons or starts > self._most or came_before:
+        is_repeated = self._last == (outcome.reason, step) and outcome.reason not in INFRA_REASONS
+        self._last = outcome.reason, step
+        if outcome.state != "FAILED" or outcome.reason not in self._reasons or starts > self._limit or is_repeated:
             return ""
-        return f"{ending.message} The trainer is started again (restart {starts} of {self._most})."
+        return f"{outcome.message} The trainer is started again (restart {starts} of {self._limit})."

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Signals:
-    """SIGTERM and SIGINT ask for a stop; later ones add nothing. Installed first of all: PID 1 has no defaults."""
+    """SIGTERM and SIGINT request a stop; later ones change nothing. Installed first: PID 1 has no default handlers."""
 
     def __init__(self) -> None:
         self.stopped_at: float | None = None
@@ -19,7 +19,7 @@ class Signals:
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._write, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _nothing)
+        signal.signal(signal.SIGCHLD, _ignore)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -29,18 +29,18 @@ class Signals:
             os.write(self._write, b"\0")
 
     def drain(self) -> None:
-        """Forget the wake-ups so far."""
+        """Discard the wake-ups so far."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
 
-    def ask_to_stop(self) -> None:
-        """The same as a SIGTERM, for platforms whose cancel is a SIGKILL."""
+    def request_stop(self) -> None:
+        """The same as a SIGTERM, for platforms that cancel with a SIGKILL."""
         if self.stopped_at is None:
             self.stopped_at = time.monotonic()
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.ask_to_stop()
+        self.request_stop()
 
 
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """A handler, so that the signal writes to the wake-up descriptor."""
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Does nothing; SIGCHLD must have a Python handler in order to write to the wake-up descriptor."""

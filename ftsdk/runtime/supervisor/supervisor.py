@@ -1,4 +1,4 @@
-"""The supervisor: prepares an attempt, runs the trainer, saves what it makes, and says how it ended."""
+"""The supervisor: prepares an attempt, runs the trainer, saves its checkpoints, and records the outcome."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ftsdk.contract.documents import Outcome
 from ftsdk.runtime.logs.sinks import open_sink
 from ftsdk.runtime.platforms import sagemaker
 from ftsdk.runtime.storage.durable import Durable, open_durable
-from ftsdk.runtime.supervisor.attempt import Attempt
-from ftsdk.runtime.supervisor.process_tree import Family, Guard
+from ftsdk.runtime.supervisor.attempt import AttemptRunner
+from ftsdk.runtime.supervisor.process_tree import ProcessTree, Watchdog
 from ftsdk.runtime.supervisor.restarts import Restarts
 from ftsdk.runtime.supervisor.signals import Signals
-from ftsdk.runtime.supervisor.start import RefusedError, Start, read_start
+from ftsdk.runtime.supervisor.start import JobRefusedError, StartConfiguration, read_start
 
-DRAINED_WITHIN_S = 60.0
-"""At the end: how long a sink may take for what is left. The segments keep it for the next start, if there is one."""
+SINK_DRAIN_TIMEOUT_S = 60.0
+"""How long a sink may take at the end. The segments keep the rest for the next start, if there is one."""
 
 
 def supervise(environ: Mapping[str, str]) -> int:
@@ -30,57 +30,70 @@ def supervise(environ: Mapping[str, str]) -> int:
     _close_on_exec()
     try:
         start = read_start(environ)
-        family = Family()
-        guard = Guard(family)  # forks: before the first thread, and a bucket's library has threads
+        process_tree = ProcessTree()
+        watchdog = Watchdog(process_tree)  # forks: before the first thread, and a bucket's library has threads
         try:
-            durable = _open_durable(start, environ)
-            recorded = _final_record(durable, start)
-            if recorded is not None:
-                return recorded["exit_code"]
-            if sagemaker.is_here(environ):
-                environ = {**sagemaker.network(), **environ}
-            sink = open_sink(start, durable, environ)
-            restarts, exit_code = Restarts(start.document), None
-            while exit_code is None:
-                exit_code = Attempt(start, durable, signals, family, guard, sink).run(environ, restarts)
-            sink.drain(DRAINED_WITHIN_S)
-            return exit_code
+            return _run(start, environ, signals, process_tree, watchdog)
         finally:
-            guard.dismiss()
-    except RefusedError as refusal:
-        sys.stderr.write(f"ftsdk: {refusal}\n")
-        if sagemaker.is_here(environ):
-            sagemaker.leave_failure(f"bad_config: {refusal}")
-        return contract.EXIT_CONTRACT
+            watchdog.dismiss()
+    except JobRefusedError as refusal:
+        return _give_up(environ, str(refusal), "bad_config", contract.EXIT_CONTRACT)
     except OSError as problem:
         where = f" ({problem.filename})" if problem.filename else ""
-        said = f"the job's storage does not work: {problem.strerror or problem}{where}."
-        sys.stderr.write(f"ftsdk: {said}\n")
-        if sagemaker.is_here(environ):
-            sagemaker.leave_failure(f"lost: {said[0].upper()}{said[1:]}")
-        return contract.EXIT_CRASHED
+        message = f"The job's storage does not work: {problem.strerror or problem}{where}."
+        return _give_up(environ, message, "lost", contract.EXIT_CRASHED)
 
 
-def _open_durable(start: Start, environ: Mapping[str, str]) -> Durable:
+def _run(
+    start: StartConfiguration,
+    environ: Mapping[str, str],
+    signals: Signals,
+    process_tree: ProcessTree,
+    watchdog: Watchdog,
+) -> int:
+    durable = _open_durable(start, environ)
+    recorded = _final_record(durable, start)
+    if recorded is not None:
+        return recorded["exit_code"]
+    if sagemaker.is_here(environ):
+        environ = {**sagemaker.network(), **environ}
+    secrets = {**environ, **start.secrets}
+    sink = open_sink(start.document["cloudwatch"], durable, start.attempt, start.cluster.node_rank, secrets)
+    restarts, exit_code = Restarts(start.document), None
+    while exit_code is None:
+        exit_code = AttemptRunner(start, durable, signals, process_tree, watchdog, sink).run(environ, restarts)
+    sink.drain(SINK_DRAIN_TIMEOUT_S)
+    return exit_code
+
+
+def _give_up(environ: Mapping[str, str], message: str, reason: str, exit_code: int) -> int:
+    """Report an attempt that has no storage for its outcome record."""
+    sys.stderr.write(f"ftsdk: {message}\n")
+    if sagemaker.is_here(environ):
+        sagemaker.write_failure(f"{reason}: {message}")
+    return exit_code
+
+
+def _open_durable(start: StartConfiguration, environ: Mapping[str, str]) -> Durable:
     try:
         return open_durable(start.document, {**environ, **start.secrets})
     except (ModuleNotFoundError, ValueError) as problem:
         address = start.document["durable"]
-        raise RefusedError(
+        raise JobRefusedError(
             f"Storage at {address} cannot be used ({problem}): take ftsdk's image, or add obstore to yours."
         ) from None
 
 
 def _close_on_exec() -> None:
-    """Descriptors of the launcher's (a lock, say) stay with the supervisor; the trainer's family must not hold them."""
+    """The trainer must not inherit descriptors of the launcher's, such as a lock: only the supervisor holds them."""
     for path in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):
             if int(path.name) > 2:
                 os.set_inheritable(int(path.name), False)
 
 
-def _final_record(durable: Durable, start: Start) -> Outcome | None:
-    """How an earlier start of this attempt ended, unless starting again is what should follow."""
+def _final_record(durable: Durable, start: StartConfiguration) -> Outcome | None:
+    """The outcome record of a previous start of this attempt, unless that outcome is to be followed by a new start."""
     key = contract.outcome_key(start.attempt, start.cluster.node_rank)
     try:
         record: Outcome = json.loads(durable.read(key))

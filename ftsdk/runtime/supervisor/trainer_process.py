@@ -1,4 +1,4 @@
-"""The trainer's run: reads its output to the last byte, passes a stop on to it, and ends whatever is left of it."""
+"""Runs the trainer: reads all of its output, forwards a stop request to it, and kills what is left of its processes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ftsdk.runtime import worker_protocol
-from ftsdk.runtime.supervisor.process_tree import Family, send
+from ftsdk.runtime.supervisor.process_tree import ProcessTree, send
 from ftsdk.runtime.supervisor.signals import Signals
 
 CHUNK_BYTES = 1 << 20
 ROUND_MS = 1000
-LAST_OUTPUT_S = 2.0
-"""How long output may still come after the whole family has been killed."""
-PEER_GRACE_S = 20.0
+LAST_OUTPUT_TIMEOUT_S = 2.0
+"""How long output is read after the whole process tree has been killed."""
+NODE_FAILURE_GRACE_S = 20.0
 TRAINER_SHARE, SUPERVISOR_SHARE = 0.8, 0.95
-"""Parts of the grace after which the trainer is killed, and after which publishing is given up."""
+"""Fractions of the grace after which the trainer is killed, and after which publishing is abandoned."""
 
 
-class Trainer:
+class TrainerProcess:
     """One start of the trainer."""
 
     def __init__(
         self,
-        family: Family,
+        process_tree: ProcessTree,
         signals: Signals,
         run_folder: Path,
         *,
@@ -38,13 +38,14 @@ class Trainer:
         limits_s: Mapping[str, float | None],
     ) -> None:
         self.stopped = ""
-        """`signal` or a limit's name once it was asked to stop, `peer` once it was given up."""
+        """Why a stop was requested: `signal`, a limit's name, or `node` after another node's failure; else empty."""
+        self.workers = workers
         self._kill_at = 0.0
         self._publish_until: float | None = None
-        self._family, self._signals = family, signals
-        self._run_folder, self._workers, self._grace_s = run_folder, workers, grace_s
+        self._process_tree, self._signals = process_tree, signals
+        self._run_folder, self._grace_s = run_folder, grace_s
         now = time.monotonic()
-        self._ends_at = {why: now + limit for why, limit in limits_s.items() if limit is not None}
+        self._ends_at = {name: now + limit for name, limit in limits_s.items() if limit is not None}
         self._killed = False
 
     def run(
@@ -56,37 +57,46 @@ class Trainer:
         on_output: Callable[[bytes], None],
         on_round: Callable[[], None],
     ) -> int:
-        """Run to the end; returns the wait status. `on_round` is called at least once a second."""
+        """Run to the end; returns the wait status.
+
+        Args:
+            argv: the command line.
+            environment: all of its variables.
+            on_start: called with the trainer's process id.
+            on_output: called with each chunk of its stdout and stderr.
+            on_round: called at least once a second.
+        """
         read, write = os.pipe()
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)  # fewer switches between trainer and supervisor
-        pid = self._family.start(argv, environment, write)
+        pid = self._process_tree.start(argv, environment, write)
         os.close(write)
         on_start(pid)
         try:
             self._follow(pid, read, on_output, on_round)
         finally:
-            self._family.kill(pid)
+            self._process_tree.kill(pid)
             os.close(read)
-        return self._family.ended[pid]
+        return self._process_tree.wait_statuses[pid]
 
     def time_left_s(self) -> float | None:
-        """Seconds left for publishing, None if nobody is in a hurry. A signal may also come after the trainer's end."""
+        """Seconds left for publishing, None without a deadline. A signal may also arrive after the trainer's end."""
         if self._publish_until is None and self._signals.stopped_at is not None:
             self._publish_until = self._signals.stopped_at + self._grace_s * SUPERVISOR_SHARE
         return None if self._publish_until is None else self._publish_until - time.monotonic()
 
-    def give_up(self) -> None:
-        """Another node is gone: ours may notice by itself and leave in order, but not wait for it for ever."""
+    def stop_for_node_failure(self) -> None:
+        """Let the trainer detect the lost node by itself and exit in order, and kill it after a grace."""
         if not self.stopped:
-            self._stop("peer", time.monotonic(), PEER_GRACE_S)
+            self._stop("node", time.monotonic(), NODE_FAILURE_GRACE_S)
 
     def _follow(self, pid: int, read: int, on_output: Callable[[bytes], None], on_round: Callable[[], None]) -> None:
         poll = select.poll()
         poll.register(read, select.POLLIN)
         poll.register(self._signals.descriptor, select.POLLIN)
         output_open, last_output = True, 0.0
-        while output_open or pid not in self._family.ended:
+        ended = self._process_tree.wait_statuses
+        while output_open or pid not in ended:
             for descriptor, _ in poll.poll(ROUND_MS):
                 if descriptor == self._signals.descriptor:
                     self._signals.drain()
@@ -95,12 +105,12 @@ class Trainer:
                 else:
                     poll.unregister(read)
                     output_open = False
-            self._family.reap()
+            self._process_tree.reap()
             on_round()
             self._stop_if_due(pid)
-            if pid in self._family.ended and output_open:  # a child of the trainer still holds its output
-                last_output = last_output or time.monotonic() + LAST_OUTPUT_S
-                self._family.kill(pid)
+            if pid in ended and output_open:  # a child of the trainer still holds its output
+                last_output = last_output or time.monotonic() + LAST_OUTPUT_TIMEOUT_S
+                self._process_tree.kill(pid)
                 output_open = time.monotonic() < last_output
 
     def _stop_if_due(self, pid: int) -> None:
@@ -108,28 +118,29 @@ class Trainer:
         if not self.stopped:
             if self._signals.stopped_at is not None:
                 self._stop("signal", self._signals.stopped_at, self._grace_s)
-            elif over := [why for why, ends_at in self._ends_at.items() if now >= ends_at]:
-                self._stop(over[0], now, self._grace_s)
+            elif reached := [name for name, ends_at in self._ends_at.items() if now >= ends_at]:
+                self._stop(reached[0], now, self._grace_s)
             if self.stopped:
-                self._ask(pid)
+                self._terminate(pid)
         elif not self._killed and now >= self._kill_at:
             self._killed = True
-            self._family.kill(pid)
+            self._process_tree.kill(pid)
 
-    def _stop(self, why: str, at: float, grace_s: float) -> None:
-        self.stopped = why
+    def _stop(self, reason: str, at: float, grace_s: float) -> None:
+        self.stopped = reason
         self._kill_at = at + grace_s * TRAINER_SHARE
         self._publish_until = at + grace_s * SUPERVISOR_SHARE
 
-    def _ask(self, pid: int) -> None:
-        """SIGTERM. Workers that registered get it themselves, and alone: torchrun would start its own shutdown, and a
+    def _terminate(self, pid: int) -> None:
+        """Send SIGTERM to the registered workers alone, or to the process group if not all have registered.
 
-        data loader's process that dies of it takes its rank down in the middle of the save.
+        torchrun would start its own shutdown, and a data loader's process that SIGTERM ends makes its rank fail in the
+        middle of the save.
         """
-        members = set(self._family.members())
-        wishers = [worker for worker in worker_protocol.registered(self._run_folder) if worker in members]
-        for worker in wishers:
+        members = set(self._process_tree.members())
+        registered = [worker for worker in worker_protocol.registered(self._run_folder) if worker in members]
+        for worker in registered:
             send(worker, signal.SIGTERM)
-        if len(wishers) < max(self._workers, 1):
+        if len(registered) < max(self.workers, 1):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGTERM)

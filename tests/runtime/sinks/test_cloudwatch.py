@@ -12,8 +12,8 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.runtime.logs.sinks import cloudwatch as sink_module
-from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatch
-from ftsdk.runtime.logs.sinks.segment_tail import Tail
+from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatchSink
+from ftsdk.runtime.logs.sinks.segment_tail import SegmentTail
 from ftsdk.runtime.storage.durable import DurableFolder
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.cloudwatch_writes import REGION, CloudWatchServer
@@ -52,7 +52,7 @@ def write(durable, lines, *, attempt=1, number=0, first=0):
 
 
 def sink(service, durable, attempt=1):
-    return CloudWatch(service.settings, 0, partial(Tail, durable, attempt, 0), os.environ)
+    return CloudWatchSink(service.settings, 0, partial(SegmentTail, durable, attempt, 0), os.environ)
 
 
 def brought(service):
@@ -176,11 +176,11 @@ def test_a_whole_run_with_a_kill_is_in_cloudwatch(service, tmp_path):
 def test_without_a_network_training_goes_on_and_the_log_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     settings = {"job": "job-1", "region": REGION, "log_group": "/x", "namespace": "x"}
-    trainer = script(tmp_path, "time.sleep(2); print('done')")
+    trainer = script(tmp_path, f"while not os.path.exists({str(tmp_path / 'end')!r}): time.sleep(0.05)")
     run = Supervised(tmp_path, trainer, cloudwatch=settings)
-    run.wait_for("done")
+    run.wait_for("CloudWatch does not take the log")
+    (tmp_path / "end").touch()
     wait_for(lambda: list(run.store.list(contract.outcome_key(1, 0))))
-    assert any("CloudWatch does not take the log" in line for line in run.lines())
     assert run.outcome()["state"] == "SUCCEEDED"
     run.process.kill()
     run.process.communicate()

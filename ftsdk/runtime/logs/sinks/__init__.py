@@ -1,43 +1,42 @@
-"""Copies of the log elsewhere. They read the segments in durable storage, so they lose nothing and hold nothing up."""
+"""Copies of the log in other services. They read the segments in durable storage, so they never block the training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from ftsdk.contract.documents import CloudWatchLogs
 from ftsdk.runtime.storage.durable import Durable
-
-if TYPE_CHECKING:
-    from ftsdk.runtime.supervisor.start import Start
 
 
 class Sink(Protocol):
     """A copy that is made in the background."""
 
     def notices(self) -> list[str]:
-        """What a person should know, since the last call."""
+        """Sentences for the user since the last call."""
 
-    def drain(self, patience_s: float) -> bool:
-        """Bring over what is left, at most so many seconds; whether all of it came over."""
+    def drain(self, timeout_s: float) -> bool:
+        """Copy what is left, for at most `timeout_s` seconds; returns whether everything was copied."""
 
 
-class NoSink:
-    """Where no copy is wanted."""
+class NullSink:
+    """Makes no copy."""
 
     def notices(self) -> list[str]:
         return []
 
-    def drain(self, patience_s: float) -> bool:
+    def drain(self, timeout_s: float) -> bool:
         return True
 
 
-def open_sink(start: Start, durable: Durable, environ: Mapping[str, str]) -> Sink:
-    """The sink that the job document asks for."""
-    settings, node = start.document["cloudwatch"], start.cluster.node_rank
+def open_sink(
+    settings: CloudWatchLogs | None, durable: Durable, attempt: int, node: int, environ: Mapping[str, str]
+) -> Sink:
+    """The sink that the job document describes; `environ` holds its credentials."""
     if settings is None:
-        return NoSink()
-    from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatch
-    from ftsdk.runtime.logs.sinks.segment_tail import Tail
+        return NullSink()
+    from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatchSink
+    from ftsdk.runtime.logs.sinks.segment_tail import SegmentTail
 
-    return CloudWatch(settings, node, partial(Tail, durable, start.attempt, node), {**environ, **start.secrets})
+    return CloudWatchSink(settings, node, partial(SegmentTail, durable, attempt, node), environ)

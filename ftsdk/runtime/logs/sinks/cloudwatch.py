@@ -1,9 +1,9 @@
-"""The job's lines and metrics in Amazon CloudWatch, from wherever the job runs.
+"""Copies the job's lines and metrics to Amazon CloudWatch, wherever the job runs.
 
-The segments in durable storage are the queue, however long the network is gone, and the log stream itself says how far
-they have come: its last event carries its line's stamp. So nothing is lost, and no line comes twice, over outages,
-answers that got lost, and restarts on another machine. Metrics have no such mark: after a lost answer or a kill a value
-may be counted twice, which leaves its average, minimum and maximum as they are.
+The segments in durable storage are the queue, however long the network is down, and the last event of the log stream
+carries the stamp of the last line that was copied. So no line is lost or copied twice, over outages, lost responses,
+and restarts on another machine. Metrics have no such mark: after a lost response or a kill a value may be counted
+twice, which leaves its average, minimum and maximum unchanged.
 
 Limits: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html and
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
@@ -20,19 +20,19 @@ from typing import Any, NamedTuple
 from ftsdk import contract
 from ftsdk.contract import Stamp
 from ftsdk.contract.documents import CloudWatchLogs
-from ftsdk.runtime.logs.sinks.segment_tail import Tail
+from ftsdk.runtime.logs.sinks.segment_tail import SegmentTail
 
 BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD_BYTES = 1 << 20, 10_000, 26
 MESSAGE_BYTES = (256 << 10) - EVENT_OVERHEAD_BYTES
-"""What every region takes; a longer line becomes several events."""
+"""The maximum that every region accepts; a longer line becomes several events."""
 OLDEST_S = 23 * 3600.0
-"""No event is dated further back: a batch may span a day, and a log group may keep its events no longer than one."""
-METRICS_AT_ONCE = 500
-"""The service takes 1,000 values and 1 MB; 500 with their names stay well below."""
+"""No event is dated further back: a batch may span at most a day, and a log group may retain events for only one."""
+METRICS_PER_CALL = 500
+"""The service accepts 1,000 values and 1 MB; 500 with their names stay well below."""
 POLL_S = 2.0
 PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
 UNSURE_S = 5.0
-"""After an answer that got lost: how long until the stream shows whether the events came through."""
+"""After a lost response: how long until the stream shows whether the events were stored."""
 THROTTLED = frozenset({"ThrottlingException", "Throttling", "LimitExceededException", "ServiceUnavailableException"})
 
 
@@ -44,22 +44,26 @@ class Event(NamedTuple):
     size: int
 
 
-class CloudWatch:
-    """A thread that brings one node's lines to a log stream and the metrics among them to a namespace.
+class CloudWatchSink:
+    """A thread that copies one node's lines to a log stream and the metrics among them to a namespace.
 
     Args:
-        settings: where to.
-        node: whose lines; the stream is `JOB/nNODE`, over all attempts.
-        tail: opens the node's lines behind a line.
-        environ: where credentials are looked for first; then boto3 looks where it always does.
+        settings: region, log group and namespace.
+        node: the node whose lines are copied; the stream is `JOB/nNODE`, over all attempts.
+        tail: opens the node's lines after a given line.
+        environ: searched for credentials first, before boto3's usual sources.
     """
 
     def __init__(
-        self, settings: CloudWatchLogs, node: int, tail: Callable[[Stamp | None], Tail], environ: Mapping[str, str]
+        self,
+        settings: CloudWatchLogs,
+        node: int,
+        tail: Callable[[Stamp | None], SegmentTail],
+        environ: Mapping[str, str],
     ) -> None:
         self._settings, self._environ, self._open_tail = settings, environ, tail
         self._stream = {"logGroupName": settings["log_group"], "logStreamName": f"{settings['job']}/n{node}"}
-        self._tail: Tail | None = None
+        self._tail: SegmentTail | None = None
         self._logs: Any = None
         self._metrics: Any = None
         self._events: deque[Event] = deque()
@@ -73,26 +77,26 @@ class CloudWatch:
         self._thread.start()
 
     def notices(self) -> list[str]:
-        """What a person should know, since the last call."""
-        said, self._notices = self._notices, []
-        return said
+        """Sentences for the user since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
 
-    def drain(self, patience_s: float) -> bool:
-        """Bring over what is left, at most so many seconds; whether all of it came over."""
+    def drain(self, timeout_s: float) -> bool:
+        """Copy what is left, for at most `timeout_s` seconds; returns whether everything was copied."""
         self._finish.set()
-        self._thread.join(patience_s)
+        self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     # --- the thread -----------------------------------------------------------------------------------------
     def _run(self) -> None:
         pause_s = PAUSE_MIN_S
         while True:
-            is_last = self._finish.is_set()  # before the round: what was written until now is in it
+            is_last = self._finish.is_set()  # read before the round, which copies everything written until now
             try:
                 self._round()
-            except Exception as problem:  # whatever it is, training goes on, and what waits is not lost
+            except Exception as problem:  # whatever it is, training continues, and the queue is kept
                 if pause_s == PAUSE_MIN_S:
-                    self._notices.append(f"CloudWatch does not take the log ({_said(problem)}); it is tried again.")
+                    self._notices.append(f"CloudWatch does not take the log ({_describe(problem)}); it is tried again.")
                 time.sleep(max(pause_s, UNSURE_S if self._unsure else 0.0))
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
                 continue
@@ -102,7 +106,7 @@ class CloudWatch:
             self._finish.wait(POLL_S)
 
     def _round(self) -> None:
-        """Send all there is."""
+        """Send everything that was written so far."""
         if self._tail is None:
             self._connect()
             self._tail = self._open_tail(_stamp_of(self._last_message()))
@@ -111,17 +115,17 @@ class CloudWatch:
             self._send_events()
 
     def _take(self, lines: list[bytes]) -> bool:
-        """Make events and values of lines; False if there are none.
+        """Queue events and values for these lines; False if there are no lines.
 
-        Lines say nothing of when they were written. Those that have just come are dated now; those that waited are
-        dated by the events among them that do say it.
+        Lines carry no time. New ones are dated now; those that were queued for a while are dated by the structured
+        events among them that do carry one.
         """
         now = time.time()
         texts = [line.decode("utf-8", "replace") for line in lines]
-        found = [contract.parse_event(contract.split_line(text)[1]) for text in texts]
-        times = [_time_of(event) if self._is_behind else now for event in found]
+        parsed = [contract.parse_event(contract.split_line(text)[1]) for text in texts]
+        times = [_time_of(event) if self._is_behind else now for event in parsed]
         self._last_time_s = self._last_time_s or next(filter(None, times), now)
-        for text, event, time_s in zip(texts, found, times, strict=True):
+        for text, event, time_s in zip(texts, parsed, times, strict=True):
             self._last_time_s = min(max(self._last_time_s, time_s or 0.0, now - OLDEST_S), now)
             self._events += (Event(self._last_time_s, piece, size) for piece, size in _pieces(text))
             if event and event["event"] == contract.EVENT_METRICS:
@@ -130,7 +134,7 @@ class CloudWatch:
         return bool(lines)
 
     def _values_of(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Numbers only: the service refuses NaN and infinity, which travel as strings."""
+        """Numbers only: the service refuses NaN and infinity, which events hold as strings."""
         for name in contract.METRIC_FIELDS:
             value = event.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2.0**360:
@@ -141,9 +145,9 @@ class CloudWatch:
     def _send_metrics(self) -> None:
         while self._values:
             self._metrics.put_metric_data(
-                Namespace=self._settings["namespace"], MetricData=self._values[:METRICS_AT_ONCE]
+                Namespace=self._settings["namespace"], MetricData=self._values[:METRICS_PER_CALL]
             )
-            del self._values[:METRICS_AT_ONCE]
+            del self._values[:METRICS_PER_CALL]
 
     def _send_events(self) -> None:
         while self._events:
@@ -159,8 +163,8 @@ class CloudWatch:
         import boto3
         from botocore.config import Config
 
-        given = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        keys = {name.lower(): self._environ[name] for name in given if name in self._environ}
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        keys = {name.lower(): self._environ[name] for name in names if name in self._environ}
         session = boto3.session.Session(region_name=self._settings["region"], **keys)
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30)
         self._logs, self._metrics = session.client("logs", config=once), session.client("cloudwatch", config=once)
@@ -169,7 +173,7 @@ class CloudWatch:
             try:
                 create(**arguments)
             except Exception as problem:
-                # Whoever may not create groups writes to one that is there; if none is, the first put says so.
+                # Without permission to create groups an existing one is used; if it is missing, the first put fails.
                 if _code(problem) not in ("ResourceAlreadyExistsException", "AccessDeniedException"):
                     raise
 
@@ -183,17 +187,17 @@ class CloudWatch:
 
     def _last_message(self) -> str:
         """The newest event's message, or an empty string."""
-        found = self._logs.get_log_events(**self._stream, limit=1, startFromHead=False)["events"]
-        return str(found[-1]["message"]) if found else ""
+        events = self._logs.get_log_events(**self._stream, limit=1, startFromHead=False)["events"]
+        return str(events[-1]["message"]) if events else ""
 
 
 def _time_of(event: dict[str, Any] | None) -> float | None:
-    told = event.get("time") if event else None
-    return float(told) if isinstance(told, int | float) else None
+    time_s = event.get("time") if event else None
+    return float(time_s) if isinstance(time_s, int | float) else None
 
 
 def _batch(events: deque[Event]) -> list[Event]:
-    """As many of the first events as one request may have."""
+    """As many of the first events as one request may hold."""
     batch: list[Event] = []
     room = BATCH_BYTES
     for event in events:
@@ -205,7 +209,7 @@ def _batch(events: deque[Event]) -> list[Event]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, int]]:
-    """(message, size as the service counts it) of a line, cut where it is too long for one event."""
+    """(message, size as the service counts it) of a line, split where it is too long for one event."""
     data = text.encode()
     while len(data) > MESSAGE_BYTES:
         piece = data[:MESSAGE_BYTES].decode("utf-8", "ignore")  # not in the middle of a character
@@ -221,10 +225,10 @@ def _stamp_of(message: str) -> Stamp | None:
 
 
 def _code(problem: Exception) -> str:
-    """The service's own word for an error, or an empty string."""
-    answer = getattr(problem, "response", {})
-    return str(answer.get("Error", {}).get("Code", ""))
+    """The service's error code, or an empty string."""
+    response = getattr(problem, "response", {})
+    return str(response.get("Error", {}).get("Code", ""))
 
 
-def _said(problem: Exception) -> str:
+def _describe(problem: Exception) -> str:
     return _code(problem) or f"{type(problem).__name__}: {str(problem).splitlines()[0][:200] if str(problem) else ''}"

@@ -1,4 +1,4 @@
-"""Follows one node's log segments in durable storage, from behind any line on."""
+"""Follows one node's log segments in durable storage, starting after any line."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ STAMP_BYTES = 64
 """No stamp is longer."""
 
 
-class Tail:
-    """The lines of a node in their order: those of earlier attempts and starts, then those that come.
+class SegmentTail:
+    """The lines of a node in order: those of previous attempts and starts, then new ones.
 
     Args:
-        durable: where the segments are.
-        attempt: this attempt; later segments than those found are looked for under its number.
-        node: whose lines.
-        behind: the last line that is already known; None begins with the first.
+        durable: the storage that holds the segments.
+        attempt: the current attempt, whose new segments are followed.
+        node: the node whose lines are read.
+        after: the last line that was already read; None starts with the first.
     """
 
-    def __init__(self, durable: Durable, attempt: int, node: int, behind: Stamp | None) -> None:
+    def __init__(self, durable: Durable, attempt: int, node: int, after: Stamp | None) -> None:
         self._durable, self._attempt, self._node = durable, attempt, node
-        found = [contract.segment_place(item.key) for item in durable.list(f"{contract.LOGS_DIR}/")]
-        own = sorted((a, number) for a, n, number in filter(None, found) if n == node and a <= attempt)
+        segments = [contract.segment_place(item.key) for item in durable.list(f"{contract.LOGS_DIR}/")]
+        own = sorted((a, number) for a, n, number in filter(None, segments) if n == node and a <= attempt)
         self._segments = own or [(attempt, 0)]
         self._offset = 0
-        if behind:
-            self._skip(behind)
+        if after:
+            self._skip(after)
 
     def next_lines(self) -> list[bytes]:
-        """Whole lines, about CHUNK_BYTES of them; none if there is nothing new."""
+        """Complete lines, about CHUNK_BYTES of them; none if there is nothing new."""
         while True:
             data = self._whole_lines()
-            later = data == b"" and self._later()
-            if later:
-                data = self._whole_lines()  # what came before the later one was begun
+            has_next = data == b"" and self._has_next_segment()
+            if has_next:
+                data = self._whole_lines()  # written before the next segment was begun
             if data:
                 self._offset += len(data)
                 return data[:-1].split(b"\n")
-            if not later:
+            if not has_next:
                 return []
             self._segments.pop(0)
             self._offset = 0
 
-    def _later(self) -> bool:
-        """Whether a segment follows the one that is read."""
+    def _has_next_segment(self) -> bool:
+        """Whether a segment follows the current one."""
         if len(self._segments) > 1:
             return True
         attempt, number = self._segments[0]
@@ -71,16 +71,16 @@ class Tail:
         except FileNotFoundError:
             return b""
 
-    def _skip(self, behind: Stamp) -> None:
-        while len(self._segments) > 1 and _is_known(self._read(self._segments[1], 0, STAMP_BYTES), behind):
+    def _skip(self, after: Stamp) -> None:
+        while len(self._segments) > 1 and _is_read(self._read(self._segments[1], 0, STAMP_BYTES), after):
             self._segments.pop(0)
         while lines := self._whole_lines().splitlines(keepends=True):
-            known = [line for line in lines if _is_known(line, behind)]
-            self._offset += sum(map(len, known))
-            if len(known) < len(lines):
+            read = [line for line in lines if _is_read(line, after)]
+            self._offset += sum(map(len, read))
+            if len(read) < len(lines):
                 return
 
 
-def _is_known(line: bytes, behind: Stamp) -> bool:
+def _is_read(line: bytes, after: Stamp) -> bool:
     stamp, _ = contract.split_line(line[:STAMP_BYTES].decode("utf-8", "replace"))
-    return stamp is not None and (stamp.attempt, stamp.sequence) <= (behind.attempt, behind.sequence)
+    return stamp is not None and (stamp.attempt, stamp.sequence) <= (after.attempt, after.sequence)

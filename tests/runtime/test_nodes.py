@@ -8,13 +8,14 @@ import time
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.platforms.cluster import Cluster, read_cluster
+from ftsdk.runtime.platforms.cluster import Cluster
+from ftsdk.runtime.platforms.detect import detect
 from ftsdk.runtime.storage.durable import DurableFolder
-from ftsdk.runtime.supervisor.nodes import Peers
+from ftsdk.runtime.supervisor.nodes import Nodes
 
 
 def start(folder, node, num_nodes=2):
-    return Peers(DurableFolder(folder), 1, Cluster(num_nodes=num_nodes, node_rank=node))
+    return Nodes(DurableFolder(folder), 1, Cluster(num_nodes=num_nodes, node_rank=node))
 
 
 def end(folder, node, state, exit_code, ended_at=None):
@@ -25,55 +26,55 @@ def end(folder, node, state, exit_code, ended_at=None):
 
 def test_nodes_that_run_are_no_trouble(tmp_path):
     first, second = start(tmp_path, 0), start(tmp_path, 1)
-    assert first.trouble() is None and second.trouble() is None
+    assert first.failure() is None and second.failure() is None
 
 
 def test_a_success_is_no_trouble(tmp_path):
     first = start(tmp_path, 0)
     end(tmp_path, 1, "SUCCEEDED", 0)
-    assert first.trouble() is None
+    assert first.failure() is None
 
 
 def test_a_failure_of_a_peer_is_ours_too(tmp_path):
     first = start(tmp_path, 0)
     end(tmp_path, 1, "FAILED", contract.EXIT_FAILED)
-    trouble = first.trouble()
-    assert (trouble.state, trouble.reason) == ("FAILED", "oom") and "Node 1" in trouble.message
+    failure = first.failure()
+    assert (failure.state, failure.reason) == ("FAILED", "oom") and "Node 1" in failure.message
 
 
 def test_a_peer_that_started_again_ends_us_and_both_meet(tmp_path):
     first, second = start(tmp_path, 0), start(tmp_path, 1)
     again = start(tmp_path, 1)
-    assert first.trouble().reason == "communication"
-    assert again.trouble() is None
+    assert first.failure().reason == "communication"
+    assert again.failure() is None
     joined = start(tmp_path, 0)
-    assert joined.trouble() is None and start(tmp_path, 1).trouble() is None
+    assert joined.failure() is None and start(tmp_path, 1).failure() is None
     del second
 
 
 def test_both_starting_again_at_once_meet(tmp_path):
     start(tmp_path, 0), start(tmp_path, 1)
     first, second = start(tmp_path, 0), start(tmp_path, 1)
-    assert first.trouble() is None and second.trouble() is None
+    assert first.failure() is None and second.failure() is None
 
 
 def test_the_crash_that_made_us_start_again_is_over(tmp_path):
     end(tmp_path, 1, "FAILED", contract.EXIT_CRASHED, ended_at=time.time() - 1)
-    assert start(tmp_path, 0).trouble() is None
+    assert start(tmp_path, 0).failure() is None
     end(tmp_path, 1, "FAILED", contract.EXIT_FAILED, ended_at=time.time() - 1)
-    assert start(tmp_path, 0).trouble() is not None
+    assert start(tmp_path, 0).failure() is not None
 
 
 @pytest.mark.parametrize("rank", ["2", "-1", "x"])
 def test_a_cluster_that_makes_no_sense_is_refused(rank):
     with pytest.raises(ValueError, match=r"."):
-        read_cluster({contract.ENV_NUM_NODES: "2", contract.ENV_NODE_RANK: rank})
+        detect({contract.ENV_NUM_NODES: "2", contract.ENV_NODE_RANK: rank})
 
 
 def test_one_node_is_what_there_is_without_a_word():
-    assert read_cluster({}) == Cluster(1, 0, "127.0.0.1", 29500)
+    assert detect({}) == Cluster(1, 0, "127.0.0.1", 29500)
 
 
 def test_skypilot_names_its_nodes():
     told = {"SKYPILOT_NUM_NODES": "2", "SKYPILOT_NODE_RANK": "1", "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.8"}
-    assert read_cluster({**told, contract.ENV_MASTER_PORT: "20123"}) == Cluster(2, 1, "10.0.0.7", 20123)
+    assert detect({**told, contract.ENV_MASTER_PORT: "20123"}) == Cluster(2, 1, "10.0.0.7", 20123)

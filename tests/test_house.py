@@ -17,27 +17,18 @@ SOURCES = ("ftsdk", "tests", "bench", "docs", "containers", "examples")
 
 PENDING_CIRCLES = {
     "ftsdk.backends.docker",
-    "ftsdk.runtime.platforms.cluster",
-    "ftsdk.runtime.programs.callbacks",
     "ftsdk.runtime.storage.bucket",
     "ftsdk.storage.objects",
 }
-PENDING_FOLDERS = {"ftsdk/runtime/supervisor"}
+PENDING_FOLDERS: set[str] = set()
 PENDING_CLASSES = {
     "Asked",
-    "Attempt",
-    "Checkpoint",
-    "CloudWatch",
-    "Facts",
-    "Family",
     "Look",
-    "Metrics",
     "Native",
     "RefusedError",
     "Services",
     "Sign",
     "Tail",
-    "Verdict",
 }
 
 

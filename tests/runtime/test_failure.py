@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from ftsdk import contract
-from ftsdk.runtime.supervisor.failure import SIGNATURES, FailureEvidence, classify
+from ftsdk.runtime.supervisor.outcome.failure import SIGNATURES, FailureEvidence, classify
 
 CASES = [
     ("nan_loss", ["ftsdk.runtime.programs.callbacks.NonFiniteLossError: the loss is nan at step 2"]),

@@ -11,7 +11,7 @@ from ftsdk import contract
 from ftsdk.runtime.platforms.cluster import Cluster
 from ftsdk.runtime.platforms.detect import detect
 from ftsdk.runtime.storage.durable import DurableFolder
-from ftsdk.runtime.supervisor.nodes import Nodes
+from ftsdk.runtime.supervisor.outcome.nodes import Nodes
 
 
 def start(folder, node, num_nodes=2):

@@ -24,19 +24,19 @@ from ftsdk.runtime.platforms import sagemaker
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
-from ftsdk.runtime.supervisor import command, oom_kills
 from ftsdk.runtime.supervisor.clock import AttemptClock
-from ftsdk.runtime.supervisor.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
-from ftsdk.runtime.supervisor.nodes import NodeFailure, Nodes
+from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
+from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure, Nodes
+from ftsdk.runtime.supervisor.outcome.restarts import Restarts
 from ftsdk.runtime.supervisor.polling import BackgroundPoll
-from ftsdk.runtime.supervisor.process_tree import ProcessTree, Watchdog
 from ftsdk.runtime.supervisor.progress import Progress
-from ftsdk.runtime.supervisor.restarts import Restarts
 from ftsdk.runtime.supervisor.scratch import Scratch
 from ftsdk.runtime.supervisor.signals import Signals
 from ftsdk.runtime.supervisor.start import StartConfiguration
-from ftsdk.runtime.supervisor.trainer_process import TrainerProcess
+from ftsdk.runtime.supervisor.trainer import command, oom_kills
+from ftsdk.runtime.supervisor.trainer.process import TrainerProcess
+from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree, Watchdog
 
 TAIL_BYTES = 1 << 16
 OTHER_NODES_TIMEOUT_S, PUBLISH_TIMEOUT_S = 30.0, 3600.0
@@ -302,7 +302,7 @@ def _identity(start: StartConfiguration) -> Identity:
 
 
 def _storage_failure(problem: OSError) -> AttemptOutcome:
-    from ftsdk.runtime.supervisor.failure import FailureEvidence, classify
+    from ftsdk.runtime.supervisor.outcome.failure import FailureEvidence, classify
 
     diagnosis = classify(FailureEvidence(causes=[f"{type(problem).__name__}: {problem}"]))
     message = f"The model is trained but not published. {diagnosis.message}"

@@ -15,10 +15,10 @@ from ftsdk.runtime.logs.sinks import open_sink
 from ftsdk.runtime.platforms import sagemaker
 from ftsdk.runtime.storage.durable import Durable, open_durable
 from ftsdk.runtime.supervisor.attempt import AttemptRunner
-from ftsdk.runtime.supervisor.process_tree import ProcessTree, Watchdog
-from ftsdk.runtime.supervisor.restarts import Restarts
+from ftsdk.runtime.supervisor.outcome.restarts import Restarts
 from ftsdk.runtime.supervisor.signals import Signals
 from ftsdk.runtime.supervisor.start import JobRefusedError, StartConfiguration, read_start
+from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree, Watchdog
 
 SINK_DRAIN_TIMEOUT_S = 60.0
 """How long a sink may take at the end. The segments keep the rest for the next start, if there is one."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ftsdk.runtime import worker_protocol
-from ftsdk.runtime.supervisor.process_tree import ProcessTree, send
 from ftsdk.runtime.supervisor.signals import Signals
+from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree, send
 
 CHUNK_BYTES = 1 << 20
 ROUND_MS = 1000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftsdk import contract
-from ftsdk.runtime.supervisor.nodes import NodeFailure
+from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure
 from ftsdk.runtime.worker_protocol import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
 
 RESUMES, BEGINS_ANEW = "Starting again goes on from there.", "Starting again begins anew."
@@ -89,7 +89,7 @@ def _saved_on_request(evidence: ExitEvidence) -> bool:
 
 def _failure(evidence: ExitEvidence) -> AttemptOutcome:
     """The first cause: a rank that reports a communication error only shows that another rank failed first."""
-    from ftsdk.runtime.supervisor.failure import FailureEvidence, classify
+    from ftsdk.runtime.supervisor.outcome.failure import FailureEvidence, classify
 
     exit_code = os.waitstatus_to_exitcode(evidence.status)
     without_record = FailureEvidence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftsdk.contract import INFRA_REASONS
 from ftsdk.contract.documents import JobDocument
-from ftsdk.runtime.supervisor.exit_evidence import AttemptOutcome
+from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome
 
 
 class Restarts:

@@ -2,8 +2,8 @@
 
 launch  what the launcher costs: start-up, jobs, logs, plans, installation
 staging two gigabytes into a bucket: the first submit and the second
-resume  what being safe costs: checkpoints beside none, publishing in the background, what peers lose
-chaos   trainings that are interrupted at random moments, beside the same ones in peace
+resume  the cost of checkpoints and of publishing them, and what an interruption loses, here and elsewhere
+chaos   trainings that are interrupted at random moments, compared with the same ones without interruption
 skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
 """
 

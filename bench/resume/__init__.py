@@ -1,1 +1,1 @@
-"""What an interruption costs: trainings under harm beside the same ones in peace, and the price of being safe."""
+"""The cost of interruptions and of checkpoints: trainings with faults, compared with the same ones without."""

@@ -1,4 +1,4 @@
-"""The price of being safe: seconds that checkpoints add, steps beside a publish of a gigabyte, and what peers lose."""
+"""The cost of checkpoints: seconds that they add, steps during a publish of a gigabyte, and steps that are lost."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from ftsdk.jobs.job import Job
 GIGABYTE = {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 7, "vocab_size": 512}
 """Full tuning of such a Qwen2 leaves about 1 GB a checkpoint: four bytes of weights and eight of Adam's a parameter."""
 CADENCE_S = 15 * 60.0
-"""What the cost of a checkpoint is set against, next to the cadence that it was measured at."""
+"""The cadence for which the relative cost is reported."""
 LARGE = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured."""
+    """The extent of a measurement."""
 
     steps: int
     every: int
@@ -66,7 +66,7 @@ class Trained:
 
 
 def run(*, quick: bool, results: Path = report.RESULTS) -> None:
-    """Measure, print and keep."""
+    """Measure, print and write the results."""
     size, where = QUICK if quick else FULL, report.machine()
     with TemporaryDirectory(prefix="ftsdk-resume-") as name:
         folder = Path(name)
@@ -84,7 +84,7 @@ def run(*, quick: bool, results: Path = report.RESULTS) -> None:
 
 # --- trainings --------------------------------------------------------------------------------------------------
 def _grown(small: Path, folder: Path, shape: Mapping[str, int]) -> Path:
-    """The tiny model's folder with another shape; the trainer makes the weights up (`train_from_scratch`)."""
+    """The tiny model's folder with another shape; the trainer initializes the weights (`train_from_scratch`)."""
     shutil.copytree(small, folder)
     for weights in (folder / "model").glob("*.safetensors"):
         weights.unlink()
@@ -96,7 +96,7 @@ def _grown(small: Path, folder: Path, shape: Mapping[str, int]) -> Path:
 
 
 def _round(large: Path, folder: Path, size: Size, number: int) -> Iterator[Trained]:
-    """Everybody once, in turn."""
+    """Both programs once, in turn."""
     yield _ours(large, f"cost-{number}", size)
     yield _theirs(large, folder / f"plain-{number}", size)
 
@@ -140,7 +140,7 @@ def _ours(large: Path, label: str, size: Size) -> Trained:
 
 
 def _publishes(job: Job, commits: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[float, float]]:
-    """When each began and ended: a COMMIT says when it was written, its event how long it took."""
+    """Begin and end of each: a COMMIT holds the time at which it was written, its event how long it took."""
     for step, event in commits.items():
         path = Path(job.document["durable"], contract.checkpoint_key(step), contract.COMMIT_FILE)
         if path.is_file():
@@ -196,7 +196,7 @@ def _markdown(
 ) -> Iterator[str]:
     largest = max(one.checkpoint_bytes for one in runs)
     yield from (
-        f"# The price of being safe, {day}",
+        f"# The cost of checkpoints, {day}",
         "",
         f"{where['cores']} cores ({where['processor']}), {where['platform']}, Python {where['python']}; load average "
         f"at the start {where['load_at_start']:.1f}. "

@@ -1,4 +1,4 @@
-"""Small file systems of their own, for harm that nobody else should feel. Making one takes root on Linux."""
+"""Small separate file systems, so that faults affect one job only. Creating one requires root on Linux."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY_MB, IMAGE_MB = 48, 256
 
 
 def can_be_made() -> bool:
-    """Whether this user may mount here."""
+    """Whether this user may mount file systems here."""
     return hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/proc/mounts").is_file()
 
 
@@ -46,7 +46,7 @@ def in_a_file(folder: Path, megabytes: int = IMAGE_MB) -> Iterator[Path]:
 
 
 def away(folder: Path, seconds: float) -> threading.Thread:
-    """Take a file system away for a while: every write hangs, as on a network mount whose server is gone."""
+    """Freeze a file system for `seconds`: every write hangs, as on a network mount whose server is down."""
     _run("fsfreeze", "--freeze", str(folder))
     thread = threading.Thread(target=_thaw, args=(folder, seconds))
     thread.start()

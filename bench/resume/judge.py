@@ -1,73 +1,73 @@
-"""What a training under harm must not show."""
+"""The checks of a training with faults: against limits, and against the baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.resume.records import Baseline, InjectedFault
+from bench.resume.setups import Setup
 from ftsdk import contract
 from ftsdk.jobs.job import Job
 
-if TYPE_CHECKING:
-    from bench.resume.campaign import Blow, Reference
-    from bench.resume.setups import Setup
-
 COMPARED = ("step", "total_steps", "epoch", "loss", "grad_norm", "learning_rate", "eval_loss", "train_loss")
-"""Every logged value but those that depend on the clock."""
+"""Every logged value that does not depend on the clock."""
 LIKELY_REASONS = frozenset({"", "preempted", "stopped", "killed", "communication", "crashed"})
 SAVES = ("term", "stop-container")
 """Kinds that leave time to save."""
 LOST_AFTER_TERM = 1
 EXPECTED: Mapping[str, frozenset[str]] = {"fill-disk": LIKELY_REASONS | {"disk_full"}}
-"""Reasons beside the likely ones, by kind."""
+"""Expected reasons of kinds that have others than the likely ones."""
+
+Records = Sequence[Mapping[str, Any]]
 
 
-def faults(setup: Setup, blow: Blow) -> Iterator[str]:
-    """What one harm must not lead to."""
-    who = f"{blow.strike.what} at step {blow.strike.step}"
-    if blow.orphans:
-        yield f"{who}: {blow.orphans} processes lived on"
-    if blow.strike.reason not in EXPECTED.get(blow.strike.kind, LIKELY_REASONS):
-        yield f"{who}: ended as {blow.strike.reason}: {blow.strike.message}"
-    if blow.lost_steps is not None and blow.strike.kind != "damage":
-        allowed = LOST_AFTER_TERM if blow.strike.kind in SAVES else setup.cadence_steps + blow.while_publishing
-        if blow.lost_steps > allowed:
-            yield f"{who}: {blow.lost_steps} steps were done again"
+def violations(setup: Setup, fault: InjectedFault) -> Iterator[str]:
+    """The limits that the consequences of a fault exceed."""
+    name = f"{fault.strike.what} at step {fault.strike.step}"
+    if fault.orphans:
+        yield f"{name}: {fault.orphans} processes lived on"
+    if fault.strike.reason not in EXPECTED.get(fault.strike.kind, LIKELY_REASONS):
+        yield f"{name}: ended as {fault.strike.reason}: {fault.strike.message}"
+    if fault.lost_steps is not None and fault.strike.kind != "damage":
+        allowed = LOST_AFTER_TERM if fault.strike.kind in SAVES else setup.cadence_steps + fault.while_publishing
+        if fault.lost_steps > allowed:
+            yield f"{name}: {fault.lost_steps} steps were done again"
 
 
-def differences(peace: Reference, job: Job) -> Iterator[str]:
-    """In what a finished job differs from the training in peace."""
-    return unequal(weights(job), job.metrics(), peace)
+def differences(baseline: Baseline, job: Job) -> Iterator[str]:
+    """The differences between a finished job and the baseline."""
+    return unequal(weights(job), job.metrics(), baseline)
 
 
-def unequal(ours: Mapping[str, str], logged: list[dict[str, Any]], peace: Reference) -> Iterator[str]:
-    """In what weights and logged values differ from those of the training in peace."""
-    if ours != peace.weights:
+def unequal(actual: Mapping[str, str], logged: Records, baseline: Baseline) -> Iterator[str]:
+    """The differences between weights and logged values and those of the baseline."""
+    if actual != baseline.weights:
         yield "the weights differ"
-    found, wanted = compared(logged), compared(peace.metrics)
-    if [place(record) for record in found] != [place(record) for record in wanted]:
-        yield f"the metrics have other steps: {_symmetric(found, wanted)}"
+    records, expected = compared(logged), compared(baseline.metrics)
+    if [position(record) for record in records] != [position(record) for record in expected]:
+        yield f"the metrics have other steps: {_symmetric(records, expected)}"
     else:
-        for record, other in zip(found, wanted, strict=True):
+        for record, other in zip(records, expected, strict=True):
             if record != other:
-                yield f"logged {record}, in peace {other}"
+                yield f"logged {record}, baseline {other}"
 
 
-def _symmetric(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
-    def not_in(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[Any]:
-        return [place(record) for record in some if place(record) not in map(place, others)]
+def _symmetric(actual: Records, expected: Records) -> str:
+    def not_in(some: Records, others: Records) -> list[Any]:
+        return [position(record) for record in some if position(record) not in map(position, others)]
 
-    return f"{not_in(ours, theirs)[:3]} more, {not_in(theirs, ours)[:3]} missing"
+    return f"{not_in(actual, expected)[:3]} more, {not_in(expected, actual)[:3]} missing"
 
 
-def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Metric records without what depends on the clock."""
+def compared(records: Records) -> list[dict[str, Any]]:
+    """Metric records without the values that depend on the clock."""
     return [{name: record[name] for name in COMPARED if name in record} for record in records]
 
 
-def place(record: dict[str, Any]) -> tuple[int, list[str]]:
-    """A record's step and what it logs."""
+def position(record: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """A record's step and the names of its values."""
     return record["step"], sorted(record)
 
 

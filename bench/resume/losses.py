@@ -1,4 +1,4 @@
-"""What an interruption costs: ftsdk beside LLaMA-Factory with the same cadence, alone and with HF's own last save."""
+"""The cost of an interruption: ftsdk and LLaMA-Factory with the same cadence, without and with HF's own last save."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CADENCE_STEPS = 50
 EARLIEST, LATEST = 60, 220
 """The step at which an interruption comes."""
 STEPS = 600
-"""So many that HF's own last save, which waits three seconds first, does not come after the end."""
+"""Enough that HF's own last save, which waits three seconds first, does not come after the end."""
 SETUP = Setup(
     name="losses",
     backend="local",
@@ -41,7 +41,7 @@ class Loss:
     lost_steps: tuple[int, ...]
     exit_codes: tuple[int, ...]
     same_model: int
-    """In how many of these rounds the model was the one of the training in peace."""
+    """In how many of these rounds the model was the one of the training without interruption."""
 
     @property
     def row(self) -> str:
@@ -53,7 +53,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one interruption cost."""
+    """The cost of one interruption."""
 
     lost_steps: int
     exit_code: int
@@ -61,7 +61,7 @@ class Round:
 
 
 def measure(tiny: Path, folder: Path, rounds: int) -> Iterator[Loss]:
-    """All programs under both kinds of interruption, the same moments for all."""
+    """All programs with both kinds of interruption, at the same steps."""
     plans: dict[str, Callable[[str, str, int], Round]] = {
         "ftsdk": lambda label, kind, step: _ours(tiny, label, kind, step),
         "LLaMA-Factory": lambda label, kind, step: _theirs(tiny, folder / label, kind, step),
@@ -69,24 +69,24 @@ def measure(tiny: Path, folder: Path, rounds: int) -> Iterator[Loss]:
             tiny, folder / label, kind, step, enable_jit_checkpoint=True
         ),
     }
-    peace = _peace(tiny, folder)
+    baseline = _baseline(tiny, folder)
     for kind in ("term", "kill"):
         chance = Random(kind)
         steps = [chance.randint(EARLIEST, LATEST) for _ in range(rounds)]
-        for number, (who, play) in enumerate(plans.items()):
-            done = [play(f"{kind}-{number}-{step}", kind, step) for step in steps]
+        for number, (who, train) in enumerate(plans.items()):
+            done = [train(f"{kind}-{number}-{step}", kind, step) for step in steps]
             yield Loss(
                 who=who,
                 kind={"term": "SIGTERM", "kill": "SIGKILL"}[kind],
                 lost_steps=tuple(one.lost_steps for one in done),
                 exit_codes=tuple(one.exit_code for one in done),
-                same_model=sum(one.model == peace for one in done),
+                same_model=sum(one.model == baseline for one in done),
             )
 
 
-def _peace(tiny: Path, folder: Path) -> dict[str, str]:
-    """The model without an interruption; ftsdk's and LLaMA-Factory's are the same one."""
-    plain = Plain(_config(tiny, folder / "peace"))
+def _baseline(tiny: Path, folder: Path) -> dict[str, str]:
+    """The model without an interruption, which is the same for ftsdk and LLaMA-Factory."""
+    plain = Plain(_config(tiny, folder / "baseline"))
     plain.start()
     plain.wait()
     return plain.weights
@@ -95,12 +95,12 @@ def _peace(tiny: Path, folder: Path) -> dict[str, str]:
 def _ours(tiny: Path, label: str, kind: str, step: int) -> Round:
     job = SETUP.estimator(tiny, label).fit(wait=False)
     _reach(job, step)
-    struck = strike(job, kind, Random(step))
+    done = strike(job, kind, Random(step))
     exit_code = job.info().exit_code
     start_again(job)
     job.result()
     resumed = [event["resume_step"] or 0 for event in job.events() if _begins_training(event)][-1]
-    return Round(struck.step - resumed, -signal.SIGKILL if exit_code is None else exit_code, weights(job))
+    return Round(done.step - resumed, -signal.SIGKILL if exit_code is None else exit_code, weights(job))
 
 
 def _reach(job: Job, step: int) -> None:
@@ -113,8 +113,8 @@ def _begins_training(event: dict[str, object]) -> bool:
     return event["event"] == EVENT_PHASE and event["phase"] == "training"
 
 
-def _theirs(tiny: Path, folder: Path, kind: str, step: int, **more: object) -> Round:
-    plain = Plain({**_config(tiny, folder), **more})
+def _theirs(tiny: Path, folder: Path, kind: str, step: int, **arguments: object) -> Round:
+    plain = Plain({**_config(tiny, folder), **arguments})
     plain.start()
     code = plain.signal_at(step, signal.SIGTERM if kind == "term" else signal.SIGKILL)
     lost = len(plain.ends) - plain.saved_step
@@ -124,7 +124,7 @@ def _theirs(tiny: Path, folder: Path, kind: str, step: int, **more: object) -> R
 
 
 def _config(tiny: Path, folder: Path) -> dict[str, object]:
-    """What ftsdk gives LLaMA-Factory for the same training, with LLaMA-Factory's own saving."""
+    """ftsdk's configuration of the same training, with LLaMA-Factory's own saving."""
     plan = SETUP.estimator(tiny, "losses").plan()
     dataset = folder / "data"
     dataset.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""LLaMA-Factory as its users start it: a YAML, `save_steps`, a process of its own."""
+"""LLaMA-Factory as its users start it: a YAML file, `save_steps`, one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from bench.resume.judge import hashes
 
 LOGGED = re.compile(r"\{'loss'")
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Plain:
 
     def wait(self) -> int:
         """Its exit code."""
-        code = self.process.wait(PATIENCE_S)
+        code = self.process.wait(TIMEOUT_S)
         self.reader.join()
         return code
 

@@ -1,4 +1,4 @@
-"""What is trained and how it is harmed: one row a setup."""
+"""The trainings of a campaign and the kinds of faults in them: one row per setup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LORA = {"type": "lora", "rank": 4, "dropout": 0.1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One training, run once in peace and then under harm."""
+    """One training, run once as a baseline and then with faults."""
 
     name: str
     backend: str
@@ -26,10 +26,10 @@ class Setup:
     resources: Mapping[str, Any] = field(default_factory=dict)
     retry: Mapping[str, Any] = field(default_factory=dict)
     cadence_steps: int = 20
-    most: int = 25
-    """At most so many interruptions of one training."""
+    max_faults: int = 25
+    """Maximum number of faults in one training."""
     own_disk: bool = False
-    """Results go to a small file system of their own, which takes root to make."""
+    """Whether the results go to a small file system of their own, which requires root."""
 
     def estimator(self, tiny: Path, label: str, output: Path | None = None) -> Estimator:
         """The training of this setup as a job of its own (`label`), on ftsdk/testing/tiny.py's model and rows."""
@@ -72,19 +72,27 @@ SETUPS: tuple[Setup, ...] = (
         kinds=LOCAL,
         resources=TWO_RANKS,
         retry={"on": "infra"},
-        most=12,
+        max_faults=12,
     ),
     Setup(
         name="docker, LoRA, 2 nodes",
         backend="docker",
         kinds=(*DOCKER, "network"),
         resources={"num_nodes": 2},
-        most=12,
+        max_faults=12,
     ),
-    Setup(name="local, LoRA, disk of its own", backend="local", kinds=("fill-disk", "kill"), own_disk=True, most=10),
-    Setup(name="docker, LoRA, disk of its own", backend="docker", kinds=("fill-disk", "kill"), own_disk=True, most=10),
+    Setup(
+        name="local, LoRA, disk of its own", backend="local", kinds=("fill-disk", "kill"), own_disk=True, max_faults=10
+    ),
+    Setup(
+        name="docker, LoRA, disk of its own",
+        backend="docker",
+        kinds=("fill-disk", "kill"),
+        own_disk=True,
+        max_faults=10,
+    ),
     Setup(name="local, full", backend="local", kinds=LOCAL, tuning={"type": "full"}),
-    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS, most=12),
+    Setup(name="docker, LoRA, 2 ranks", backend="docker", kinds=DOCKER, resources=TWO_RANKS, max_faults=12),
     Setup(
         name="local, LoRA, accumulation over 4, logs every 3",
         backend="local",

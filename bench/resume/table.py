@@ -11,87 +11,81 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.resume.campaign import Blow, Story
+from bench.resume.records import CampaignRun, InjectedFault
 
 
-def write(stories: Sequence[Story], versions: Mapping[str, str], where: Mapping[str, Any], folder: Path) -> Path:
-    """Write `chaos-DATE.json` and `.md` (which it returns); a second run of a day replaces the first."""
+def write(runs: Sequence[CampaignRun], versions: Mapping[str, str], where: Mapping[str, Any], folder: Path) -> Path:
+    """Write `chaos-DATE.json` and `.md`, whose path is returned; a second campaign of a day replaces the first."""
     folder.mkdir(parents=True, exist_ok=True)
     day = time.strftime("%Y-%m-%d")
     data = {
         "date": day,
         "machine": dict(where),
         "versions": dict(versions),
-        "stories": [_as_data(story) for story in stories],
+        "runs": [_as_data(run) for run in runs],
     }
     (folder / f"chaos-{day}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
     page = folder / f"chaos-{day}.md"
-    page.write_text("\n".join(markdown(stories, versions, where, day)) + "\n", "utf-8")
+    page.write_text("\n".join(markdown(runs, versions, where, day)) + "\n", "utf-8")
     return page
 
 
 def markdown(
-    stories: Sequence[Story], versions: Mapping[str, str], where: Mapping[str, Any], day: str
+    runs: Sequence[CampaignRun], versions: Mapping[str, str], where: Mapping[str, Any], day: str
 ) -> Iterable[str]:
     """The whole report, line by line."""
-    blows = [blow for story in stories for blow in story.blows]
-    ended = sum(blow.has_ended_one for blow in blows)
-    late, sat_out = sum(blow.came_too_late for blow in blows), sum(blow.was_sat_out for blow in blows)
-    violations = [f"{story.setup.name}, seed {story.seed}: {said}" for story in stories for said in story.violations]
+    faults = [fault for run in runs for fault in run.faults]
+    ended = sum(fault.is_interruption for fault in faults)
+    late, survived = sum(fault.came_too_late for fault in faults), sum(fault.was_survived for fault in faults)
+    violations = [f"{run.setup.name}, seed {run.seed}: {text}" for run in runs for text in run.violations]
     yield from (
         f"# Interrupted trainings, {day}",
         "",
-        f"{len(blows)} harms to {len(stories)} trainings, {len(violations)} violations: {ended} ended an attempt or a "
-        f"start of one, {sat_out} were outages that the attempt sat out, {late} came when the training was done "
-        f"already. {where['cores']} cores ({where['processor']}), {where['platform']}, Python "
-        f"{where['python']}.",
+        f"{len(faults)} faults in {len(runs)} trainings, {len(violations)} violations: {ended} ended an attempt or a "
+        f"start of one, {survived} were outages that the attempt survived, {late} came after the training had ended. "
+        f"{where['cores']} cores ({where['processor']}), {where['platform']}, Python {where['python']}.",
         "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
-        "Every training ended with the weights (SHA-256) and the logged values of the one that nobody harmed, unless "
-        "it is named under Violations. Steps lost are those that had to be done again; they are counted where a start "
-        "that had logged a step was ended. A SIGKILL may cost the cadence and what is "
-        "trained while the next checkpoint is on its way to storage; a damaged checkpoint has no such limit.",
+        "Every training ended with the weights (SHA-256) and the logged values of the baseline, the same training "
+        "without faults, unless it is listed under Violations. Lost steps are those that had to be repeated; they are "
+        "counted where a start that had logged a step was ended. A SIGKILL may cost the cadence and the steps that are "
+        "trained while the next checkpoint is being published; a damaged checkpoint has no such limit.",
         "",
     )
-    yield from _groups("setup", stories, lambda story, _: story.setup.name)
-    yield from _groups("kind", stories, lambda _, blow: blow.strike.kind)
+    yield from _groups("setup", runs, lambda run, _: run.setup.name)
+    yield from _groups("kind", runs, lambda _, fault: fault.strike.kind)
     yield from (
         "## Seeds",
         "",
-        *(f"- {story.setup.name}: seed {story.seed}, {_counts(story)}" for story in stories),
+        *(f"- {run.setup.name}: seed {run.seed}, {len(run.faults)} faults in {run.seconds:.0f} s" for run in runs),
         "",
     )
-    yield from ("## Violations", "", *(f"- {said}" for said in violations or ["none"]))
+    yield from ("## Violations", "", *(f"- {text}" for text in violations or ["none"]))
 
 
-def _groups(title: str, stories: Sequence[Story], key: Callable[[Story, Blow], str]) -> Iterable[str]:
+def _groups(title: str, runs: Sequence[CampaignRun], key: Callable[[CampaignRun, InjectedFault], str]) -> Iterable[str]:
     """One table: a row for each value of `key`."""
-    groups: dict[str, list[Blow]] = defaultdict(list)
-    for story in stories:
-        for blow in story.blows:
-            groups[key(story, blow)].append(blow)
-    yield f"| {title} | harms | in the start | counted | lost steps: median | most | processes left | gone within s |"
+    groups: dict[str, list[InjectedFault]] = defaultdict(list)
+    for run in runs:
+        for fault in run.faults:
+            groups[key(run, fault)].append(fault)
+    yield f"| {title} | faults | at the start | counted | lost steps: median | max | processes left | gone within s |"
     yield "|---|---|---|---|---|---|---|---|"
-    for name, blows in sorted(groups.items()):
-        lost = [blow.lost_steps for blow in blows if blow.lost_steps is not None]
+    for name, faults in sorted(groups.items()):
+        lost = [fault.lost_steps for fault in faults if fault.lost_steps is not None]
         loss = f"{len(lost)} | {median(lost):g} | {max(lost)}" if lost else "0 | – | –"
-        starts = sum(blow.during == "start" for blow in blows)
-        left, gone_s = sum(blow.orphans for blow in blows), max(blow.survivors_s for blow in blows)
-        yield f"| {name} | {len(blows)} | {starts} | {loss} | {left} | {gone_s:.1f} |"
+        starts = sum(fault.during == "start" for fault in faults)
+        left, gone_s = sum(fault.orphans for fault in faults), max(fault.survivors_s for fault in faults)
+        yield f"| {name} | {len(faults)} | {starts} | {loss} | {left} | {gone_s:.1f} |"
     yield ""
 
 
-def _counts(story: Story) -> str:
-    return f"{len(story.blows)} harms in {story.seconds:.0f} s"
-
-
-def _as_data(story: Story) -> dict[str, Any]:
-    blows = [{**asdict(blow)} for blow in story.blows]
+def _as_data(run: CampaignRun) -> dict[str, Any]:
     return {
-        "setup": story.setup.name,
-        "seed": story.seed,
-        "seconds": round(story.seconds, 1),
-        "violations": story.violations,
-        "blows": blows,
+        "setup": run.setup.name,
+        "seed": run.seed,
+        "seconds": round(run.seconds, 1),
+        "violations": run.violations,
+        "faults": [asdict(fault) for fault in run.faults],
     }

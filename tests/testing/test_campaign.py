@@ -1,4 +1,4 @@
-"""Trainings that are interrupted at random moments end as the same ones in peace.
+"""Trainings that are interrupted at random moments end as the same ones without faults.
 
 The seeds are fixed; what a moment hits depends on the machine all the same, which is the point.
 """
@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from bench.resume import disks, judge
-from bench.resume.campaign import reference, story
-from bench.resume.long import outages, stories
+from bench.resume.campaign import run_baseline, run_with_faults
+from bench.resume.long import outages, runs
 from bench.resume.setups import BY_NAME, SETUPS
 from ftsdk.backends.base import JobState
 from ftsdk.testing import tiny
@@ -29,42 +29,43 @@ def with_trainer(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "seed", "most"),
+    ("name", "seed", "max_faults"),
     [
         ("local, LoRA, accumulation over 4, logs every 3", 11, 3),
         ("local, LoRA, 2 ranks, crashes restarted", 12, 2),
         pytest.param("docker, LoRA with dropout", 13, 3, marks=pytest.mark.docker),
     ],
 )
-def test_a_few_interruptions_change_nothing(name, seed, most, tiny_folder):
+def test_a_few_interruptions_change_nothing(name, seed, max_faults, tiny_folder):
     setup = BY_NAME[name]
-    told = story(setup, tiny_folder, "harm", reference(setup, tiny_folder, "peace"), seed=seed, most=most)
-    assert not told.violations
-    assert told.blows
+    baseline = run_baseline(setup, tiny_folder, "baseline")
+    run = run_with_faults(setup, tiny_folder, "faults", baseline, seed=seed, max_faults=max_faults)
+    assert not run.violations
+    assert run.faults
 
 
 @pytest.mark.long
 @pytest.mark.docker
 def test_two_hundred_interruptions_change_nothing(tiny_folder):
-    told = list(stories(tiny_folder, interruptions=INTERRUPTIONS, seed=1, setups=SETUPS))
-    assert not [fault for one in told for fault in one.violations]
-    assert sum(blow.has_ended_one for one in told for blow in one.blows) >= INTERRUPTIONS
+    done = list(runs(tiny_folder, interruptions=INTERRUPTIONS, seed=1, setups=SETUPS))
+    assert not [violation for one in done for violation in one.violations]
+    assert sum(fault.is_interruption for one in done for fault in one.faults) >= INTERRUPTIONS
 
 
 @pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.skipif(not disks.can_be_made(), reason="engine missing: root, to mount a disk that can be frozen")
 def test_a_store_that_is_away_for_two_minutes_changes_nothing(tiny_folder):
-    told = list(outages(tiny_folder))
-    assert len(told) == 2
-    assert not [fault for one in told for fault in one.violations]
+    done = list(outages(tiny_folder))
+    assert len(done) == 2
+    assert not [violation for one in done for violation in one.violations]
 
 
 @pytest.mark.long
 def test_no_damage_leads_to_another_model(tiny_folder):
     """Every way, one after the other, to one training."""
     setup = BY_NAME["local, LoRA with dropout"]
-    peace = reference(setup, tiny_folder, "peace")
+    baseline = run_baseline(setup, tiny_folder, "baseline")
     job = setup.estimator(tiny_folder, "damaged").fit(wait=False)
     target = Target(job=job, backend="local", chance=Random(1), lasting_s=0.0)
     met = []
@@ -79,7 +80,7 @@ def test_no_damage_leads_to_another_model(tiny_folder):
             met.append(way)
         start_again(job)
     assert job.wait(300).state is JobState.SUCCEEDED
-    assert not list(judge.differences(peace, job))
+    assert not list(judge.differences(baseline, job))
     assert set(met) == set(damage.WAYS)
 
 

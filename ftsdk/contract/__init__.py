@@ -1,4 +1,4 @@
-"""What the launcher and the job agree on: names, keys, lines, exit codes, and JSON (`documents`).
+"""The contract between launcher and job: names, keys, line formats, exit codes, and JSON (`documents`).
 
 This package travels inside the job (see `ftsdk.runtime`), so it imports the standard library only.
 Everything here is versioned by `VERSION`: a supervisor refuses a job document of another version.
@@ -32,9 +32,9 @@ from ftsdk.contract.keys import leave_spot_key as leave_spot_key
 from ftsdk.contract.keys import manifest_key as manifest_key
 from ftsdk.contract.keys import native_name as native_name
 from ftsdk.contract.keys import outcome_key as outcome_key
+from ftsdk.contract.keys import parse_segment_key as parse_segment_key
 from ftsdk.contract.keys import process_key as process_key
 from ftsdk.contract.keys import segment_key as segment_key
-from ftsdk.contract.keys import segment_place as segment_place
 from ftsdk.contract.keys import segments_prefix as segments_prefix
 from ftsdk.contract.keys import split_native_name as split_native_name
 from ftsdk.contract.keys import start_key as start_key

@@ -1,6 +1,6 @@
-"""What launcher and container tell each other as JSON: the job, who claimed an attempt, how long it ran, how it ended.
+"""The JSON between launcher and job: the job document, claims of attempts, their running time, their outcome.
 
-This module travels inside the job beside `ftsdk.contract`, so it imports the standard library only.
+This module travels inside the job, so it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class InputFile(TypedDict):
     """A file that the training reads; checked before the trainer starts."""
 
     path: str
-    """Where it lies inside the container."""
+    """Path inside the container."""
     bytes: int
     sha256: str
     """Empty if it was not hashed (remote inputs)."""
@@ -24,9 +24,10 @@ class CheckpointPolicy(TypedDict):
     every_minutes: float | None
     every_steps: int | None
     mtbf_hours: float | None
-    """Expected mean time between interruptions: the trainer takes the interval that this and the cost of a checkpoint
-    make best."""
+    """Expected mean time between interruptions: the trainer computes the best interval from this and the cost of a
+    checkpoint."""
     keep: int
+    """How many of the newest checkpoints are kept."""
 
 
 class WandbRun(TypedDict):
@@ -38,11 +39,11 @@ class WandbRun(TypedDict):
     run_id: str
     """`NAME-BACKEND`: the same training on another backend is another run."""
     config: dict[str, Any]
-    """The whole spec and plan, for the run's page."""
+    """The whole spec and plan, shown on the run's page."""
 
 
 class CloudWatchLogs(TypedDict):
-    """Where in Amazon CloudWatch a copy of the lines and the metrics goes."""
+    """The destination of a copy of lines and metrics in Amazon CloudWatch."""
 
     job: str
     """`NAME-BACKEND`. The log streams are `JOB/nNODE`, the metrics' dimension is `Job`."""
@@ -52,39 +53,39 @@ class CloudWatchLogs(TypedDict):
 
 
 class Storage(TypedDict, total=False):
-    """How to reach storage at an address; what is left out is the provider's own. No secrets."""
+    """How to reach storage at an address; missing keys mean the provider's defaults. No secrets."""
 
     endpoint: str
     """URL of the service, e.g. `http://127.0.0.1:9000` or an internal endpoint."""
     region: str
     addressing: str
-    """Where the bucket's name stands: `virtual` (in the host), `path`, or `cname` (the endpoint is the bucket)."""
+    """The position of the bucket's name: `virtual` (in the host), `path`, or `cname` (the endpoint is the bucket)."""
 
 
 class JobDocument(TypedDict):
-    """What the launcher tells the supervisor: one JSON file, without secrets, all paths as seen inside."""
+    """The supervisor's input from the launcher: one JSON file, without secrets, with paths inside the container."""
 
     contract: int
     """`VERSION` of the launcher."""
     name: str
     digest: str
-    """Digest of spec and inputs; a checkpoint of another digest is never resumed."""
+    """Digest of spec and inputs; a checkpoint with another digest is never resumed."""
     backend: str
     base_model: str
-    """Where the training starts from, as seen by the launcher: lineage for whoever opens the result."""
+    """The model that is trained, as the launcher sees it; recorded as the result's lineage."""
     trainer: str
     """A module of `ftsdk.runtime.programs`, or the path of a Python file that is run instead."""
     config: dict[str, Any]
-    """The trainer's own configuration; `output_dir`, `dataset_dir` and resume belong to the supervisor."""
+    """The trainer's own configuration; the supervisor sets `output_dir`, `dataset_dir` and the resume arguments."""
     dataset_info: dict[str, Any]
-    """LLaMA-Factory's registration of the data, written beside the scratch folder before the start."""
+    """LLaMA-Factory's registration of the data, written to the scratch folder before the start."""
     inputs: list[InputFile]
     durable: str
-    """What outlives the attempt: a folder (shared or bind-mounted) or an address such as `s3://bucket/prefix`."""
+    """Storage that outlives the attempt: a folder (shared or bind-mounted) or an address such as `s3://bucket/x`."""
     storage: Storage
     """How to reach `durable` if it is an address; empty for a folder."""
     scratch: str
-    """Fast local folder; what is there may be lost."""
+    """Fast local folder; its content may be lost."""
     nproc_per_node: int
     num_nodes: int
     checkpoint: CheckpointPolicy
@@ -92,55 +93,55 @@ class JobDocument(TypedDict):
     cloudwatch: CloudWatchLogs | None
     env: dict[str, str]
     grace_s: float
-    """Seconds the platform leaves between SIGTERM and SIGKILL."""
+    """Seconds between the platform's SIGTERM and its SIGKILL."""
     after_save: str
-    """What the supervisor does once a notice from outside is followed and the state is safe: one of `AFTER_SAVE`."""
+    """What the supervisor does after it has been stopped from outside and the state is saved: one of `AFTER_SAVE`."""
     timeout_s: float | None
     """Stop, with a checkpoint, this many seconds after the attempt's start."""
     budget_s: float | None
-    """The same with the reason `budget`: what this attempt may use of the job's budget, set at its submit."""
+    """The same with the reason `budget`: the part of the job's budget that this attempt may use, set at its submit."""
     restarts: int
-    """How often the supervisor itself starts the trainer again within this attempt, from the last COMMIT."""
+    """How many times the supervisor restarts the trainer within this attempt, from the last COMMIT."""
     restart_on: list[str]
     """Reasons after which it does so."""
     notes: list[str]
-    """Sentences for the log's beginning: what a retry has changed."""
+    """Sentences at the beginning of the log: the changes that a retry has made."""
 
 
 class Claim(TypedDict):
-    """Who started an attempt and why: `claim_key`, put if absent before anything is started."""
+    """Who started an attempt and why; stored at `claim_key` with put-if-absent before anything is started."""
 
     time: float
     """Seconds since the epoch."""
     by: str
-    """Whoever claimed it, in a token of its own."""
+    """A random token of the process that claimed it."""
     retry: int
-    """0 if a person submitted, else the how-manieth retry since."""
+    """1-based retry index since the last submit; 0 for the submit itself."""
     why: str
-    """A retry's reason in a sentence, or empty."""
+    """The reason for a retry, as a sentence; else empty."""
     spot: bool
     usd_per_hour: float | None
-    """Of all machines together; None is unknown."""
+    """Price of all machines together; None if it is unknown."""
     changed: dict[str, Any]
-    """Arguments of the trainer's configuration that differ from what was planned."""
+    """Arguments of the trainer's configuration that differ from the plan."""
     before: dict[str, Any]
-    """How the attempt before this one ended, as the launcher saw it; `state`, `reason`, `message`, `ended_at`."""
+    """The outcome of the previous attempt as the launcher saw it: `state`, `reason`, `message`, `ended_at`."""
 
 
 class Clock(TypedDict):
-    """How long a node's supervisor has run: `clock_key`. Limits in time hold over all starts of an attempt."""
+    """How long a node's supervisor has run; stored at `clock_key`. Time limits apply to all starts of an attempt."""
 
     starts: int
-    """How often a supervisor was started, or started its trainer again."""
+    """How many times a supervisor was started, or restarted its trainer."""
     ran_s: float
-    """Seconds that the starts before this one ran."""
+    """Seconds that previous starts ran."""
     started_at: float
     alive_at: float
-    """Seconds since the epoch; the second one is renewed every minute."""
+    """Both in seconds since the epoch; `alive_at` is updated every minute."""
 
 
 class Outcome(TypedDict):
-    """How a node's attempt ended: `attempts/aN/outcome-nM.json` in the durable folder."""
+    """The outcome of an attempt on one node: `attempts/aN/outcome-nM.json` in the durable folder."""
 
     state: str
     """SUCCEEDED, FAILED, CANCELLED or INTERRUPTED (saved, not finished)."""
@@ -151,9 +152,9 @@ class Outcome(TypedDict):
     hint: str
     """What to do about it."""
     exit_code: int
-    """What the supervisor exited with."""
+    """The supervisor's exit code."""
     step: int | None
     """Last step that the trainer reported."""
     started_at: float
     ended_at: float
-    """Seconds since the epoch."""
+    """Both in seconds since the epoch."""

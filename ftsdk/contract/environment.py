@@ -1,4 +1,4 @@
-"""Environment variables by which a backend tells a supervisor what to run."""
+"""Environment variables that a backend sets for a supervisor."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 ENV_JOB: Final = "FTSDK_JOB"
 """Path of the job document (JSON) that the supervisor starts from."""
 ENV_NATIVE_NAME: Final = "FTSDK_NATIVE_NAME"
-"""`NAME-aN`: the logical job name and the attempt's number, in the one token that changes between attempts."""
+"""`NAME-aN`: the job's name and the attempt's number. The only variable that differs between attempts."""
 ENV_SECRETS_FILE: Final = "FTSDK_SECRETS_FILE"
-"""A 0600 JSON file of secret name -> value, unlinked once it is read."""
+"""Path of a 0600 JSON file of secret name -> value, which is deleted once it is read."""
 ENV_SECRETS: Final = "FTSDK_SECRETS"
-"""Names, with commas, of variables in which the platform itself gives the job its secrets."""
+"""Comma-separated names of variables in which the platform passes secrets to the job."""
 ENV_SECRETS_FROM: Final = "FTSDK_SECRETS_FROM"
-"""Where the job itself fetches its secrets: JSON `{"aws": [NAME, ...], "prefix": PREFIX}` or, with
-`"endpoint"`, `{"kms": …}` (Alibaba Cloud); names only."""
+"""Secrets that the job fetches: JSON `{"aws": [NAME, ...], "prefix": PREFIX}` or, with `"endpoint"`, `{"kms": …}`
+(Alibaba Cloud); names only."""
 ENV_NUM_NODES: Final = "FTSDK_NUM_NODES"
 ENV_NODE_RANK: Final = "FTSDK_NODE_RANK"
 ENV_MASTER_ADDR: Final = "FTSDK_MASTER_ADDR"

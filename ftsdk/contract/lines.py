@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Stamp(NamedTuple):
-    """Where a line stands: lines of one node are ordered by (attempt, sequence)."""
+    """The position of a line: lines of one node are ordered by (attempt, sequence)."""
 
     attempt: int
     node: int
@@ -41,7 +41,7 @@ EVENT_MARK: Final = "ftsdk "
 
 
 def event_line(kind: str, /, **fields: Any) -> str:
-    """One structured line: `ftsdk {"event": KIND, ...}`; NaN and infinity travel as strings."""
+    """One structured line: `ftsdk {"event": KIND, ...}`. Callers pass NaN and infinity as strings."""
     return EVENT_MARK + json.dumps({"event": kind, **fields}, allow_nan=False, default=str)
 
 
@@ -65,7 +65,7 @@ EVENT_CHECKPOINT: Final = "checkpoint"
 EVENT_COMMIT: Final = "commit"
 """Supervisor: {step, seconds, bytes}: the checkpoint is in durable storage."""
 EVENT_OUTCOME: Final = "outcome"
-"""Supervisor's last word: the outcome record."""
+"""Supervisor's last event: the outcome record."""
 
 METRIC_FIELDS: Final = (
     "loss",
@@ -88,5 +88,5 @@ METRIC_FIELDS: Final = (
 
 
 def metrics_kind(event: dict[str, Any]) -> str:
-    """`train` (the summary at the end), `eval` or `step`: one event of a kind for a step, unless it was repeated."""
+    """`train` (the summary at the end), `eval` or `step`: each step has one event of a kind, unless it was repeated."""
     return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"

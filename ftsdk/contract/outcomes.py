@@ -8,16 +8,16 @@ from typing import Final
 
 EXIT_SUCCEEDED: Final = 0
 EXIT_FAILED: Final = 1
-"""A failure that would repeat: no platform should retry it."""
+"""A failure that would repeat: platforms should not retry it."""
 EXIT_CRASHED: Final = 70
 """A failure that may not repeat (a killed worker, a lost node)."""
 EXIT_INTERRUPTED: Final = 75
-"""Stopped before the end with its state saved; starting again goes on (EX_TEMPFAIL)."""
+"""Stopped before the end with its state saved; a new start resumes (EX_TEMPFAIL)."""
 EXIT_CONTRACT: Final = 78
 """The job document is of another contract version (EX_CONFIG)."""
 
 AFTER_SAVE: Final = ("exit", "park")
-"""`exit`: leave with EXIT_INTERRUPTED. `park`: wait for the platform's SIGKILL, where it takes any exit for the end."""
+"""`exit`: exit with EXIT_INTERRUPTED. `park`: wait for the SIGKILL, on platforms that take any exit for the end."""
 
 
 class Reason(StrEnum):
@@ -54,7 +54,7 @@ class Reason(StrEnum):
 
 REASONS: Final = tuple(reason for reason in Reason if reason)
 REPEATING_REASONS: Final = frozenset({"oom", "nan_loss", "bad_data", "bad_config", "auth", "disk_full"})
-"""Starting again without a change would end the same way."""
+"""A new start without a change would end the same way."""
 PREEMPTIONS: Final = frozenset({"preempted"})
 INFRA_REASONS: Final = PREEMPTIONS | {"killed", "lost", "communication", "hub_unreachable", "capacity"}
 RETRIED: Final = MappingProxyType(

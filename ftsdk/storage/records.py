@@ -162,7 +162,7 @@ def _segments(store: ReadableStore) -> dict[int, list[str]]:
     """Node -> keys of its segments, oldest first."""
     segments: dict[int, list[str]] = defaultdict(list)
     for item in store.list(f"{contract.LOGS_DIR}/"):
-        if place := contract.segment_place(item.key):
+        if place := contract.parse_segment_key(item.key):
             segments[place[1]].append(item.key)
     return dict(sorted(segments.items()))
 

@@ -42,13 +42,13 @@ def test_a_host_that_comes_late_is_waited_for(tmp_path, monkeypatch):
             raise OSError("Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
-    monkeypatch.setattr(sagemaker, "AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(sagemaker, "HOST_POLL_S", 0.0)
     sagemaker.read_cluster(resources(tmp_path, current_host="algo-2", hosts=["algo-1", "algo-2"]))
     assert asked == ["algo-1"] * 3
 
 
 def test_a_host_that_never_comes_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(sagemaker, "HOSTS_WITHIN_S", -1.0)
+    monkeypatch.setattr(sagemaker, "HOST_TIMEOUT_S", -1.0)
     root = resources(tmp_path, current_host="no.such.host.invalid", hosts=["no.such.host.invalid", "x.invalid"])
     with pytest.raises(ValueError, match="cannot be resolved"):
         sagemaker.read_cluster(root)

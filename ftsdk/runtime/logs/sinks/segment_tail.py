@@ -23,7 +23,7 @@ class SegmentTail:
 
     def __init__(self, durable: Durable, attempt: int, node: int, after: Stamp | None) -> None:
         self._durable, self._attempt, self._node = durable, attempt, node
-        segments = [contract.segment_place(item.key) for item in durable.list(f"{contract.LOGS_DIR}/")]
+        segments = [contract.parse_segment_key(item.key) for item in durable.list(f"{contract.LOGS_DIR}/")]
         own = sorted((a, number) for a, n, number in filter(None, segments) if n == node and a <= attempt)
         self._segments = own or [(attempt, 0)]
         self._offset = 0

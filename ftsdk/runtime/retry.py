@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 
@@ -15,8 +14,7 @@ _MAX_DOUBLINGS = 60
 """Keeps 2**n a finite float; every policy has reached its longest pause long before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """Exponential backoff with jitter. Without `attempts` and `deadline_s`, a call is repeated for ever."""
 
     attempts: int | None = None

@@ -6,7 +6,6 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from ftsdk import contract
@@ -256,7 +255,7 @@ class AttemptRunner:
     def _is_cancelled(self) -> bool:
         key = contract.cancel_key(self._start.attempt)
         try:
-            replace(STORAGE_RETRY, deadline_s=CANCEL_READ_TIMEOUT_S).call(lambda: self._durable.read(key))
+            STORAGE_RETRY._replace(deadline_s=CANCEL_READ_TIMEOUT_S).call(lambda: self._durable.read(key))
         except OSError:
             return False
         return True

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -38,7 +37,7 @@ def cloud(monkeypatch):
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
     for module in ("service", "jobs"):
-        monkeypatch.setattr(f"ftsdk.backends.pai.{module}.RETRY", replace(RETRY, max_pause_s=0.0))
+        monkeypatch.setattr(f"ftsdk.backends.pai.{module}.RETRY", RETRY._replace(max_pause_s=0.0))
     yield cloud
     cloud.close()
 

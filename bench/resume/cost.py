@@ -221,17 +221,21 @@ def _markdown(
         *_histogram([one for one in runs if one.who == "ftsdk"]),
     )
     if lost:
-        yield from (
-            "## What an interruption loses",
-            "",
-            f"LoRA with dropout, a checkpoint every {losses.CADENCE_STEPS} steps for everybody, the same random "
-            "moments; then started again the same way and trained to the end.",
-            "",
-            "| | | steps lost: median | most | exit codes | the same model at the end |",
-            "|---|---|---|---|---|---|",
-            *(one.row for one in lost),
-            "",
-        )
+        yield from _losses_section(lost)
+
+
+def _losses_section(lost: list[losses.Loss]) -> Iterator[str]:
+    yield from (
+        "## What an interruption loses",
+        "",
+        f"LoRA with dropout, a checkpoint every {losses.CADENCE_STEPS} steps for each program, the same random "
+        "moments; then started again the same way and trained to the end.",
+        "",
+        "| | | steps lost: median | most | exit codes | the same model at the end |",
+        "|---|---|---|---|---|---|",
+        *(one.row for one in lost),
+        "",
+    )
 
 
 def _cost_row(who: str, runs: list[Trained]) -> str:

@@ -99,7 +99,8 @@ def _ours(tiny: Path, label: str, kind: str, step: int) -> Round:
     exit_code = job.info().exit_code
     start_again(job)
     job.result()
-    resumed = [event["resume_step"] or 0 for event in job.events() if _begins_training(event)][-1]
+    phases = [event for event in job.events() if event["event"] == EVENT_PHASE]
+    resumed = [event["resume_step"] or 0 for event in phases if event["phase"] == "training"][-1]
     return Round(done.step - resumed, -signal.SIGKILL if exit_code is None else exit_code, weights(job))
 
 
@@ -107,10 +108,6 @@ def _reach(job: Job, step: int) -> None:
     for event in job.events(follow=True):
         if event["event"] == EVENT_METRICS and event["step"] >= step:
             return
-
-
-def _begins_training(event: dict[str, object]) -> bool:
-    return event["event"] == EVENT_PHASE and event["phase"] == "training"
 
 
 def _theirs(tiny: Path, folder: Path, kind: str, step: int, **arguments: object) -> Round:

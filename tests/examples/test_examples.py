@@ -85,7 +85,7 @@ def test_interrupt_and_resume_misses_no_step(run, model):
     program = EXAMPLES / "interrupt_and_resume.py"
     size = ("--steps", "200", "--stop-after", "3", "--cutoff-len", "64")
     said = run(sys.executable, program, "--model", model, *size)
-    assert "Attempt 1: CANCELLED. Cancelled as asked. The state of step" in said
+    assert "Attempt 1: CANCELLED. Cancelled as requested. The state of step" in said
     assert "Attempt 2: SUCCEEDED." in said
     assert "Logged steps: 1 to 200, missing: none" in said
 

@@ -101,7 +101,7 @@ def _alive(status: str, native: Mapping[str, Any]) -> Verdict:
 def _failed(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bool) -> Verdict:
     saved, exit_code = _saved(outcome)
     if cancelled:
-        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     said = _said(native)
     if _is_evicted(native):
         return Verdict(JobState.FAILED, "preempted", saved + TAKEN_BACK, exit_code)
@@ -116,7 +116,7 @@ def _failed(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bo
 def _stopped(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bool) -> Verdict:
     saved, exit_code = _saved(outcome)
     if cancelled:
-        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     limit = next(sign for sign in SIGNS if sign.reason == "timeout")
     if re.search(limit.pattern, _said(native)):
         return Verdict(JobState.FAILED, "timeout", saved + limit.message, exit_code)

@@ -132,6 +132,6 @@ def _stopped(secondary: str, outcome: Outcome | None, *, cancelled: bool) -> Ver
         reason, message = LIMITS[secondary]
         return Verdict(JobState.FAILED, reason, saved + message, exit_code)
     if cancelled:
-        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return Verdict(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     message = f"{saved}Somebody stopped it in SageMaker. Submitting again goes on from the newest checkpoint."
     return Verdict(JobState.CANCELLED, "stopped", message, exit_code)

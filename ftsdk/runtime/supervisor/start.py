@@ -94,11 +94,11 @@ def _secrets(name: str) -> tuple[dict[str, str], tuple[str, ...]]:
         secrets: dict[str, str] = json.loads(path.read_bytes())
         path.unlink()
     except FileNotFoundError:
-        return {}, ("The secrets were given to an earlier start of this attempt only; this one goes on without them.",)
+        return {}, ("The secrets were passed to a previous start of this attempt only; this start has none.",)
     except (OSError, ValueError) as problem:
         raise JobRefusedError(
             f"The secrets' file {name} cannot be read and removed ({type(problem).__name__}): "
-            f"it must lie in a folder that the job may write to."
+            f"it must be in a folder that the job may write to."
         ) from None
     if path.parent.name.startswith(SECRETS_FOLDER):
         with contextlib.suppress(OSError):

@@ -109,7 +109,7 @@ class CloudWatchSink:
         """Send everything that was written so far."""
         if self._tail is None:
             self._connect()
-            self._tail = self._open_tail(_stamp_of(self._last_message()))
+            self._tail = self._open_tail(contract.split_line(self._last_message())[0])
         while self._events or self._values or self._take(self._tail.next_lines()):
             self._send_metrics()
             self._send_events()
@@ -218,10 +218,6 @@ def _pieces(text: str) -> Iterator[tuple[str, int]]:
         stamp = text.partition(contract.STAMP_END)[0]
         data = f"{stamp}{contract.STAMP_END}".encode() + data[size:]
     yield data.decode(), len(data) + EVENT_OVERHEAD_BYTES
-
-
-def _stamp_of(message: str) -> Stamp | None:
-    return contract.split_line(message)[0]
 
 
 def _code(problem: Exception) -> str:

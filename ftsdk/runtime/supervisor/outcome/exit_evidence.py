@@ -66,7 +66,7 @@ def unfinished(evidence: ExitEvidence) -> AttemptOutcome:
     saved = "Nothing was saved yet" if step is None else f"The state of step {step} is saved"
     restart = BEGINS_ANEW if step is None else RESUMES
     if evidence.cancelled:
-        return AttemptOutcome("CANCELLED", "cancelled", f"Cancelled as asked. {saved}.")
+        return AttemptOutcome("CANCELLED", "cancelled", f"Cancelled as requested. {saved}.")
     if evidence.node_failure:
         return AttemptOutcome(*evidence.node_failure)
     if evidence.stopped == "timeout":

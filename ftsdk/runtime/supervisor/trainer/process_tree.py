@@ -1,4 +1,4 @@
-"""The trainer's process tree: started separately from the supervisor's processes, found again, and ended completely.
+"""The trainer's process tree: started separately from the supervisor's, listed, and ended completely.
 
 A process group is not enough: torchrun starts every worker in a new session, and data loaders and loggers start
 processes too. All of them inherit an environment variable, so the tree is every process on this machine whose

@@ -17,7 +17,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.runtime.worker_protocol import INTERRUPTED, SUCCEEDED
 from ftsdk.testing import tiny
-from tests.runtime import forks
+from tests.runtime.programs import forks
 
 pytestmark = pytest.mark.trainer
 
@@ -180,7 +180,7 @@ def train_all(cases: dict, tiny_folder: Path, root: Path) -> Path:
     (root / "cases.json").write_text(json.dumps(listed))
     environ = {"OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": str(root / "cache"), "WANDB_MODE": "disabled"}
     program = [tiny.TRAINER_PYTHON, forks.__file__, str(root / "cases.json"), str(root)]
-    path = os.pathsep.join([str(Path(tiny.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(tiny.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     subprocess.run(program, env={**os.environ, **environ, "PYTHONPATH": path}, check=True)
     return root
 

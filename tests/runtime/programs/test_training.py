@@ -12,8 +12,8 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.testing import tiny
-from tests.runtime import wandb_file
 from tests.runtime.harness import Supervised, gone
+from tests.runtime.programs import wandb_file
 
 pytestmark = pytest.mark.trainer
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 
 from bench.resume import disks, judge
-from bench.resume.records import Baseline, CampaignRun, InjectedFault
+from bench.resume.records import Baseline, CampaignRun, MeasuredFault
 from bench.resume.setups import Setup
 from bench.resume.starts import count_losses, starts_of
 from ftsdk import backends, contract
 from ftsdk.backends.base import JobState
 from ftsdk.home import home_dir
 from ftsdk.jobs.job import Job
-from ftsdk.testing.faults import Strike, strike
-from ftsdk.testing.faults.rehearsal import start_again
-from ftsdk.testing.faults.target import NothingToHarmError
+from ftsdk.testing.faults import Fault, inject
+from ftsdk.testing.faults.injection import start_again
+from ftsdk.testing.faults.target import NoTargetError
+from ftsdk.testing.processes import job_processes
 
 JOB_TIMEOUT_S = 300.0
 START_SHARE = 0.25
@@ -71,21 +71,10 @@ def run_without_store(setup: Setup, tiny: Path, label: str, baseline: Baseline, 
     return run
 
 
-def processes_of(name: str) -> list[int]:
-    """Process ids of all processes of a job on this machine, in containers too: the environment holds its name."""
-    mark = f"{contract.ENV_NATIVE_NAME}={name}-a".encode()
-    pids = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in path.read_bytes():
-                pids.append(int(path.parent.name))
-    return pids
-
-
-def _freeze(job: Job, disk: Path, seconds: float) -> InjectedFault:
+def _freeze(job: Job, disk: Path, seconds: float) -> MeasuredFault:
     info, at, step = job.info(), time.time(), max((record["step"] for record in job.metrics()), default=0)
     disks.away(disk, seconds).join()
-    outage = Strike(
+    outage = Fault(
         kind=STORE_AWAY,
         what=f"every write to {disk.name} hung for {seconds:g} s",
         at=at,
@@ -95,7 +84,7 @@ def _freeze(job: Job, disk: Path, seconds: float) -> InjectedFault:
         reason="",
         message="",
     )
-    return InjectedFault(strike=outage, during="training", start=0, survivors_s=0.0, orphans=0)
+    return MeasuredFault(fault=outage, during="training", start=0, survivors_s=0.0, orphans=0)
 
 
 def _inject_and_judge(job: Job, run: CampaignRun, baseline: Baseline, max_faults: int) -> None:
@@ -106,7 +95,7 @@ def _inject_and_judge(job: Job, run: CampaignRun, baseline: Baseline, max_faults
     _judge(job, run, baseline)
 
 
-def _inject(job: Job, setup: Setup, chance: Random) -> InjectedFault | None:
+def _inject(job: Job, setup: Setup, chance: Random) -> MeasuredFault | None:
     """One fault at a random moment of the running attempt; None if the job ends before it."""
     during = "start" if chance.random() < START_SHARE else "training"
     kind = chance.choice(setup.kinds)
@@ -117,13 +106,13 @@ def _inject(job: Job, setup: Setup, chance: Random) -> InjectedFault | None:
     while not job.done():
         starts = len(list(starts_of(job)))
         try:
-            done = strike(job, kind, chance, lasting_s=chance.uniform(*LASTING_S))
-        except NothingToHarmError:  # no process or no checkpoint yet
+            done = inject(job, kind, chance, lasting_s=chance.uniform(*LASTING_S))
+        except NoTargetError:  # no process or no checkpoint yet
             time.sleep(0.05)
             continue
         continues = done.state == JobState.RUNNING
         survivors_s, orphans = (0.0, 0) if continues else _wait_for_processes(job, SURVIVORS_TIMEOUT_S)
-        return InjectedFault(strike=done, during=during, start=starts - 1, survivors_s=survivors_s, orphans=orphans)
+        return MeasuredFault(fault=done, during=during, start=starts - 1, survivors_s=survivors_s, orphans=orphans)
     return None
 
 
@@ -164,7 +153,7 @@ def _wait_for_step(job: Job) -> None:
 def _wait_for_processes(job: Job, timeout_s: float) -> tuple[float, int]:
     """Wait for the end of an ended job's processes: (seconds waited, processes left after the timeout)."""
     began = time.monotonic()
-    while alive := processes_of(job.name):
+    while alive := job_processes(job.name):
         if time.monotonic() - began > timeout_s:
             return time.monotonic() - began, len(alive)
         time.sleep(0.05)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from bench.resume.records import Baseline, InjectedFault
+from bench.resume.records import Baseline, MeasuredFault
 from bench.resume.setups import Setup
 from ftsdk import contract
 from ftsdk.jobs.job import Job
@@ -23,15 +23,15 @@ EXPECTED: Mapping[str, frozenset[str]] = {"fill-disk": LIKELY_REASONS | {"disk_f
 Records = Sequence[Mapping[str, Any]]
 
 
-def violations(setup: Setup, fault: InjectedFault) -> Iterator[str]:
+def violations(setup: Setup, fault: MeasuredFault) -> Iterator[str]:
     """The limits that the consequences of a fault exceed."""
-    name = f"{fault.strike.what} at step {fault.strike.step}"
+    name = f"{fault.fault.what} at step {fault.fault.step}"
     if fault.orphans:
         yield f"{name}: {fault.orphans} processes lived on"
-    if fault.strike.reason not in EXPECTED.get(fault.strike.kind, LIKELY_REASONS):
-        yield f"{name}: ended as {fault.strike.reason}: {fault.strike.message}"
-    if fault.lost_steps is not None and fault.strike.kind != "damage":
-        allowed = LOST_AFTER_TERM if fault.strike.kind in SAVES else setup.cadence_steps + fault.while_publishing
+    if fault.fault.reason not in EXPECTED.get(fault.fault.kind, LIKELY_REASONS):
+        yield f"{name}: ended as {fault.fault.reason}: {fault.fault.message}"
+    if fault.lost_steps is not None and fault.fault.kind != "damage":
+        allowed = LOST_AFTER_TERM if fault.fault.kind in SAVES else setup.cadence_steps + fault.while_publishing
         if fault.lost_steps > allowed:
             yield f"{name}: {fault.lost_steps} steps were done again"
 

@@ -15,8 +15,8 @@ from bench.resume.plain import Plain
 from bench.resume.setups import Setup
 from ftsdk.contract import EVENT_METRICS, EVENT_PHASE
 from ftsdk.jobs.job import Job
-from ftsdk.testing.faults import strike
-from ftsdk.testing.faults.rehearsal import start_again
+from ftsdk.testing.faults import inject
+from ftsdk.testing.faults.injection import start_again
 
 CADENCE_STEPS = 50
 EARLIEST, LATEST = 60, 220
@@ -95,7 +95,7 @@ def _baseline(tiny: Path, folder: Path) -> dict[str, str]:
 def _ours(tiny: Path, label: str, kind: str, step: int) -> Round:
     job = SETUP.estimator(tiny, label).fit(wait=False)
     _reach(job, step)
-    done = strike(job, kind, Random(step))
+    done = inject(job, kind, Random(step))
     exit_code = job.info().exit_code
     start_again(job)
     job.result()

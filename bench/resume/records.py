@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.resume.setups import Setup
 from ftsdk.backends.base import JobState
-from ftsdk.testing.faults import KINDS, Strike
+from ftsdk.testing.faults import KINDS, Fault
 
 ENDING = frozenset(name for name, kind in KINDS.items() if kind.ends)
 
@@ -24,10 +24,10 @@ class Baseline:
 
 
 @dataclass(slots=True, kw_only=True)
-class InjectedFault:
+class MeasuredFault:
     """One fault and its cost."""
 
-    strike: Strike
+    fault: Fault
     during: str
     """`start` or `training`: the phase of the attempt."""
     start: int
@@ -44,7 +44,7 @@ class InjectedFault:
     @property
     def came_too_late(self) -> bool:
         """Whether the training had already succeeded, so that nothing was interrupted."""
-        return self.strike.state == JobState.SUCCEEDED
+        return self.fault.state == JobState.SUCCEEDED
 
     @property
     def is_interruption(self) -> bool:
@@ -54,7 +54,7 @@ class InjectedFault:
     @property
     def was_survived(self) -> bool:
         """Whether the attempt continued: usually after an outage."""
-        return self.strike.kind not in ENDING and self.strike.state == JobState.RUNNING
+        return self.fault.kind not in ENDING and self.fault.state == JobState.RUNNING
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +63,6 @@ class CampaignRun:
 
     setup: Setup
     seed: int
-    faults: list[InjectedFault] = field(default_factory=list)
+    faults: list[MeasuredFault] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.resume.records import InjectedFault
+from bench.resume.records import MeasuredFault
 from ftsdk import contract
 from ftsdk.jobs.job import Job
 
@@ -39,7 +39,7 @@ def starts_of(job: Job) -> Iterator[SupervisorStart]:
         yield start
 
 
-def count_losses(job: Job, faults: list[InjectedFault]) -> None:
+def count_losses(job: Job, faults: list[MeasuredFault]) -> None:
     """Set the lost steps of every fault that was an interruption."""
     starts = list(starts_of(job))
     for fault in faults:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.resume.records import CampaignRun, InjectedFault
+from bench.resume.records import CampaignRun, MeasuredFault
 
 
 def write(runs: Sequence[CampaignRun], versions: Mapping[str, str], where: Mapping[str, Any], folder: Path) -> Path:
@@ -54,7 +54,7 @@ def markdown(
         "",
     )
     yield from _groups("setup", runs, lambda run, _: run.setup.name)
-    yield from _groups("kind", runs, lambda _, fault: fault.strike.kind)
+    yield from _groups("kind", runs, lambda _, fault: fault.fault.kind)
     yield from (
         "## Seeds",
         "",
@@ -64,9 +64,9 @@ def markdown(
     yield from ("## Violations", "", *(f"- {text}" for text in violations or ["none"]))
 
 
-def _groups(title: str, runs: Sequence[CampaignRun], key: Callable[[CampaignRun, InjectedFault], str]) -> Iterable[str]:
+def _groups(title: str, runs: Sequence[CampaignRun], key: Callable[[CampaignRun, MeasuredFault], str]) -> Iterable[str]:
     """One table: a row for each value of `key`."""
-    groups: dict[str, list[InjectedFault]] = defaultdict(list)
+    groups: dict[str, list[MeasuredFault]] = defaultdict(list)
     for run in runs:
         for fault in run.faults:
             groups[key(run, fault)].append(fault)

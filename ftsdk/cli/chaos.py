@@ -11,7 +11,7 @@ from ftsdk.cli.jobs import job_argument
 from ftsdk.cli.output import emit, json_option, say
 
 if TYPE_CHECKING:
-    from ftsdk.testing.faults import Strike
+    from ftsdk.testing.faults import Fault
 
 KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk", "damage")
 
@@ -25,7 +25,7 @@ KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk"
     multiple=True,
     type=click.Choice(KINDS),
     metavar="KIND",
-    help="Kind of fault. Repeatable: one is chosen each time. Default: term, kill or kill-worker.",
+    help="FaultKind of fault. Repeatable: one is chosen each time. Default: term, kill or kill-worker.",
 )
 @click.option(
     "--within",
@@ -70,22 +70,22 @@ def chaos(
     from random import randrange
 
     from ftsdk.jobs.job import Job
-    from ftsdk.testing.faults import rehearse
+    from ftsdk.testing.faults import inject_repeatedly
 
     seed = randrange(1 << 31) if seed is None else seed
     attached = Job.attach(job)
-    strikes = []
-    for strike in rehearse(
+    faults = []
+    for fault in inject_repeatedly(
         attached, kinds, seed=seed, times=times, within_s=within_s, lasting_s=lasting_s, go_on=not leave
     ):
-        strikes.append(strike)
-        say(_line(strike))
-    data = {"uri": attached.uri, "seed": seed, "strikes": [asdict(strike) for strike in strikes]}
+        faults.append(fault)
+        say(_line(fault))
+    data = {"uri": attached.uri, "seed": seed, "faults": [asdict(fault) for fault in faults]}
     emit(data, as_json, lambda: attached.uri)
-    if len(strikes) < times:
-        say(f"The job ended after {len(strikes)} of {times} faults.")
+    if len(faults) < times:
+        say(f"The job ended after {len(faults)} of {times} faults.")
 
 
-def _line(strike: Strike) -> str:
-    reason = f" ({strike.reason})" if strike.reason else ""
-    return f"{strike.what}; attempt {strike.attempt} at step {strike.step}: {strike.state}{reason}. {strike.message}"
+def _line(fault: Fault) -> str:
+    reason = f" ({fault.reason})" if fault.reason else ""
+    return f"{fault.what}; attempt {fault.attempt} at step {fault.step}: {fault.state}{reason}. {fault.message}"

@@ -11,21 +11,21 @@ import pytest
 
 from bench.launch.report import machine
 from bench.resume import judge, table
-from bench.resume.records import Baseline, CampaignRun, InjectedFault
+from bench.resume.records import Baseline, CampaignRun, MeasuredFault
 from bench.resume.setups import BY_NAME
-from ftsdk.testing.faults import Strike
+from ftsdk.testing.faults import Fault
 
 ROOT = Path(__file__).parents[2]
 SETUP = BY_NAME["local, LoRA with dropout"]
 
 
 def fault(**changed):
-    struck = {
+    happened = {
         "kind": "kill", "what": "SIGKILL to the supervisor", "at": 1.0, "attempt": 1, "step": 33, "state": "FAILED",
-        "reason": "killed", "message": "", **changed.pop("strike", {}),
+        "reason": "killed", "message": "", **changed.pop("happened", {}),
     }  # fmt: skip
     given = {"during": "training", "start": 0, "survivors_s": 0.1, "orphans": 0, "lost_steps": 13, **changed}
-    return InjectedFault(strike=Strike(**struck), **given)
+    return MeasuredFault(fault=Fault(**happened), **given)
 
 
 @pytest.mark.trainer
@@ -42,8 +42,8 @@ def test_a_quick_run_measures_both_programs(tmp_path):
 
 
 def test_the_campaigns_table_counts_by_setup_and_kind(tmp_path):
-    faults = [fault(), fault(lost_steps=None, during="start"), fault(strike={"kind": "term"}, lost_steps=0)]
-    faults.append(fault(strike={"kind": "term", "state": "SUCCEEDED"}, lost_steps=None))
+    faults = [fault(), fault(lost_steps=None, during="start"), fault(happened={"kind": "term"}, lost_steps=0)]
+    faults.append(fault(happened={"kind": "term", "state": "SUCCEEDED"}, lost_steps=None))
     run = CampaignRun(setup=SETUP, seed=5, faults=faults, violations=["the weights differ"], seconds=12.3)
     page = table.write([run], {"ftsdk": "1"}, machine(), tmp_path)
     text = page.read_text()
@@ -58,10 +58,10 @@ def test_the_campaigns_table_counts_by_setup_and_kind(tmp_path):
     ("one", "violation"),
     [
         (fault(lost_steps=21), "21 steps were done again"),
-        (fault(lost_steps=2, strike={"kind": "term"}), "2 steps were done again"),
+        (fault(lost_steps=2, happened={"kind": "term"}), "2 steps were done again"),
         (fault(orphans=2), "2 processes lived on"),
-        (fault(strike={"reason": "error", "message": "odd"}), "ended as error: odd"),
-        (fault(strike={"reason": "disk_full"}), "ended as disk_full"),
+        (fault(happened={"reason": "error", "message": "odd"}), "ended as error: odd"),
+        (fault(happened={"reason": "disk_full"}), "ended as disk_full"),
     ],
 )
 def test_what_must_not_be_is_seen(one, violation):
@@ -72,7 +72,7 @@ def test_what_must_not_be_is_seen(one, violation):
 def test_what_may_be_is_no_fault():
     assert not list(judge.violations(SETUP, fault(lost_steps=20)))
     assert not list(judge.violations(SETUP, fault(lost_steps=25, while_publishing=5)))
-    assert not list(judge.violations(SETUP, fault(strike={"kind": "fill-disk", "reason": "disk_full"})))
+    assert not list(judge.violations(SETUP, fault(happened={"kind": "fill-disk", "reason": "disk_full"})))
 
 
 @pytest.mark.parametrize(

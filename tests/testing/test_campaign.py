@@ -16,7 +16,7 @@ from bench.resume.setups import BY_NAME, SETUPS
 from ftsdk.backends.base import JobState
 from ftsdk.testing import tiny
 from ftsdk.testing.faults import damage, processes
-from ftsdk.testing.faults.rehearsal import start_again
+from ftsdk.testing.faults.injection import start_again
 from ftsdk.testing.faults.target import Target
 
 pytestmark = pytest.mark.trainer

@@ -1,11 +1,12 @@
-"""Harm on purpose to a job of this machine: a dress rehearsal of a spot reclaim, before anybody pays for one.
+"""Fault injection into jobs of this machine, e.g. to try a spot reclaim before using spot capacity.
 
-`KINDS` says what there is, `strike` does one of them, `rehearse` does many at random moments and lets the job go on.
+`KINDS` lists the faults, `inject` causes one, `inject_repeatedly` causes several at random moments and lets the job
+continue after each.
 """
 
 from __future__ import annotations
 
+from ftsdk.testing.faults.injection import Fault, inject, inject_repeatedly
 from ftsdk.testing.faults.kinds import KINDS
-from ftsdk.testing.faults.rehearsal import Strike, rehearse, strike
 
-__all__ = ["KINDS", "Strike", "rehearse", "strike"]
+__all__ = ["KINDS", "Fault", "inject", "inject_repeatedly"]

@@ -87,7 +87,7 @@ def _forget_files(folder: Path, _chance: Random) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """In a new file: the old one may have a second name elsewhere (hard link), which is not to be harmed."""
+    """In a new file: the old one may have a second name elsewhere (hard link), which must stay intact."""
     path.unlink()
     path.write_bytes(data)
 

@@ -1,4 +1,4 @@
-"""Harm that lasts a while and is then taken back: a network that is cut, a disk that is full."""
+"""Faults that last a while and are then undone: a network that is cut, a disk that is full."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftsdk.backends.docker import command
 from ftsdk.errors import BackendError
-from ftsdk.testing.faults.target import NothingToHarmError, Target
+from ftsdk.testing.faults.target import NoTargetError, Target
 
 KILL_WORKER = """
 import glob, os, sys
@@ -72,12 +72,12 @@ def _signal(target: Target, number: signal.Signals) -> None:
     try:
         os.kill(target.supervisor(), number)
     except ProcessLookupError as problem:
-        raise NothingToHarmError(f"The supervisor of {target.job.uri} has just ended.") from problem
+        raise NoTargetError(f"The supervisor of {target.job.uri} has just ended.") from problem
 
 
 def _rank(file: str) -> str:
     return f"trainer process {file.removeprefix('worker-').removesuffix('.pid')}"
 
 
-def _no_worker(target: Target) -> NothingToHarmError:
-    return NothingToHarmError(f"No trainer process of {target.job.uri} runs (yet).")
+def _no_worker(target: Target) -> NoTargetError:
+    return NoTargetError(f"No trainer process of {target.job.uri} runs (yet).")

@@ -1,4 +1,4 @@
-"""What of a running job there is to be harmed: its processes or containers, its folder, and chance."""
+"""The parts of a running job in which faults are injected: its processes or containers and its folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ POLL_S = 0.02
 GONE_WITHIN_S = 60.0
 
 
-class NothingToHarmError(FtsdkError):
-    """The job has ended, or what was to be harmed is not there (yet)."""
+class NoTargetError(FtsdkError):
+    """The job has ended, or the part that the fault affects does not exist (yet)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Target:
     backend: str
     chance: Random
     lasting_s: float
-    """How long a harm lasts that does not end by itself: a cut network, a full disk."""
+    """Duration of a fault that does not end by itself: a cut network, a full disk."""
 
     @property
     def folder(self) -> FolderJob:
@@ -51,7 +51,7 @@ class Target:
         return str(self.folder.plan.options["program"])
 
     def supervisor(self) -> int:
-        """Process id of a local job's supervisor. Raises NothingToHarmError if there is none."""
+        """Process id of a local job's supervisor. Raises NoTargetError if there is none."""
         job = self.folder
         process: dict[str, Any] | None = records.read_json(job.store, contract.process_key(job.attempt))
         if process is None or self.job.info().state.terminal:
@@ -71,7 +71,7 @@ class Target:
         deadline = time.monotonic() + GONE_WITHIN_S
         while not self.job.info().state.terminal:
             if time.monotonic() > deadline:
-                raise NothingToHarmError(f"Job {self.job.uri} still runs {GONE_WITHIN_S:g} s after it was killed.")
+                raise NoTargetError(f"Job {self.job.uri} still runs {GONE_WITHIN_S:g} s after it was killed.")
             time.sleep(POLL_S)
 
 
@@ -80,12 +80,12 @@ def backend_of(job: Job) -> str:
     name = job.uri.partition("://")[0]
     if name not in BACKENDS:
         raise UnsupportedError(
-            f"{job.uri}: chaos harms jobs of this machine only ({', '.join(BACKENDS)}); rehearse there, with the same "
-            f"spec, before you submit elsewhere."
+            f"{job.uri}: faults are injected into jobs of this machine only ({', '.join(BACKENDS)}): run the same spec "
+            f"on one of these first."
         )
     return name
 
 
-def ended(job: Job) -> NothingToHarmError:
+def ended(job: Job) -> NoTargetError:
     """The error for a job that has ended."""
-    return NothingToHarmError(f"Job {job.uri} does not run: there is nothing to harm; submit it (again) first.")
+    return NoTargetError(f"Job {job.uri} does not run: there is nothing to inject; submit it first.")

@@ -1,4 +1,4 @@
-"""Harm at random moments, and what came of it: the job is started again as a second submit would, and goes on."""
+"""Causes faults, at once or at random moments, and starts the job again as a second submit would."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ftsdk.jobs.starting import read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan
 from ftsdk.storage.records import end_of_attempt
-from ftsdk.testing.faults.kinds import GENTLE, kind_for
-from ftsdk.testing.faults.target import POLL_S, NothingToHarmError, Target, backend_of, ended
+from ftsdk.testing.faults.kinds import GENTLE, fault_kind
+from ftsdk.testing.faults.target import POLL_S, NoTargetError, Target, backend_of, ended
 
 ENDS_WITHIN_S = 180.0
-"""How long a harmed job may take to come to its end or go on: its grace, a publish, other nodes noticing."""
+"""Limit for a job to end or restart after a fault: its grace, a publish, other nodes noticing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strike:
-    """One harm and what came of it."""
+class Fault:
+    """One injected fault and its consequence."""
 
     kind: str
     what: str
@@ -41,20 +41,20 @@ class Strike:
     message: str
 
 
-def strike(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.0) -> Strike:
-    """Do one harm to a running job, now, and wait until the job has ended or goes on.
+def inject(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.0) -> Fault:
+    """Cause one fault in a running job and wait until the job has ended or runs again.
 
-    Raises NothingToHarmError if there is nothing to harm (yet), UnsupportedError where this harm is not safe.
+    Raises NoTargetError if the fault has no target (yet), UnsupportedError where it is not safe.
     """
     backend = backend_of(job)
-    chosen = kind_for(kind, backend)
+    chosen = fault_kind(kind, backend)
     before, starts = job.info(), _starts(job)
     if before.state.terminal:
         raise ended(job)
     at = time.time()
     what = chosen.do(Target(job=job, backend=backend, chance=chance, lasting_s=lasting_s))
     after = _settled(job, starts) if chosen.ends else job.info()
-    return Strike(
+    return Fault(
         kind=kind,
         what=what,
         at=at,
@@ -66,7 +66,7 @@ def strike(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.
     )
 
 
-def rehearse(
+def inject_repeatedly(
     job: Job,
     kinds: Sequence[str],
     *,
@@ -75,22 +75,22 @@ def rehearse(
     within_s: float,
     lasting_s: float = 10.0,
     go_on: bool = True,
-) -> Iterator[Strike]:
-    """Do harm `times` times, each at a random moment within `within_s` seconds of a running attempt.
+) -> Iterator[Fault]:
+    """Cause `times` faults, each at a random moment within `within_s` seconds of a running attempt.
 
     After each, a job that has ended is started again as the same submit would, unless `go_on` is false. Stops early
-    if the job comes to its end. Raises what `strike` raises, NothingToHarmError for a job that does not run, and
+    if the job ends. Raises what `inject` raises, NoTargetError for a job that does not run, and
     AuthError if the job has secrets that are not in the environment.
     """
     chance = random.Random(seed)
     chosen = tuple(kinds) or GENTLE
     if job.done():
         raise ended(job)
-    read_secrets(_plan(job))  # better now than after the harm
+    read_secrets(_plan(job))  # better now than after the fault
     for number in range(times):
         if not _comes_to(job, chance.uniform(0, within_s)):
             return
-        done = _strike_when_possible(job, chance.choice(chosen), chance, lasting_s)
+        done = _inject_when_possible(job, chance.choice(chosen), chance, lasting_s)
         if done is None:
             return
         if go_on or number + 1 < times:
@@ -122,12 +122,12 @@ def _comes_to(job: Job, moment_s: float) -> bool:
     return not job.done()
 
 
-def _strike_when_possible(job: Job, kind: str, chance: random.Random, lasting_s: float) -> Strike | None:
+def _inject_when_possible(job: Job, kind: str, chance: random.Random, lasting_s: float) -> Fault | None:
     """A trainer process or a checkpoint may have yet to come; None if the job ends first."""
     while not job.done():
         try:
-            return strike(job, kind, chance, lasting_s=lasting_s)
-        except NothingToHarmError:
+            return inject(job, kind, chance, lasting_s=lasting_s)
+        except NoTargetError:
             time.sleep(POLL_S)
     return None
 

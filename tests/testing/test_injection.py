@@ -1,4 +1,4 @@
-"""Harm to running jobs whose trainer is a few lines of Python: what is done, what is refused, what follows."""
+"""Faults in running jobs whose trainer is a few lines of Python: what is done, what is refused, what follows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing.faults import KINDS, rehearse, strike
+from ftsdk.testing.faults import KINDS, inject, inject_repeatedly
 from ftsdk.testing.faults.outages import refuse_shared_disk
-from ftsdk.testing.faults.target import NothingToHarmError
+from ftsdk.testing.faults.target import NoTargetError
 from ftsdk.testing.programs import in_durable_folder, new_label
 
 STEPS = 60
@@ -74,9 +74,9 @@ def until_step(job, wanted):
             return
 
 
-def test_a_job_comes_through_a_rehearsal(started):
+def test_a_job_survives_several_faults(started):
     until_step(started, 1)  # a supervisor that has no handler yet dies of SIGTERM without a word
-    done = list(rehearse(started, ["term", "kill"], seed=3, times=3, within_s=1.0))
+    done = list(inject_repeatedly(started, ["term", "kill"], seed=3, times=3, within_s=1.0))
     assert [one.attempt for one in done] == [1, 2, 3]
     assert {one.kind for one in done} <= {"term", "kill"}
     assert (done[0].kind, done[0].reason) in {("term", "preempted"), ("kill", "killed")}
@@ -86,46 +86,46 @@ def test_a_job_comes_through_a_rehearsal(started):
 
 
 def test_a_job_can_be_left_as_it_is(started):
-    (done,) = rehearse(started, ["term"], seed=1, times=1, within_s=0.5, go_on=False)
+    (done,) = inject_repeatedly(started, ["term"], seed=1, times=1, within_s=0.5, go_on=False)
     assert done.state == "FAILED"
     assert started.info().attempt == 1
     assert started.state is JobState.FAILED
 
 
 def test_damage_is_done_to_the_newest_checkpoint_of_a_job_that_was_killed(started):
-    with pytest.raises(NothingToHarmError, match="no checkpoint"):
-        strike(started, "damage", Random(1))
+    with pytest.raises(NoTargetError, match="no checkpoint"):
+        inject(started, "damage", Random(1))
     until_step(started, 25)
-    done = strike(started, "damage", Random(1))
+    done = inject(started, "damage", Random(1))
     assert "then damaged checkpoint-000020" in done.what
     assert (done.state, done.reason) == ("FAILED", "killed")
 
 
 def test_a_trainer_without_processes_of_ours_has_no_worker_to_kill(started):
-    with pytest.raises(NothingToHarmError, match="No trainer process"):
-        strike(started, "kill-worker", Random(1))
+    with pytest.raises(NoTargetError, match="No trainer process"):
+        inject(started, "kill-worker", Random(1))
 
 
 def test_what_is_not_safe_or_not_there_is_refused(started, tmp_path):
     with pytest.raises(UnsupportedError, match="of docker only"):
-        strike(started, "network", Random(1))
+        inject(started, "network", Random(1))
     with pytest.raises(UnsupportedError, match="disk that others use"):
-        strike(started, "fill-disk", Random(1))
+        inject(started, "fill-disk", Random(1))
     with pytest.raises(UnsupportedError, match="disk that others use"):
         refuse_shared_disk(tmp_path, free=1)
     with pytest.raises(SpecError, match="did you mean 'kill'"):
-        strike(started, "kil", Random(1))
+        inject(started, "kil", Random(1))
     with pytest.raises(UnsupportedError, match="this machine only"):
-        strike(Job("sagemaker://us-west-2/some-job", Local()), "term", Random(1))
+        inject(Job("sagemaker://us-west-2/some-job", Local()), "term", Random(1))
 
 
-def test_a_job_that_has_ended_cannot_be_harmed(started):
+def test_a_job_that_has_ended_has_no_target(started):
     started.cancel()
     started.wait(60)
-    with pytest.raises(NothingToHarmError, match="nothing to harm"):
-        strike(started, "term", Random(1))
+    with pytest.raises(NoTargetError, match="nothing to inject"):
+        inject(started, "term", Random(1))
     with pytest.raises(FtsdkError, match="submit it"):
-        list(rehearse(started, [], seed=1, times=1, within_s=0))
+        list(inject_repeatedly(started, [], seed=1, times=1, within_s=0))
 
 
 def test_the_command_says_what_it_did_and_with_which_seed(started):
@@ -136,7 +136,7 @@ def test_the_command_says_what_it_did_and_with_which_seed(started):
     said = json.loads(ended.stdout)
     assert said["uri"] == started.uri
     assert isinstance(said["seed"], int)
-    (done,) = said["strikes"]
+    (done,) = said["faults"]
     assert (done["kind"], done["what"], done["state"]) == ("term", "SIGTERM to the supervisor", "FAILED")
     assert "SIGTERM to the supervisor; attempt 1 at step" in ended.stderr
     assert started.info().attempt == 2

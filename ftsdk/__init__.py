@@ -42,12 +42,13 @@ if TYPE_CHECKING:
     from ftsdk.errors import WaitTimeoutError as WaitTimeoutError
     from ftsdk.estimator import Estimator as Estimator
     from ftsdk.facts import Facts as Facts
+    from ftsdk.jobs.history import AttemptRecord as AttemptRecord
     from ftsdk.jobs.job import Job as Job
     from ftsdk.jobs.listing import ListedJob as ListedJob
     from ftsdk.jobs.listing import list_jobs as list_jobs
     from ftsdk.jobs.metrics import MetricRecord as MetricRecord
-    from ftsdk.jobs.metrics import Metrics as Metrics
-    from ftsdk.jobs.resident import Look as Look
+    from ftsdk.jobs.metrics import MetricRecords as MetricRecords
+    from ftsdk.jobs.resident import WatchEvent as WatchEvent
     from ftsdk.jobs.retrying import Decision as Decision
     from ftsdk.jobs.status import Status as Status
     from ftsdk.models.model import Model as Model
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from ftsdk.storage.records import LogLine as LogLine
 
 _HOMES = {
+    "AttemptRecord": "jobs.history",
     "AuthError": "errors",
     "Backend": "backends.base",
     "BackendError": "errors",
@@ -101,11 +103,11 @@ _HOMES = {
     "JobState": "backends.base",
     "ListedJob": "jobs.listing",
     "LogLine": "storage.records",
-    "Look": "jobs.resident",
+    "WatchEvent": "jobs.resident",
     "Lora": "spec",
     "Method": "spec",
     "MetricRecord": "jobs.metrics",
-    "Metrics": "jobs.metrics",
+    "MetricRecords": "jobs.metrics",
     "Model": "models.model",
     "NotInstalledError": "errors",
     "Oft": "spec",
@@ -139,6 +141,7 @@ _HOMES = {
 """Public name -> the module of ftsdk that defines it."""
 
 __all__ = [
+    "AttemptRecord",
     "AuthError",
     "Backend",
     "BackendError",
@@ -165,11 +168,10 @@ __all__ = [
     "JobState",
     "ListedJob",
     "LogLine",
-    "Look",
     "Lora",
     "Method",
     "MetricRecord",
-    "Metrics",
+    "MetricRecords",
     "Model",
     "NotInstalledError",
     "Oft",
@@ -197,6 +199,7 @@ __all__ = [
     "UnsupportedError",
     "WaitTimeoutError",
     "Wandb",
+    "WatchEvent",
     "__version__",
     "list_jobs",
 ]

@@ -80,7 +80,7 @@ class Estimator:
         on_decision: watching.OnDecision = watching.ignore_decision,
         on_warning: Callable[[str], None] = warnings.warn,
     ) -> Job:
-        """Run the training; the same spec and data attach to the job that is there.
+        """Run the training; the same spec and data attach to the existing job.
 
         Args:
             wait: wait for the end, start again what `retry` says, and raise JobFailedError if there is no model; False
@@ -90,7 +90,7 @@ class Estimator:
                 or into its budget.
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
             copy: copy what lies in another cloud, which costs egress; without it such a plan is refused.
-            on_attach: called with the state of an equal job that was there already.
+            on_attach: called with the state of an equal job that exists already.
             progress: while waiting, show progress on standard error if that is a terminal or a notebook.
             on_decision: called with what follows an attempt that has ended, while waiting.
             on_warning: called with each warning of the plan; by default Python's own.

@@ -11,7 +11,7 @@ from ftsdk.cli.jobs import attach, job_argument
 from ftsdk.cli.output import ago, duration, emit, json_option, table
 
 if TYPE_CHECKING:
-    from ftsdk.jobs.history import Attempt
+    from ftsdk.jobs.history import AttemptRecord
     from ftsdk.jobs.status import Status
 
 LATEST = ("loss", "eval_loss", "tokens_per_s")
@@ -80,7 +80,7 @@ def _budget(report: Status) -> str:
     return f"budget left: {', '.join(words[name](value) for name, value in left.items())}" if left else ""
 
 
-def _row(attempt: Attempt) -> tuple[object, ...]:
+def _row(attempt: AttemptRecord) -> tuple[object, ...]:
     place = "spot" if attempt.spot else ""
     again = f"{attempt.starts} starts" if attempt.starts > 1 else ""
     ran = ", ".join(filter(None, (duration(attempt.seconds), again, place)))

@@ -12,7 +12,7 @@ from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import json_option, say
 
 if TYPE_CHECKING:
-    from ftsdk.jobs.resident import Look
+    from ftsdk.jobs.resident import WatchEvent
 
 
 @click.command()
@@ -40,7 +40,7 @@ def watch(jobs: tuple[str, ...], once: bool, every_s: float, as_json: bool) -> N
     click.get_current_context().exit([*lost.values()][-1] if lost and len(lost) == len(jobs) else 0)
 
 
-def _print(look: Look, as_json: bool) -> None:
+def _print(look: WatchEvent, as_json: bool) -> None:
     action, why = (look.decision.action, look.decision.why) if look.decision else ("problem", str(look.problem))
     if as_json:
         line = {"time": time.time(), "uri": look.uri, "attempt": look.attempt, "action": action, "why": why}

@@ -1,1 +1,1 @@
-"""What is done with jobs that there are: looked at, watched, tried again, listed, removed."""
+"""Jobs: submit, attach, status, logs, metrics, watch, retry, list, remove."""

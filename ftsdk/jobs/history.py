@@ -1,6 +1,6 @@
-"""What a job's attempts have been: when, why they ended, how long they ran, what they cost. Read from its own folder.
+"""A job's attempts: when they ran, why they ended, how long they took, what they cost.
 
-The journal is not asked, so any machine that can read the durable folder knows the same.
+Read from the job's durable folder and not from the journal, so every machine that reads the folder gets the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATES = {"INTERRUPTED": JobState.FAILED.value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class AttemptRecord:
     """One attempt of a job."""
 
     number: int
@@ -40,7 +40,7 @@ class Attempt:
     began: bool = True
     """A supervisor has lived; not so where whoever claimed the attempt was gone before it was started."""
     retry: int = 0
-    """0 if a person submitted it, else the how-manieth retry since."""
+    """1-based retry index; 0 for an attempt that a person submitted."""
     why: str = ""
     waiting: bool = False
     """It has no machine: it never had one, or the platform took it back and looks for another."""
@@ -60,10 +60,10 @@ class Attempt:
         return {**shown, "state": str(self.state), "changed": dict(self.changed), "cost_usd": self.cost_usd}
 
 
-def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple[Attempt, ...]:
-    """All attempts, oldest first; `info` speaks for the newest one."""
+def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple[AttemptRecord, ...]:
+    """All attempts, oldest first; the state of the newest one is `info`'s."""
     claims = {number: _json(store, contract.claim_key(number)) for number in range(1, info.attempt + 1)}
-    found = []
+    attempts = []
     for number in range(1, info.attempt + 1):
         outcome = records.outcome(store, number, num_nodes)
         if number == info.attempt:
@@ -71,16 +71,18 @@ def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple
         else:
             end = claims[number + 1].get("before") or _end_of(outcome)
         attempt = _attempt(number, claims[number], end, outcome, _clock(store, number), now)
-        found.append(attempt if outcome or not attempt.state.terminal else replace(attempt, step=_step(store, number)))
-    return tuple(found)
+        if attempt.state.terminal and not outcome:
+            attempt = replace(attempt, step=_step(store, number))
+        attempts.append(attempt)
+    return tuple(attempts)
 
 
-def hours(attempts: tuple[Attempt, ...]) -> float:
+def hours(attempts: tuple[AttemptRecord, ...]) -> float:
     """Hours of running over all attempts."""
     return sum(attempt.seconds for attempt in attempts) / 3600
 
 
-def cost_usd(attempts: tuple[Attempt, ...]) -> float | None:
+def cost_usd(attempts: tuple[AttemptRecord, ...]) -> float | None:
     """What all attempts have cost; None if the price of one is unknown."""
     costs = [attempt.cost_usd for attempt in attempts]
     return None if None in costs else sum(cost for cost in costs if cost is not None)
@@ -88,12 +90,12 @@ def cost_usd(attempts: tuple[Attempt, ...]) -> float | None:
 
 def _attempt(
     number: int, claim: dict[str, Any], end: dict[str, Any], outcome: Outcome | None, clock: Clock | None, now: float
-) -> Attempt:
+) -> AttemptRecord:
     state = JobState(end["state"])
     last_sign = outcome["ended_at"] if outcome else clock["alive_at"] if clock else None
     silent = clock is not None and now - clock["alive_at"] > SILENT_S
     waiting = state is JobState.PENDING or (state is JobState.RUNNING and silent)
-    return Attempt(
+    return AttemptRecord(
         number=number,
         state=state,
         reason=end["reason"],
@@ -129,8 +131,8 @@ def _end_of(outcome: Outcome | None) -> dict[str, Any]:
 
 def _clock(store: Store, attempt: int) -> Clock | None:
     """The first node's clock: all nodes run together or not at all."""
-    found: Clock | None = records.read_json(store, contract.clock_key(attempt, 0))
-    return found
+    clock: Clock | None = records.read_json(store, contract.clock_key(attempt, 0))
+    return clock
 
 
 def _step(store: Store, attempt: int) -> int | None:

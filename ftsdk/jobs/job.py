@@ -11,7 +11,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, SupportsNativeHandle, SupportsTerminal
 from ftsdk.errors import FtsdkError, JobFailedError, UnsupportedError
 from ftsdk.jobs import metrics, resident, watching
-from ftsdk.jobs.metrics import Metrics
+from ftsdk.jobs.metrics import MetricRecords
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.status import Status
 from ftsdk.models.model import Model, open_model
@@ -45,7 +45,7 @@ class Job(JobReference):
         """
         return watching.wait(self, timeout_s, on_decision=on_decision)
 
-    def watch(self, *, every_s: float = resident.WATCH_EVERY_S) -> Iterator[resident.Look]:
+    def watch(self, *, every_s: float = resident.WATCH_EVERY_S) -> Iterator[resident.WatchEvent]:
         """Look at the job every `every_s` seconds until it is over, starting again what its `retry` says.
 
         Yields each new decision.
@@ -81,7 +81,7 @@ class Job(JobReference):
             if (event := contract.parse_event(line.text)) is not None:
                 yield event
 
-    def metrics(self) -> Metrics:
+    def metrics(self) -> MetricRecords:
         """Metric records in the order of their steps, with `.to_pandas()`; a repeated step counts once, the last."""
         return metrics.from_events(self.events())
 

@@ -45,7 +45,7 @@ class Entry:
     intended_at: float
     """Seconds since the epoch."""
     submitted_at: float | None
-    """None if the client died before it heard that the submit went through."""
+    """None if the client died before the submit returned."""
     options: dict[str, Any]
     """The backend's options that the job was submitted with."""
 

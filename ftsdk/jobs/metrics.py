@@ -41,7 +41,7 @@ A value that is not finite is `nan` or `inf`. A training script of your own may 
 """
 
 
-class Metrics(list[MetricRecord]):
+class MetricRecords(list[MetricRecord]):
     """Metric records in the order of their steps."""
 
     def to_pandas(self) -> Any:
@@ -57,14 +57,14 @@ class Metrics(list[MetricRecord]):
         return [{name: _as_json(value) for name, value in record.items()} for record in self]
 
 
-def from_events(events: Iterable[dict[str, Any]]) -> Metrics:
+def from_events(events: Iterable[dict[str, Any]]) -> MetricRecords:
     """The metric records among a job's events; of a step that was repeated after a restart, the last report counts."""
     merged: dict[tuple[int, str], dict[str, Any]] = {}
     for event in events:
         if event["event"] == contract.EVENT_METRICS:
             key = int(event["step"]), contract.metrics_kind(event)
             merged[key] = {name: _as_number(name, value) for name, value in event.items() if name != "event"}
-    return Metrics(cast(MetricRecord, merged[key]) for key in sorted(merged, key=lambda key: key[0]))
+    return MetricRecords(cast(MetricRecord, merged[key]) for key in sorted(merged, key=lambda key: key[0]))
 
 
 def _as_number(name: str, value: Any) -> Any:

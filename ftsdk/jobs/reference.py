@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 from ftsdk import backends, contract
 from ftsdk.backends.base import Backend, JobInfo
+from ftsdk.contract.documents import JobDocument
 from ftsdk.errors import JobNotFoundError, SpecError
 from ftsdk.jobs import journal
 from ftsdk.plan import Plan
@@ -59,12 +60,12 @@ class JobReference:
         return journal.plan_of(self.uri)
 
     @cached_property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JobDocument:
         """The job document as stored in the job's folder. Raises JobNotFoundError if it is gone."""
-        document = read_json(self.store, contract.JOB_FILE)
+        document: JobDocument | None = read_json(self.store, contract.JOB_FILE)
         if document is None:
             raise JobNotFoundError(f"Job {self.uri} has no {contract.JOB_FILE} in its folder any more.")
-        return dict(document)
+        return document
 
 
 def _uri_of(name: str) -> str:

@@ -38,29 +38,29 @@ class Remains:
 
 
 def remains(job: str) -> Remains:
-    """What there is to remove. Raises FtsdkError for a job that runs, JobNotFoundError for one that is not known."""
+    """What a job that has ended left. Raises FtsdkError if it runs, JobNotFoundError if it is unknown."""
     try:
         attached = Job.attach(job)
         info = attached.info()
     except JobNotFoundError:
-        if not (known := journal.entries(job)):
+        if not (entries := journal.entries(job)):
             raise
-        return Remains(known[0].uri, _there(_own_folder(known[0].uri)))
+        return Remains(entries[0].uri, _sizes(_own_folder(entries[0].uri)))
     if not info.state.terminal:
         raise FtsdkError(f"Job {attached.uri} is {info.state}: cancel it first (`ftsdk cancel {attached.uri}`).")
     folders, store = [_own_folder(attached.uri)], attached.store
     if isinstance(store, FolderStore) and store.root.name == attached.name:
         folders.append(store.root)
     if isinstance(store, ObjectStore) and store.uri.endswith(f"/{attached.name}"):
-        return Remains(attached.uri, _there(*folders), store, tuple(store.list()))
-    return Remains(attached.uri, _there(*folders))
+        return Remains(attached.uri, _sizes(*folders), store, tuple(store.list()))
+    return Remains(attached.uri, _sizes(*folders))
 
 
 def _own_folder(uri: str) -> Path:
     return jobs_dir(home_dir(), uri.partition("://")[0]) / uri.rpartition("/")[2]
 
 
-def _there(*folders: Path) -> dict[Path, int]:
+def _sizes(*folders: Path) -> dict[Path, int]:
     return {folder.absolute(): _bytes(folder) for folder in folders if folder.is_dir()}
 
 
@@ -68,18 +68,18 @@ def _bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
-def remove(found: Remains) -> None:
+def remove(remains: Remains) -> None:
     """Delete the folders, the objects and the journal's record."""
     import shutil
 
-    if found.bucket and found.objects:
-        found.bucket.delete(*(item.key for item in found.objects))
+    if remains.bucket and remains.objects:
+        remains.bucket.delete(*(item.key for item in remains.objects))
 
-    for folder in found.folders:
+    for folder in remains.folders:
         try:
             shutil.rmtree(folder)
         except FileNotFoundError:
             continue
         except OSError as problem:
             raise FtsdkError(f"{problem.filename or folder} cannot be removed ({problem.strerror}).") from problem
-    journal.remove(found.uri)
+    journal.remove(remains.uri)

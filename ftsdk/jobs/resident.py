@@ -19,7 +19,7 @@ FRESH_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class WatchEvent:
     """What one look at a job brought: a decision, or a problem."""
 
     uri: str
@@ -29,7 +29,7 @@ class Look:
     """Why the job could not be looked at; JobNotFoundError and AuthError are final, others are tried again."""
 
 
-def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: bool = False) -> Iterator[Look]:
+def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: bool = False) -> Iterator[WatchEvent]:
     """Look at jobs every `every_s` seconds and start what their retry policies say; yields every new decision.
 
     Ends when all named `jobs` are over, or after one look at each with `once`. Without names it goes on for all
@@ -48,7 +48,7 @@ def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: boo
 class _Watcher:
     fresh_s: float | None
     over: set[str] = field(default_factory=set)
-    last: dict[str, Look] = field(default_factory=dict)
+    last: dict[str, WatchEvent] = field(default_factory=dict)
     not_before: dict[str, float] = field(default_factory=dict)
     """Seconds since the epoch before which a job needs no look."""
     attached: dict[str, JobReference] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class _Watcher:
         """The jobs that are not over."""
         return [job for job in jobs or journal.unfinished() if job not in self.over]
 
-    def look(self, uri: str) -> Iterator[Look]:
+    def look(self, uri: str) -> Iterator[WatchEvent]:
         """One look, if it is time for it; yields nothing if nothing is new."""
         if time.time() < self.not_before.get(uri, 0.0):
             return
@@ -67,21 +67,21 @@ class _Watcher:
             self.last[uri] = look
             yield look
 
-    def _look(self, uri: str) -> Look:
+    def _look(self, uri: str) -> WatchEvent:
         try:
             job = self.attached.get(uri) or self.attached.setdefault(uri, JobReference.attach(uri))
             decision, info = reconcile(job, fresh_s=self.fresh_s)
         except FtsdkError as problem:  # the other jobs are watched all the same
             if isinstance(problem, JobNotFoundError | AuthError):
                 self.over.add(uri)
-            return Look(uri=uri, problem=problem)
+            return WatchEvent(uri=uri, problem=problem)
         self.not_before[uri] = decision.not_before if decision.action == "wait" else 0.0
         if decision.action in ("done", "give_up"):
             self.over.add(uri)
-        return Look(uri=job.uri, attempt=info.attempt, decision=decision)
+        return WatchEvent(uri=job.uri, attempt=info.attempt, decision=decision)
 
 
-def _words(look: Look | None) -> tuple[object, ...] | None:
+def _words(look: WatchEvent | None) -> tuple[object, ...] | None:
     """What tells one look's outcome from another's."""
     if look is None:
         return None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
-from ftsdk.jobs.history import Attempt
+from ftsdk.jobs.history import AttemptRecord
 from ftsdk.plan import Plan
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.sizing.spot import decide as spot_or_not
@@ -38,7 +38,7 @@ class Decision:
 
 
 def decide(
-    attempts: Sequence[Attempt],
+    attempts: Sequence[AttemptRecord],
     policy: Retry,
     *,
     config: dict[str, Any],
@@ -77,18 +77,18 @@ def decide(
     )
 
 
-def used(since: Sequence[Attempt]) -> int:
+def used(since: Sequence[AttemptRecord]) -> int:
     """Retries so far: attempts after the first, and restarts inside attempts."""
     return len(since) - 1 + sum(attempt.starts - 1 for attempt in since)
 
 
-def _since_submit(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+def _since_submit(attempts: Sequence[AttemptRecord]) -> Sequence[AttemptRecord]:
     """The attempt that a person submitted last, and the retries after it."""
     first = max((index for index, attempt in enumerate(attempts) if attempt.retry == 0), default=0)
     return attempts[first:]
 
 
-def _obstacle(since: Sequence[Attempt], policy: Retry, *, shrink: bool) -> str:
+def _obstacle(since: Sequence[AttemptRecord], policy: Retry, *, shrink: bool) -> str:
     """Why no attempt follows, in a sentence; empty if nothing stands against it."""
     last = since[-1]
     what = f"Attempt {last.number} ended with '{last.reason}'"
@@ -110,11 +110,11 @@ def _obstacle(since: Sequence[Attempt], policy: Retry, *, shrink: bool) -> str:
     return ""
 
 
-def _came_before(since: Sequence[Attempt]) -> bool:
+def _came_before(since: Sequence[AttemptRecord]) -> bool:
     return len(since) > 1 and (since[-2].reason, since[-2].step) == (since[-1].reason, since[-1].step)
 
 
-def _pause_s(since: Sequence[Attempt]) -> float:
+def _pause_s(since: Sequence[AttemptRecord]) -> float:
     """No pause after progress; else longer and longer, so that a place that is down is not hammered."""
     idle = 0
     for index in range(len(since) - 1, -1, -1):
@@ -126,7 +126,7 @@ def _pause_s(since: Sequence[Attempt]) -> float:
 
 
 def _why_on_demand(
-    since: Sequence[Attempt], policy: Retry, hours_left: float | None, work_left_hours: float | None
+    since: Sequence[AttemptRecord], policy: Retry, hours_left: float | None, work_left_hours: float | None
 ) -> str:
     """Why spot is no longer good enough, or an empty string."""
     ends = [attempt.starts - 1 + (attempt.reason in contract.PREEMPTIONS) for attempt in since if attempt.spot]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftsdk.backends.base import JobInfo
 from ftsdk.jobs import history
-from ftsdk.jobs.history import Attempt
+from ftsdk.jobs.history import AttemptRecord
 from ftsdk.jobs.reference import JobReference
 from ftsdk.sizing import Remaining, remaining
 from ftsdk.spec import Budget
@@ -19,7 +19,7 @@ from ftsdk.storage import records
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """One look at a job. What takes more than a poll is worked out when it is asked for."""
+    """One look at a job. What takes more than a poll is computed on first use and kept."""
 
     job: JobReference
     info: JobInfo
@@ -32,7 +32,7 @@ class Status:
         return cls(job=job, info=job.info(), now=time.time())
 
     @cached_property
-    def attempts(self) -> tuple[Attempt, ...]:
+    def attempts(self) -> tuple[AttemptRecord, ...]:
         """All attempts, oldest first."""
         return history.history(self.job.store, self.info, num_nodes=self.job.document["num_nodes"], now=self.now)
 
@@ -40,8 +40,8 @@ class Status:
     def metrics(self) -> list[dict[str, Any]]:
         """The newest metrics of the newest attempt that has any, oldest first."""
         for number in range(self.info.attempt, 0, -1):
-            if found := records.last_metrics(self.job.store, number):
-                return found
+            if newest := records.last_metrics(self.job.store, number):
+                return newest
         return []
 
     @property
@@ -83,9 +83,9 @@ class Status:
         """The job's limits, as it was submitted last."""
         return Budget.model_validate((self.job.plan.spec if self.job.plan else {}).get("budget", {}))
 
-    def budget_left(self) -> dict[str, Any]:
+    def budget_left(self) -> dict[str, float]:
         """What is left of each limit; only those that are set."""
-        limits, left = self.budget, {}
+        limits, left = self.budget, dict[str, float]()
         if limits.max_hours is not None:
             left["hours"] = limits.max_hours - self.hours
         if limits.max_cost_usd is not None and self.cost_usd is not None:
@@ -110,6 +110,6 @@ class Status:
 
 
 def _points(metrics: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    """(step, seconds) of training steps; evaluation and the last summary come at a step that is there already."""
+    """(step, seconds) of training steps; evaluation and the last summary repeat a step and are left out."""
     points = [(int(m["step"]), float(m["time"])) for m in metrics if "step" in m and isinstance(m.get("time"), float)]
     return points[:1] + [after for before, after in pairwise(points) if after[0] > before[0]]

@@ -1,7 +1,7 @@
 """Whoever watches a job carries out what its retry policy says. Any number of watchers may watch the same job.
 
-Nothing is remembered between two looks: the history is read from the job's own folder, and an attempt belongs to
-whoever puts its claim there first. So a watcher may die and start again at any moment.
+A watcher keeps no state between two looks: the history is read from the job's folder, and an attempt belongs to the
+process that puts its claim there first. So a watcher can be stopped and started at any time.
 """
 
 from __future__ import annotations

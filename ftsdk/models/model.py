@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ftsdk import contract
+from ftsdk.contract.documents import JobDocument
 from ftsdk.errors import FtsdkError, JobFailedError
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
@@ -71,7 +71,7 @@ class Model:
         return target
 
 
-def open_model(store: Store, job_uri: str, document: dict[str, Any]) -> Model:
+def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
     """The model in a job's durable folder. Raises JobFailedError if none was published."""
     prefix = f"{contract.MODEL_DIR}/"
     committed = records.read_json(store, prefix + contract.COMMIT_FILE)

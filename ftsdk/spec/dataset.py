@@ -25,7 +25,7 @@ class Dataset(Part):
     eval_rows: int | None = Field(default=None, ge=1)
     """Rows of `train` that are held out when `eval` is empty; give this or `eval_fraction`."""
     format: Format | None = None
-    """Shape of a row; found out from the columns when left out."""
+    """Shape of a row; detected from the columns if left out."""
     columns: dict[str, str] = Field(default={})
     """Role of a column -> its name in the file, for files with other names (e.g. `{prompt: question}`)."""
     tags: dict[str, str] = Field(default={})
@@ -40,7 +40,7 @@ class Dataset(Part):
 
     @property
     def on_hub(self) -> bool:
-        """Whether dataset_info.json itself is on the hub; the trainer reads it there."""
+        """Whether dataset_info.json itself is on the hub, where the trainer reads it."""
         return (self.directory or "").startswith("REMOTE:")
 
     @model_validator(mode="after")

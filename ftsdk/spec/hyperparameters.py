@@ -67,7 +67,7 @@ class Hyperparameters(Part):
 
     @property
     def epochs(self) -> float:
-        """`num_train_epochs` as a number; 3 for `auto` where the rows are not known."""
+        """`num_train_epochs` as a number; 3 for `auto` if the number of rows is unknown."""
         return 3.0 if self.num_train_epochs == "auto" else self.num_train_epochs
 
     @property

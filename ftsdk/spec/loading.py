@@ -134,12 +134,12 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 def _unknown_kind(location: list[str], given: Any) -> str:
-    what, key, known = ("reward", "name", REWARDS[:-1]) if "rewards" in location else ("tuning", "type", TUNINGS)
+    what, key, names = ("reward", "name", REWARDS[:-1]) if "rewards" in location else ("tuning", "type", TUNINGS)
     given = given.get(key) if isinstance(given, dict) else given
     if what == "tuning" and given in WRITTEN:
         return f"write {given} as {WRITTEN[given]}"
     more = ", or a function of yours as FILE.py:FUNCTION" if what == "reward" else ""
-    return f"{given!r} is no {what}{did_you_mean(str(given), known)}; choose one of {', '.join(known)}{more}"
+    return f"{given!r} is no {what}{did_you_mean(str(given), names)}; choose one of {', '.join(names)}{more}"
 
 
 def _printable(text: str) -> str:
@@ -158,11 +158,11 @@ def _shown(value: Any) -> str:
 
 def _nearest(location: list[str]) -> str:
     """A suggestion from the names that are valid at this place."""
-    known = _names_at(location[:-1])
-    close = did_you_mean(location[-1], known)
+    names = _names_at(location[:-1])
+    close = did_you_mean(location[-1], names)
     if not close and len(location) == 1 and did_you_mean(location[0], Hyperparameters.model_fields):
         return did_you_mean(location[0], Hyperparameters.model_fields).replace("'?", "' under hyperparameters?")
-    return close or (f" (known here: {', '.join(sorted(known))})" if known else "")
+    return close or (f" (known here: {', '.join(sorted(names))})" if names else "")
 
 
 def _names_at(location: list[str]) -> list[str]:

@@ -229,7 +229,7 @@ def is_foreign(name: str) -> bool:
 
 
 def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -> str | None:
-    """Write the value of a foreign name to its place in a spec's data; returns a sentence if there is one to say.
+    """Write the value of a foreign name to its place in a spec's data; returns a note for the user, or None.
 
     Raises SpecError if the place already says something else, unless `replace`, and for names that must be rewritten.
     """
@@ -277,12 +277,12 @@ def _quantise(spec: dict[str, Any], name: str) -> None:
 
 
 def write_at(spec: dict[str, Any], path: str, value: Any, *, replace: bool) -> Any:
-    """Set a value unless there is one; returns what was there, or `NOTHING`."""
+    """Set a value unless the place has one; returns the existing value, or `NOTHING`."""
     *above, last = path.split(".")
     inner = spec
     for part in above:
-        known = inner.get(part)
-        inner[part] = inner = dict(known) if isinstance(known, Mapping) else {}
+        existing = inner.get(part)
+        inner[part] = inner = dict(existing) if isinstance(existing, Mapping) else {}
     before = inner.get(last, NOTHING)
     if before is None or before is NOTHING or replace:
         inner[last] = value
@@ -292,9 +292,9 @@ def write_at(spec: dict[str, Any], path: str, value: Any, *, replace: bool) -> A
 
 def written(part: Any, prefix: str) -> dict[str, Any]:
     """LLaMA-Factory's arguments for the fields of a part of a spec, e.g. a tuning; the inverse of reading them."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, place in LLAMAFACTORY.items():
         above, _, field = place.path.rpartition(".")
         if above == prefix and field in type(part).model_fields:
-            found[name] = place.write(getattr(part, field))
-    return found
+            arguments[name] = place.write(getattr(part, field))
+    return arguments

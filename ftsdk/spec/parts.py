@@ -74,8 +74,8 @@ class Budget(Part):
     max_hours: float | None = Field(default=None, gt=0)
     """Hours of running; waiting for a machine does not count."""
     finish_by: AwareDatetime | None = Field(default=None, strict=False)
-    """Time with its zone, e.g. `2026-12-01T09:00:00+08:00`, by which the model should be there: a spot job goes on on
-    demand when the slack is gone. It is a wish, not a limit: nothing is stopped then."""
+    """Time with its zone, e.g. `2026-12-01T09:00:00+08:00`, by which the model should be ready: a spot job moves to
+    on-demand capacity when the slack is gone. It is a target, not a limit: nothing is stopped then."""
 
 
 class Wandb(Part):
@@ -95,7 +95,7 @@ class CloudWatch(Part):
     region: str
     """Region of the log group and the metrics, e.g. us-west-2."""
     log_group: str = Field(default="/ftsdk", pattern=r"^[.\-_/#A-Za-z0-9]{1,512}$")
-    """Log group; made if it is not there. The job's nodes are its streams."""
+    """Log group; created if missing. The job's nodes are its streams."""
     namespace: str = Field(default="ftsdk", pattern=r"^[.\-_/#:A-Za-z0-9]{1,255}$")
     """Namespace of the metrics; their dimension `Job` is the job's name."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
-from ftsdk.jobs.history import Attempt
+from ftsdk.jobs.history import AttemptRecord
 from ftsdk.jobs.retrying import decide, shrunk, used
 from ftsdk.spec import Retry
 from tests import python_jobs
@@ -17,7 +17,9 @@ CONFIG = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 def ended(*ends, spot=False):
     """Attempts that ended with (reason, step), the first one a person's; times are a second apart."""
     return [
-        Attempt(number=n, state=JobState.FAILED, reason=reason, step=step, retry=n - 1, ended_at=float(n), spot=spot)
+        AttemptRecord(
+            number=n, state=JobState.FAILED, reason=reason, step=step, retry=n - 1, ended_at=float(n), spot=spot
+        )
         for n, (reason, step) in enumerate(ends, 1)
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
 from ftsdk.facts import runtime_archive
-from ftsdk.facts.facts import Facts, ModelFacts
+from ftsdk.facts.facts import Facts
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
 from ftsdk.facts.reward_files import inspect_rewards
@@ -34,6 +34,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
     judge = spec.method.reward_model
     unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
+    if model.config is None:
+        unknown.append(f"shape of {model.address} (its config.json is not on this machine)")
     return Facts(
         home=str(home),
         folder=str(root),
@@ -42,7 +44,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         eval=held_out,
         runtime=runtime_archive.build(home / "cache"),
         machine=inspect_machine(),
-        unknown=(*unknown, *_unknown_shape(model)),
+        unknown=tuple(unknown),
         lengths=lengths,
         prices=own_prices(home),
         reward_model=inspect_model(judge, root) if judge else None,
@@ -50,7 +52,3 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         nonce=secrets.token_hex(8) if again else "",
         arguments=arguments_of(spec, root),
     )
-
-
-def _unknown_shape(model: ModelFacts) -> tuple[str, ...]:
-    return () if model.config is not None else (f"shape of {model.address} (its config.json is not on this machine)",)

@@ -89,13 +89,9 @@ def _archive() -> bytes:
             source = file.read_bytes()
             _add(archive, name, source)
             with suppress(ValueError):  # a constant that this marshal version cannot hold: the source will do
-                _add(archive, f"{name}c", BYTECODE_HEAD + marshal.dumps(_compiled(source, name), MARSHAL_VERSION))
+                code: CodeType = compile(source, name, "exec", dont_inherit=True)
+                _add(archive, f"{name}c", BYTECODE_HEAD + marshal.dumps(code, MARSHAL_VERSION))
     return buffer.getvalue()
-
-
-def _compiled(source: bytes, name: str) -> CodeType:
-    code: CodeType = compile(source, name, "exec", dont_inherit=True)
-    return code
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

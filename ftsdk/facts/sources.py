@@ -46,7 +46,8 @@ def inspect_sources(
     """
     from ftsdk.data.inspection import InspectionOptions, inspect_files
 
-    resolved = _resolve(addresses, spec, root)
+    entries = {} if spec.dataset.on_hub else _registered_entries(spec.dataset, root)
+    resolved = [item for address in addresses for item in _resolve(address, spec, entries, root)]
     files = [item for item in resolved if not isinstance(item, SourceFacts)]
     hyperparameters = spec.hyperparameters
     data = inspect_files(
@@ -84,13 +85,8 @@ def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
     )
 
 
-def _resolve(addresses: tuple[str, ...], spec: JobSpec, root: Path) -> list[SourceFacts | LocalFile]:
-    """Each address as facts, where no local file has to be read for them, else as its files."""
-    entries = {} if spec.dataset.on_hub else _registered_entries(spec.dataset, root)
-    return [item for address in addresses for item in _resolve_one(address, spec, entries, root)]
-
-
-def _resolve_one(address: str, spec: JobSpec, entries: dict[str, Any], root: Path) -> Iterator[SourceFacts | LocalFile]:
+def _resolve(address: str, spec: JobSpec, entries: dict[str, Any], root: Path) -> Iterator[SourceFacts | LocalFile]:
+    """An address as facts if no local file has to be read for them, else as its files."""
     from ftsdk.data.inspection import LocalFile
 
     scheme, separator, rest = address.partition("://")

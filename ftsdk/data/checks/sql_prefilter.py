@@ -118,21 +118,17 @@ def _filled(value: str) -> str:
     return f"starts_with({value}, '\"') and not regexp_matches({value}, {_BLANK})"
 
 
-def _text_or_none(value: str) -> str:
-    return f"coalesce({value} = 'null' or starts_with({value}, '\"'), true)"
-
-
-def _none(value: str) -> str:
-    return f"""coalesce({value} in ('null', '""', '[]'), true)"""
-
-
 def _clean(rules: Rules, values: Mapping[str, str]) -> str:
     """True only for rows without faults."""
-    tests = [_none(values["tools"])] if "tools" in values else []
+    tests = [f"{_or_empty(values['tools'])} = ''"] if "tools" in values else []
     lists = [values[role] for role in ("history", *PLACEHOLDERS) if role in values]
     tests += [f"coalesce({value} in ('null', '[]'), true)" for value in lists]
     tests += [f"not contains(line, '{mark}')" for role, mark in PLACEHOLDERS.items() if role in values]
-    tests += [_text_or_none(values[role]) for role in ("query", "system") if role in values]
+    tests += [
+        f"coalesce({values[role]} = 'null' or starts_with({values[role]}, '\"'), true)"
+        for role in ("query", "system")
+        if role in values
+    ]
     if "turns" in values:
         tests.append(_chat_clean(rules, values["turns"]))
     elif "prompt" in values:

@@ -47,11 +47,12 @@ def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
     elif chosen and len(chosen) > 1 and chosen[0].kind in ("assistant", "call"):
         turns += chosen[:-1]
     system = turns[0].text if turns and turns[0].kind == "system" else ""
-    label = row.get(columns.get("kto_tag", ""))
+    label, prompt = (row.get(columns.get(role, "")) for role in ("kto_tag", "prompt"))
+    wrapped_tools = prompt.get("tools") if isinstance(prompt, dict) else None
     return Example(
         turns=tuple(turns[1:] if turns and turns[0].kind == "system" else turns),
         system=system or row.get(columns.get("system", "")) or "",
-        tools=_tools(row.get(columns.get("tools", "")) or _wrapped_tools(row.get(columns.get("prompt", "")))),
+        tools=_tools(row.get(columns.get("tools", "")) or wrapped_tools),
         chosen=chosen[-1] if chosen else None,
         rejected=rejected[-1] if rejected else None,
         label=None if label is None else str(label).strip().lower() in ("true", "1", "1.0"),
@@ -91,10 +92,6 @@ def _tools(value: Any) -> tuple[dict[str, Any], ...]:
     if isinstance(value, str):
         return () if is_blank(value) else tuple(json.loads(value) or ())
     return tuple(value or ())
-
-
-def _wrapped_tools(prompt: Any) -> Any:
-    return prompt.get("tools") if isinstance(prompt, dict) else None
 
 
 def _listed(value: Any) -> list[Any]:

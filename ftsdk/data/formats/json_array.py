@@ -52,7 +52,7 @@ def _elements(reader: _Reader) -> Iterator[str | BadRow]:
         text, fault = reader.element()
         lost = bool(fault) or (not text.startswith("{") and reader.peek() not in (",", "]", ""))
         fault = fault or ("not an object" if lost else _BEFORE.get(separator, "no comma before it"))
-        yield BadRow("bad_json", f"is not valid JSON: {fault}") if fault else _checked(text)
+        yield BadRow("bad_json", f"is not valid JSON: {fault}") if fault else not_utf8(text) or text
         if lost and not reader.recover():
             return
         separator = "," if lost else reader.take_comma()
@@ -73,12 +73,10 @@ def _closed(reader: _Reader, separator: str) -> Iterator[BadRow]:
         yield BadRow("bad_json", "has something after the closing ]", True)
 
 
-def _checked(text: str) -> str | BadRow:
-    return text if text.isascii() else not_utf8(text) or text
-
-
 def not_utf8(text: str) -> BadRow | None:
     """The fault of a text that was decoded with `surrogateescape` from bytes that are not UTF-8, if any."""
+    if text.isascii():
+        return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -125,12 +125,9 @@ def _decodes(data: bytes, name: str) -> bool:
 
 def _text_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
     for batch in _line_batches(source, batch_bytes):
-        texts = [_text_row(line) if line.strip() else b"" for line in batch.texts]
+        rows = ({"text": line.decode().rstrip("\r")} if line.strip() else None for line in batch.texts)
+        texts = [json.dumps(row, ensure_ascii=False).encode() if row else b"" for row in rows]
         yield Batch(batch.first_row, texts, b"\n".join(texts), batch.faults)
-
-
-def _text_row(line: bytes) -> bytes:
-    return json.dumps({"text": line.decode().rstrip("\r")}, ensure_ascii=False).encode()
 
 
 class _Packer:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, retain
+from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 
@@ -33,7 +34,7 @@ class PublishReport(NamedTuple):
     problem: str
 
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
+RETRY = RetryPolicy(first_pause_s=1.0, max_pause_s=10.0)
 """Pauses between two tries while storage fails."""
 
 
@@ -87,12 +88,12 @@ class Publisher:
 
     def _publish(self, checkpoint: LocalCheckpoint) -> None:
         """Try until it is committed, a newer checkpoint is queued, or `give_up` is called."""
-        pause_s = FIRST_PAUSE_S
-        while self._try(checkpoint) and self._should_wait():
+        for pause_s in RETRY.pauses():
+            if not self._try(checkpoint) or not self._should_wait():
+                return
             with self._condition:
                 if self._condition.wait_for(lambda: not self._should_wait(), timeout=pause_s):
                     return
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _try(self, checkpoint: LocalCheckpoint) -> str:
         """One try, reported; returns the problem, if there was one."""

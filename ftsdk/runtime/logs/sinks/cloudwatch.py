@@ -21,6 +21,7 @@ from ftsdk import contract
 from ftsdk.contract import Stamp
 from ftsdk.contract.documents import CloudWatchLogs
 from ftsdk.runtime.logs.sinks.segment_tail import SegmentTail
+from ftsdk.runtime.retry import RetryPolicy
 
 BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD_BYTES = 1 << 20, 10_000, 26
 MESSAGE_BYTES = (256 << 10) - EVENT_OVERHEAD_BYTES
@@ -30,7 +31,8 @@ OLDEST_S = 23 * 3600.0
 METRICS_PER_CALL = 500
 """The service accepts 1,000 values and 1 MB; 500 with their names stay well below."""
 POLL_S = 2.0
-PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
+RETRY = RetryPolicy(first_pause_s=1.0, max_pause_s=60.0)
+"""Pauses between two rounds while the service fails."""
 UNSURE_S = 5.0
 """After a lost response: how long until the stream shows whether the events were stored."""
 THROTTLED = frozenset({"ThrottlingException", "Throttling", "LimitExceededException", "ServiceUnavailableException"})
@@ -89,20 +91,20 @@ class CloudWatchSink:
 
     # --- the thread -----------------------------------------------------------------------------------------
     def _run(self) -> None:
-        pause_s = PAUSE_MIN_S
+        pauses, is_failing = RETRY.pauses(), False
         while True:
             is_last = self._finish.is_set()  # read before the round, which copies everything written until now
             try:
                 self._round()
             except Exception as problem:  # whatever it is, training continues, and the queue is kept
-                if pause_s == PAUSE_MIN_S:
+                if not is_failing:
                     self._notices.append(f"CloudWatch does not take the log ({_describe(problem)}); it is tried again.")
-                time.sleep(max(pause_s, UNSURE_S if self._unsure else 0.0))
-                pause_s = min(2 * pause_s, PAUSE_MAX_S)
+                is_failing = True
+                time.sleep(max(next(pauses), UNSURE_S if self._unsure else 0.0))
                 continue
             if is_last:
                 return
-            pause_s = PAUSE_MIN_S
+            pauses, is_failing = RETRY.pauses(), False
             self._finish.wait(POLL_S)
 
     def _round(self) -> None:

@@ -14,6 +14,7 @@ from ftsdk import contract
 from ftsdk.runtime.logs.sinks import cloudwatch as sink_module
 from ftsdk.runtime.logs.sinks.cloudwatch import CloudWatchSink
 from ftsdk.runtime.logs.sinks.segment_tail import SegmentTail
+from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.durable import DurableFolder
 from tests.emulators.buckets import KEY, SECRET
 from tests.emulators.cloudwatch_writes import REGION, CloudWatchServer
@@ -36,8 +37,9 @@ def service(server, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    for name, seconds in (("POLL_S", 0.05), ("PAUSE_MIN_S", 0.05), ("PAUSE_MAX_S", 0.2), ("UNSURE_S", 0.05)):
+    for name, seconds in (("POLL_S", 0.05), ("UNSURE_S", 0.05)):
         monkeypatch.setattr(sink_module, name, seconds)
+    monkeypatch.setattr(sink_module, "RETRY", RetryPolicy(first_pause_s=0.05, max_pause_s=0.2))
     server.calls.clear(), server.puts.clear(), server.answers.clear()
     server.settings = {"job": "job-1", "region": REGION, "log_group": f"/{tmp_path.name}", "namespace": tmp_path.name}
     return server

@@ -104,7 +104,7 @@ def spec_page() -> str:
             count = len(known_arguments())
             blocks.append(
                 f"Beside these, any of LLaMA-Factory's {count} arguments may stand here under its own name, but not "
-                "[those that ftsdk owns](../llamafactory.md#what-is-replaced-and-why). A misspelt name is refused with "
+                "[those that ftsdk owns](../llamafactory.md#replaced-arguments). A misspelt name is refused with "
                 "a suggestion."
             )
     return page(blocks)

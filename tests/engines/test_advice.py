@@ -52,7 +52,7 @@ def test_wise_values_get_no_word(warned):
         ({"num_train_epochs": 50}, "50 is much for 5 rows"),
         ({"num_train_epochs": "auto"}, "auto is 15 for 5 rows, by a rule of thumb"),
         ({"hyperparameters": {"push_to_hub": True}}, "name HF_TOKEN in `secrets`"),
-        ({"hyperparameters": {"flash_attn": "fa2"}}, "goes on with another attention"),
+        ({"hyperparameters": {"flash_attn": "fa2"}}, "uses another attention"),
         ({"tuning": "full", "hyperparameters": {"use_galore": True}}, "use_galore needs galore_torch"),
         ({"cutoff_len": 8}, "cutoff_len 8 is too short for train: at least 5 of the 5 rows lose tokens"),
     ],

@@ -96,7 +96,7 @@ def _model(spec: JobSpec, facts: Facts, layout: Layout) -> Arguments:
 
 
 def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> Arguments:
-    """The model that a preference method compares with, where the training goes on from an adapter.
+    """The model that a preference method compares with, where the training continues an adapter.
 
     Left alone, LLaMA-Factory switches the adapter off and compares with the bare base model, which is another
     objective: the reference is what the training starts from (DPO, 2305.18290, section 4).
@@ -122,10 +122,10 @@ def _notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
         return
     if not isinstance(spec.tuning, Lora):
         raise UnsupportedError(
-            f"tuning {spec.tuning.type} cannot go on from the adapter {facts.model.address}: use `tuning: lora`, or "
+            f"tuning {spec.tuning.type} cannot continue the adapter {facts.model.address}: use `tuning: lora`, or "
             f"merge it into its base model first."
         )
-    yield "the training goes on with the adapter's own rank, targets and dropout; those of `tuning` do not count."
+    yield "the training continues with the adapter's own rank, targets and dropout; those of `tuning` are not used."
     if spec.method.stage in combinations.REFERENCED:
         yield "the reference is the adapter as it is at the start: a second copy of the base model is loaded for it."
 

@@ -36,7 +36,7 @@ def pitfalls(spec: JobSpec, facts: Facts) -> Iterator[str]:
     if given.get("flash_attn") == "fa2":
         yield (
             "flash_attn: fa2 needs the package flash-attn, which ftsdk's image does not have; without it the trainer "
-            "goes on with another attention. Leave it out (auto), or use an image that has it."
+            "uses another attention. Leave it out (auto), or use an image that has it."
         )
     for switch, package in NOT_IN_THE_IMAGE.items():
         if given.get(switch):

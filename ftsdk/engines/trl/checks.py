@@ -54,7 +54,7 @@ def _refuse_ppo(spec: JobSpec) -> None:
     resources = spec.resources
     if resources.spot:
         raise UnsupportedError(
-            "resources.spot cannot be used with ppo: its trainer cannot go on from a checkpoint; "
+            "resources.spot cannot be used with ppo: its trainer cannot resume from a checkpoint; "
             "use grpo, which can, or leave spot out."
         )
     if resources.num_nodes * resources.accelerators_per_node > 1:

@@ -40,7 +40,7 @@ STRAIGHT = (
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-5, 1e-6
 """Full: DeepSeekMath, DAPO and TRL's default. Adapters: ten times that ("LoRA Without Regret", Thinking Machines)."""
 WARMUP_RATIO = 0.1
-NO_RESUME = "ppo cannot go on from a checkpoint: an interrupted job begins anew (grpo goes on)."
+NO_RESUME = "ppo cannot resume from a checkpoint: an interrupted job starts at step 0 (grpo resumes)."
 
 
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:

@@ -29,7 +29,7 @@ LARGE = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class MeasurementSize:
     """The extent of a measurement."""
 
     steps: int
@@ -38,12 +38,12 @@ class Size:
     shape: Mapping[str, int]
 
 
-FULL = Size(steps=36, every=9, rounds=3, shape=GIGABYTE)
-QUICK = Size(steps=6, every=3, rounds=1, shape={})
+FULL = MeasurementSize(steps=36, every=9, rounds=3, shape=GIGABYTE)
+QUICK = MeasurementSize(steps=6, every=3, rounds=1, shape={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class MeasuredTraining:
     """One training, step by step."""
 
     who: str
@@ -95,13 +95,13 @@ def _grown(small: Path, folder: Path, shape: Mapping[str, int]) -> Path:
     return folder
 
 
-def _round(large: Path, folder: Path, size: Size, number: int) -> Iterator[Trained]:
+def _round(large: Path, folder: Path, size: MeasurementSize, number: int) -> Iterator[MeasuredTraining]:
     """Both programs once, in turn."""
     yield _ours(large, f"cost-{number}", size)
     yield _theirs(large, folder / f"plain-{number}", size)
 
 
-def _estimator(large: Path, label: str, size: Size) -> Estimator:
+def _estimator(large: Path, label: str, size: MeasurementSize) -> Estimator:
     return Estimator(
         name=label,
         model=str(large / "model"),
@@ -122,13 +122,13 @@ def _estimator(large: Path, label: str, size: Size) -> Estimator:
     )
 
 
-def _ours(large: Path, label: str, size: Size) -> Trained:
+def _ours(large: Path, label: str, size: MeasurementSize) -> MeasuredTraining:
     job = _estimator(large, label, size).fit(wait=False)
     job.result()
     events = list(job.events())
     ends = tuple(event["time"] for event in events if event["event"] == contract.EVENT_METRICS and "loss" in event)
     commits = {event["step"]: event for event in events if event["event"] == contract.EVENT_COMMIT}
-    made = Trained(
+    made = MeasuredTraining(
         who="ftsdk",
         every=size.every,
         ends=ends,
@@ -148,7 +148,7 @@ def _publishes(job: Job, commits: Mapping[int, Mapping[str, Any]]) -> Iterator[t
             yield end - event["seconds"], end
 
 
-def _theirs(large: Path, folder: Path, size: Size) -> Trained:
+def _theirs(large: Path, folder: Path, size: MeasurementSize) -> MeasuredTraining:
     plan = _estimator(large, "plain", size).plan()
     data = folder / "data"
     data.mkdir(parents=True)
@@ -167,11 +167,13 @@ def _theirs(large: Path, folder: Path, size: Size) -> Trained:
     if plain.wait():
         raise RuntimeError("".join(plain.tail))
     shutil.rmtree(folder)
-    return Trained(who="LLaMA-Factory", every=size.every, ends=tuple(plain.ends))
+    return MeasuredTraining(who="LLaMA-Factory", every=size.every, ends=tuple(plain.ends))
 
 
 # --- report -----------------------------------------------------------------------------------------------------
-def _write(runs: list[Trained], lost: list[losses.Loss], size: Size, where: Mapping[str, Any], folder: Path) -> Path:
+def _write(
+    runs: list[MeasuredTraining], lost: list[losses.Loss], size: MeasurementSize, where: Mapping[str, Any], folder: Path
+) -> Path:
     """Write `resume-DATE.json` and `.md` (which it returns)."""
     folder.mkdir(parents=True, exist_ok=True)
     day = time.strftime("%Y-%m-%d")
@@ -192,7 +194,7 @@ def _write(runs: list[Trained], lost: list[losses.Loss], size: Size, where: Mapp
 
 
 def _markdown(
-    runs: list[Trained], lost: list[losses.Loss], size: Size, where: Mapping[str, Any], day: str
+    runs: list[MeasuredTraining], lost: list[losses.Loss], size: MeasurementSize, where: Mapping[str, Any], day: str
 ) -> Iterator[str]:
     largest = max(one.checkpoint_bytes for one in runs)
     yield from (
@@ -238,7 +240,7 @@ def _losses_section(lost: list[losses.Loss]) -> Iterator[str]:
     )
 
 
-def _cost_row(who: str, runs: list[Trained]) -> str:
+def _cost_row(who: str, runs: list[MeasuredTraining]) -> str:
     ours = [one for one in runs if one.who == who]
     quiet, saving, beside = _times(ours, "quiet"), _times(ours, "saving"), _times(ours, "beside")
     slower = max(0.0, median(beside) - median(quiet)) if beside else 0.0
@@ -247,7 +249,7 @@ def _cost_row(who: str, runs: list[Trained]) -> str:
     return f"| {who} | {median(quiet):.3f} | {median(saving):.3f} | {_median(beside)} | {added:.2f} | {share} |"
 
 
-def _histogram(runs: Sequence[Trained]) -> Iterator[str]:
+def _histogram(runs: Sequence[MeasuredTraining]) -> Iterator[str]:
     """Quiet steps and steps beside a publish, in bins around the quiet median."""
     quiet, busy = _times(runs, "quiet"), _times(runs, "beside")
     middle = median(quiet)
@@ -263,7 +265,7 @@ def _histogram(runs: Sequence[Trained]) -> Iterator[str]:
     yield ""
 
 
-def _times(runs: Sequence[Trained], what: Literal["quiet", "saving", "beside"]) -> list[float]:
+def _times(runs: Sequence[MeasuredTraining], what: Literal["quiet", "saving", "beside"]) -> list[float]:
     return [seconds for one in runs for seconds in one.times(what)]
 
 

@@ -1,5 +1,5 @@
-"""What runs inside the container or the child process: the supervisor and the trainers that it starts.
+"""The part of ftsdk that runs inside the job: the supervisor, and the training programs that it starts.
 
-It travels with every job as a zipapp (see `ftsdk.facts.runtime_archive`), so everything here imports the
-standard library and `ftsdk.contract` only; `programs/` imports the trainer that it drives, inside functions.
+It is shipped with every job as a zipapp (see `ftsdk.facts.runtime_archive`), so it imports only the standard library
+and `ftsdk.contract`; `programs/` imports the trainers that it drives, inside functions.
 """

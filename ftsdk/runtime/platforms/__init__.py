@@ -1,1 +1,1 @@
-"""What is particular to each platform, inside a job."""
+"""Platform-specific code inside a job: the cluster, secrets, and files that the platform reads."""

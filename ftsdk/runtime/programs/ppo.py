@@ -63,7 +63,7 @@ def build(job: TrainJob, stop: StopRequest) -> Any:
         processing_class=tokenizer,
         model=policy,
         ref_model=None,
-        reward_model=_judge(config, tokenizer, batches),
+        reward_model=_reward_module(config, tokenizer, batches),
         value_model=_value_model(config, tokenizer),
         train_dataset=rows,
         eval_dataset=rows.select(range(1)),  # required for a data loader that is never used
@@ -139,7 +139,7 @@ class _Collator:
         return self._tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]}, return_tensors="pt")
 
 
-def _judge(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> Any:
+def _reward_module(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> Any:
     """The module that TRL takes its scores from; `get_reward` is replaced so that reward functions count too."""
     import torch
     from trl.trainer import ppo_trainer
@@ -148,12 +148,12 @@ def _judge(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str,
 
     functions = [rewards.Reward(settings) for settings in config["rewards"]]
     model = _fitted(_scorer(config["reward_model"], config["dtype"]), tokenizer) if config.get("reward_model") else None
-    judge = model if model is not None else torch.nn.Module()
+    reward_module = model if model is not None else torch.nn.Module()
     original = ppo_trainer.get_reward
     queue: deque[dict[str, Any]] = deque()
 
     def get_reward(module: Any, tokens: Tensor, pad: int, start: int) -> Any:
-        if module is not judge:
+        if module is not reward_module:
             return original(module, tokens, pad, start)
         score = original(model, tokens, pad, start)[1] if model is not None else 0
         while len(queue) < len(tokens):
@@ -164,7 +164,7 @@ def _judge(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str,
         return None, score, None
 
     ppo_trainer.get_reward = get_reward
-    return judge
+    return reward_module
 
 
 def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor, tokenizer: Any) -> Tensor:

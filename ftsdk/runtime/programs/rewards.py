@@ -21,7 +21,7 @@ TRAINERS_OWN = frozenset({ROW, "completion_ids", "trainer_state", "log_extra", "
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 Score = float | None
-Judge = Callable[[str, Mapping[str, Any]], Score]
+Scorer = Callable[[str, Mapping[str, Any]], Score]
 """The answer's text and its row's values -> its score."""
 
 
@@ -119,22 +119,22 @@ def _module(path: str, label: str) -> Any:
 
 
 # --- built-ins ----------------------------------------------------------------------------------------------
-def _each(judge: Judge) -> Callable[..., Any]:
-    """Apply a judge of one answer to a batch."""
+def _each(scorer: Scorer) -> Callable[..., Any]:
+    """Apply a scorer to every answer of a batch."""
 
     def each(_prompts: list[Any], texts: list[str], values: Mapping[str, Any]) -> list[Score]:
         rows = ({name: value[number] for name, value in values.items()} for number in range(len(texts)))
-        return [judge(text, row) for text, row in zip(texts, rows, strict=True)]
+        return [scorer(text, row) for text, row in zip(texts, rows, strict=True)]
 
     return each
 
 
-def exact_match(settings: Mapping[str, Any]) -> Judge:
+def exact_match(settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.ExactMatch`."""
     extract = re.compile(settings["extract"], re.DOTALL) if settings.get("extract") else None
     fold = str.casefold if settings.get("ignore_case") else str
 
-    def judge(text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, row: Mapping[str, Any]) -> Score:
         if row.get("answer") is None:
             return None
         if extract:
@@ -144,24 +144,24 @@ def exact_match(settings: Mapping[str, Any]) -> Judge:
             text = (matches[-1][1] if extract.groups else matches[-1][0]) or ""
         return float(fold(text.strip()) == fold(str(row["answer"]).strip()))
 
-    return judge
+    return scorer
 
 
-def math_answer(_settings: Mapping[str, Any]) -> Judge:
+def math_answer(_settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.MathAnswer`. Compared by math-verify (Apache 2.0)."""
     from math_verify import parse, verify  # type: ignore[import-not-found,unused-ignore]
 
-    def judge(text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, row: Mapping[str, Any]) -> Score:
         if row.get("answer") is None:
             return None
         reference = str(row["answer"])
         expected = parse(f"${reference}$" if "\\" in reference and "$" not in reference else reference)
         return float(bool(expected) and verify(expected, parse(text))) if expected else None
 
-    return judge
+    return scorer
 
 
-def regex(settings: Mapping[str, Any]) -> Judge:
+def regex(settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.Regex`."""
     pattern = re.compile(settings["pattern"], re.DOTALL)
     if settings.get("whole"):
@@ -169,7 +169,7 @@ def regex(settings: Mapping[str, Any]) -> Judge:
     return lambda text, _row: float(pattern.search(text) is not None)
 
 
-def format_tags(settings: Mapping[str, Any]) -> Judge:
+def format_tags(settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.Format`."""
     tags = [re.escape(tag) for tag in settings["tags"]]
     inner = r"\s*".join(rf"<{tag}>(?:(?!</?(?:{'|'.join(tags)})>).)*</{tag}>" for tag in tags)
@@ -177,24 +177,24 @@ def format_tags(settings: Mapping[str, Any]) -> Judge:
     return lambda text, _row: float(pattern.fullmatch(text) is not None)
 
 
-def length(settings: Mapping[str, Any]) -> Judge:
+def length(settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.Length`."""
     limit, margin = settings["max_tokens"], settings["soft_tokens"]
 
-    def judge(_text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(_text: str, row: Mapping[str, Any]) -> Score:
         excess = len(row["completion_ids"]) - (limit - margin)
         if excess <= 0:
             return 0.0
         return -1.0 if excess >= margin else -excess / margin
 
-    return judge
+    return scorer
 
 
-def json_valid(settings: Mapping[str, Any]) -> Judge:
+def json_valid(settings: Mapping[str, Any]) -> Scorer:
     """See `ftsdk.spec.rewards.Json`."""
     keys = settings.get("keys") or ()
 
-    def judge(text: str, _row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, _row: Mapping[str, Any]) -> Score:
         fenced = FENCE.match(text.strip())
         try:
             value = json.loads(fenced[1] if fenced else text)
@@ -202,10 +202,10 @@ def json_valid(settings: Mapping[str, Any]) -> Judge:
             return 0.0
         return float(not keys or (isinstance(value, dict) and all(key in value for key in keys)))
 
-    return judge
+    return scorer
 
 
-BUILT_IN: Mapping[str, Callable[[Mapping[str, Any]], Judge]] = {
+BUILT_IN: Mapping[str, Callable[[Mapping[str, Any]], Scorer]] = {
     "exact_match": exact_match,
     "math_answer": math_answer,
     "regex": regex,

@@ -1,1 +1,1 @@
-"""The supervisor of one node: prepares an attempt, runs the trainer, decides how it ended."""
+"""The supervisor of one node: prepares an attempt, runs the trainer, determines the outcome."""

@@ -95,7 +95,7 @@ class RunsForEver(Shell):
     ],
 )
 def test_a_planted_fault_fails_its_test(kind, test, message, spec_folder, own_home, monkeypatch):
-    monkeypatch.setattr(conformance, "PATIENCE_S", 15.0)
+    monkeypatch.setattr(conformance, "PATIENCE_S", 6.0)
     backend = kind(ShellOptions(python=tiny.TRAINER_PYTHON, grace_s=5))
     spec = parse({"name": new_label(), "model": "model", "dataset": "train.jsonl"}, where="test")
     facts = inspect(spec, folder=spec_folder)

@@ -123,24 +123,17 @@ class Scan:
     def _examine(self, file: OpenFile, batch: Batch, cursor: Any, result: _BatchResult) -> None:
         """Apply rules, PII patterns, token counts and language detection, each to the rows that need it."""
         faulty = {fault.row for fault in batch.faults}
-        selected = cursor.execute(
-            "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
-            "text_bytes + ? * turns as bound, case when ? then bound else estimate end > ? as long from batch) "
-            "where not ok or hot or long or row <= ? order by row",
-            [TOKENS_PER_TURN, TOKENS_PER_TURN, self._counter.exact, self._cutoff_len or 2**62, self._language_rows],
-        ).fetchall()
         long_rows: list[tuple[int, Mapping[str, Any]]] = []
         bad: list[int] = []
-        for number, ok, hot, long in selected:
+        for number, ok, hot, long in self._rows_to_examine(cursor):
             if number in faulty:
                 bad.append(number)
                 continue
             text = batch.texts[number - batch.first_row].decode()
-            if not ok and self._has_error(file, number, text, result):
+            if not ok and self._apply_rules(file, number, text, result):
                 bad.append(number)
-            if not (hot or long or number <= self._language_rows):
-                continue
-            row = _loaded(text)
+            detect_language = number <= self._language_rows
+            row = _loaded(text) if hot or long or detect_language else None
             if row is None:
                 continue
             if hot:
@@ -148,14 +141,24 @@ class Scan:
                     result.add(code, number, message)
             if long:
                 long_rows.append((number, row))
-            if number <= self._language_rows:
+            if detect_language:
                 result.languages.append((number, language(answer_text(row, file.rules))))
         self._measure(file, long_rows, result)
         if bad:
             cursor.execute("delete from batch where row in (select unnest(?))", [bad])
 
-    def _has_error(self, file: OpenFile, number: int, text: str, result: _BatchResult) -> bool:
-        """Apply the rules; a row with an error is not compared with others."""
+    def _rows_to_examine(self, cursor: Any) -> list[tuple[int, bool, bool, bool]]:
+        """(row, ok, hot, long) of the rows of the batch that need more than the prefilter."""
+        rows: list[tuple[int, bool, bool, bool]] = cursor.execute(
+            "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
+            "text_bytes + ? * turns as bound, case when ? then bound else estimate end > ? as long from batch) "
+            "where not ok or hot or long or row <= ? order by row",
+            [TOKENS_PER_TURN, TOKENS_PER_TURN, self._counter.exact, self._cutoff_len or 2**62, self._language_rows],
+        ).fetchall()
+        return rows
+
+    def _apply_rules(self, file: OpenFile, number: int, text: str, result: _BatchResult) -> bool:
+        """Add the faults of a row; True if one is an error, so that the row is not compared with others."""
         if not text or text.isspace():
             if file.source.kind in ("jsonl", "text"):
                 result.add("blank_line", number, "is empty")

@@ -1,4 +1,4 @@
-"""Formats are told apart by their columns, and the entry for LLaMA-Factory fits."""
+"""Formats are detected from their columns, and the entry for LLaMA-Factory fits."""
 
 import pytest
 

@@ -27,11 +27,8 @@ def status(job: str, terminal: bool, as_json: bool) -> None:
     report = attached.status()
     links = {"console": report.info.console_url, "terminal": attached.terminal() if terminal else None}
     data = {**report.to_json(), **({"terminal": links["terminal"]} if terminal else {})} if as_json else None
-    emit(data, as_json, lambda: "\n".join((*_lines(report), *_shown(links))))
-
-
-def _shown(links: dict[str, str | None]) -> Iterator[str]:
-    return (f"{name}: {address}" for name, address in links.items() if address)
+    shown = (f"{name}: {address}" for name, address in links.items() if address)
+    emit(data, as_json, lambda: "\n".join((*_lines(report), *shown)))
 
 
 def _lines(report: Status) -> Iterator[str]:

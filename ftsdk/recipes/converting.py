@@ -23,7 +23,7 @@ class LlamaFactoryFile(NamedTuple):
 
     config: dict[str, Any]
     dataset_info: dict[str, Any]
-    """What dataset_info.json in `config["dataset_dir"]` has to hold; empty if it lies on the hub."""
+    """Content of dataset_info.json in `config["dataset_dir"]`; empty for data sets on a hub."""
 
 
 def as_data(spec: JobSpec, *, read_from: Path, written_to: Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class _Yaml12Loader(yaml.SafeLoader):
         names: set[str] = set()
         for key in (key for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"):
             if key.value in names:
-                why = f"the key '{key.value}' stands twice"
+                why = f"the key '{key.value}' appears twice"
                 raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
             names.add(key.value)
         return super().construct_mapping(node, deep)

@@ -88,6 +88,7 @@ def step_of_spec(
     seq_len = hp.cutoff_len if packed or max_tokens is None else min(hp.cutoff_len, max_tokens)
     seq_len += _answer_tokens(spec)  # the rows of these methods are prompts
     sharding = _sharding(spec, extra)
+    double = isinstance(spec.tuning, QLora) and spec.tuning.double_quantization
     step = TrainingStep(
         shape=shape,
         trained=trained.parameters,
@@ -98,7 +99,7 @@ def step_of_spec(
         sequences_per_row=2 if stage in PAIRED else 1,
         seq_len=seq_len,
         weight_bits=(spec.tuning.bits if isinstance(spec.tuning, QLora | Oft) else None) or 16,
-        quantization=_quantization(spec),
+        quantization="bnb-double" if double else "bnb",
         layout=_layout(hp, extra, bf16),
         optimizer=hp.optim or DEFAULT_OPTIMIZER,
         checkpointing=hp.gradient_checkpointing,
@@ -112,10 +113,6 @@ def step_of_spec(
         generation=_generation(spec, extra, seq_len) if stage in ONLINE else None,
     )
     return step, (*shape.notes, *trained.notes, *_bit_notes(step), *_stage_notes(spec))
-
-
-def _quantization(spec: JobSpec) -> Any:
-    return "bnb-double" if isinstance(spec.tuning, QLora) and spec.tuning.double_quantization else "bnb"
 
 
 def _layout(hp: Hyperparameters, extra: dict[str, Any], bf16: bool) -> Layout:

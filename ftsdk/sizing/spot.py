@@ -104,7 +104,7 @@ def spot_plan(
 ) -> SpotPlan | None:
     """Expected cost and wall time; None where no saving is known.
 
-    `save_s` is how long training stands still for a checkpoint, `restart_s` from the machine's start to the first
+    `save_s` is the time that training pauses for a checkpoint, `restart_s` from the machine's start to the first
     step. `every_minutes` is the cadence if it is fixed; otherwise Daly's.
     """
     if advice is None:

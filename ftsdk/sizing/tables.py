@@ -32,7 +32,7 @@ def number(text: str | None) -> float | None:
 
 
 def config_of_row(row: Mapping[str, str]) -> dict[str, Any]:
-    """A row of the model table as the config.json that it stands for."""
+    """A row of the model table as a config.json."""
     named = dict(pair.split("=", 1) for pair in row["other"].split(";") if pair)
     cells = {k: v for k, v in {**row, **named}.items() if k not in _NO_CONFIG and v}
     return {**{k: _value(v) for k, v in cells.items()}, "tie_word_embeddings": row["tie_word_embeddings"] == "1"}

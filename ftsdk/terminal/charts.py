@@ -208,7 +208,7 @@ def _draw(axes: Axes, train: Curve, held_out: Curve) -> None:
 
 
 def _annotate(axes: Axes, curve: Curve, at: int, color: str, *, above: bool) -> None:
-    """Write the value of the first or the last point beside it. (Two first values would lie on each other.)"""
+    """Write the value of the first or the last point beside it."""
     if not curve:
         return
     point = curve.steps[at], curve.values[at]

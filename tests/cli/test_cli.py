@@ -100,7 +100,7 @@ def test_a_mistake_is_one_sentence_with_its_own_exit_code(job_yaml, arguments, c
         ("", "mapping"),
         ("model: x/y\n", "'dataset' is missing"),
         ("model: x/y\ndataset: {train: []}\n", "dataset.train: name at least one"),
-        ("model: x/y\ndataset: d\nmodel: z/y\n", "line 3, column 1: the key 'model' stands twice"),
+        ("model: x/y\ndataset: d\nmodel: z/y\n", "line 3, column 1: the key 'model' appears twice"),
         ("model: x/y\ndataset: d\nhyperparamters: {}\n", "did you mean 'hyperparameters'"),
     ],
 )

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ftsdk.jobs.status import Status as Status
     from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
+    from ftsdk.sizing.estimate import Estimate as Estimate
     from ftsdk.spec import Budget as Budget
     from ftsdk.spec import Checkpoint as Checkpoint
     from ftsdk.spec import CloudWatch as CloudWatch
@@ -89,6 +90,7 @@ _HOMES = {
     "DataError": "errors",
     "Dataset": "spec",
     "Decision": "jobs.retrying",
+    "Estimate": "sizing.estimate",
     "Estimator": "estimator",
     "Facts": "facts",
     "Freeze": "spec",
@@ -154,6 +156,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Decision",
+    "Estimate",
     "Estimator",
     "Facts",
     "Freeze",

@@ -62,6 +62,13 @@ def test_what_succeeded(home):
     assert json.loads(json.dumps(status.to_json(), default=str))["latest"]["step"] == 6
 
 
+def test_they_show_themselves_in_a_notebook(home):
+    job = Job.attach(SUCCEEDED)
+    assert "<td>SUCCEEDED</td>" in job._repr_html_()
+    assert "<td>adapter</td>" in job.model()._repr_html_()
+    assert f"<caption>{SUCCEEDED}</caption>" in job.plan._repr_html_()
+
+
 def test_what_was_cancelled(home):
     job = Job.attach(CANCELLED)
     info = job.info()

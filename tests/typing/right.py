@@ -7,6 +7,7 @@ from ftsdk import (
     AuthError,
     Backend,
     Dataset,
+    Estimate,
     Estimator,
     FtsdkError,
     Hyperparameters,
@@ -58,6 +59,7 @@ everywhere: list[Backend] = [Docker(), Local(), Pai(), SageMaker(), SkyPilot()]
 assert_type(over.spec, JobSpec)
 assert_type(over.backend, Backend)
 assert_type(over.plan(), Plan)
+assert_type(over.plan().estimate, Estimate)
 job = over.fit(wait=False, again=True)
 assert_type(job, Job)
 assert_type(job.wait(60), JobInfo)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import ftsdk
+import ftsdk.errors
 from ftsdk.spec import generate
 
 HERE = Path(__file__).parent
@@ -54,6 +56,15 @@ def test_wrong_calls_fail(checker, tmp_path):
     program = HERE / "wrong.py"
     wrong = {number for number, line in enumerate(program.read_text().splitlines(), 1) if line.endswith("# wrong")}
     assert set(checker(tmp_path, program)) == wrong
+
+
+def test_every_public_name_is_there():
+    assert sorted(ftsdk.__all__) == sorted(ftsdk._HOMES)
+    assert all(getattr(ftsdk, name) is not None for name in ftsdk.__all__)
+    errors = {
+        name for name, kind in vars(ftsdk.errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+    assert errors <= set(ftsdk.__all__)
 
 
 def test_the_fields_are_those_of_the_spec():

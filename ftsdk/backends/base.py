@@ -35,7 +35,7 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-class Verdict(NamedTuple):
+class ObservedState(NamedTuple):
     """A platform's status, translated to a job state."""
 
     state: JobState

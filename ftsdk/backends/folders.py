@@ -52,7 +52,7 @@ def market_here(name: str, capabilities: Capabilities, spec: JobSpec, facts: Fac
 
 
 def create(plan: Plan) -> FolderJob:
-    """Make the folders of a job and write its document and plan, unless the attempt is somebody's already."""
+    """Make the folders of a job and write its document and plan, unless the attempt is already claimed."""
     job = SubmittedJob(plan, FolderStore(plan.request["folder"]))
     if job.store.path(contract.claim_key(plan.attempt)).exists():
         return job
@@ -71,7 +71,7 @@ def claim(job: FolderJob, attempt: int) -> bool:
 
 
 def release(job: FolderJob, attempt: int) -> None:
-    """Take a claim back after a start that failed."""
+    """Remove the claim after a failed start."""
     job.store.path(contract.claim_key(attempt)).unlink(missing_ok=True)
 
 
@@ -112,7 +112,7 @@ def _mtime(path: Path) -> float:
 
 
 def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobInfo:
-    """State of the newest attempt. `died` gives (reason, message) if it is gone without an outcome, else None."""
+    """State of the newest attempt. `died` returns (reason, message) if it ended without an outcome, else None."""
     running = shared.running(job, {"folder": str(job.store.root)})
     outcome = job.outcome()
     gone = None if outcome else died()

@@ -1,4 +1,4 @@
-"""Build and push the trainer's image through the docker command. `ftsdk image build|push` are this module's face."""
+"""Build and push the trainer's image through the docker command. `ftsdk image build` and `ftsdk image push` call it."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
 
 
 def derive(tag: str, new_tag: str, *lines: str) -> None:
-    """Build an image on a local one by some Dockerfile lines more. Raises as `build` does."""
+    """Build an image from a local one with additional Dockerfile lines. Raises as `build` does."""
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
         (Path(context) / "Dockerfile").write_text("\n".join((f"FROM {tag}", *lines, "")), encoding="utf-8")
         _docker("build", "--tag", new_tag, context)
 
 
 def login(registry: str, user: str, password: str) -> None:
-    """Let the docker command into a registry. Raises AuthError if that refuses, NotInstalledError without Docker."""
+    """Log the docker command in to a registry. Raises AuthError if that refuses, NotInstalledError without Docker."""
     _docker("login", "--username", user, "--password-stdin", registry, stdin=password)
 
 
@@ -124,9 +124,9 @@ def _containers() -> Path:
 
 
 def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
-    """Bring the wheel into the context: pip on the host may know places that a build cannot see.
+    """Download the wheel into the context: pip on the host may have indexes that a build cannot reach.
 
-    A failure is no error: the build itself then asks PyTorch's index.
+    A failure is ignored: the build then uses PyTorch's index.
     """
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries=1", "--no-deps", CPU_WHEEL]

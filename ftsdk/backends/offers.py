@@ -1,4 +1,4 @@
-"""One spec on every backend side by side: what it would take on the machines that each place offers. Pure."""
+"""Compare what a spec takes on the machine types of every backend. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Choice:
     """`cheapest`, `fastest`, `best value` (any of them joined by a comma), or `only`; empty without an offer."""
     offer: Offer | None = None
     why_not: str = ""
-    """Why this backend has nothing to show."""
+    """Why this backend has no offer."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON data: every figure, its source, and None for what is unknown."""
@@ -32,47 +32,47 @@ class Choice:
         return {"backend": self.backend, "pick": self.word, "offer": offer, "why_not": self.why_not}
 
 
-def compare(spec: JobSpec, facts: Facts, places: Mapping[str, Backend]) -> list[Choice]:
+def compare(spec: JobSpec, facts: Facts, backends: Mapping[str, Backend]) -> list[Choice]:
     """The cheapest, the fastest and the best value of every backend's machines, in the backends' order.
 
     Each machine type is taken with all its accelerators, as many nodes as the spec says. A backend that cannot run the
     spec, or that knows no machine on which it fits, says why.
     """
-    return [choice for name, place in places.items() for choice in _choices(spec, facts, name, place)]
+    return [choice for name, backend in backends.items() for choice in _choices(spec, facts, name, backend)]
 
 
-def _choices(spec: JobSpec, facts: Facts, name: str, place: Backend) -> Iterator[Choice]:
-    found, why_not = _offers(spec, facts, place)
+def _choices(spec: JobSpec, facts: Facts, name: str, backend: Backend) -> Iterator[Choice]:
+    available, why_not = _offers(spec, facts, backend)
     words: dict[str, list[str]] = {}
-    for word, offer in best(found).items():
+    for word, offer in best(available).items():
         words.setdefault(offer.instance, []).append(word)
-    for offer in found:
+    for offer in available:
         if offer.instance in words:
             yield Choice(backend=name, word=", ".join(words[offer.instance]), offer=offer)
     if not words:
-        only = found[0] if len(found) == 1 else None
-        yield Choice(backend=name, word="only" if only else "", offer=only, why_not=why_not or _reason(found))
+        only = available[0] if len(available) == 1 else None
+        yield Choice(backend=name, word="only" if only else "", offer=only, why_not=why_not or _reason(available))
 
 
-def _offers(spec: JobSpec, facts: Facts, place: Backend) -> tuple[tuple[Offer, ...], str]:
+def _offers(spec: JobSpec, facts: Facts, backend: Backend) -> tuple[tuple[Offer, ...], str]:
     shape, source = shape_of(spec, facts.model.config)
     if shape is None:
         return (), f"the model's size is unknown: {source}"
-    if not isinstance(place, SupportsOffers):
+    if not isinstance(backend, SupportsOffers):
         return (), "it does not say what machines it has"
     try:
-        market = place.market(spec, facts)
+        market = backend.market(spec, facts)
     except FtsdkError as refusal:
         return (), str(refusal)
     data = data_statistics(facts)
-    found = offers(
+    available = offers(
         spec, shape, market.machines, num_rows=data.rows, mean_tokens=data.mean_tokens, max_tokens=data.max_tokens,
         region=market.region, prices=market.prices,
     )  # fmt: skip
-    return found, "" if found else market.why_none
+    return available, "" if available else market.why_none
 
 
-def _reason(found: tuple[Offer, ...]) -> str:
-    if any(offer.fits in ("yes", "tight") for offer in found):
+def _reason(available: tuple[Offer, ...]) -> str:
+    if any(offer.fits in ("yes", "tight") for offer in available):
         return "the training time is unknown (the data's lengths are not known)"
-    return f"it fits on none of its {len(found)} machine types"
+    return f"it fits on none of its {len(available)} machine types"

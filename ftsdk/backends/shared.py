@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ftsdk import contract
-from ftsdk.backends.base import JobInfo, JobState, Verdict
+from ftsdk.backends.base import JobInfo, JobState, ObservedState
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError
@@ -142,11 +143,27 @@ def recorded_end(store: Store, attempt: int, num_nodes: int) -> RecordedEnd:
     return RecordedEnd(records.outcome(store, attempt, num_nodes), is_cancelled(store, attempt))
 
 
-def recorded_verdict(outcome: Outcome) -> Verdict:
+class FailurePattern(NamedTuple):
+    """A row of a table from a platform's failure text to a reason."""
+
+    pattern: str
+    """Regular expression that is searched in the text."""
+    reason: str
+    """One of `contract.REASONS`."""
+    message: str
+    """What happened and what to do, in one or two sentences."""
+
+
+def first_match(patterns: Iterable[FailurePattern], text: str) -> FailurePattern | None:
+    """The first row whose pattern occurs in `text`."""
+    return next((row for row in patterns if re.search(row.pattern, text)), None)
+
+
+def recorded_state(outcome: Outcome) -> ObservedState:
     """The state that the supervisor recorded for a final outcome (not INTERRUPTED)."""
     message = f"{outcome['message']} {outcome['hint']}".strip()
     reason = outcome["reason"] if outcome["reason"] in contract.REASONS else ""
-    return Verdict(JobState(outcome["state"]), reason, message, outcome["exit_code"])
+    return ObservedState(JobState(outcome["state"]), reason, message, outcome["exit_code"])
 
 
 # --- the spec as a cloud runs it ------------------------------------------------------------------------------

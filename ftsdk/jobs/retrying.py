@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
+from ftsdk.contract.documents import JobDocument
 from ftsdk.jobs.history import AttemptRecord
 from ftsdk.plan import Plan
 from ftsdk.runtime.retry import RetryPolicy
@@ -158,7 +159,7 @@ def shrunk(plan: Plan) -> Plan:
         f"The accelerator's memory was too small: micro-batch {micro // divisor} instead of {micro}, accumulation "
         f"{accumulation * divisor} instead of {accumulation}; the global batch is the same."
     )
-    document = {**plan.document, "config": {**config, **changed}, "notes": [*plan.document["notes"], note]}
+    document: JobDocument = {**plan.document, "config": {**config, **changed}, "notes": [*plan.document["notes"], note]}
     return replace(
         plan,
         document=document,

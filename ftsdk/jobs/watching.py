@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, SupportsOnDemand
@@ -24,7 +23,7 @@ from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.retrying import Decision
 from ftsdk.jobs.starting import read_secrets, start
 from ftsdk.jobs.status import Status
-from ftsdk.plan import Plan, budgets
+from ftsdk.plan import Plan, RetryNote, budgets
 from ftsdk.spec import Retry
 from ftsdk.storage.records import LogLine, read_json
 
@@ -216,7 +215,7 @@ def _next_plan(status: Status, decision: Decision) -> Plan:
     if decision.shrink:
         plan = retrying.shrunk(plan)
     left_s = budgets.left_s(status.budget, plan.usd_per_hour, hours=status.hours, cost_usd=status.cost_usd or 0.0)
-    note: dict[str, Any] = {
+    note: RetryNote = {
         "by": f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         "why": decision.why,
         "changed": plan.note.get("changed", {}),

@@ -6,13 +6,22 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from ftsdk import contract
-from ftsdk.contract.documents import Claim, Storage
+from ftsdk.contract.documents import Claim, JobDocument, Storage
 from ftsdk.sizing.estimate import Estimate
 from ftsdk.storage.transfers import Copy, Upload
 from ftsdk.terminal import notebook
+
+
+class RetryNote(TypedDict, total=False):
+    """Fields of a retry's claim; `contract.documents.Claim` describes them."""
+
+    by: str
+    why: str
+    changed: dict[str, Any]
+    before: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Plan:
     """SHA-256 over the spec and the content of its input files (hexadecimal)."""
     request: dict[str, Any]
     """The platform's own request, as `submit` sends it."""
-    document: dict[str, Any]
+    document: JobDocument
     """The job document that the supervisor reads (see `ftsdk.contract`)."""
     trainer_config: dict[str, Any]
     """The trainer's configuration, in the trainer's own names."""
@@ -51,8 +60,8 @@ class Plan:
     attempt: int = 1
     retry: int = 0
     """1-based retry index; 0 for an attempt that a person submitted."""
-    note: dict[str, Any] = field(default_factory=dict)
-    """A retry's `by`, `why`, `changed` and `before` for its claim (see `documents.Claim`)."""
+    note: RetryNote = field(default_factory=RetryNote)
+    """What a retry adds to its claim; empty for an attempt that a person submitted."""
 
     def _repr_html_(self) -> str:
         """The plan in a notebook."""

@@ -7,7 +7,6 @@ this machine's files.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,14 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
-
 from ftsdk import contract
 from ftsdk.backends import folders, shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
-from ftsdk.backends.docker.nodes import Look
+from ftsdk.backends.docker.nodes import NodesState
+from ftsdk.backends.docker.options import DockerOptions
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
 from ftsdk.contract import Reason, Stamp
@@ -36,30 +34,8 @@ from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
 
-LOOK_EVERY_S = 0.5
-"""An end without an outcome record is rare, so Docker is not asked at every poll of a job that ran a moment ago."""
-
-
-def _caller() -> str | None:
-    """`uid:gid` of this process where the system has such a thing."""
-    return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else None
-
-
-class DockerOptions(Options):
-    """Options of the docker backend."""
-
-    image: str | None = None
-    """Image that holds the trainer and a `python`; what `ftsdk image build` makes if left out."""
-    user: str | None = Field(default_factory=_caller)
-    """UID:GID in the container, so that outputs are yours; you if left out, the image's own user if empty."""
-    shm_size_gb: float = Field(default=8.0, gt=0)
-    """Upper limit of shared memory, through which data loaders and NCCL pass tensors, in gigabytes."""
-    grace_s: float = Field(default=30.0, ge=0)
-    """Seconds that a cancelled job has for saving its state."""
-    restarts: int = Field(default=2, ge=0)
-    """How often Docker starts a crashed container again; it goes on from the last checkpoint."""
-    program: str = "docker"
-    """The docker command, e.g. `podman` or a path."""
+QUERY_INTERVAL_S = 0.5
+"""Seconds between queries of Docker for a running job: an end without an outcome record is rare."""
 
 
 class Docker:
@@ -72,17 +48,17 @@ class Docker:
 
     def __init__(self, options: DockerOptions | None = None) -> None:
         self.options = options or DockerOptions()
-        self._put_away: set[tuple[str, int]] = set()
-        self._alive: dict[str, tuple[float, Look]] = {}
+        self._cleaned: set[tuple[str, int]] = set()
+        self._alive: dict[str, tuple[float, NodesState]] = {}
 
-    # --- start ---------------------------------------------------------------------------------------------
+    # --- plan and submit ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """The docker commands, in their order."""
         require(self.name, self.capabilities, spec)
         _check_accelerators(spec, facts)
         digest = build.digest_of(spec, facts)
         name = build.job_name(spec, digest)
-        made = build.draft(
+        draft = build.draft(
             spec,
             facts,
             digest=digest,
@@ -91,7 +67,7 @@ class Docker:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
         )
-        asked = requests.Asked(
+        context = requests.DockerContext(
             spec=spec,
             facts=facts,
             options=self.options,
@@ -101,7 +77,7 @@ class Docker:
             image=self._image(facts.machine.accelerators),
         )
         options = self.options.model_dump(mode="json")
-        return build.plan_from(made, spec, backend=self.name, request=requests.request(asked), options=options)
+        return build.plan_from(draft, spec, backend=self.name, request=requests.request(context), options=options)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -109,7 +85,7 @@ class Docker:
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Run the plan's commands. Raises BackendError, and leaves nothing running, if Docker refuses one."""
-        self._sweep(plan.request["home"])  # before anything is made: it also tells whether the daemon answers
+        self._sweep(plan.request["home"])  # first, because it also checks that the daemon answers
         job = folders.create(plan)
         if not folders.claim(job, plan.attempt):
             return
@@ -121,17 +97,17 @@ class Docker:
             cleaning.clear(plan)
             folders.release(job, plan.attempt)
             raise
-        self._alive[plan.name] = time.monotonic(), Look(Verdict(JobState.RUNNING), {})
+        self._alive[plan.name] = time.monotonic(), NodesState(ObservedState(JobState.RUNNING), {})
         if shared.is_cancelled(job.store, plan.attempt):
             self._stop(job)
 
-    # --- look ----------------------------------------------------------------------------------------------
+    # --- query ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
         """State from the nodes' outcome records; from Docker where a container left none or is started again."""
         job = folders.find(self.name, job_id)
         info = self._info(job)
-        if info.state.terminal and (info.name, info.attempt) not in self._put_away:
-            self._put_away.add((info.name, info.attempt))
+        if info.state.terminal and (info.name, info.attempt) not in self._cleaned:
+            self._cleaned.add((info.name, info.attempt))
             cleaning.remove(self.options.program, job)
         return info
 
@@ -143,7 +119,7 @@ class Docker:
                 yield self._info(job)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
-        """Lines of all attempts, from the segments in the durable folder; last words of one that wrote none."""
+        """Lines of all attempts, from the segments in the durable folder; else Docker's log."""
         job = folders.find(self.name, job_id)
         yield from records.read_lines(
             job.store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal
@@ -167,21 +143,21 @@ class Docker:
 
         return doctor.checks(self.options.program, self._image)
 
-    # --- parts of these ------------------------------------------------------------------------------------
+    # --- internals ------------------------------------------------------------------------------------
     def _image(self, accelerators: tuple[str, ...]) -> str:
         from ftsdk.backends.image import default_tag
 
         return self.options.image or default_tag("cuda" if accelerators else "cpu")
 
     def _info(self, job: FolderJob) -> JobInfo:
-        look = cache(lambda: self._look(job))
-        info = folders.info(job, died=lambda: _end(look().verdict))
+        state = cache(lambda: self._query(job))
+        info = folders.info(job, died=lambda: _end(state().observed))
         if info.exit_code is None or info.exit_code in nodes.RESTARTED:
-            info = _joined(info, look().verdict)
+            info = _joined(info, state().observed)
             if info.state.terminal:
-                cleaning.bury(self.options.program, job, look().silent)
+                cleaning.bury(self.options.program, job, state().silent)
         if info.reason == "preempted":
-            info = replace(info, reason=Reason.STOPPED)  # nothing preempts a container: somebody stopped it
+            info = replace(info, reason=Reason.STOPPED)  # containers are never preempted: it was stopped by hand
         return info
 
     def _stop(self, job: FolderJob) -> None:
@@ -191,7 +167,7 @@ class Docker:
         cleaning.sweep(self.options.program, home, wanted=self._wanted)
 
     def _wanted(self, name: str, attempt: int) -> bool:
-        """Whether an attempt's containers still have something to do."""
+        """Whether an attempt's containers are still needed."""
         try:
             job = folders.find(self.name, name)
         except JobNotFoundError:
@@ -201,17 +177,17 @@ class Docker:
         cleaning.remove_secrets(job.plan.for_attempt(attempt).request)
         return False
 
-    def _look(self, job: FolderJob) -> Look:
-        """Ask Docker, unless the job ran a moment ago."""
-        looked_at, last = self._alive.pop(job.plan.name, (-LOOK_EVERY_S, None))
-        if last is None or time.monotonic() - looked_at > LOOK_EVERY_S:
-            looked_at, last = time.monotonic(), nodes.look(self.options.program, job)
-        if not last.verdict.state.terminal:
-            self._alive[job.plan.name] = looked_at, last
+    def _query(self, job: FolderJob) -> NodesState:
+        """Query Docker, unless the job was seen running within QUERY_INTERVAL_S."""
+        queried_at, last = self._alive.pop(job.plan.name, (-QUERY_INTERVAL_S, None))
+        if last is None or time.monotonic() - queried_at > QUERY_INTERVAL_S:
+            queried_at, last = time.monotonic(), nodes.query(self.options.program, job)
+        if not last.observed.state.terminal:
+            self._alive[job.plan.name] = queried_at, last
         return last
 
     def _last_words(self, job: FolderJob, after: str | None) -> Iterator[LogLine]:
-        """What Docker heard of an attempt whose supervisor wrote no line; `describe` keeps it when it finds it dead."""
+        """Docker's log of an attempt whose supervisor wrote no line; `describe` stores it after the end."""
         attempt = job.attempt
         if not attempt or records.has_lines(job.store, attempt) or not self.describe(job.plan.name).state.terminal:
             return
@@ -224,33 +200,33 @@ class Docker:
                 yield LogLine(line, str(stamp))
 
 
-def _end(verdict: Verdict) -> tuple[str, str] | None:
-    return (verdict.reason, verdict.message) if verdict.state.terminal else None
+def _end(observed: ObservedState) -> tuple[str, str] | None:
+    return (observed.reason, observed.message) if observed.state.terminal else None
 
 
-def _joined(info: JobInfo, verdict: Verdict) -> JobInfo:
-    """Docker's verdict, unless it only confirms that a node which said how it ended was not started again."""
-    if verdict.state.terminal and info.exit_code is not None:
+def _joined(info: JobInfo, observed: ObservedState) -> JobInfo:
+    """Docker's state, unless it only confirms that a node with an outcome record was not restarted."""
+    if observed.state.terminal and info.exit_code is not None:
         return info
-    state, reason, message, exit_code = verdict
+    state, reason, message, exit_code = observed
     return replace(info, state=state, reason=Reason.parse(reason), message=message, exit_code=exit_code, ended_at=None)
 
 
 def _check_accelerators(spec: JobSpec, facts: Facts) -> None:
     """Refuse more GPUs than the machine has. Raises UnsupportedError."""
-    there, resources = facts.machine.accelerators, spec.resources
+    gpus, resources = facts.machine.accelerators, spec.resources
     folders.require_accelerator(spec, facts)
     wanted = resources.num_nodes * resources.accelerators_per_node
-    if there and wanted > len(there):
+    if gpus and wanted > len(gpus):
         raise UnsupportedError(
             f"resources: {resources.num_nodes} x {resources.accelerators_per_node} accelerators are wanted and this "
-            f"machine has {len(there)}; ask for fewer, or choose another backend (`ftsdk backends`)."
+            f"machine has {len(gpus)}; ask for fewer, or choose another backend (`ftsdk backends`)."
         )
 
 
 def _prepare(plan: Plan, secrets: Mapping[str, str]) -> None:
-    """Folders that are mounted, and the secrets' files, which their readers unlink."""
-    cleaning.remove_secrets(plan.request)  # of a start that died before its reader lived
+    """Create the mounted folders and the secrets' files, which the supervisors unlink after reading."""
+    cleaning.remove_secrets(plan.request)  # left by a start that was killed
     for folder in plan.request["folders"]:
         Path(folder).mkdir(parents=True, exist_ok=True)
     for folder in plan.request["secrets"]:

@@ -1,4 +1,4 @@
-"""Containers, networks and secrets of attempts that are over are removed, once nothing is lost with them."""
+"""Removal of the containers, networks and secrets of attempts that have ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk import contract
-from ftsdk.backends.base import Verdict
+from ftsdk.backends.base import ObservedState
 from ftsdk.backends.docker import command, nodes
 from ftsdk.backends.folders import FolderJob
 from ftsdk.contract.documents import Outcome
@@ -27,17 +27,17 @@ _CONTAINER = re.compile(r"(?P<native>.+-a\d+)(?:-n\d+)?")
 _ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
 
 
-def bury(program: str, job: FolderJob, silent: Mapping[int, Verdict]) -> None:
-    """Write down how nodes ended that could not do so themselves, with the last words Docker has of them."""
+def bury(program: str, job: FolderJob, silent: Mapping[int, ObservedState]) -> None:
+    """Record the outcome of nodes whose supervisor recorded none, and keep the end of Docker's log of them."""
     claimed = records.read_json(job.store, contract.claim_key(job.attempt)) or {}
-    for node, verdict in silent.items():
+    for node, observed in silent.items():
         _keep_words(program, job, nodes.names(job)[node])
         outcome = Outcome(
-            state=verdict.state.value,
-            reason=verdict.reason,
-            message=verdict.message,
+            state=observed.state.value,
+            reason=observed.reason,
+            message=observed.message,
             hint="",
-            exit_code=contract.EXIT_FAILED if verdict.exit_code is None else verdict.exit_code,
+            exit_code=contract.EXIT_FAILED if observed.exit_code is None else observed.exit_code,
             step=None,
             started_at=float(claimed.get("time", 0.0)),
             ended_at=time.time(),
@@ -49,17 +49,17 @@ def _keep_words(program: str, job: FolderJob, name: str) -> None:
     log = contract.supervisor_log_key(job.attempt)
     words = command.ask([program, "logs", "--tail", LAST_WORDS_LINES, name], stderr_too=True).encode()
     known = job.store.read(log) if job.store.path(log).is_file() else b""
-    if words not in known:  # two programs may look at once
+    if words not in known:  # two processes may do this at the same time
         job.store.put(log, known + words)
 
 
 def remove(program: str, job: FolderJob) -> None:
-    """Remove what an attempt that is over left behind; a lone container without waiting for it."""
+    """Remove what an ended attempt left; a single container is removed without waiting."""
     plan = job.plan.for_attempt(job.attempt)
     remove_secrets(plan.request)
     containers = plan.request["containers"]
     if len(containers) == 1:
-        with contextlib.suppress(BackendError):  # without the program there is no container either
+        with contextlib.suppress(BackendError):  # without the program there is no container to remove
             command.send_off([program, *REMOVE, *containers])
     elif all(nodes.record(job, node) for node in range(len(containers))):
         _try(program, *REMOVE, *containers)
@@ -67,7 +67,7 @@ def remove(program: str, job: FolderJob) -> None:
 
 
 def clear(plan: Plan) -> None:
-    """Remove what a start that failed had made; never what somebody else made under the same name."""
+    """Remove what a failed start created, but nothing of the same name from another FTSDK_HOME."""
     remove_secrets(plan.request)
     program = plan.options["program"]
     labels = (f"ftsdk.attempt={plan.native_name}", f"ftsdk.home={plan.request['home']}")
@@ -79,7 +79,7 @@ def clear(plan: Plan) -> None:
 
 
 def sweep(program: str, home: str, *, wanted: Callable[[str, int], bool]) -> None:
-    """Remove every container of this home whose attempt `wanted` (job name, number) no longer wants."""
+    """Remove every container of this home for whose attempt `wanted(job_name, number)` is False."""
     listed = [program, "ps", "--all", "--filter", f"label=ftsdk.home={home}", "--format", "{{.Names}}\t{{.State}}"]
     attempts: dict[str, dict[str, bool]] = defaultdict(dict)
     for line in command.ask(listed).splitlines():
@@ -88,11 +88,11 @@ def sweep(program: str, home: str, *, wanted: Callable[[str, int], bool]) -> Non
             attempts[match["native"]][name] = state in _ALIVE
     for native, containers in attempts.items():
         if not wanted(*contract.split_native_name(native)):
-            _put_away(program, native, containers)
+            _stop_or_remove(program, native, containers)
 
 
-def _put_away(program: str, native: str, containers: Mapping[str, bool]) -> None:
-    """Stop what still runs; the next sweep finds it stopped and removes it."""
+def _stop_or_remove(program: str, native: str, containers: Mapping[str, bool]) -> None:
+    """Stop running containers, which the next sweep removes, and remove stopped ones."""
     if alive := [name for name, lives in containers.items() if lives]:
         command.send_off([program, "stop", *alive])
     if dead := [name for name, lives in containers.items() if not lives]:
@@ -102,7 +102,7 @@ def _put_away(program: str, native: str, containers: Mapping[str, bool]) -> None
 
 
 def _try(*argv: str) -> str:
-    """Stdout of a command that may fail: what it was to remove may be gone, and the next sweep tries again."""
+    """Stdout of a command, or an empty string if it fails: the object may be gone, and the next sweep retries."""
     try:
         return command.ask(argv)
     except BackendError:

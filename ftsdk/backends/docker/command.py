@@ -1,4 +1,4 @@
-"""The docker program: asked, or sent off on its own; what it complains about becomes one sentence of ours."""
+"""Run the docker program, and translate its errors to ftsdk's."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
 
-PATIENCE_S: Final = 120.0
-"""A daemon under load may take its time; one that is stuck must not hold us for ever."""
+TIMEOUT_S: Final = 120.0
+"""Seconds after which a daemon counts as stuck; one under load may be slow."""
 
 FAILURES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
     (
@@ -24,51 +24,51 @@ FAILURES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
     (
         r"cannot connect to the docker daemon|is the docker daemon running|error during connect|connection refused",
         UnavailableError,
-        "Docker's daemon does not answer: start Docker, or check DOCKER_HOST and `docker context show` ({said}).",
+        "Docker's daemon does not answer: start Docker, or check DOCKER_HOST and `docker context show` ({detail}).",
     ),
     (
         r"unable to resolve docker endpoint|context .* not found",
         UnavailableError,
-        "Docker does not know where its daemon is: check DOCKER_HOST and `docker context ls` ({said}).",
+        "Docker does not know where its daemon is: check DOCKER_HOST and `docker context ls` ({detail}).",
     ),
     (
         r"bind source path does not exist|mounts denied|path .* is not shared",
         UnavailableError,
         "Docker's daemon does not see this machine's files: use a daemon that runs here, or share the folder "
-        "with Docker Desktop ({said}).",
+        "with Docker Desktop ({detail}).",
     ),
     (
         r"could not select device driver|nvidia-container-cli|unresolvable cdi device",
         NotInstalledError,
-        "Docker cannot give GPUs to containers: install the NVIDIA Container Toolkit, then restart Docker ({said}).",
+        "Docker cannot give GPUs to containers: install the NVIDIA Container Toolkit, then restart Docker ({detail}).",
     ),
     (
         r"no such image|image not known|unable to find image",
         NotInstalledError,
-        "{said}: build ftsdk's own with `ftsdk image build`, or fetch a registry's with `docker pull IMAGE`.",
+        "{detail}: build ftsdk's own with `ftsdk image build`, or fetch a registry's with `docker pull IMAGE`.",
     ),
     (
         r"is already in use",
         BackendError,
         "A container of this name, started from another FTSDK_HOME, is in the way: follow the job from there, or "
-        "remove the container ({said}).",
+        "remove the container ({detail}).",
     ),
     (
         r"executable file not found|no such file or directory: unknown",
         NotInstalledError,
-        "The image holds no `python`: choose one with the trainer by the option 'image' ({said}).",
+        "The image holds no `python`: choose one with the trainer by the option 'image' ({detail}).",
     ),
     (
         r"no space left on device",
         BackendError,
-        "The disk of Docker's daemon is full: free some space, e.g. with `docker system prune` ({said}).",
+        "The disk of Docker's daemon is full: free some space, e.g. with `docker system prune` ({detail}).",
     ),
 )
-"""What Docker says (lower case) -> our error and sentence; the first match counts."""
+"""Pattern in Docker's message (lower case) -> error class and message; the first match wins."""
 
 
 def ask(argv: Sequence[str], *, allow: str = "", stderr_too: bool = False) -> str:
-    """Run a docker command and return its stdout; a failure that says `allow` is none.
+    """Run a docker command and return its stdout; a failure whose message contains `allow` is ignored.
 
     With `stderr_too` stderr comes among stdout's lines.
     Raises NotInstalledError without the program, else what `failure` makes of it.
@@ -82,21 +82,21 @@ def ask(argv: Sequence[str], *, allow: str = "", stderr_too: bool = False) -> st
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
     except OSError as problem:
         raise missing_program(argv[0]) from problem
     except subprocess.TimeoutExpired as problem:
-        raise UnavailableError(f"Docker's daemon did not answer within {PATIENCE_S:g} s: restart Docker.") from problem
-    said = run.stderr or run.stdout
-    if run.returncode and not (allow and allow in said.lower()):
-        raise failure(said)
+        raise UnavailableError(f"Docker's daemon did not answer within {TIMEOUT_S:g} s: restart Docker.") from problem
+    detail = run.stderr or run.stdout
+    if run.returncode and not (allow and allow in detail.lower()):
+        raise failure(detail)
     return run.stdout
 
 
 def send_off(argv: Sequence[str]) -> None:
-    """Start a docker command that nobody waits for; it goes on when this program ends."""
+    """Start a docker command without waiting for it; it outlives this process."""
     null = subprocess.DEVNULL
     try:
         if sys.platform == "win32":
@@ -106,23 +106,23 @@ def send_off(argv: Sequence[str]) -> None:
             process = subprocess.Popen(argv, stdin=null, stdout=null, stderr=null, start_new_session=True)
     except OSError as problem:
         raise missing_program(argv[0]) from problem
-    Thread(target=process.wait, daemon=True).start()  # leaves no zombie while this program lives
+    Thread(target=process.wait, daemon=True).start()  # avoids a zombie process
 
 
 def failure(stderr: str) -> BackendError:
-    """Our error for what Docker said."""
-    said = first_words(stderr)
+    """The ftsdk error for Docker's message."""
+    detail = first_words(stderr)
     for pattern, kind, sentence in FAILURES:
         if re.search(pattern, stderr.lower()):
-            return kind(sentence.format(said=said))
-    return BackendError(f"Docker refused: {said}.")
+            return kind(sentence.format(detail=detail))
+    return BackendError(f"Docker refused: {detail}.")
 
 
 def first_words(stderr: str) -> str:
-    """The line that says it, without Docker's introductions."""
+    """The first line of Docker's message without its prefixes."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-    said = lines[0] if lines else "it gave no reason"
-    return re.sub(r"^(docker: )?(Error response from daemon: )?", "", said).rstrip(".")[:400]
+    detail = lines[0] if lines else "it gave no reason"
+    return re.sub(r"^(docker: )?(Error response from daemon: )?", "", detail).rstrip(".")[:400]
 
 
 def missing_program(program: str) -> NotInstalledError:

@@ -1,4 +1,4 @@
-"""Is there all that the docker backend needs on this machine?"""
+"""Check what the docker backend needs on this machine."""
 
 from __future__ import annotations
 

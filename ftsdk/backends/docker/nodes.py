@@ -1,4 +1,4 @@
-"""A job's containers as Docker sees them now, one per node, and what that means for the job."""
+"""The current state of a job's containers, one per node."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import JobState, Verdict
+from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.docker import command, states
 from ftsdk.backends.docker.states import Container
 from ftsdk.backends.folders import FolderJob
 from ftsdk.contract.documents import Outcome
 from ftsdk.storage import records
 
-START_PATIENCE_S = 60.0
-"""A claimed attempt without a container is being started; after this long whoever started it has died."""
+START_TIMEOUT_S = 60.0
+"""Seconds within which a claimed attempt without a container counts as being started."""
 RESTARTED = frozenset({contract.EXIT_CRASHED, contract.EXIT_INTERRUPTED})
 """Ends after which Docker may have started the container again."""
 
 
-class Look(NamedTuple):
-    """What one look at a job's containers said."""
+class NodesState(NamedTuple):
+    """The state of a job's containers at one query."""
 
-    verdict: Verdict
-    silent: dict[int, Verdict]
-    """Nodes whose container is dead and left no outcome record."""
+    observed: ObservedState
+    silent: dict[int, ObservedState]
+    """Nodes whose container has ended without an outcome record."""
 
 
 def names(job: FolderJob) -> list[str]:
@@ -37,50 +37,50 @@ def names(job: FolderJob) -> list[str]:
 
 
 def record(job: FolderJob, node: int) -> Outcome | None:
-    """What a node's supervisor left in the newest attempt."""
+    """The outcome record of a node in the newest attempt."""
     return records.read_json(job.store, contract.outcome_key(job.attempt, node))
 
 
-def look(program: str, job: FolderJob) -> Look:
-    """Ask Docker once. A node whose record is final needs no container any more."""
+def query(program: str, job: FolderJob) -> NodesState:
+    """Query Docker once. Nodes with a final outcome record are left out."""
     wanted = dict(enumerate(names(job)))
-    said = {node: record(job, node) for node in wanted}
-    there = inspect(program, list(wanted.values()))
+    outcomes = {node: record(job, node) for node in wanted}
+    existing = inspect(program, list(wanted.values()))
     cancelled = shared.is_cancelled(job.store, job.attempt)
-    verdicts: list[Verdict] = []
-    silent: dict[int, Verdict] = {}
+    observed_states: list[ObservedState] = []
+    silent: dict[int, ObservedState] = {}
     for node, name in wanted.items():
-        left = said[node]
-        if left and left["exit_code"] not in RESTARTED:
+        outcome = outcomes[node]
+        if outcome and outcome["exit_code"] not in RESTARTED:
             continue
-        native = there.get(name)
-        verdict = states.state_of(native, cancelled=cancelled) if native else _absent(job)
-        if left and verdict.state.terminal:
-            verdict = Verdict(JobState.FAILED, left["reason"], left["message"], left["exit_code"])
-        elif native and verdict.state.terminal:
-            silent[node] = verdict
-        verdicts.append(verdict)
-    return Look(states.state_of_all(verdicts), silent)
+        native = existing.get(name)
+        observed = states.state_of(native, cancelled=cancelled) if native else _absent(job)
+        if outcome and observed.state.terminal:
+            observed = ObservedState(JobState.FAILED, outcome["reason"], outcome["message"], outcome["exit_code"])
+        elif native and observed.state.terminal:
+            silent[node] = observed
+        observed_states.append(observed)
+    return NodesState(states.state_of_all(observed_states), silent)
 
 
 def inspect(program: str, containers: Sequence[str]) -> dict[str, Container]:
     """The containers that exist, by name."""
     answer = command.ask([program, "container", "inspect", *containers], allow="no such")
-    found = (states.container(data) for data in json.loads(answer or "[]"))
-    return {native.name: native for native in found}
+    rows = (states.container(data) for data in json.loads(answer or "[]"))
+    return {native.name: native for native in rows}
 
 
-def _absent(job: FolderJob) -> Verdict:
+def _absent(job: FolderJob) -> ObservedState:
     claimed = records.read_json(job.store, contract.claim_key(job.attempt))
     if (
         claimed
-        and time.time() - float(claimed["time"]) < START_PATIENCE_S
+        and time.time() - float(claimed["time"]) < START_TIMEOUT_S
         and not records.has_lines(job.store, job.attempt)
     ):
-        return Verdict(JobState.PENDING, message="The container is being started.")
-    return Verdict(
+        return ObservedState(JobState.PENDING, message="The container is being started.")
+    return ObservedState(
         JobState.FAILED,
         "lost",
         "The container is gone and left no result: it was removed by hand, or docker talks to another daemon now "
-        "(DOCKER_HOST, DOCKER_CONTEXT); submit again to go on from the last checkpoint.",
+        "(DOCKER_HOST, DOCKER_CONTEXT); submit again to continue from the last checkpoint.",
     )

@@ -15,7 +15,7 @@ from ftsdk.engines.base import Layout
 from ftsdk.plan import build
 
 if TYPE_CHECKING:
-    from ftsdk.backends.docker import DockerOptions
+    from ftsdk.backends.docker.options import DockerOptions
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
 
@@ -31,14 +31,14 @@ MASTER: Final = "node0"
 """Name of the first node on the job's network. A container's name can be too long for DNS (63 characters)."""
 MASTER_PORT: Final = "29500"
 STOP_MARGIN_S: Final = 5
-"""What the supervisor has, after the trainer's grace, for writing down how it ended."""
+"""Seconds for the supervisor, after the trainer's grace, to record the outcome."""
 LOG_LIMIT: Final = "10m"
 """The whole log is in the durable folder; Docker's copy is for a supervisor that could not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the commands are made from."""
+class DockerContext:
+    """The inputs of the commands."""
 
     spec: JobSpec
     facts: Facts
@@ -50,7 +50,7 @@ class Asked:
 
     @property
     def native_name(self) -> str:
-        """The first attempt; `Plan.for_attempt` renames it."""
+        """Native name of the first attempt; `Plan.for_attempt` replaces it."""
         return contract.native_name(self.name, 1)
 
     @property
@@ -60,25 +60,25 @@ class Asked:
 
 
 def layout(facts: Facts) -> Layout:
-    """Where the job's things lie inside."""
+    """Paths inside the job."""
     return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS))
 
 
-def request(asked: Asked) -> dict[str, Any]:
-    """The commands in their order, and what has to be there before them."""
-    containers = [container_name(asked.native_name, node, len(asked.nodes)) for node in asked.nodes]
-    network = f"ftsdk-{asked.native_name}" if len(asked.nodes) > 1 else None
-    hub = _hub_cache(asked)
+def request(context: DockerContext) -> dict[str, Any]:
+    """The commands in their order, and the folders that must exist before."""
+    containers = [container_name(context.native_name, node, len(context.nodes)) for node in context.nodes]
+    network = f"ftsdk-{context.native_name}" if len(context.nodes) > 1 else None
+    hub = _hub_cache(context)
     return {
-        "home": asked.facts.home,
-        "folder": asked.folder,
-        "folders": [asked.folder, *([hub] if hub else [])],
+        "home": context.facts.home,
+        "folder": context.folder,
+        "folders": [context.folder, *([hub] if hub else [])],
         "containers": containers,
         "network": network,
-        "secrets": [_secrets_folder(asked, name) for name in containers] if asked.spec.secrets else [],
+        "secrets": [_secrets_folder(context, name) for name in containers] if context.spec.secrets else [],
         "commands": [
-            *([_network(asked, network)] if network else []),
-            *(_run(asked, name, node, network) for node, name in enumerate(containers)),
+            *([_network(context, network)] if network else []),
+            *(_run(context, name, node, network) for node, name in enumerate(containers)),
         ],
     }
 
@@ -88,84 +88,89 @@ def container_name(native_name: str, node: int, num_nodes: int) -> str:
     return f"{native_name}-n{node}" if num_nodes > 1 else native_name
 
 
-def _network(asked: Asked, network: str) -> list[str]:
-    return [asked.options.program, "network", "create", *_labels(asked), network]
+def _network(context: DockerContext, network: str) -> list[str]:
+    return [context.options.program, "network", "create", *_labels(context), network]
 
 
-def _run(asked: Asked, name: str, node: int, network: str | None) -> list[str]:
-    options = asked.options
-    restarts = min(options.restarts, asked.spec.retry.retries)
+def _run(context: DockerContext, name: str, node: int, network: str | None) -> list[str]:
+    options = context.options
+    restarts = min(options.restarts, context.spec.retry.retries)
     return [
         *(options.program, "run", "--detach", "--pull", "never", "--name", name),
-        *_labels(asked, node),
+        *_labels(context, node),
         *("--restart", f"on-failure:{restarts}" if restarts else "no"),
         *("--stop-timeout", str(ceil(options.grace_s) + STOP_MARGIN_S)),
         *("--log-driver", "json-file", "--log-opt", f"max-size={LOG_LIMIT}"),
         *("--shm-size", _bytes(options.shm_size_gb)),
         *(("--user", options.user) if options.user else ()),
-        *_limits(asked, node),
+        *_limits(context, node),
         *(("--network", network, "--network-alias", f"node{node}") if network else ()),
-        *(word for key, value in _environment(asked, node).items() for word in ("--env", f"{key}={value}")),
-        *(word for mount in _mounts(asked, name) for word in ("--mount", mount)),
-        *_image_and_command(asked),
+        *(word for key, value in _environment(context, node).items() for word in ("--env", f"{key}={value}")),
+        *(word for mount in _mounts(context, name) for word in ("--mount", mount)),
+        *_image_and_command(context),
     ]
 
 
-def _image_and_command(asked: Asked) -> tuple[str, ...]:
+def _image_and_command(context: DockerContext) -> tuple[str, ...]:
     """Our image's own entrypoint checks the driver and starts the runtime; another image needs only a `python`."""
-    if asked.options.image is None:
-        return (asked.image,)
-    return ("--entrypoint", "python", asked.image, RUNTIME, "supervise")
+    if context.options.image is None:
+        return (context.image,)
+    return ("--entrypoint", "python", context.image, RUNTIME, "supervise")
 
 
-def _labels(asked: Asked, node: int | None = None) -> Iterator[str]:
-    labels = {"home": asked.facts.home, "name": asked.name, "attempt": asked.native_name, "digest": asked.digest}
+def _labels(context: DockerContext, node: int | None = None) -> Iterator[str]:
+    labels = {
+        "home": context.facts.home,
+        "name": context.name,
+        "attempt": context.native_name,
+        "digest": context.digest,
+    }
     for key, value in {**labels, **({} if node is None else {"node": node})}.items():
         yield from ("--label", f"ftsdk.{key}={value}")
 
 
-def _limits(asked: Asked, node: int) -> Iterator[str]:
-    resources = asked.spec.resources
+def _limits(context: DockerContext, node: int) -> Iterator[str]:
+    resources = context.spec.resources
     if resources.memory_gb:
         limit = _bytes(resources.memory_gb)
         yield from ("--memory", limit, "--memory-swap", limit)  # equal: no swap, so that the limit is the limit
-    if asked.facts.machine.accelerators:
+    if context.facts.machine.accelerators:
         first = node * resources.accelerators_per_node
         devices = ",".join(map(str, range(first, first + resources.accelerators_per_node)))
         yield from ("--gpus", f'"device={devices}"')  # Docker reads the value as CSV, hence the inner quotes
 
 
-def _environment(asked: Asked, node: int) -> dict[str, str]:
-    found = {
+def _environment(context: DockerContext, node: int) -> dict[str, str]:
+    variables = {
         contract.ENV_JOB: f"{DURABLE}/{contract.JOB_FILE}",
-        contract.ENV_NATIVE_NAME: asked.native_name,
+        contract.ENV_NATIVE_NAME: context.native_name,
     }
-    if asked.options.user:  # a user id that the image does not know has neither a home nor a name
-        found |= {"HOME": "/tmp", "USER": "ftsdk"}
-    if _hub_cache(asked):
-        found |= {"HF_HOME": f"{HUB_CACHE}/huggingface", "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope"}
-    if asked.spec.secrets:
-        found[contract.ENV_SECRETS_FILE] = f"{SECRETS}/{SECRETS_FILE}"
-    if len(asked.nodes) > 1:
-        found |= {
-            contract.ENV_NUM_NODES: str(len(asked.nodes)),
+    if context.options.user:  # a user id that the image does not know has neither a home nor a name
+        variables |= {"HOME": "/tmp", "USER": "ftsdk"}
+    if _hub_cache(context):
+        variables |= {"HF_HOME": f"{HUB_CACHE}/huggingface", "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope"}
+    if context.spec.secrets:
+        variables[contract.ENV_SECRETS_FILE] = f"{SECRETS}/{SECRETS_FILE}"
+    if len(context.nodes) > 1:
+        variables |= {
+            contract.ENV_NUM_NODES: str(len(context.nodes)),
             contract.ENV_NODE_RANK: str(node),
             contract.ENV_MASTER_ADDR: MASTER,
             contract.ENV_MASTER_PORT: MASTER_PORT,
         }
-    return found
+    return variables
 
 
-def _mounts(asked: Asked, name: str) -> Iterator[str]:
-    inside = layout(asked.facts).inside
-    yield mount(asked.folder, DURABLE)
-    yield mount(asked.facts.runtime.path, RUNTIME, readonly=True)
-    for path in dict.fromkeys(file.path for file in asked.facts.files):
-        yield mount(path, inside(path), readonly=True)  # one by one: a folder's links may lead out of the folder
-    if hub := _hub_cache(asked):
+def _mounts(context: DockerContext, name: str) -> Iterator[str]:
+    inside = layout(context.facts).inside
+    yield mount(context.folder, DURABLE)
+    yield mount(context.facts.runtime.path, RUNTIME, readonly=True)
+    for path in dict.fromkeys(file.path for file in context.facts.files):
+        yield mount(path, inside(path), readonly=True)  # one by one: a folder may contain links to files outside it
+    if hub := _hub_cache(context):
         yield mount(hub, HUB_CACHE)
-    if asked.spec.secrets:
-        yield mount(_secrets_folder(asked, name), SECRETS)  # the folder, because a mounted file cannot be unlinked
+    if context.spec.secrets:
+        yield mount(_secrets_folder(context, name), SECRETS)  # the folder, because a mounted file cannot be unlinked
 
 
 def mount(source: str, target: str, *, readonly: bool = False) -> str:
@@ -176,24 +181,24 @@ def mount(source: str, target: str, *, readonly: bool = False) -> str:
     return line.getvalue()
 
 
-def _hub_cache(asked: Asked) -> str | None:
-    """Folder in which hub downloads stay for the next job; None if nothing comes from a hub."""
-    facts = asked.facts
+def _hub_cache(context: DockerContext) -> str | None:
+    """Folder that caches hub downloads between jobs; None if nothing comes from a hub."""
+    facts = context.facts
     models = [model for model in (facts.model, facts.reward_model) if model]
     from_hub = any(not source.is_here for source in (*facts.train, *facts.eval))
     from_hub = from_hub or not all(map(build.base_is_here, models))
-    return _join(asked, facts.home, "cache", "hub") if from_hub else None
+    return _join(context, facts.home, "cache", "hub") if from_hub else None
 
 
-def _secrets_folder(asked: Asked, name: str) -> str:
+def _secrets_folder(context: DockerContext, name: str) -> str:
     """In memory where the system has such a folder."""
-    if asked.facts.machine.platform == "linux":
+    if context.facts.machine.platform == "linux":
         return f"/dev/shm/ftsdk-{name}"
-    return _join(asked, asked.facts.home, "secrets", f"ftsdk-{name}")
+    return _join(context, context.facts.home, "secrets", f"ftsdk-{name}")
 
 
-def _join(asked: Asked, *parts: str) -> str:
-    kind = PureWindowsPath if asked.facts.machine.platform == "win32" else PurePosixPath
+def _join(context: DockerContext, *parts: str) -> str:
+    kind = PureWindowsPath if context.facts.machine.platform == "win32" else PurePosixPath
     return str(kind(*parts))
 
 

@@ -1,7 +1,7 @@
-"""What Docker says of a container -> what it means for the job, by tables. Pure.
+"""Translate a container's status to a job state, by tables. Pure.
 
 A container that ended by itself leaves an outcome record, which counts more than anything here; these are the ends
-that no supervisor lived to describe. Statuses: Docker's Engine API (ContainerState); Podman's own ones beside them.
+that no supervisor could record. Statuses: Docker's Engine API (ContainerState); Podman's own ones beside them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState, Verdict
+from ftsdk.backends.base import JobState, ObservedState
 
 STATUSES: Final[Mapping[str, JobState]] = MappingProxyType(
     {
@@ -44,7 +44,7 @@ STOP_SIGNALS: Final = (130, 137, 143)
 
 
 class Container(NamedTuple):
-    """What `docker inspect` says, as far as it matters."""
+    """The fields of `docker inspect` that matter here."""
 
     name: str
     status: str
@@ -70,45 +70,45 @@ def container(data: Mapping[str, Any]) -> Container:
     )
 
 
-def state_of(native: Container, *, cancelled: bool = False) -> Verdict:
-    """State of one container. An unknown status is RUNNING with a warning, never an end."""
+def state_of(native: Container, *, cancelled: bool = False) -> ObservedState:
+    """State of one container. An unknown status is RUNNING with a message, never a final state."""
     state = STATUSES.get(native.status)
     if state is None:
-        return Verdict(JobState.RUNNING, message=f"Docker reports a status unknown to ftsdk: '{native.status}'.")
+        return ObservedState(JobState.RUNNING, message=f"Docker reports a status unknown to ftsdk: '{native.status}'.")
     if native.status == "created" and native.error:
-        return Verdict(JobState.FAILED, "bad_config", f"Docker could not start the container: {native.error}.")
+        return ObservedState(JobState.FAILED, "bad_config", f"Docker could not start the container: {native.error}.")
     if not state.terminal:
-        return Verdict(state, message="The container is paused." if native.status == "paused" else "")
+        return ObservedState(state, message="The container is paused." if native.status == "paused" else "")
     return _end(native, cancelled=cancelled)
 
 
-def _end(native: Container, *, cancelled: bool) -> Verdict:
+def _end(native: Container, *, cancelled: bool) -> ObservedState:
     code = native.exit_code
     if cancelled:
-        return Verdict(JobState.CANCELLED, "cancelled", "Cancelled; the job did not end within its grace.", code)
+        return ObservedState(JobState.CANCELLED, "cancelled", "Cancelled; the job did not end within its grace.", code)
     if native.oom_killed:
-        said = "The job needed more main memory than it was given; raise resources.memory_gb or use smaller batches."
-        return Verdict(JobState.FAILED, "host_oom", said, code)
+        message = "The job needed more main memory than it was given; raise resources.memory_gb or use smaller batches."
+        return ObservedState(JobState.FAILED, "host_oom", message, code)
     if native.error:
-        return Verdict(JobState.FAILED, "error", f"Docker could not run the container: {native.error}.", code)
+        return ObservedState(JobState.FAILED, "error", f"Docker could not run the container: {native.error}.", code)
     if _stopped_by_hand(native):
-        said = "The container was stopped from outside (docker stop, docker kill, or Docker's own shutdown)."
-        return Verdict(JobState.FAILED, "stopped", said, code)
-    reason, said = EXITS.get(code, ("crashed", f"The supervisor crashed with exit code {code}"))
-    return Verdict(JobState.FAILED, reason, f"{said}; `ftsdk logs` shows its last words.", code)
+        message = "The container was stopped from outside (docker stop, docker kill, or Docker's own shutdown)."
+        return ObservedState(JobState.FAILED, "stopped", message, code)
+    reason, message = EXITS.get(code, ("crashed", f"The supervisor crashed with exit code {code}"))
+    return ObservedState(JobState.FAILED, reason, f"{message}; `ftsdk logs` shows the end of its output.", code)
 
 
 def _stopped_by_hand(native: Container) -> bool:
-    """Docker restarts a container that failed by itself; one that it left alone was stopped by somebody."""
+    """Docker restarts a container that failed by itself; one that it did not restart was stopped from outside."""
     if native.max_restarts:
         return native.exit_code != 0 and native.restarts < native.max_restarts
     return native.exit_code in STOP_SIGNALS
 
 
-def state_of_all(verdicts: Sequence[Verdict]) -> Verdict:
-    """One state for a job's nodes: an end of one is the end of all, and it runs once all run."""
+def state_of_all(observed_states: Sequence[ObservedState]) -> ObservedState:
+    """One state for a job's nodes: if one has ended, all have; the job runs once all run."""
     for wanted in (JobState.CANCELLED, JobState.FAILED, JobState.PENDING):
-        for verdict in verdicts:
-            if verdict.state is wanted:
-                return verdict
-    return next((verdict for verdict in verdicts if verdict.message), Verdict(JobState.RUNNING))
+        for observed in observed_states:
+            if observed.state is wanted:
+                return observed
+    return next((observed for observed in observed_states if observed.message), ObservedState(JobState.RUNNING))

@@ -31,10 +31,10 @@ from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
 
 LOCK_FILE = "lock"
-PROBE_PATIENCE_S = 0.25
-"""A `describe` holds the lock for microseconds; a submit waits that out, never a running job."""
-LEAVES_WITHIN_S = 30.0
-"""A supervisor that has recorded its outcome is on its way out; on a busy machine that takes a while."""
+LOCK_TIMEOUT_S = 0.25
+"""Seconds that a submit waits for the lock, which a `describe` holds for microseconds."""
+EXIT_TIMEOUT_S = 30.0
+"""Seconds that a supervisor may take to exit after it has recorded its outcome."""
 
 
 class LocalOptions(Options):
@@ -65,7 +65,7 @@ class Local:
         name = build.job_name(spec, digest)
         folder = folders.durable_folder(self.name, name, spec, facts)
         layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs={})
-        made = build.draft(
+        draft = build.draft(
             spec,
             facts,
             digest=digest,
@@ -84,7 +84,7 @@ class Local:
             "folder": str(folder),
         }
         options = self.options.model_dump(mode="json")
-        return build.plan_from(made, spec, backend=self.name, request=request, options=options)
+        return build.plan_from(draft, spec, backend=self.name, request=request, options=options)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -94,8 +94,8 @@ class Local:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
         _check_trainer(plan)
         job = folders.create(plan)
-        over = plan.attempt > job.attempt and job.outcome() is not None
-        lock = _lock(job.store, LEAVES_WITHIN_S if over else PROBE_PATIENCE_S)
+        has_ended = plan.attempt > job.attempt and job.outcome() is not None
+        lock = _lock(job.store, EXIT_TIMEOUT_S if has_ended else LOCK_TIMEOUT_S)
         if lock is None:
             return
         try:
@@ -190,30 +190,30 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
             f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): "
             f"set the local backend's option 'python'."
         ) from problem
-    Thread(target=process.wait, daemon=True).start()  # leaves no zombie while this program lives
+    Thread(target=process.wait, daemon=True).start()  # avoids a zombie process
     job.store.put(contract.process_key(plan.attempt), b'{"pid": %d}' % process.pid)
 
 
-# --- is it alive? ---------------------------------------------------------------------------------------------
-def _lock(store: FolderStore, patience_s: float) -> int | None:
-    """Take the job's lock; None if a supervisor (or another submit) has it."""
+# --- liveness ---------------------------------------------------------------------------------------------
+def _lock(store: FolderStore, timeout_s: float) -> int | None:
+    """Take the job's lock; None if a supervisor or another submit still holds it after `timeout_s`."""
     import fcntl
 
     descriptor = os.open(store.path(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
-    patience_ends = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
         except BlockingIOError:
-            if time.monotonic() > patience_ends:
+            if time.monotonic() > deadline:
                 os.close(descriptor)
                 return None
             time.sleep(0.005)
 
 
 def _alive(store: FolderStore) -> bool:
-    """Whether somebody holds the lock: unlike a process id, a lock is never somebody else's."""
+    """Whether a supervisor holds the lock; unlike a process id, a lock is never reused."""
     import fcntl
 
     try:
@@ -231,10 +231,10 @@ def _alive(store: FolderStore) -> bool:
 
 def _last_words(job: FolderJob) -> tuple[str, str]:
     log = job.store.path(contract.supervisor_log_key(job.attempt))
-    said = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-    if said:
-        return "crashed", f"The job's supervisor broke: {said[-1][:300]} (whole text: {log})."
+    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
+    if lines:
+        return "crashed", f"The job's supervisor crashed: {lines[-1][:300]} (full log: {log})."
     return (
         "killed",
-        "The supervisor was killed before it could say why; submit again to go on from the last checkpoint.",
+        "The supervisor was killed without recording an outcome; submit again to continue from the last checkpoint.",
     )

@@ -18,10 +18,10 @@ from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.pai import addresses, jobs, limits, machines, registry, secret_store
 from ftsdk.backends.pai import request as requests
-from ftsdk.backends.pai.jobs import Native
-from ftsdk.backends.pai.log_lines import Tail
+from ftsdk.backends.pai.jobs import DlcAttempt
+from ftsdk.backends.pai.log_lines import PaiLogReader
 from ftsdk.backends.pai.options import PaiOptions
-from ftsdk.backends.pai.service import Services
+from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.backends.shared import RecordedEnd
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
@@ -37,7 +37,7 @@ from ftsdk.storage.records import LogLine
 from ftsdk.storage.store import open_store
 
 CREATING_S: Final = 120.0
-"""So long whoever has claimed an attempt is believed to be creating its job; then the next one does it."""
+"""Seconds that a claimed attempt counts as being created; then another process may create it."""
 
 
 class Pai:
@@ -52,54 +52,56 @@ class Pai:
 
     def __init__(self, options: PaiOptions | None = None) -> None:
         self.options = options or PaiOptions()
-        self._services = Services(self.options)
+        self._services = AlibabaServices(self.options)
         self._ids: dict[str, str] = {}
-        """Job -> id of the newest attempt that we know of."""
+        """Job -> id of the newest known attempt."""
         self._expected: dict[str, tuple[int, float]] = {}
-        """Job -> attempt that somebody is creating, and when we heard of it."""
+        """Job -> attempt that another process is creating, and when that was noticed."""
         self._ended: dict[str, RecordedEnd] = {}
-        """Id -> what its folder says about its end, which does not change any more."""
+        """Id -> the records of its end, which no longer change."""
 
-    # --- start ---------------------------------------------------------------------------------------------
+    # --- plan and submit ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """The body of CreateJob, and the uploads before it."""
         require(self.name, self.capabilities, spec)
-        facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
-        asked = self._asked(spec, facts)
-        made = build.draft(
-            asked.spec,
+        facts = replace(
+            facts, machine=replace(facts.machine, accelerators=())
+        )  # this machine's accelerators do not matter there
+        context = self._context(spec, facts)
+        draft = build.draft(
+            context.spec,
             facts,
-            digest=asked.digest,
+            digest=context.digest,
             backend=self.name,
-            layout=requests.layout(asked),
+            layout=requests.layout(context),
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s - min(requests.LAST_WORDS_S, self.options.grace_s / 2),
             restarts=True,
             storage=addresses.job_storage(self.options),
         )
-        request = requests.request(asked)
-        unused = shared.unused_accelerators(instance_of(asked.ecs_spec or ""), spec.resources)
+        request = requests.request(context)
+        unused = shared.unused_accelerators(instance_of(context.ecs_spec or ""), spec.resources)
         return build.plan_from(
-            made,
-            asked.spec,
+            draft,
+            context.spec,
             backend=self.name,
-            scope=asked.region,
+            scope=context.region,
             request=request,
             options=self.options.model_dump(mode="json"),
-            uploads=tuple(upload for source in requests.sources(asked) for upload in source.uploads),
-            copies=tuple(requests.copies(asked)),
+            uploads=tuple(upload for source in requests.sources(context) for upload in source.uploads),
+            copies=tuple(requests.copies(context)),
             storage=addresses.storage(self.options),
-            warnings=(*unused, *limits.warnings(request, asked.region)),
-            machine_usd_per_hour=self._price(asked.ecs_spec, facts, spot=spec.resources.spot),
+            warnings=(*unused, *limits.warnings(request, context.region)),
+            machine_usd_per_hour=self._price(context.ecs_spec, facts, spot=spec.resources.spot),
         )
 
     def on_demand(self, plan: Plan) -> Plan:
-        """The same plan on machines that are not taken back."""
+        """The same plan on on-demand machines."""
         ecs_spec = plan.request["JobSpecs"][0].get("EcsSpec", "")
         return requests.on_demand(plan, machines.usd_per_hour(ecs_spec, self._services.region, {}, spot=False))
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
-        """Machine types with accelerators. Pure."""
+        """Machine types with accelerators, and their prices. Pure."""
         require(self.name, self.capabilities, spec)
         prices = known_prices(facts.prices)
         return Market(machines=instances_of(machines.PROVIDER), region=self.options.region, prices=prices)
@@ -107,7 +109,7 @@ class Pai:
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Create the DLC job, once: the attempt is claimed in OSS, and looked up by its name before a repeat.
 
-        `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
+        `secrets` are not sent: the job reads them from the secret store by name. Raises AuthError if one is not stored.
         """
         secret_store.check(self._services, plan)
         request = _with_registry_password(plan.request)
@@ -118,21 +120,21 @@ class Pai:
         try:
             self._ids[plan.name] = jobs.create(self._services, request)
         except UnavailableError:
-            raise  # it may have come through: the claim stays
+            raise  # the job may have been created: the claim stays
         except Exception:
             store.delete(key)
             raise
 
-    # --- look ----------------------------------------------------------------------------------------------
+    # --- query ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
-        """State of the newest attempt, from DLC; at its end, the supervisor's own record tells more."""
+        """State of the newest attempt, from DLC; after its end, from the supervisor's records as well."""
         try:
             native = self._newest(job_id)
         except JobNotFoundError:
-            attempt, heard_at = self._expected.get(job_id, (0, 0.0))
-            if time.time() - heard_at > CREATING_S:
+            attempt, seen_at = self._expected.get(job_id, (0, 0.0))
+            if time.time() - seen_at > CREATING_S:
                 raise
-            waits = "Somebody else is submitting it this moment."
+            waits = "Another process is submitting it."
             return JobInfo(name=job_id, state=JobState.PENDING, message=waits, attempt=attempt)
         if not native.has_ended:
             return jobs.info(self._services, job_id, native, None, cancelled=False)
@@ -143,15 +145,17 @@ class Pai:
         return jobs.info(self._services, job_id, native, outcome, cancelled=cancelled)
 
     def list(self) -> Iterator[JobInfo]:
-        """Every job of ours in the workspace; a listing has no reasons, `describe` has."""
+        """Every ftsdk job in the workspace; a listing has no reasons, `describe` has."""
         return jobs.each(self._services) if self.options.region and self.options.workspace_id else iter(())
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts, from the segments in OSS and, while it runs, from the pods."""
-        return Tail(self._services, self.artifacts(job_id), after).lines(lambda: self._newest(job_id), follow=follow)
+        return PaiLogReader(self._services, self.artifacts(job_id), after).lines(
+            lambda: self._newest(job_id), follow=follow
+        )
 
     def cancel(self, job_id: str) -> None:
-        """Leave the note that tells a cancel from a preemption, then SIGTERM to the supervisors, who save."""
+        """Write the cancel note, then send SIGTERM to the supervisors, which save a checkpoint."""
         native = self._newest(job_id)
         if native.has_ended:
             return
@@ -169,14 +173,15 @@ class Pai:
         goes over it. Raises BackendError while no container runs.
         """
         native = self._newest(job_id)
-        if native.said.get("Status") != "Running" or not native.pods:
-            raise BackendError(f"Job {job_id} is {native.said.get('Status')} in PAI: a terminal needs a running one.")
+        if native.response.get("Status") != "Running" or not native.pods:
+            status = native.response.get("Status")
+            raise BackendError(f"Job {job_id} is {status} in PAI: a terminal needs a running one.")
         pod = native.pods[0]
-        asked = {"PodUid": pod.get("PodUid"), "IsShared": "true"}  # the client would write a bool as True
-        said = self._services.call("get_web_terminal", native.id, pod["PodId"], **asked)
-        return str(said["WebTerminalUrl"])
+        arguments = {"PodUid": pod.get("PodUid"), "IsShared": "true"}  # the client would write a bool as True
+        response = self._services.call("get_web_terminal", native.id, pod["PodId"], **arguments)
+        return str(response["WebTerminalUrl"])
 
-    # --- around jobs ---------------------------------------------------------------------------------------
+    # --- account and images ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:
         """Credentials, the workspace, the bucket, the image, the machine type."""
         from ftsdk.backends.pai import doctor
@@ -191,8 +196,8 @@ class Pai:
         """Store a secret in KMS; returns its name there."""
         return secret_store.put(self._services, self.options, name, value)
 
-    # --- parts of these ------------------------------------------------------------------------------------
-    def _newest(self, job_id: str) -> Native:
+    # --- internals ------------------------------------------------------------------------------------
+    def _newest(self, job_id: str) -> DlcAttempt:
         """The newest attempt. Raises JobNotFoundError if there is none."""
         known = self._ids.get(job_id)
         last_seen = jobs.get(self._services, known) if known else None
@@ -200,31 +205,31 @@ class Pai:
         self._ids[job_id] = native.id
         return native
 
-    def _store(self, native: Native) -> Store:
+    def _store(self, native: DlcAttempt) -> Store:
         return open_store(native.durable, addresses.storage(self.options))
 
     def _is_taken(self, plan: Plan, store: Store) -> bool:
-        """Whether another's claim stands: its job is there, or is being created."""
-        there = jobs.named(self._services, plan.native_name)
-        if there:
-            self._ids[plan.name] = there[0].id
+        """Whether another process's claim is valid: its job exists or is being created."""
+        existing = jobs.named(self._services, plan.native_name)
+        if existing:
+            self._ids[plan.name] = existing[0].id
             return True
         claim = records.read_json(store, contract.claim_key(plan.attempt))
         if claim is None or time.time() - claim["time"] > CREATING_S:
-            return False  # whoever claimed it did not live to create it
+            return False  # the process that claimed it was killed before creating it
         self._expected[plan.name] = plan.attempt, time.time()
         return True
 
     def _price(self, ecs_spec: str | None, facts: Facts, *, spot: bool) -> float | None:
         return machines.usd_per_hour(ecs_spec, self._services.region, facts.prices, spot=spot) if ecs_spec else None
 
-    def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
+    def _context(self, spec: JobSpec, facts: Facts) -> requests.PaiContext:
         options = self.options
         ecs_spec = None if options.resource_id else options.ecs_spec or machines.type_for(spec.resources)
         digest = build.digest_of(spec, facts)
         name, root = build.job_name(spec, digest), addresses.root(options)
         instance = instance_of(ecs_spec) if ecs_spec else None
-        return requests.Asked(
+        return requests.PaiContext(
             spec=shared.with_accelerator(spec, instance.card if instance else spec.resources.accelerator),
             facts=facts,
             options=options,

@@ -1,4 +1,4 @@
-"""Names and addresses in Alibaba Cloud: regions, endpoints, a job's places in OSS. Pure.
+"""Names and addresses in Alibaba Cloud: regions, endpoints, a job's folders in OSS. Pure.
 
 Endpoints: https://www.alibabacloud.com/help/en/pai/developer-reference/api-pai-dlc-2020-12-03-endpoint,
 https://www.alibabacloud.com/help/en/oss/user-guide/regions-and-endpoints.
@@ -24,9 +24,9 @@ CENTRAL: Final = ("ap-northeast-2", "ap-south-1", "ap-southeast-2", "cn-chengdu"
 def checked_region(region: str | None) -> str:
     """The region, or a SpecError with every way to give it."""
     if not region or not REGION.fullmatch(region):
-        said = f"'{region}' is no region" if region else "is missing"
+        detail = f"'{region}' is no region" if region else "is missing"
         raise SpecError(
-            f"The pai backend's option 'region' {said}: give it by -o region=cn-hangzhou, FTSDK_PAI_REGION, "
+            f"The pai backend's option 'region' {detail}: give it by -o region=cn-hangzhou, FTSDK_PAI_REGION, "
             f"ALIBABA_CLOUD_REGION_ID, or [pai] in ftsdk.toml."
         )
     return region
@@ -69,14 +69,14 @@ def storage(options: PaiOptions) -> Storage:
     """How this machine reaches the bucket."""
     region = checked_region(options.region)
     internal = "-internal" if options.network == "vpc" else ""
-    made = Storage(region=region, endpoint=options.oss_endpoint or f"https://s3.oss-{region}{internal}.aliyuncs.com")
+    result = Storage(region=region, endpoint=options.oss_endpoint or f"https://s3.oss-{region}{internal}.aliyuncs.com")
     if options.oss_cname:
-        made["addressing"] = "cname"
-    return made
+        result["addressing"] = "cname"
+    return result
 
 
 def job_storage(options: PaiOptions) -> Storage:
-    """How the job reaches the bucket: from inside the region, without a bill for traffic."""
+    """How the job reaches the bucket: from inside the region, free of traffic costs."""
     region = checked_region(options.region)
     return Storage(region=region, endpoint=options.oss_job_endpoint or f"https://s3.oss-{region}-internal.aliyuncs.com")
 

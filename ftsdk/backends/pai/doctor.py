@@ -1,4 +1,4 @@
-"""Is there all that the pai backend needs? Asked of the account, each thing by itself and all at once."""
+"""Check the account for what the pai backend needs; the checks run in parallel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.base import Check
 from ftsdk.backends.pai import addresses
-from ftsdk.backends.pai.service import Services
+from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.errors import BackendError, FtsdkError
 from ftsdk.storage.objects import ObjectStore
 
@@ -26,8 +26,8 @@ MOST_TYPES: Final = 8
 """So many machine types are named."""
 
 
-def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
-    """Credentials and workspace first: without them nothing else can be asked."""
+def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
+    """Credentials and workspace first: without them nothing else can be checked."""
     try:
         rows = services.call("list_jobs", WorkspaceId=services.workspace_id, PageSize=1)
     except FtsdkError as problem:
@@ -35,16 +35,16 @@ def checks(options: PaiOptions, services: Services) -> Iterator[Check]:
         remedy = f"{problem} A person who submits needs this policy: {policy}"
         yield Check(what="credentials and workspace", ok=False, detail="not usable", remedy=remedy)
         return
-    found = f"{rows.get('TotalCount', 0)} jobs in workspace {options.workspace_id} in {services.region}"
-    yield Check(what="credentials and workspace", ok=True, detail=found)
-    asked: list[Callable[[], Check]] = [
+    detail = f"{rows.get('TotalCount', 0)} jobs in workspace {options.workspace_id} in {services.region}"
+    yield Check(what="credentials and workspace", ok=True, detail=detail)
+    queries: list[Callable[[], Check]] = [
         lambda: _bucket(options),
         lambda: _image(options),
         *([] if options.resource_id else [lambda: _machines(services, options.ecs_spec)]),
         lambda: _role(options),
     ]
-    with ThreadPoolExecutor(len(asked)) as pool:
-        yield from pool.map(lambda check: check(), asked)
+    with ThreadPoolExecutor(len(queries)) as pool:
+        yield from pool.map(lambda check: check(), queries)
 
 
 def submitter_policy(options: PaiOptions) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _bucket(options: PaiOptions) -> Check:
 
 
 def _image(options: PaiOptions) -> Check:
-    """Registries can't be asked by everybody: what can be seen without asking."""
+    """Check the option only: not every user may query a registry."""
     if not options.image:
         where = "registry-vpc.REGION.aliyuncs.com/NAMESPACE/ftsdk:TAG"
         remedy = f"set it to an address in ACR, e.g. {where}, then: ftsdk image build && ftsdk image push --backend pai"
@@ -94,13 +94,13 @@ def _image(options: PaiOptions) -> Check:
     return Check(what="image", ok=True, detail=f"{options.image} (whether it can be pulled shows at the first job)")
 
 
-def _machines(services: Services, ecs_spec: str | None) -> Check:
+def _machines(services: AlibabaServices, ecs_spec: str | None) -> Check:
     """What can be rented right now, and as spot: the type that is named, or those with GPUs."""
     try:
-        there = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
+        rows = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
     except BackendError as problem:
-        return Check(what="machine types", ok=True, detail=f"could not be asked ({problem})")
-    free = [row for row in there if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
+        return Check(what="machine types", ok=True, detail=f"could not be queried ({problem})")
+    free = [row for row in rows if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
     if not free:
         detail = f"{ecs_spec or 'no type with GPUs'} is not to be had here"
         remedy = "name another by -o ecs_spec=TYPE, or another region"

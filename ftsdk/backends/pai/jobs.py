@@ -1,4 +1,4 @@
-"""DLC jobs of ours: found by their names, described, created once."""
+"""ftsdk's DLC jobs: listed by name, described, created once."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo
 from ftsdk.backends.pai import addresses, states
 from ftsdk.backends.pai.request import durable_of
-from ftsdk.backends.pai.service import RETRY, RefusedError, Services, says_not_found
+from ftsdk.backends.pai.service import RETRY, AlibabaRefusedError, AlibabaServices, says_not_found
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
 
-class Native(NamedTuple):
+class DlcAttempt(NamedTuple):
     """One attempt as a DLC job."""
 
     attempt: int
-    said: Mapping[str, Any]
-    """GetJob's answer, or a row of ListJobs."""
+    response: Mapping[str, Any]
+    """Response of GetJob, or a row of ListJobs."""
 
     @property
     def id(self) -> str:
         """JobId."""
-        return str(self.said["JobId"])
+        return str(self.response["JobId"])
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
-        return self.said.get("Status") in states.ENDS
+        """Whether the status is final."""
+        return self.response.get("Status") in states.ENDS
 
     @property
     def durable(self) -> str:
         """Address of the job's folder."""
-        return durable_of(self.said)
+        return durable_of(self.response)
 
     @property
     def num_nodes(self) -> int:
         """Machines."""
-        return sum(int(spec.get("PodCount") or 1) for spec in self.said.get("JobSpecs") or ()) or 1
+        return sum(int(spec.get("PodCount") or 1) for spec in self.response.get("JobSpecs") or ()) or 1
 
     @property
     def pods(self) -> list[Mapping[str, Any]]:
-        """Its pods of now, the first node's first."""
-        return sorted(self.said.get("Pods") or (), key=_node)
+        """Its current pods, in the order of the nodes."""
+        return sorted(self.response.get("Pods") or (), key=_node)
 
 
 def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
@@ -56,29 +56,29 @@ def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
     return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
 
 
-def get(services: Services, native_id: str) -> Native | None:
+def get(services: AlibabaServices, native_id: str) -> DlcAttempt | None:
     """One job by its id, or None if it is gone."""
     try:
-        said = services.call("get_job", native_id)
-    except RefusedError as problem:
+        response = services.call("get_job", native_id)
+    except AlibabaRefusedError as problem:
         if says_not_found(problem):
             return None
         raise
-    return Native(contract.split_native_name(said["DisplayName"])[1], said)
+    return DlcAttempt(contract.split_native_name(response["DisplayName"])[1], response)
 
 
-def attempts(services: Services, name: str) -> list[Native]:
-    """A job's attempts as the listing has them, oldest first. Of doubles, the one that was created first counts."""
-    found: dict[int, Native] = {}
-    for row in services.jobs(DisplayName=f"{name}-a"):  # a part of the name, whatever its case
+def attempts(services: AlibabaServices, name: str) -> list[DlcAttempt]:
+    """A job's attempts from the listing, oldest first. Of duplicates, the one created first counts."""
+    newest_rows: dict[int, DlcAttempt] = {}
+    for row in services.jobs(DisplayName=f"{name}-a"):  # matches any part of the name, ignoring case
         if contract.NATIVE_NAME.fullmatch(row["DisplayName"]):
             job, number = contract.split_native_name(row["DisplayName"])
-            if job == name and (number not in found or _age(row) < _age(found[number].said)):
-                found[number] = Native(number, row)
-    return [found[number] for number in sorted(found)]
+            if job == name and (number not in newest_rows or _age(row) < _age(newest_rows[number].response)):
+                newest_rows[number] = DlcAttempt(number, row)
+    return [newest_rows[number] for number in sorted(newest_rows)]
 
 
-def newest(services: Services, name: str) -> Native:
+def newest(services: AlibabaServices, name: str) -> DlcAttempt:
     """The newest attempt. Raises JobNotFoundError if there is none."""
     rows = attempts(services, name)
     native = get(services, rows[-1].id) if rows else None
@@ -90,49 +90,49 @@ def newest(services: Services, name: str) -> Native:
     return native
 
 
-def each(services: Services) -> Iterator[JobInfo]:
-    """The newest attempt of every job of ours, newest first, from the listing alone."""
+def each(services: AlibabaServices) -> Iterator[JobInfo]:
+    """The newest attempt of every ftsdk job, newest first, from the listing alone."""
     seen = set()
     for row in services.jobs(DisplayName="-a"):
         if contract.NATIVE_NAME.fullmatch(row["DisplayName"]):
             name, number = contract.split_native_name(row["DisplayName"])
             if name not in seen:
                 seen.add(name)
-                yield info(services, name, Native(number, row), None, cancelled=False)
+                yield info(services, name, DlcAttempt(number, row), None, cancelled=False)
 
 
-# --- created once ------------------------------------------------------------------------------------------
-def named(services: Services, native_name: str) -> list[Native]:
-    """All jobs of exactly this name, oldest first: one, unless something went wrong."""
+# --- create and stop ------------------------------------------------------------------------------------------
+def named(services: AlibabaServices, native_name: str) -> list[DlcAttempt]:
+    """All jobs of exactly this name, oldest first: more than one only after a duplicate create."""
     rows = [row for row in services.jobs(DisplayName=native_name) if row["DisplayName"] == native_name]
     number = contract.split_native_name(native_name)[1]
-    return [Native(number, row) for row in sorted(rows, key=_age)]
+    return [DlcAttempt(number, row) for row in sorted(rows, key=_age)]
 
 
-def create(services: Services, request: Mapping[str, Any]) -> str:
+def create(services: AlibabaServices, request: Mapping[str, Any]) -> str:
     """Create a job and return its id. DLC has no client token, so before a repeat it is looked up by its name.
 
-    A double that came to be all the same (a create that was slower than its look-up) is stopped; the oldest counts.
+    A duplicate (from a create that took effect after the look-up) is stopped; the oldest counts.
     """
-    made = _create(services, request)
-    there = named(services, request["DisplayName"])
-    for double in there[1:]:
-        stop(services, double)
-    return there[0].id if there else made
+    job_id = _create(services, request)
+    existing = named(services, request["DisplayName"])
+    for duplicate in existing[1:]:
+        stop(services, duplicate)
+    return existing[0].id if existing else job_id
 
 
-def _create(services: Services, request: Mapping[str, Any]) -> str:
+def _create(services: AlibabaServices, request: Mapping[str, Any]) -> str:
     for pause_s in RETRY.pauses():
         try:
             return str(services.once("create_job", **request)["JobId"])
         except UnavailableError:
             time.sleep(pause_s)
-            if there := named(services, request["DisplayName"]):
-                return there[0].id
+            if existing := named(services, request["DisplayName"]):
+                return existing[0].id
     return str(services.once("create_job", **request)["JobId"])
 
 
-def stop(services: Services, native: Native) -> None:
+def stop(services: AlibabaServices, native: DlcAttempt) -> None:
     """Ask DLC to stop a job. One that has ended, or whose machines are being prepared, cannot be stopped and stays.
 
     A job that is still being created can be stopped seconds later, before it waits for machines for hours.
@@ -141,35 +141,37 @@ def stop(services: Services, native: Native) -> None:
         try:
             services.call("stop_job", native.id)
             return
-        except RefusedError as problem:
+        except AlibabaRefusedError as problem:
             if problem.code not in ("BadRequest", "InvalidParameter"):
                 raise
-        there = get(services, native.id)
-        if there is None or there.said.get("Status") not in ("Creating", "Queuing"):  # it may have moved on meanwhile
+        current = get(services, native.id)
+        if current is None or current.response.get("Status") not in ("Creating", "Queuing"):
             return
         time.sleep(pause_s)
 
 
-# --- what it says ------------------------------------------------------------------------------------------
-def info(services: Services, name: str, native: Native, outcome: Outcome | None, *, cancelled: bool) -> JobInfo:
-    """What an answer says in our words."""
-    said = native.said
-    verdict = states.state_of(said, outcome, cancelled=cancelled)
-    times = (said.get(f"Gmt{word}Time") for word in ("Finish", "Successed", "Failed", "Stopped"))
+# --- job info ------------------------------------------------------------------------------------------
+def info(
+    services: AlibabaServices, name: str, native: DlcAttempt, outcome: Outcome | None, *, cancelled: bool
+) -> JobInfo:
+    """Translate a response to a JobInfo."""
+    response = native.response
+    observed = states.state_of(response, outcome, cancelled=cancelled)
+    times = (response.get(f"Gmt{word}Time") for word in ("Finish", "Successed", "Failed", "Stopped"))
     return JobInfo(
         name=name,
-        state=verdict.state,
-        reason=Reason.parse(verdict.reason),
-        message=verdict.message,
+        state=observed.state,
+        reason=Reason.parse(observed.reason),
+        message=observed.message,
         attempt=native.attempt,
-        created_at=_seconds(said.get("GmtCreateTime")),
-        ended_at=_seconds(next(filter(None, times), None)) if verdict.state.terminal else None,
-        exit_code=verdict.exit_code,
+        created_at=_seconds(response.get("GmtCreateTime")),
+        ended_at=_seconds(next(filter(None, times), None)) if observed.state.terminal else None,
+        exit_code=observed.exit_code,
         native={
             "id": native.id,
-            "name": said["DisplayName"],
-            "status": said.get("Status", ""),
-            "reason": said.get("ReasonCode", ""),
+            "name": response["DisplayName"],
+            "status": response.get("Status", ""),
+            "reason": response.get("ReasonCode", ""),
             "console": addresses.console(services.region, services.workspace_id, native.id),
         },
     )

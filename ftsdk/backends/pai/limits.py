@@ -24,7 +24,7 @@ MOST_TAGS: Final = 20
 Request = Mapping[str, Any]
 
 
-class Rule(NamedTuple):
+class Limit(NamedTuple):
     """`broken` says whether a request breaks it."""
 
     ours: str
@@ -43,30 +43,30 @@ def problems(request: Request) -> Iterator[str]:
 
 
 def warnings(request: Request, region: str) -> tuple[str, ...]:
-    """What may be refused."""
+    """Warnings about what the service may refuse."""
     if _spot(request) and region not in SPOT_REGIONS:
         return (f"resources.spot: spot machines of DLC are documented for {', '.join(SPOT_REGIONS)}, not {region}.",)
     return ()
 
 
 def _worker(request: Request) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = request["JobSpecs"][0]
-    return found
+    value: Mapping[str, Any] = request["JobSpecs"][0]
+    return value
 
 
 def _spot(request: Request) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = _worker(request).get("SpotSpec", {})
-    return found
+    value: Mapping[str, Any] = _worker(request).get("SpotSpec", {})
+    return value
 
 
 def _vpc(request: Request) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = request.get("UserVpc", {})
-    return found
+    value: Mapping[str, Any] = request.get("UserVpc", {})
+    return value
 
 
 def _settings(request: Request) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = request.get("Settings", {})
-    return found
+    value: Mapping[str, Any] = request.get("Settings", {})
+    return value
 
 
 def _mount_paths(request: Request) -> list[str]:
@@ -98,46 +98,46 @@ def _bytes(request: Request) -> int:
     return len(json.dumps(request, ensure_ascii=False).encode())
 
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule("name", "DisplayName", "1 to 256 letters, digits, `_`, `.` or `-`", lambda r: not _is_name(r["DisplayName"])),
-    Rule("option workspace_id", "WorkspaceId", "should be a number, or ws-… for an old one",
+RULES: Final[tuple[Limit, ...]] = (
+    Limit("name", "DisplayName", "1 to 256 letters, digits, `_`, `.` or `-`", lambda r: not _is_name(r["DisplayName"])),
+    Limit("option workspace_id", "WorkspaceId", "should be a number, or ws-… for an old one",
          lambda r: not _is_workspace(r["WorkspaceId"])),
-    Rule("option image", "JobSpecs.Image", "is no image's name", lambda r: not _is_image(_worker(r)["Image"])),
-    Rule("resources.num_nodes", "JobSpecs.PodCount", "less than 1", lambda r: _worker(r)["PodCount"] < 1),
-    Rule("option ecs_spec", "JobSpecs.EcsSpec", "is no machine type, e.g. ecs.gn7i-c8g1.2xlarge",
+    Limit("option image", "JobSpecs.Image", "is no image's name", lambda r: not _is_image(_worker(r)["Image"])),
+    Limit("resources.num_nodes", "JobSpecs.PodCount", "less than 1", lambda r: _worker(r)["PodCount"] < 1),
+    Limit("option ecs_spec", "JobSpecs.EcsSpec", "is no machine type, e.g. ecs.gn7i-c8g1.2xlarge",
          lambda r: "EcsSpec" in _worker(r) and not _is_type(_worker(r)["EcsSpec"])),
-    Rule("options ecs_spec and resource_id", "JobSpecs.EcsSpec", "one of a machine type and a quota is allowed",
+    Limit("options ecs_spec and resource_id", "JobSpecs.EcsSpec", "one of a machine type and a quota is allowed",
          lambda r: ("EcsSpec" in _worker(r)) == ("ResourceConfig" in _worker(r) or "ResourceId" in r)),
-    Rule("options cpu and memory_gb", "JobSpecs.ResourceConfig", "a quota needs both",
+    Limit("options cpu and memory_gb", "JobSpecs.ResourceConfig", "a quota needs both",
          lambda r: "ResourceId" in r and not {"CPU", "Memory"} <= _worker(r).get("ResourceConfig", {}).keys()),
-    Rule("option priority", "Priority", "1 to 9", lambda r: not 1 <= r["Priority"] <= 9),
-    Rule("resources.spot", "JobSpecs.SpotSpec", "needs one of the options spot_discount_limit and spot_price_limit",
+    Limit("option priority", "Priority", "1 to 9", lambda r: not 1 <= r["Priority"] <= 9),
+    Limit("resources.spot", "JobSpecs.SpotSpec", "needs one of the options spot_discount_limit and spot_price_limit",
          lambda r: bool(_spot(r)) and len(_spot(r).keys() & {"SpotDiscountLimit", "SpotPriceLimit"}) != 1),
-    Rule("resources.spot", "JobSpecs.SpotSpec", "a quota has no spot machines: leave resource_id or spot out",
+    Limit("resources.spot", "JobSpecs.SpotSpec", "a quota has no spot machines: leave resource_id or spot out",
          lambda r: bool(_spot(r)) and "ResourceId" in r),
-    Rule("option aimaster", f"Settings.{_AIMASTER}", "does not work with spot machines of ECS: leave one of them out",
+    Limit("option aimaster", f"Settings.{_AIMASTER}", "does not work with spot machines of ECS: leave one of them out",
          lambda r: bool(_spot(r)) and _AIMASTER in _settings(r) and _worker(r).get("EcsSpec", "")[:4] == "ecs."),
-    Rule("option vpc_id", "UserVpc.VpcId", "is needed with switch_id, security_group_id or extended_cidrs",
+    Limit("option vpc_id", "UserVpc.VpcId", "is needed with switch_id, security_group_id or extended_cidrs",
          lambda r: bool(_vpc(r)) and "VpcId" not in _vpc(r)),
-    Rule("option security_group_id", "UserVpc.SecurityGroupId", "is needed with vpc_id",
+    Limit("option security_group_id", "UserVpc.SecurityGroupId", "is needed with vpc_id",
          lambda r: "VpcId" in _vpc(r) and "SecurityGroupId" not in _vpc(r)),
-    Rule("option extended_cidrs", "UserVpc.ExtendedCIDRs", "is needed with switch_id: all address blocks of the VPC",
+    Limit("option extended_cidrs", "UserVpc.ExtendedCIDRs", "is needed with switch_id: all address blocks of the VPC",
          lambda r: "SwitchId" in _vpc(r) and not _vpc(r).get("ExtendedCIDRs")),
-    Rule("option extended_cidrs", "UserVpc.ExtendedCIDRs", "should be address blocks such as 192.168.0.0/16",
+    Limit("option extended_cidrs", "UserVpc.ExtendedCIDRs", "should be address blocks such as 192.168.0.0/16",
          lambda r: not all(_is_cidr(block) for block in _vpc(r).get("ExtendedCIDRs", ()))),
-    Rule("option role", "CredentialConfig.RoleArn", "should be acs:ram::ACCOUNT:role/NAME",
+    Limit("option role", "CredentialConfig.RoleArn", "should be acs:ram::ACCOUNT:role/NAME",
          lambda r: not all(_is_role(arn) for arn in _roles(r))),
-    Rule("option mounts", "DataSources.MountPath", "should be a whole path, from / on",
+    Limit("option mounts", "DataSources.MountPath", "should be a whole path, from / on",
          lambda r: not all(_is_path(path) for path in _mount_paths(r))),
-    Rule("option mounts", "DataSources.MountPath", "two mounts have one path",
+    Limit("option mounts", "DataSources.MountPath", "two mounts have one path",
          lambda r: len(set(_mount_paths(r))) < len(_mount_paths(r))),
-    Rule("option mounts", "DataSources", "a mount is either an address or a dataset's id",
+    Limit("option mounts", "DataSources", "a mount is either an address or a dataset's id",
          lambda r: any(("Uri" in s) == ("DataSourceId" in s) for s in r.get("DataSources", ()))),
-    Rule("timeout_hours", "JobMaxRunningTimeMinutes", "less than a minute",
+    Limit("timeout_hours", "JobMaxRunningTimeMinutes", "less than a minute",
          lambda r: r.get("JobMaxRunningTimeMinutes", 1) < 1),
-    Rule("option tags", "Settings.Tags", f"at most {MOST_TAGS} tags of 128 letters, none begins with acs: or aliyun",
+    Limit("option tags", "Settings.Tags", f"at most {MOST_TAGS} tags of 128 letters, none begins with acs: or aliyun",
          lambda r: not _tags_fit(_settings(r).get("Tags", {}))),
-    Rule("env", "the whole request", f"is longer than {MOST_BYTES} bytes",
+    Limit("env", "the whole request", f"is longer than {MOST_BYTES} bytes",
          lambda r: _bytes(r) > MOST_BYTES - ADDED_BYTES),
 )  # fmt: skip
 

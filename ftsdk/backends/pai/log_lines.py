@@ -1,10 +1,10 @@
-"""A job's lines: the segments in OSS are the truth, the pods' own logs are ahead of them by seconds.
+"""A job's lines: the segments in OSS are complete, the pods' own logs are ahead of them by seconds.
 
 GetPodLogs gives at most so many lines, has no cursor, and drops lines of bursts. A supervisor's line carries its stamp,
 so of what the pods show only those lines are taken that follow the last one seen; where one is missing, the segments
-have it soon. What was said in the seconds before a machine was gone, or by a shell that found no supervisor, is in the
+have it soon. Lines of the last seconds before a machine was lost, or of a shell that found no supervisor, are in the
 pods' logs only. Where AIMaster starts a job again, a node has one pod after another (HistoryPods): a later one numbers
-its lines far behind an earlier one's, and what the earlier one said last is put into that gap.
+its lines far behind an earlier one's, and the earlier one's last lines are put into that gap.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from ftsdk import contract
 from ftsdk.backends.pai import jobs
-from ftsdk.backends.pai.jobs import Native
-from ftsdk.backends.pai.service import SINCE, RefusedError, Services
+from ftsdk.backends.pai.jobs import DlcAttempt
+from ftsdk.backends.pai.service import SINCE, AlibabaRefusedError, AlibabaServices
 from ftsdk.contract import Stamp
 from ftsdk.runtime.storage.base import ObjectInfo, Store
 from ftsdk.storage import records
@@ -24,16 +24,16 @@ from ftsdk.storage.records import LogLine
 
 MOST_LINES: Final = 2000
 SEGMENTS_EVERY_S: Final = 15.0
-"""Each look behind a cursor reads the beginning of every segment, so a quiet job is not looked at all the time."""
+"""Seconds between reads of the segments: each read opens every segment."""
 POLL_MIN_S, POLL_MAX_S = 0.3, 5.0
 DRAIN_S: Final = 10.0
-"""So long after a pod's end lines of it may still come to its log."""
+"""Seconds after a pod's end within which lines may still arrive in its log."""
 
 
-class Tail:
+class PaiLogReader:
     """Reads a job's lines behind a cursor."""
 
-    def __init__(self, services: Services, store: Store, after: str | None) -> None:
+    def __init__(self, services: AlibabaServices, store: Store, after: str | None) -> None:
         self._services, self._store = services, store
         self._cursor = after
         self._seen = records.parse_cursor(after)
@@ -41,13 +41,13 @@ class Tail:
         """Attempts up to this one are read to their end."""
         self._segments_at = 0.0
         self._over: dict[str, tuple[float, list[str]]] = {}
-        """Uid of a pod that is over -> when that was heard, and what it said."""
+        """Uid of an ended pod -> when its end was noticed, and its lines."""
 
-    def lines(self, look: Callable[[], Native], *, follow: bool) -> Iterator[LogLine]:
-        """Lines so far, or with `follow` until the newest attempt has ended; `look` asks DLC for it."""
+    def lines(self, query: Callable[[], DlcAttempt], *, follow: bool) -> Iterator[LogLine]:
+        """Lines so far, or with `follow` until the newest attempt has ended; `query` returns the newest attempt."""
         pause_s = POLL_MIN_S
         while True:
-            native, before = look(), self._cursor  # what was written before the look is seen
+            native, before = query(), self._cursor  # lines written before the query are read
             for earlier in self._earlier(native):
                 yield from self._ended(earlier)
                 self._done = earlier.attempt
@@ -57,28 +57,28 @@ class Tail:
             pause_s = POLL_MIN_S if self._cursor != before else min(pause_s * 1.5, POLL_MAX_S)
             time.sleep(pause_s)
 
-    def _earlier(self, newest: Native) -> list[Native]:
+    def _earlier(self, newest: DlcAttempt) -> list[DlcAttempt]:
         """Attempts before the newest one that are not read yet."""
         if newest.attempt - self._done < 2:
             return []
-        name = contract.split_native_name(str(newest.said["DisplayName"]))[0]
-        there = jobs.attempts(self._services, name)
-        return [native for native in there if self._done < native.attempt < newest.attempt]
+        name = contract.split_native_name(str(newest.response["DisplayName"]))[0]
+        existing = jobs.attempts(self._services, name)
+        return [native for native in existing if self._done < native.attempt < newest.attempt]
 
-    def _alive(self, native: Native) -> Iterator[LogLine]:
+    def _alive(self, native: DlcAttempt) -> Iterator[LogLine]:
         if time.monotonic() >= self._segments_at:
             yield from self._from_segments(native)
         yield from self._from_pods(native, settled=False)
 
-    def _ended(self, native: Native) -> Iterator[LogLine]:
-        """All lines; those that a machine said just before it was gone are in its pod's log only."""
+    def _ended(self, native: DlcAttempt) -> Iterator[LogLine]:
+        """All lines of an ended attempt; its last ones may be in the pods' logs only."""
         yield from self._from_segments(native)
         if records.has_lines(self._store, native.attempt):
             yield from self._from_pods(native, settled=True)
         else:
-            yield from self._unspoken(native)
+            yield from self._without_segments(native)
 
-    def _from_segments(self, native: Native) -> Iterator[LogLine]:
+    def _from_segments(self, native: DlcAttempt) -> Iterator[LogLine]:
         self._segments_at = time.monotonic() + SEGMENTS_EVERY_S
         kept = OneAttempt(self._store, native.attempt)
         lines = records.read_lines(kept, after=self._cursor, follow=False, ended=lambda: True)
@@ -87,21 +87,21 @@ class Tail:
             yield line
         self._seen = records.parse_cursor(self._cursor)
 
-    def _with_gaps_filled(self, native: Native, lines: Iterator[LogLine]) -> Iterator[LogLine]:
-        """Lines of segments, and before the first one of a later pod what the pod before it said last."""
-        said = dict(enumerate(self._said(native)))
+    def _with_gaps_filled(self, native: DlcAttempt, lines: Iterator[LogLine]) -> Iterator[LogLine]:
+        """Lines of segments; before the first one of a later pod, the last lines of the pod before it."""
+        output = dict(enumerate(self._outputs(native)))
         for line in lines:
             stamp = contract.parse_stamp(line.cursor.partition(",")[0])
             if (next_one := self._next(native.attempt, stamp.node)) < stamp:
-                for place, text in map(contract.split_line, said.get(stamp.node, ())):
+                for place, text in map(contract.split_line, output.get(stamp.node, ())):
                     if place is not None and next_one <= place < stamp:
                         yield self._placed(place, text)
             self._seen[stamp.node] = stamp
             yield line
 
-    def _from_pods(self, native: Native, *, settled: bool) -> Iterator[LogLine]:
-        """Lines that follow the last one; `settled`: a gap stays one, since no segment comes any more."""
-        for node, text in enumerate(self._said(native)):
+    def _from_pods(self, native: DlcAttempt, *, settled: bool) -> Iterator[LogLine]:
+        """Lines that follow the last one; `settled`: no more segments are written, so gaps stay."""
+        for node, text in enumerate(self._outputs(native)):
             for stamp, line in map(contract.split_line, text):
                 next_one = self._next(native.attempt, node)
                 if stamp is None or stamp.node != node or stamp < next_one:
@@ -111,14 +111,14 @@ class Tail:
                     break
                 yield self._placed(stamp, line)
 
-    def _unspoken(self, native: Native) -> Iterator[LogLine]:
-        """What the pods of an attempt said whose supervisors wrote no segment."""
-        for node, text in enumerate(self._said(native)):
+    def _without_segments(self, native: DlcAttempt) -> Iterator[LogLine]:
+        """The pods' lines of an attempt whose supervisors wrote no segment."""
+        for node, text in enumerate(self._outputs(native)):
             for number, line in enumerate(text):
-                stamp, said = contract.split_line(line)
+                stamp, output = contract.split_line(line)
                 place = stamp or Stamp(native.attempt, node, number)
                 if place >= self._next(native.attempt, node):
-                    yield self._placed(place, said)
+                    yield self._placed(place, output)
 
     def _next(self, attempt: int, node: int) -> Stamp:
         seen = self._seen.get(node)
@@ -132,31 +132,31 @@ class Tail:
         self._cursor = f"{stamp}{others}"
         return LogLine(text, self._cursor)
 
-    def _said(self, native: Native) -> Iterator[list[str]]:
+    def _outputs(self, native: DlcAttempt) -> Iterator[list[str]]:
         """The newest lines of each node, those of its earlier pods before those of its pod of now."""
         for pod in native.pods:
             earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
             yield [*(line for old in earlier for line in self._last_words(native, old)), *self._log(native, pod)]
 
-    def _last_words(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
-        heard_at, said = self._over.get(pod["PodUid"], (time.monotonic(), []))
-        if not said or time.monotonic() - heard_at < DRAIN_S:
-            said = self._log(native, pod)
-            self._over[pod["PodUid"]] = heard_at, said
-        return said
+    def _last_words(self, native: DlcAttempt, pod: Mapping[str, Any]) -> list[str]:
+        seen_at, output = self._over.get(pod["PodUid"], (time.monotonic(), []))
+        if not output or time.monotonic() - seen_at < DRAIN_S:
+            output = self._log(native, pod)
+            self._over[pod["PodUid"]] = seen_at, output
+        return output
 
-    def _log(self, native: Native, pod: Mapping[str, Any]) -> list[str]:
-        asked = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
+    def _log(self, native: DlcAttempt, pod: Mapping[str, Any]) -> list[str]:
+        pod_uid = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
         try:
-            said = self._services.call(
-                "get_pod_logs", native.id, str(pod["PodId"]), MaxLines=MOST_LINES, StartTime=SINCE, **asked
+            output = self._services.call(
+                "get_pod_logs", native.id, str(pod["PodId"]), MaxLines=MOST_LINES, StartTime=SINCE, **pod_uid
             )
-        except RefusedError:  # a pod that is not there yet has no log
+        except AlibabaRefusedError:  # a pod that is not there yet has no log
             return []
-        return said.get("Logs") or []
+        return output.get("Logs") or []
 
 
-def _had_others(native: Native) -> bool:
+def _had_others(native: DlcAttempt) -> bool:
     """Whether nodes had other pods before those of now."""
     return any(pod.get("HistoryPods") for pod in native.pods)
 

@@ -1,4 +1,4 @@
-"""ftsdk's image in the account's registry (ACR): who logs in, and where it goes.
+"""Push ftsdk's image to the account's registry (ACR).
 
 https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-getauthorizationtoken,
 https://www.alibabacloud.com/help/doc-detail/72334.htm.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ftsdk.backends import image
 from ftsdk.backends.pai import addresses
-from ftsdk.backends.pai.service import Services
+from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.errors import AuthError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ ENTERPRISE: Final = re.compile(r"(?P<name>[a-z0-9-]+)-registry(-vpc)?\.(?P<regio
 PERSONAL: Final = re.compile(r"registry(-vpc)?\.(?P<region>[a-z0-9-]+)\.aliyuncs\.com")
 
 
-def push(services: Services, options: PaiOptions, tag: str, on_line: Callable[[str], None]) -> str:
+def push(services: AlibabaServices, options: PaiOptions, tag: str, on_line: Callable[[str], None]) -> str:
     """Push a local image to where the option `image` says that jobs find it; returns that address.
 
     Raises NotInstalledError or UnavailableError without Docker, AuthError without a login.
@@ -46,30 +46,30 @@ def own_login(variable: str) -> str:
     return os.environ[variable]
 
 
-def _login(services: Services, options: PaiOptions, host: str) -> tuple[str, str]:
-    """User and password: yours, else passing ones that ACR makes for the account."""
+def _login(services: AlibabaServices, options: PaiOptions, host: str) -> tuple[str, str]:
+    """User and password: the user's own, else temporary ones that ACR creates for the account."""
     if options.image_auth:
         user, _, password = own_login(options.image_auth).partition(":")
         return user, password
-    if found := ENTERPRISE.fullmatch(host):
-        return _enterprise_login(services, addresses.acr_endpoint(options, found["region"]), found["name"])
-    if found := PERSONAL.fullmatch(host):
-        said = services.generic(
-            addresses.acr_endpoint(options, found["region"]), "GetAuthorizationToken", "2016-06-07", style="ROA",
+    if match := ENTERPRISE.fullmatch(host):
+        return _enterprise_login(services, addresses.acr_endpoint(options, match["region"]), match["name"])
+    if match := PERSONAL.fullmatch(host):
+        response = services.generic(
+            addresses.acr_endpoint(options, match["region"]), "GetAuthorizationToken", "2016-06-07", style="ROA",
             path="/tokens",
         )["data"]  # fmt: skip
-        return str(said["tempUserName"]), str(said["authorizationToken"])
+        return str(response["tempUserName"]), str(response["authorizationToken"])
     raise AuthError(
-        f"{host} gives no passing logins by an API that ftsdk knows: name a variable with USER:PW by "
+        f"{host} gives no temporary logins by an API that ftsdk supports: name a variable with USER:PW by "
         f"-o image_auth=VARIABLE, or run `docker login {host}` and `ftsdk image push {options.image}`."
     )
 
 
-def _enterprise_login(services: Services, endpoint: str, name: str) -> tuple[str, str]:
+def _enterprise_login(services: AlibabaServices, endpoint: str, name: str) -> tuple[str, str]:
     version = "2018-12-01"
-    there = services.generic(endpoint, "ListInstance", version, style="RPC", query={"InstanceName": name})["Instances"]
-    number = next((one["InstanceId"] for one in there if one["InstanceName"] == name), None)
+    listing = services.generic(endpoint, "ListInstance", version, style="RPC", query={"InstanceName": name})
+    number = next((one["InstanceId"] for one in listing["Instances"] if one["InstanceName"] == name), None)
     if number is None:
         raise AuthError(f"The account has no ACR instance '{name}' in that region: check the option image.")
-    said = services.generic(endpoint, "GetAuthorizationToken", version, style="RPC", query={"InstanceId": number})
-    return str(said["TempUsername"]), str(said["AuthorizationToken"])
+    response = services.generic(endpoint, "GetAuthorizationToken", version, style="RPC", query={"InstanceId": number})
+    return str(response["TempUsername"]), str(response["AuthorizationToken"])

@@ -32,12 +32,12 @@ HUB_CACHE: Final = "/tmp/ftsdk-hub"
 ELSEWHERE: Final = ("s3://", "gs://")
 """Buckets of other clouds: a model there is copied first."""
 LAST_WORDS_S: Final = 20
-"""Of the platform's time between SIGTERM and SIGKILL, what the supervisor needs after the trainer has saved."""
+"""Of the platform's time between SIGTERM and SIGKILL, seconds that the supervisor needs after the trainer has saved."""
 STOP_MARGIN_MINUTES: Final = 15
-"""The supervisor keeps the time limit itself, with a checkpoint; the platform's own comes later, as the last resort."""
+"""The supervisor enforces the time limit and saves a checkpoint; the platform's own limit is a later fallback."""
 ENV_DIGEST: Final = "FTSDK_DIGEST"
 ENV_DURABLE: Final = "FTSDK_DURABLE"
-"""They say, in the job's description, what it was made from and where its folder is."""
+"""They record the job's digest and folder in its description."""
 OUR_TAG: Final = "ftsdk"
 RESTARTS: Final = "--enable-job-restart True --max-num-of-job-restart 10 --job-execution-mode Sync"
 """Arguments of AIMaster (PAI user guide, "AIMaster: elastic fault tolerance engine")."""
@@ -46,8 +46,8 @@ LINGJUN: Final = re.compile(r"ml\.gu\d+[a-z]f\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the request is made from."""
+class PaiContext:
+    """The inputs of the request."""
 
     spec: JobSpec
     facts: Facts
@@ -64,12 +64,12 @@ class Asked:
 
     @property
     def native_name(self) -> str:
-        """The first attempt; `Plan.for_attempt` renames it."""
+        """Native name of the first attempt; `Plan.for_attempt` replaces it."""
         return contract.native_name(self.name, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MountedFolder:
     """A folder in OSS that is mounted at `path`."""
 
     address: str
@@ -79,41 +79,42 @@ class Source:
 
     @property
     def uploads(self) -> Iterator[Upload]:
-        """The files and where they go."""
+        """The uploads of the files."""
         for name, file in self.files:
             target = f"{self.address}/{name}"
             yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256, is_content_address=True)
 
 
 # --- inputs ------------------------------------------------------------------------------------------------
-def layout(asked: Asked) -> Layout:
-    """Where the job's things lie inside."""
-    return Layout(
-        durable=asked.durable, scratch=SCRATCH, inputs={**build.staged(asked.facts, MOUNTS), **_remote(asked.facts)}
-    )
+def layout(context: PaiContext) -> Layout:
+    """Paths inside the job."""
+    inputs = {**build.staged(context.facts, MOUNTS), **_remote(context.facts)}
+    return Layout(durable=context.durable, scratch=SCRATCH, inputs=inputs)
 
 
-def sources(asked: Asked) -> list[Source]:
-    """All that the job reads from OSS."""
-    runtime = asked.facts.runtime
+def sources(context: PaiContext) -> list[MountedFolder]:
+    """Everything that the job reads from OSS."""
+    runtime = context.facts.runtime
     file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
     return [
-        Source(asked.durable, f"{MOUNTS}/job"),
-        Source(f"{asked.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((file_name(runtime.path), file),)),
-        *_folders(asked),
-        *_remote_sources(asked.facts, asked.root),
+        MountedFolder(context.durable, f"{MOUNTS}/job"),
+        MountedFolder(
+            f"{context.root}/runtime/{runtime.sha256[:16]}", f"{MOUNTS}/runtime", ((file_name(runtime.path), file),)
+        ),
+        *_folders(context),
+        *_remote_sources(context.facts, context.root),
     ]
 
 
-def _folders(asked: Asked) -> Iterator[Source]:
+def _folders(context: PaiContext) -> Iterator[MountedFolder]:
     """Local inputs by the folder that they are mounted in, whose address is the digest of what is in it."""
-    inside = Layout(durable="", scratch="", inputs=build.staged(asked.facts, MOUNTS)).inside
+    inside = Layout(durable="", scratch="", inputs=build.staged(context.facts, MOUNTS)).inside
     groups: dict[str, list[tuple[str, Fingerprint]]] = {}
-    for file in asked.facts.files:
+    for file in context.facts.files:
         group, _, rest = inside(file.path).removeprefix(f"{MOUNTS}/").partition("/")
         groups.setdefault(group, []).append((rest, file))
     for group, files in groups.items():
-        yield Source(f"{asked.root}/inputs/{content_address(files)}", f"{MOUNTS}/{group}", tuple(files))
+        yield MountedFolder(f"{context.root}/inputs/{content_address(files)}", f"{MOUNTS}/{group}", tuple(files))
 
 
 def _remote(facts: Facts) -> dict[str, str]:
@@ -130,22 +131,22 @@ def _remote(facts: Facts) -> dict[str, str]:
     return found
 
 
-def _remote_sources(facts: Facts, root: str) -> Iterator[Source]:
+def _remote_sources(facts: Facts, root: str) -> Iterator[MountedFolder]:
     for address, path in _remote(facts).items():
         if address.startswith(ELSEWHERE):
-            yield Source(copying.copy_of(address, root, None).target.rstrip("/"), path)
+            yield MountedFolder(copying.copy_of(address, root, None).target.rstrip("/"), path)
         elif path.startswith(f"{MOUNTS}/remote-data"):
-            yield Source(address.rpartition("/")[0], path.rpartition("/")[0])
+            yield MountedFolder(address.rpartition("/")[0], path.rpartition("/")[0])
         else:
-            yield Source(address.rstrip("/"), path)
+            yield MountedFolder(address.rstrip("/"), path)
 
 
-def copies(asked: Asked) -> Iterator[Copy]:
-    """Models that lie in another cloud."""
-    model = asked.facts.model
-    for address in _models(asked.facts):
+def copies(context: PaiContext) -> Iterator[Copy]:
+    """Copies of models in another cloud's bucket."""
+    model = context.facts.model
+    for address in _models(context.facts):
         if address.startswith(ELSEWHERE):
-            yield copying.copy_of(address, asked.root, model.bytes if address == model.address else model.base_bytes)
+            yield copying.copy_of(address, context.root, model.bytes if address == model.address else model.base_bytes)
 
 
 def _models(facts: Facts) -> list[str]:
@@ -155,36 +156,36 @@ def _models(facts: Facts) -> list[str]:
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(asked: Asked) -> dict[str, Any]:
+def request(context: PaiContext) -> dict[str, Any]:
     """The body of CreateJob. Raises SpecError naming every limit that is passed."""
-    options, spec = asked.options, asked.spec
-    made = {
-        "DisplayName": asked.native_name,
+    options, spec = context.options, context.spec
+    body = {
+        "DisplayName": context.native_name,
         "JobType": "PyTorchJob",
         "WorkspaceId": addresses.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
-        "JobSpecs": [_worker(asked)],
-        "UserCommand": f"exec python {MOUNTS}/runtime/{file_name(asked.facts.runtime.path)} supervise",
-        "Envs": _environment(asked),
-        "DataSources": [*(_mount(source, asked.region) for source in sources(asked)), *_mounts(options)],
+        "JobSpecs": [_worker(context)],
+        "UserCommand": f"exec python {MOUNTS}/runtime/{file_name(context.facts.runtime.path)} supervise",
+        "Envs": _environment(context),
+        "DataSources": [*(_mount(source, context.region) for source in sources(context)), *_mounts(options)],
         "CredentialConfig": _credentials(options.role),
         "Priority": options.priority,
-        "Settings": _settings(asked),
+        "Settings": _settings(context),
         **({"ResourceId": options.resource_id} if options.resource_id else {}),
         **({"UserVpc": vpc} if (vpc := _vpc(options)) else {}),
         **({"JobMaxRunningTimeMinutes": _minutes(spec.timeout_hours)} if spec.timeout_hours else {}),
     }
-    if found := list(limits.problems(made)):
-        raise SpecError(f"PAI would refuse this job: {'; '.join(found)}.")
-    return made
+    if problems := list(limits.problems(body)):
+        raise SpecError(f"PAI would refuse this job: {'; '.join(problems)}.")
+    return body
 
 
-def durable_of(made: Mapping[str, Any]) -> str:
+def durable_of(body: Mapping[str, Any]) -> str:
     """Address of the job's folder, from a request or a description."""
-    return str(made.get("Envs", {}).get(ENV_DURABLE, ""))
+    return str(body.get("Envs", {}).get(ENV_DURABLE, ""))
 
 
 def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
-    """A plan for spot machines as one for machines that are not taken back. Pure."""
+    """Convert a plan for spot machines to on-demand machines. Pure."""
     workers = [{key: value for key, value in w.items() if key != "SpotSpec"} for w in plan.request["JobSpecs"]]
     price = plan.options.get("price_usd_per_hour") or usd_per_hour
     nodes = plan.document["num_nodes"]
@@ -196,23 +197,23 @@ def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     )
 
 
-def _worker(asked: Asked) -> dict[str, Any]:
-    options = asked.options
+def _worker(context: PaiContext) -> dict[str, Any]:
+    options = context.options
     return {
         "Type": "Worker",  # the first one is the master
         "Image": addresses.needed(options.image, "image", "an image that holds the trainer and a `python`"),
-        "PodCount": asked.spec.resources.num_nodes,
+        "PodCount": context.spec.resources.num_nodes,
         "RestartPolicy": "Never",  # the supervisor starts a crashed trainer again itself
         **({"ImageConfig": {"Auth": f"${options.image_auth}"}} if options.image_auth else {}),
-        **({"EcsSpec": asked.ecs_spec} if asked.ecs_spec else {"ResourceConfig": _share(asked)}),
-        **({"SpotSpec": _spot(options)} if asked.spec.resources.spot else {}),
-        **({"SystemDisk": {"Size": asked.spec.resources.disk_gb}} if asked.spec.resources.disk_gb else {}),
+        **({"EcsSpec": context.ecs_spec} if context.ecs_spec else {"ResourceConfig": _share(context)}),
+        **({"SpotSpec": _spot(options)} if context.spec.resources.spot else {}),
+        **({"SystemDisk": {"Size": context.spec.resources.disk_gb}} if context.spec.resources.disk_gb else {}),
     }
 
 
-def _share(asked: Asked) -> dict[str, str]:
-    """What a node takes of a quota."""
-    options, resources = asked.options, asked.spec.resources
+def _share(context: PaiContext) -> dict[str, str]:
+    """A node's share of a quota."""
+    options, resources = context.options, context.spec.resources
     uses_gpus = resources.accelerator is not None or options.gpu_type is not None
     given = {
         "CPU": options.cpu,
@@ -232,7 +233,7 @@ def _spot(options: PaiOptions) -> dict[str, Any]:
     }
 
 
-def _mount(source: Source, region: str) -> dict[str, Any]:
+def _mount(source: MountedFolder, region: str) -> dict[str, Any]:
     return {"Uri": addresses.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
 
 
@@ -243,7 +244,7 @@ def _mounts(options: PaiOptions) -> Iterator[dict[str, Any]]:
 
 
 def _credentials(role: str | None) -> dict[str, Any]:
-    """The job's RAM role; the platform injects its passing credentials (ALIBABA_CLOUD_CREDENTIALS_URI)."""
+    """The job's RAM role; the platform injects its temporary credentials (ALIBABA_CLOUD_CREDENTIALS_URI)."""
     taken = {"RoleType": "service", **({"RoleArn": role} if role else {})}
     return {
         "EnableCredentialInject": True,
@@ -252,23 +253,23 @@ def _credentials(role: str | None) -> dict[str, Any]:
     }
 
 
-def _settings(asked: Asked) -> dict[str, Any]:
-    options = asked.options
+def _settings(context: PaiContext) -> dict[str, Any]:
+    options = context.options
     watched = {"EnableErrorMonitoringInAIMaster": True, "ErrorMonitoringArgs": RESTARTS}
     return {
-        "Tags": {OUR_TAG: asked.spec.name, **options.tags},
+        "Tags": {OUR_TAG: context.spec.name, **options.tags},
         "TerminationGracePeriodSeconds": options.grace_s,
         **({"EnableRDMA": True} if options.rdma else {}),
         **({"Driver": options.driver} if options.driver else {}),
-        **(watched if _wants_aimaster(asked) else {}),
+        **(watched if _wants_aimaster(context) else {}),
     }
 
 
-def _wants_aimaster(asked: Asked) -> bool:
-    """As the option says; else where PAI documents that it brings spot machines back: Lingjun's."""
-    if asked.options.aimaster is not None:
-        return asked.options.aimaster
-    return asked.spec.resources.spot and LINGJUN.match(asked.ecs_spec or "") is not None
+def _wants_aimaster(context: PaiContext) -> bool:
+    """As the option says; else on Lingjun's spot machines, the only ones that PAI documents it to restore."""
+    if context.options.aimaster is not None:
+        return context.options.aimaster
+    return context.spec.resources.spot and LINGJUN.match(context.ecs_spec or "") is not None
 
 
 def _vpc(options: PaiOptions) -> dict[str, Any]:
@@ -286,23 +287,23 @@ def _minutes(timeout_hours: float) -> int:
     return ceil(timeout_hours * 60) + STOP_MARGIN_MINUTES
 
 
-def _environment(asked: Asked) -> dict[str, str]:
+def _environment(context: PaiContext) -> dict[str, str]:
     return {
         contract.ENV_JOB: f"{MOUNTS}/job/{contract.JOB_FILE}",
-        contract.ENV_NATIVE_NAME: asked.native_name,
-        ENV_DIGEST: asked.digest,
-        ENV_DURABLE: asked.durable,
+        contract.ENV_NATIVE_NAME: context.native_name,
+        ENV_DIGEST: context.digest,
+        ENV_DURABLE: context.durable,
         "HF_HOME": f"{HUB_CACHE}/huggingface",
         "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope",
-        **({contract.ENV_SECRETS_FROM: _secrets_from(asked)} if asked.spec.secrets else {}),
+        **({contract.ENV_SECRETS_FROM: _secrets_from(context)} if context.spec.secrets else {}),
     }
 
 
-def _secrets_from(asked: Asked) -> str:
-    """Names only: the runtime asks KMS, with the job's own role."""
-    told = {
-        "kms": list(asked.spec.secrets),
-        "prefix": asked.options.secrets_prefix,
-        "endpoint": addresses.kms_endpoint(asked.options, inside=True),
+def _secrets_from(context: PaiContext) -> str:
+    """Names only: the runtime reads the values from KMS with the job's role."""
+    names = {
+        "kms": list(context.spec.secrets),
+        "prefix": context.options.secrets_prefix,
+        "endpoint": addresses.kms_endpoint(context.options, inside=True),
     }
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(names, separators=(",", ":"))

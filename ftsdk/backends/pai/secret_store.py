@@ -1,6 +1,6 @@
-"""Secrets in the account: kept in KMS, fetched by the job itself with its own role.
+"""Secrets in the account: stored in KMS, fetched by the job itself with its own role.
 
-So their values never appear in a job's description.
+Their values therefore never appear in a job's description.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from ftsdk.backends.pai.service import RefusedError, Services, says_not_found
+from ftsdk.backends.pai.service import AlibabaRefusedError, AlibabaServices, says_not_found
 from ftsdk.errors import AuthError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ftsdk.plan import Plan
 
 
-def check(services: Services, plan: Plan) -> None:
+def check(services: AlibabaServices, plan: Plan) -> None:
     """Raise AuthError for secrets that are not in the account."""
     prefix = str(plan.options["secrets_prefix"])
     missing = [name for name in plan.secrets if not _is_there(services, prefix + name)]
@@ -27,7 +27,7 @@ def check(services: Services, plan: Plan) -> None:
         )
 
 
-def put(services: Services, options: PaiOptions, name: str, value: str) -> str:
+def put(services: AlibabaServices, options: PaiOptions, name: str, value: str) -> str:
     """Store a secret, or a new value of it; returns its name in KMS."""
     address = options.secrets_prefix + name
     version = hashlib.sha256(value.encode()).hexdigest()[:32]
@@ -35,25 +35,25 @@ def put(services: Services, options: PaiOptions, name: str, value: str) -> str:
     try:
         services.kms("CreateSecret", SecretName=address, SecretData=value, VersionId=version,
                      **{key: text for key, text in placed.items() if text})  # fmt: skip
-    except RefusedError as problem:
+    except AlibabaRefusedError as problem:
         if "Exist" not in problem.code:
             raise
         _put_again(services, address, value, version)
     return address
 
 
-def _put_again(services: Services, address: str, value: str, version: str) -> None:
+def _put_again(services: AlibabaServices, address: str, value: str, version: str) -> None:
     try:
         services.kms("PutSecretValue", SecretName=address, SecretData=value, VersionId=version)
-    except RefusedError as problem:
+    except AlibabaRefusedError as problem:
         if "Exist" not in problem.code:  # the same value as before
             raise
 
 
-def _is_there(services: Services, address: str) -> bool:
+def _is_there(services: AlibabaServices, address: str) -> bool:
     try:
         services.kms("DescribeSecret", SecretName=address)
-    except RefusedError as problem:
+    except AlibabaRefusedError as problem:
         if says_not_found(problem):
             return False
         raise

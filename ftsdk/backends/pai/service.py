@@ -1,4 +1,4 @@
-"""Alibaba Cloud's services: the real clients, one retry policy (they have none), and their errors as ours."""
+"""Alibaba Cloud's services: the real clients, one retry policy (they have none), and translation of their errors."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ CREDENTIALS_HINT: Final = (
 
 CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
     (r"InvalidAccessKey|SignatureDoesNotMatch|InvalidSecurityToken|IncompleteSignature|SecurityTokenExpired|InvalidToken",
-     AuthError, "Alibaba Cloud refuses the credentials: {said}; " + CREDENTIALS_HINT),
+     AuthError, "Alibaba Cloud refuses the credentials: {detail}; " + CREDENTIALS_HINT),
     (r"Forbidden(?!.ResourceNotFound)|NoPermission|Unauthorized|AccessDenied", AuthError,
-     "Alibaba Cloud does not allow it: {said}; `ftsdk doctor -b pai` prints the policy that is needed"),
+     "Alibaba Cloud does not allow it: {detail}; `ftsdk doctor -b pai` prints the policy that is needed"),
     (r"Throttl|TooManyRequests|ServiceUnavailable|InternalError|InternalServer|InternalFailure|SystemError|Timeout|^5\d\d$",
-     UnavailableError, "PAI does not answer as it should: {said}; try again in a minute"),
-    (r"Quota|LimitExceeded|ExceedLimit", QuotaError, "{said}; see the quotas of the workspace in PAI's console"),
+     UnavailableError, "PAI does not answer as it should: {detail}; try again in a minute"),
+    (r"Quota|LimitExceeded|ExceedLimit", QuotaError, "{detail}; see the quotas of the workspace in PAI's console"),
     (r"NoStock|OutOfStock|Insufficient|NotEnough", CapacityError,
-     "There is no such machine free right now: {said}; name another type (-o ecs_spec=TYPE) or try another region"),
+     "There is no such machine free right now: {detail}; name another type (-o ecs_spec=TYPE) or try another region"),
 )  # fmt: skip
-"""Error code -> our error; the first row that fits wins."""
+"""Error code -> our error; the first match wins."""
 
 
-class Services:
-    """Clients of one account and region, each made when it is first asked for."""
+class AlibabaServices:
+    """Clients of one account and region, created on first use."""
 
     def __init__(self, options: PaiOptions) -> None:
         self._options = options
@@ -71,10 +71,10 @@ class Services:
         from alibabacloud_pai_dlc20201203 import models
 
         kind = getattr(models, f"{''.join(word.title() for word in operation.split('_'))}Request", None)
-        asked = (kind().from_map(fields),) if kind else ()  # operations without fields have no such class
+        arguments = (kind().from_map(fields),) if kind else ()  # operations without fields have no such class
         with errors():
-            answer: dict[str, Any] = getattr(client, operation)(*path, *asked).body.to_map()
-        return answer
+            response: dict[str, Any] = getattr(client, operation)(*path, *arguments).body.to_map()
+        return response
 
     def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
         """One request that may be repeated, and its answer."""
@@ -82,8 +82,8 @@ class Services:
 
     def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Rows of a listing in the workspace, newest first."""
-        asked = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
-        return self._rows("list_jobs", "Jobs", {**asked, **fields})
+        arguments = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
+        return self._rows("list_jobs", "Jobs", {**arguments, **fields})
 
     def machines(self, **fields: Any) -> Iterator[dict[str, Any]]:
         """Machine types of the region as they are right now: stock, spot stock and discount, no prices."""
@@ -112,7 +112,7 @@ class Services:
         path: str = "/",
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """One call, which may be repeated, of a service whose own client is not worth a package."""
+        """One call, which may be repeated, of a service without adding its client as a dependency."""
         client = self._open(endpoint, None)
         from alibabacloud_tea_openapi import utils_models
         from darabonba.runtime import RuntimeOptions
@@ -122,12 +122,12 @@ class Services:
                                   method=method, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
 
-        def ask() -> dict[str, Any]:
+        def request() -> dict[str, Any]:
             with errors():
-                said = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
-            return dict(said.get("body") or {})
+                response = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
+            return dict(response.get("body") or {})
 
-        return RETRY.call(ask)
+        return RETRY.call(request)
 
     def _client(self) -> Any:
         with self._lock:
@@ -154,17 +154,17 @@ class Services:
             return kind(config)
 
 
-class RefusedError(BackendError):
-    """The service said no and the row for its code is missing above: `code` and `said` tell what."""
+class AlibabaRefusedError(BackendError):
+    """The service refused a request with a code that `CODES` does not list."""
 
-    def __init__(self, code: str, said: str) -> None:
-        super().__init__(f"Alibaba Cloud refused: {said} ({code}).")
-        self.code, self.said = code, said
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"Alibaba Cloud refused: {detail} ({code}).")
+        self.code, self.detail = code, detail
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """The clients' errors as ours."""
+    """Translate the clients' errors to ftsdk's."""
     from alibabacloud_credentials.exceptions import CredentialException
     from darabonba.exceptions import DaraException, RetryError
     from Tea.exceptions import TeaException, UnretryableException
@@ -175,22 +175,22 @@ def errors() -> Iterator[None]:
         tried = f" ({problem})" if any((Path.home() / name).exists() for name in PROFILES) else ""
         raise AuthError(f"There are no Alibaba Cloud credentials: {CREDENTIALS_HINT}{tried}.") from problem
     except (UnretryableException, RetryError, OSError) as problem:
-        said = str(getattr(problem, "message", "") or problem).rstrip(".").splitlines()[0][:200]
-        raise UnavailableError(f"Alibaba Cloud does not answer ({said}): check the network.") from problem
+        detail = str(getattr(problem, "message", "") or problem).rstrip(".").splitlines()[0][:200]
+        raise UnavailableError(f"Alibaba Cloud does not answer ({detail}): check the network.") from problem
     except (DaraException, TeaException) as problem:
         status = str(getattr(problem, "status_code", "") or "")
         raise failure(str(problem.code or ""), str(problem.message or ""), status) from problem
 
 
 def failure(code: str, message: str, status: str = "") -> BackendError:
-    """Our error for a service's code and words."""
-    said = re.sub(r"^code: \d+, ", "", message).partition(" request id:")[0].rstrip(". ") or "it gave no reason"
+    """The ftsdk error for a service's error code and message."""
+    detail = re.sub(r"^code: \d+, ", "", message).partition(" request id:")[0].rstrip(". ") or "it gave no reason"
     for pattern, kind, sentence in CODES:
         if re.search(pattern, code) or (re.fullmatch(r"5\d\d", status) and kind is UnavailableError):
-            return kind(sentence.format(said=said) + ".")
-    return RefusedError(code, said)
+            return kind(sentence.format(detail=detail) + ".")
+    return AlibabaRefusedError(code, detail)
 
 
-def says_not_found(problem: RefusedError) -> bool:
+def says_not_found(problem: AlibabaRefusedError) -> bool:
     """DLC says NotFound or ResourceNotFound, KMS Forbidden.ResourceNotFound."""
     return "NotFound" in problem.code

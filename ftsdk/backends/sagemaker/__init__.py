@@ -17,9 +17,9 @@ from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store
 from ftsdk.backends.sagemaker import request as requests
-from ftsdk.backends.sagemaker.jobs import Native
+from ftsdk.backends.sagemaker.jobs import TrainingAttempt
 from ftsdk.backends.sagemaker.options import SageMakerOptions
-from ftsdk.backends.sagemaker.service import HASTY, RefusedError, Services
+from ftsdk.backends.sagemaker.service import DOCTOR_TIMEOUTS, AwsRefusedError, AwsServices
 from ftsdk.backends.shared import RecordedEnd
 from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
@@ -47,52 +47,56 @@ class SageMaker:
 
     def __init__(self, options: SageMakerOptions | None = None) -> None:
         self.options = options or SageMakerOptions()
-        self._services = Services(self.options)
+        self._services = AwsServices(self.options)
         self._attempts: dict[str, int] = {}
-        """Job -> the newest attempt that we know of."""
+        """Job -> the newest known attempt."""
         self._ended: dict[str, RecordedEnd] = {}
-        """Native name -> what its folder says about its end, which does not change any more."""
+        """Native name -> the records of its end, which no longer change."""
 
-    # --- start ---------------------------------------------------------------------------------------------
+    # --- plan and submit ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """The arguments of `create_training_job`, and the uploads before it."""
         require(self.name, self.capabilities, spec)
         isolation.refuse(spec, facts, self.options)
-        facts = replace(facts, machine=replace(facts.machine, accelerators=()))  # this machine's own mean nothing there
-        asked = self._asked(spec, facts)
-        made = build.draft(
-            asked.spec,
+        facts = replace(
+            facts, machine=replace(facts.machine, accelerators=())
+        )  # this machine's accelerators do not matter there
+        context = self._context(spec, facts)
+        draft = build.draft(
+            context.spec,
             facts,
-            digest=asked.digest,
+            digest=context.digest,
             backend=self.name,
-            layout=requests.layout(facts, asked.root, isolated=self.options.network_isolation, durable=asked.durable),
+            layout=requests.layout(
+                facts, context.root, isolated=self.options.network_isolation, durable=context.durable
+            ),
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=requests.GRACE_S,
             restarts=True,
             after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
             storage=self._storage(),
         )
-        channels = (*requests.own_channels(asked), *requests.inputs_of(facts, asked.root))
+        channels = (*requests.own_channels(context), *requests.inputs_of(facts, context.root))
         return build.plan_from(
-            made,
-            asked.spec,
+            draft,
+            context.spec,
             backend=self.name,
-            scope=asked.region,
-            request=requests.request(asked),
+            scope=context.region,
+            request=requests.request(context),
             options=self.options.model_dump(mode="json"),
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
-            copies=tuple(requests.copies_of(facts, asked.root)),
+            copies=tuple(requests.copies_of(facts, context.root)),
             storage=self._storage(),
             warnings=tuple(
                 warning
-                for name in asked.types
+                for name in context.types
                 for warning in shared.unused_accelerators(instance_of(name), spec.resources)
             ),
-            machine_usd_per_hour=machines.usd_per_hour(asked.types[0], asked.region, spec.resources, facts.prices),
+            machine_usd_per_hour=machines.usd_per_hour(context.types[0], context.region, spec.resources, facts.prices),
         )
 
     def on_demand(self, plan: Plan) -> Plan:
-        """The same plan on machines that are not taken back."""
+        """The same plan on on-demand machines."""
         return requests.on_demand(plan)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
@@ -103,24 +107,26 @@ class SageMaker:
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Create the training job; the service lets a name exist once, so nothing is started twice.
 
-        `secrets` stay here: the job fetches its own by name. Raises AuthError if one is not stored.
+        `secrets` are not sent: the job reads them from the secret store by name. Raises AuthError if one is not stored.
         """
         secret_store.check(self._services, plan)
         store = open_store(requests.durable_of(plan.request), plan.storage)
-        if self.options.network_isolation:  # the job knows its folder by another name, so nobody has put this there
+        if (
+            self.options.network_isolation
+        ):  # the job knows its folder by another name, so the upload did not put it there
             store.put(contract.JOB_FILE, json.dumps(plan.document, indent=1).encode())
         store.put_if_absent(contract.claim_key(plan.attempt), plan.claim())
         try:
             self._services.call("sagemaker", "create_training_job", **self._arguments(plan))
-        except RefusedError as problem:
+        except AwsRefusedError as problem:
             if problem.code != "ResourceInUse":
                 raise
             self._check_same(plan)
         self._attempts[plan.name] = plan.attempt
 
-    # --- look ----------------------------------------------------------------------------------------------
+    # --- query ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
-        """State of the newest attempt, from the service; at its end, the supervisor's own record tells more."""
+        """State of the newest attempt, from the service; after its end, from the supervisor's records as well."""
         native = self._newest(job_id)
         if not native.has_ended:
             return jobs.info(job_id, native, None, cancelled=False)
@@ -131,13 +137,13 @@ class SageMaker:
         return jobs.info(job_id, native, outcome, cancelled=cancelled)
 
     def list(self) -> Iterator[JobInfo]:
-        """Every job of ours in this account and region; a listing has no reasons, `describe` has."""
+        """Every ftsdk job in this account and region; a listing has no reasons, `describe` has."""
         return jobs.each(self._services) if self.options.region else iter(())
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts from CloudWatch."""
         seen = records.parse_cursor(after)
-        tail = log_streams.Tail(self._services, seen)
+        tail = log_streams.CloudWatchReader(self._services, seen)
         numbers = jobs.attempts(self._services, job_id)
         for number in numbers:
             native = jobs.describe(self._services, contract.native_name(job_id, number))
@@ -153,25 +159,25 @@ class SageMaker:
     def cancel(self, job_id: str) -> None:
         """SIGTERM to the supervisors, which have the platform's 120 seconds for saving."""
         native = self._newest(job_id)
-        if native.said["TrainingJobStatus"] != "InProgress":
+        if native.response["TrainingJobStatus"] != "InProgress":
             return
         shared.write_cancel_note(self._store(native), native.attempt)
         try:
             self._services.call("sagemaker", "stop_training_job", TrainingJobName=native.name)
-        except RefusedError:
-            if self._newest(job_id).said["TrainingJobStatus"] == "InProgress":
+        except AwsRefusedError:
+            if self._newest(job_id).response["TrainingJobStatus"] == "InProgress":
                 raise  # else it ended, or somebody was quicker
 
     def artifacts(self, job_id: str) -> Store:
         """The job's folder in S3."""
         return self._store(self._newest(job_id))
 
-    # --- around jobs ---------------------------------------------------------------------------------------
+    # --- account and images ---------------------------------------------------------------------------------------
     def doctor(self) -> Iterator[Check]:
         """Credentials, the role and what it may do, the bucket, the image, the quota."""
         from ftsdk.backends.sagemaker import doctor
 
-        return doctor.checks(self.options, Services(self.options, HASTY))
+        return doctor.checks(self.options, AwsServices(self.options, DOCTOR_TIMEOUTS))
 
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in Secrets Manager; returns its ARN."""
@@ -194,8 +200,8 @@ class SageMaker:
             training_job_name=native.name, session=self._services.session(), region=self._services.region
         )
 
-    # --- parts of these ------------------------------------------------------------------------------------
-    def _newest(self, job_id: str) -> Native:
+    # --- internals ------------------------------------------------------------------------------------
+    def _newest(self, job_id: str) -> TrainingAttempt:
         """The newest attempt. Raises JobNotFoundError if there is none."""
         known = self._attempts.get(job_id)
         last_seen = jobs.describe(self._services, contract.native_name(job_id, known)) if known else None
@@ -215,7 +221,7 @@ class SageMaker:
             storage["endpoint"] = self.options.endpoint_url
         return storage
 
-    def _store(self, native: Native) -> Store:
+    def _store(self, native: TrainingAttempt) -> Store:
         return open_store(native.durable, self._storage())
 
     def _arguments(self, plan: Plan) -> dict[str, Any]:
@@ -224,20 +230,20 @@ class SageMaker:
         if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:
             return plan.request
         before = jobs.describe(self._services, contract.native_name(plan.name, plan.attempt - 1))
-        if before is None or "CapacityError" not in before.said.get("FailureReason", ""):
+        if before is None or "CapacityError" not in before.response.get("FailureReason", ""):
             return plan.request
         return requests.on_next_type(plan.request, types, before.instance_type)
 
     def _check_same(self, plan: Plan) -> None:
         """The name is taken: by this very attempt, or by something else. Raises BackendError."""
         native = jobs.describe(self._services, plan.native_name)
-        if native and native.said.get("Environment", {}).get(requests.ENV_DIGEST) != plan.digest:
+        if native and native.response.get("Environment", {}).get(requests.ENV_DIGEST) != plan.digest:
             raise BackendError(
                 f"There is a training job {plan.native_name} in {self._services.region} already, of another spec: "
                 f"give the spec another name."
             )
 
-    def _asked(self, spec: JobSpec, facts: Facts) -> requests.Asked:
+    def _context(self, spec: JobSpec, facts: Facts) -> requests.SageMakerContext:
         options = self.options
         region = addresses.checked_region(options.region)
         if options.role is None:
@@ -251,7 +257,7 @@ class SageMaker:
         name = build.job_name(spec, digest)
         root = addresses.root(options.bucket, options.prefix, account=account, region=region)
         instance = instance_of(types[0])
-        return requests.Asked(
+        return requests.SageMakerContext(
             spec=shared.with_accelerator(spec, instance.card if instance else None),
             facts=facts,
             options=options,

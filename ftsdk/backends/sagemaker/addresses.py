@@ -1,4 +1,4 @@
-"""Names and addresses in AWS: partitions, the account of a role, a job's places in S3. Pure."""
+"""Names and addresses in AWS: partitions, the account of a role, a job's folders in S3. Pure."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def partition_of(region: str) -> Partition:
 
 def account_of(role: str, region: str) -> str:
     """The account in a role's ARN. Raises SpecError for what is no role, or one of another partition."""
-    found = ROLE.fullmatch(role)
-    if not found:
+    match = ROLE.fullmatch(role)
+    if not match:
         raise SpecError(
             f"The sagemaker backend's option 'role' is {role!r}: give the ARN of an IAM role, "
             f"e.g. arn:aws:iam::123456789012:role/ftsdk."
         )
     partition = partition_of(region).name
-    if found[1] != partition:
+    if match[1] != partition:
         raise SpecError(
             f"The sagemaker backend's options do not fit: region {region} belongs to partition {partition}, "
-            f"role {role} to {found[1]}; use a role of {partition}."
+            f"role {role} to {match[1]}; use a role of {partition}."
         )
-    return found[2]
+    return match[2]
 
 
 def checked_region(region: str | None) -> str:
     """The region, or a SpecError with every way to give it."""
     if not region or not REGION.fullmatch(region):
-        said = f"'{region}' is no region" if region else "is missing"
+        detail = f"'{region}' is no region" if region else "is missing"
         raise SpecError(
-            f"The sagemaker backend's option 'region' {said}: give it by -o region=us-west-2, FTSDK_SAGEMAKER_REGION, "
-            f"AWS_REGION, or [sagemaker] in ftsdk.toml."
+            f"The sagemaker backend's option 'region' {detail}: give it by -o region=us-west-2, "
+            f"FTSDK_SAGEMAKER_REGION, AWS_REGION, or [sagemaker] in ftsdk.toml."
         )
     return region
 

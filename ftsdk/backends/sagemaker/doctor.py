@@ -1,4 +1,4 @@
-"""Is there all that the sagemaker backend needs? Asked of the account, each thing by itself and all at once."""
+"""Check the account for what the sagemaker backend needs; the checks run in parallel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker import addresses, policies
 from ftsdk.backends.sagemaker.policies import Account
-from ftsdk.backends.sagemaker.service import RefusedError, Services, quota_hint, says_not_found
+from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, quota_hint, says_not_found
 from ftsdk.errors import BackendError, FtsdkError
 
 if TYPE_CHECKING:
@@ -21,32 +21,32 @@ ASKED_AT_ONCE: Final = 50
 """Actions in one SimulatePrincipalPolicy call (IAM API reference: at most 128)."""
 
 
-def checks(options: SageMakerOptions, services: Services) -> Iterator[Check]:
-    """Credentials first: without them nothing else can be asked."""
+def checks(options: SageMakerOptions, services: AwsServices) -> Iterator[Check]:
+    """Credentials first: without them nothing else can be checked."""
     try:
         region = services.region
-        said = services.call("sts", "get_caller_identity")
+        response = services.call("sts", "get_caller_identity")
     except FtsdkError as problem:
         yield Check(what="credentials", ok=False, detail="not usable", remedy=str(problem))
         return
-    yield Check(what="credentials", ok=True, detail=f"{said['Arn']} in {region}")
+    yield Check(what="credentials", ok=True, detail=f"{response['Arn']} in {region}")
     if options.role is None:
-        yield _no_role(options, region, said["Account"])
+        yield _no_role(options, region, response["Account"])
         return
     try:
         account = account_of(options, region)
     except FtsdkError as problem:
         yield Check(what="options", ok=False, detail="do not fit", remedy=str(problem))
         return
-    asked: list[Callable[[], Check]] = [
+    queries: list[Callable[[], Check]] = [
         lambda: _trust(services, account),
         lambda: _allowed(services, account),
         lambda: _bucket(services, account),
         lambda: _image(services, options, account),
         *([lambda: _quota(services, options.instance_type[0])] if options.instance_type else []),
     ]
-    with ThreadPoolExecutor(len(asked)) as pool:
-        yield from pool.map(lambda check: check(), asked)
+    with ThreadPoolExecutor(len(queries)) as pool:
+        yield from pool.map(lambda check: check(), queries)
 
 
 def account_of(options: SageMakerOptions, region: str) -> Account:
@@ -65,11 +65,11 @@ def _no_role(options: SageMakerOptions, region: str, account: str) -> Check:
     return Check(what="role", ok=False, detail="the option role is missing", remedy=f"{hint}; then -o role={role}")
 
 
-def _trust(services: Services, account: Account) -> Check:
+def _trust(services: AwsServices, account: Account) -> Check:
     name = account.role.rpartition("/")[2]
     try:
         role = services.call("iam", "get_role", RoleName=name)["Role"]
-    except RefusedError as problem:
+    except AwsRefusedError as problem:
         if not says_not_found(problem) and "NoSuchEntity" not in problem.code:
             return _unknown("role", problem)
         policy = json.dumps(policies.job_policy(account))
@@ -84,20 +84,20 @@ def _trust(services: Services, account: Account) -> Check:
     return Check(what="role", ok=False, detail=f"SageMaker may not take {account.role}", remedy=remedy)
 
 
-def _allowed(services: Services, account: Account) -> Check:
-    """Ask IAM's simulator; whoever may not ask it learns no more than that."""
+def _allowed(services: AwsServices, account: Account) -> Check:
+    """Query IAM's policy simulator; without permission for it the result is unknown."""
     policy = policies.job_policy(account)
     denied = []
     try:
         for resource, actions in policies.actions_of(policy).items():
-            said = services.call(
+            response = services.call(
                 "iam",
                 "simulate_principal_policy",
                 PolicySourceArn=account.role,
                 ActionNames=actions[:ASKED_AT_ONCE],
                 ResourceArns=[resource],
             )
-            results: list[dict[str, Any]] = said["EvaluationResults"]
+            results: list[dict[str, Any]] = response["EvaluationResults"]
             denied += [row["EvalActionName"] for row in results if row["EvalDecision"] != "allowed"]
     except BackendError as problem:
         return _unknown("permissions", problem)
@@ -107,11 +107,11 @@ def _allowed(services: Services, account: Account) -> Check:
     return Check(what="permissions", ok=False, detail=f"the role may not {', '.join(denied)}", remedy=remedy)
 
 
-def _bucket(services: Services, account: Account) -> Check:
+def _bucket(services: AwsServices, account: Account) -> Check:
     bucket, _ = addresses.split(account.root)
     try:
         services.call("s3", "head_bucket", Bucket=bucket)
-    except RefusedError:
+    except AwsRefusedError:
         remedy = f"make it: aws s3 mb s3://{bucket} --region {account.region}, or name another with -o bucket=…"
         return Check(what="bucket", ok=False, detail=f"there is no bucket {bucket}", remedy=remedy)
     except BackendError as problem:
@@ -119,7 +119,7 @@ def _bucket(services: Services, account: Account) -> Check:
     return Check(what="bucket", ok=True, detail=account.root)
 
 
-def _image(services: Services, options: SageMakerOptions, account: Account) -> Check:
+def _image(services: AwsServices, options: SageMakerOptions, account: Account) -> Check:
     kind = options.instance_type[0] if options.instance_type else "ml.g5.xlarge"
     image = options.image or addresses.default_image(kind, account=account.account, region=account.region)
     registry, _, name = image.partition("/")
@@ -129,7 +129,7 @@ def _image(services: Services, options: SageMakerOptions, account: Account) -> C
     try:
         services.call("ecr", "describe_images", repositoryName=repository, imageIds=[{"imageTag": tag or "latest"}],
                       registryId=registry.partition(".")[0])  # fmt: skip
-    except RefusedError as problem:
+    except AwsRefusedError as problem:
         if not says_not_found(problem):
             return _unknown("image", problem)
         remedy = "ftsdk image build, then ftsdk image push --backend sagemaker; or name another with -o image=…"
@@ -139,7 +139,7 @@ def _image(services: Services, options: SageMakerOptions, account: Account) -> C
     return Check(what="image", ok=True, detail=image)
 
 
-def _quota(services: Services, instance_type: str) -> Check:
+def _quota(services: AwsServices, instance_type: str) -> Check:
     wanted = f"{instance_type} for training job usage"
     try:
         for page in services.pages("service-quotas", "list_service_quotas", ServiceCode="sagemaker"):
@@ -157,5 +157,5 @@ def _quota_check(name: str, value: float, region: str) -> Check:
 
 
 def _unknown(what: str, problem: Exception) -> Check:
-    """What cannot be asked may be there all the same."""
-    return Check(what=what, ok=True, detail=f"could not be asked ({problem})")
+    """A check that could not be made; it does not count as a failure."""
+    return Check(what=what, ok=True, detail=f"could not be queried ({problem})")

@@ -1,4 +1,4 @@
-"""What a job without a network cannot do. Pure."""
+"""Requirements of a job without a network. Pure."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (r"Environment\[FTSDK_SECRETS", "secrets"),
     (r"EnableManagedSpotTraining", "resources.spot"),
 )
-"""Place in the request -> the name of what a person wrote; the first row that fits wins."""
+"""Place in the request -> the name of what a person wrote; the first match wins."""
 
 
 def problems(request: Mapping[str, Any]) -> Iterator[str]:
@@ -147,10 +147,10 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 # --- several fields ----------------------------------------------------------------------------------------
 def _get(request: Mapping[str, Any], path: str, default: Any = None) -> Any:
-    found: Any = request
+    value: Any = request
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return default if found is None else found
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return default if value is None else value
 
 
 def _runtime_s(request: Mapping[str, Any]) -> int:
@@ -185,9 +185,9 @@ def _doubled_tags(request: Mapping[str, Any]) -> bool:
     return len(keys) != len(set(keys))
 
 
-Rule = tuple[Callable[[Mapping[str, Any]], bool], str, str]
+CrossFieldRule = tuple[Callable[[Mapping[str, Any]], bool], str, str]
 WAIT, RUNTIME = "StoppingCondition.MaxWaitTimeInSeconds", "StoppingCondition.MaxRuntimeInSeconds"
-CROSS_FIELD: Final[tuple[Rule, ...]] = (
+CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
     (
         lambda r: (
             bool(_get(r, "AlgorithmSpecification.TrainingImage"))

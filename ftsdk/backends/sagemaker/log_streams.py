@@ -1,9 +1,9 @@
 """A job's lines from CloudWatch: every stream of an attempt, also those that a restart opens later.
 
-Each stream has a token of its own. A node's streams are read one after the other; the next one begins once the one
-before has said its last word, or `DRAIN_S` after it was opened, since events may come late. A line's cursor is its
-stamp; where a restart counts again from what was saved (the machine is gone, its last lines with it), and for lines
-without a stamp, numbers go on behind the line before, in the same way for every reader.
+Each stream has its own token. A node's streams are read one after the other: the next one begins once the one before
+has ended with an outcome event, or `DRAIN_S` after the next was opened, since events may be late. The cursor of a line
+is its stamp. Lines without a stamp, and lines of a restart that repeats sequence numbers, are numbered after the line
+before, in the same way for every reader.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from ftsdk import contract
-from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices
 from ftsdk.contract import Stamp
 from ftsdk.storage.records import LogLine
 
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
 STREAM: Final = re.compile(r"/algo-(\d+)-")
 DRAIN_S: Final = 10.0
-"""Events reach CloudWatch seconds after they were written (measured by others: under 5 s)."""
+"""Events reach CloudWatch seconds after they were written (published measurements: under 5 s)."""
 POLL_MIN_S, POLL_MAX_S = 0.5, 5.0
 SHORTEST_CUT: Final = 16 << 10
 """Platforms cut long lines: CloudWatch events hold 256 KB, Docker's log driver has pieces of 16 KB. Who is shorter is
 whole, and who has no stamp and follows such a piece is the rest of its line: the supervisor stamps every line once.
 The last piece is shorter than the one before."""
-LETTER_BYTES: Final = 4
-"""A cut may be moved so far, to the next whole letter."""
+CHARACTER_BYTES: Final = 4
+"""Bytes by which a cut may be moved to the next whole character."""
 LAST_WORD: Final = f'{contract.EVENT_MARK}{{"event": "{contract.EVENT_OUTCOME}"'
 
 Ended = Callable[[], float | None]
@@ -44,10 +44,10 @@ class Stream(NamedTuple):
     node: int
 
 
-class Tail:
+class CloudWatchReader:
     """Reads attempts' lines behind a cursor."""
 
-    def __init__(self, services: Services, seen: dict[int, Stamp]) -> None:
+    def __init__(self, services: AwsServices, seen: dict[int, Stamp]) -> None:
         self._services = services
         self._seen = seen
 
@@ -55,10 +55,10 @@ class Tail:
         """Lines of one attempt, nodes in turns; with `follow` until it has ended and nothing more can come."""
         if self._seen and all(stamp.attempt > number for stamp in self._seen.values()):
             return
-        nodes = {node: NodeTail(self._services, number, node) for node in range(num_nodes)}
+        nodes = {node: NodeLogReader(self._services, number, node) for node in range(num_nodes)}
         pause_s = POLL_MIN_S
         while True:
-            ended_at = ended()  # before the look: what was written until then is seen
+            ended_at = ended()  # before reading: lines written until then are read
             for stream in self._streams(native):
                 if stream.node in nodes:
                     nodes[stream.node].add(stream)
@@ -75,8 +75,8 @@ class Tail:
             if quiet:
                 time.sleep(pause_s)
 
-    def _unseen(self, tail: NodeTail, *, settled: bool) -> Iterator[LogLine]:
-        """A node's new lines behind the cursor; the other nodes' places are in the cursor too."""
+    def _unseen(self, tail: NodeLogReader, *, settled: bool) -> Iterator[LogLine]:
+        """A node's new lines behind the cursor; the other nodes' positions are in the cursor too."""
         node = tail.node
         others = "".join(f",{stamp}" for other, stamp in sorted(self._seen.items()) if other != node)
         for stamp, text in tail.lines(settled=settled):
@@ -85,30 +85,28 @@ class Tail:
                 yield LogLine(text, f"{stamp}{others}")
 
     def _streams(self, native: str) -> list[Stream]:
-        """The streams there are, oldest first."""
-        found: list[dict[str, Any]] = []
+        """The existing streams, oldest first."""
+        rows: list[dict[str, Any]] = []
         prefix = f"{native}/"
         try:
             for page in self._services.pages(
                 "logs", "describe_log_streams", logGroupName=GROUP, logStreamNamePrefix=prefix
             ):
-                found += page["logStreams"]
-        except RefusedError as problem:
-            if problem.code != "ResourceNotFoundException":  # the group comes with the account's first job
+                rows += page["logStreams"]
+        except AwsRefusedError as problem:
+            if problem.code != "ResourceNotFoundException":  # the group is created with the account's first job
                 raise
-        named = [(said, STREAM.search(said["logStreamName"])) for said in found]
+        named = [(row, STREAM.search(row["logStreamName"])) for row in rows]
         streams = [
-            Stream(said["creationTime"] / 1000, said["logStreamName"], int(match[1]) - 1)
-            for said, match in named
-            if match
+            Stream(row["creationTime"] / 1000, row["logStreamName"], int(match[1]) - 1) for row, match in named if match
         ]
         return sorted(streams)
 
 
-class NodeTail:
+class NodeLogReader:
     """One node's streams in an attempt."""
 
-    def __init__(self, services: Services, attempt: int, node: int) -> None:
+    def __init__(self, services: AwsServices, attempt: int, node: int) -> None:
         self._services = services
         self._attempt, self.node = attempt, node
         self._streams: list[Stream] = []
@@ -118,21 +116,21 @@ class NodeTail:
         self._offset = 0
         self._pieces: list[str] = []
         """A line that may go on in the next message."""
-        self._has_said_all = False
-        """Whether the stream that is read has said its last word."""
+        self._is_finished = False
+        """Whether the current stream has ended with an outcome event."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the newest stream has said its last word."""
-        return self._has_said_all and self._current == len(self._streams) - 1
+        """Whether the newest stream has ended with an outcome event."""
+        return self._is_finished and self._current == len(self._streams) - 1
 
     def add(self, stream: Stream) -> None:
-        """A stream that is there."""
+        """Add a stream unless it is known."""
         if stream not in self._streams:
             self._streams.append(stream)
 
     def lines(self, *, settled: bool) -> Iterator[tuple[Stamp, str]]:
-        """What is new, as (place, text); `settled`: nothing comes late any more."""
+        """New lines as (stamp, text); `settled`: no more late events are expected."""
         while self._streams:
             for message in self._messages():
                 if len(message) < SHORTEST_CUT and not self._pieces:
@@ -144,21 +142,21 @@ class NodeTail:
                 yield from self._whole()
             if not is_over:
                 return
-            self._current, self._token, self._has_said_all = self._current + 1, None, False
+            self._current, self._token, self._is_finished = self._current + 1, None, False
 
     def _is_over(self, *, settled: bool) -> bool:
         """Whether the stream that is read can be left for the next one."""
         if self._current + 1 >= len(self._streams):
             return False
         age_s = time.time() - self._streams[self._current + 1].created_at
-        return settled or self._has_said_all or age_s > DRAIN_S
+        return settled or self._is_finished or age_s > DRAIN_S
 
     def _messages(self) -> Iterator[str]:
         while True:
             page = self._page()
             for event in page["events"]:
                 yield event["message"]
-            same = page["nextForwardToken"] == self._token  # the end, so far
+            same = page["nextForwardToken"] == self._token  # the current end
             self._token = page["nextForwardToken"]
             if same:
                 return
@@ -171,16 +169,16 @@ class NodeTail:
         )
 
     def _joined(self, message: str) -> Iterator[tuple[Stamp, str]]:
-        """Lines that are whole, now that this message is known."""
+        """Lines that are complete after this message."""
         if contract.split_line(message)[0] is not None:
             yield from self._whole()
-        is_shorter = bool(self._pieces) and len(message.encode()) + LETTER_BYTES < len(self._pieces[-1].encode())
+        is_shorter = bool(self._pieces) and len(message.encode()) + CHARACTER_BYTES < len(self._pieces[-1].encode())
         self._pieces.append(message)
         if is_shorter or len(message) < SHORTEST_CUT:
             yield from self._whole()
 
     def _whole(self) -> Iterator[tuple[Stamp, str]]:
-        """The line that was waiting for its end."""
+        """The line that was incomplete so far."""
         if self._pieces:
             yield self._placed("".join(self._pieces))
             self._pieces = []
@@ -193,5 +191,5 @@ class NodeTail:
             if stamp.sequence + self._offset <= self._last:
                 self._offset = self._last + 1 - stamp.sequence
             self._last = stamp.sequence + self._offset
-            self._has_said_all = text.startswith(LAST_WORD)
+            self._is_finished = text.startswith(LAST_WORD)
         return Stamp(self._attempt, self.node, self._last), text

@@ -1,8 +1,8 @@
-"""The least that IAM has to allow: for the role that jobs run as, and for whoever submits. Pure data."""
+"""Minimal IAM policies for the role of the jobs and for the submitting user. Pure data."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 from ftsdk.backends.sagemaker.addresses import partition_of, split
 from ftsdk.backends.sagemaker.log_streams import GROUP
@@ -21,7 +21,22 @@ TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-"""Lets SageMaker take the role."""
+"""Lets SageMaker assume the role."""
+
+
+class Statement(TypedDict):
+    """A statement of an IAM policy."""
+
+    Effect: str
+    Action: list[str]
+    Resource: list[str]
+
+
+class Policy(TypedDict):
+    """An IAM policy."""
+
+    Version: str
+    Statement: list[Statement]
 
 
 class Account(NamedTuple):
@@ -39,7 +54,7 @@ class Account(NamedTuple):
         return f"arn:{partition_of(self.region).name}:{service}:{self.region}:{self.account}:{resource}"
 
 
-def job_policy(account: Account) -> dict[str, Any]:
+def job_policy(account: Account) -> Policy:
     """For the option `role`: its inputs and results in S3, its log, its image, its secrets."""
     group = account.arn("logs", f"log-group:{GROUP}")
     return _policy(
@@ -52,7 +67,7 @@ def job_policy(account: Account) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def caller_policy(account: Account) -> dict[str, Any]:
+def caller_policy(account: Account) -> Policy:
     """For whoever runs ftsdk."""
     group = account.arn("logs", f"log-group:{GROUP}")
     jobs = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob",
@@ -71,21 +86,21 @@ def caller_policy(account: Account) -> dict[str, Any]:
     )
 
 
-def actions_of(policy: dict[str, Any]) -> dict[str, list[str]]:
-    """Resource -> actions: what a simulation is asked."""
-    found: dict[str, list[str]] = {}
+def actions_of(policy: Policy) -> dict[str, list[str]]:
+    """Resource -> actions, for the policy simulator."""
+    by_resource: dict[str, list[str]] = {}
     for statement in policy["Statement"]:
-        found.setdefault(statement["Resource"][0], []).extend(statement["Action"])
-    return found
+        by_resource.setdefault(statement["Resource"][0], []).extend(statement["Action"])
+    return by_resource
 
 
-def _storage(account: Account) -> tuple[dict[str, Any], dict[str, Any]]:
+def _storage(account: Account) -> tuple[Statement, Statement]:
     bucket, prefix = split(account.root)
     arn = f"arn:{partition_of(account.region).name}:s3:::{bucket}"
     return _allow(OBJECTS, f"{arn}/{prefix}/*" if prefix else f"{arn}/*"), _allow(("s3:ListBucket",), arn)
 
 
-def _secrets(account: Account, actions: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _secrets(account: Account, actions: tuple[str, ...]) -> tuple[Statement, Statement]:
     prefix = account.secrets_prefix
     return (
         _allow(actions, account.arn("secretsmanager", f"secret:{prefix}*")),
@@ -93,9 +108,9 @@ def _secrets(account: Account, actions: tuple[str, ...]) -> tuple[dict[str, Any]
     )
 
 
-def _allow(actions: tuple[str, ...], *resources: str) -> dict[str, Any]:
+def _allow(actions: tuple[str, ...], *resources: str) -> Statement:
     return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
 
 
-def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
+def _policy(*statements: Statement) -> Policy:
     return {"Version": "2012-10-17", "Statement": list(statements)}

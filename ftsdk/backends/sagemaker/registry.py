@@ -8,14 +8,14 @@ from typing import Final
 
 from ftsdk.backends import image
 from ftsdk.backends.sagemaker import addresses
-from ftsdk.backends.sagemaker.service import RefusedError, Services
+from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices
 from ftsdk.errors import BackendError
 
 OWNER: Final = "USER root"
 """/opt/ml belongs to root, and a job writes its model and its failure there."""
 
 
-def push(services: Services, tag: str, on_line: Callable[[str], None]) -> str:
+def push(services: AwsServices, tag: str, on_line: Callable[[str], None]) -> str:
     """Push a local image to this account's ECR, its repository made if it is missing; returns its address there.
 
     Raises NotInstalledError or UnavailableError without Docker, AuthError for what the account does not allow.
@@ -24,7 +24,7 @@ def push(services: Services, tag: str, on_line: Callable[[str], None]) -> str:
     repository, _, _ = tag.partition(":")
     try:
         services.call("ecr", "create_repository", repositoryName=repository)
-    except RefusedError as problem:
+    except AwsRefusedError as problem:
         if problem.code != "RepositoryAlreadyExistsException":
             raise
     given = services.call("ecr", "get_authorization_token")["authorizationData"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ftsdk import contract
 from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.backends.shared import content_address, file_name, without_spot
+from ftsdk.contract.documents import JobDocument
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy, Plan, Upload, build
@@ -27,17 +28,17 @@ CHANNELS: Final = "/opt/ml/input/data"
 """Where the platform puts inputs (SageMaker developer guide, "How SageMaker provides training information")."""
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 MORE: Final = "more"
-"""Channel of what is neither the model nor the data."""
+"""Channel of inputs other than the model and the data."""
 SCRATCH: Final = "/tmp/ftsdk"
 HUB_CACHE: Final = "/tmp/ftsdk-hub"
 STOP_S: Final = 120.0
 """The platform's time between SIGTERM and SIGKILL."""
 GRACE_S: Final = 100.0
-"""What the trainer has of it; the rest is for the supervisor's last words."""
+"""The trainer's share of it in seconds; the rest is for the supervisor to record the outcome."""
 DEFAULT_RUN_S: Final = 5 * limits.DAY_S
-"""The quota "Longest run time for a training job" of an account that never asked for more."""
+"""The quota "Longest run time for a training job" of an account without a quota increase."""
 STOP_MARGIN_S: Final = 900
-"""The supervisor keeps the time limit itself, with a checkpoint; the platform's own comes later, as the last resort."""
+"""The supervisor enforces the time limit and saves a checkpoint; the platform's own limit is a later fallback."""
 DEFAULT_WAIT_S: Final = limits.DAY_S
 DEFAULT_VOLUME_GB: Final = 100
 """Fits on every type whose local disk is its volume (the smallest, ml.g4dn.xlarge, has 125 GB)."""
@@ -46,12 +47,12 @@ OUTPUT: Final = "/sagemaker"
 """Where, below a job's folder, the platform puts what it uploads itself."""
 METRICS: Final = ("loss", "eval_loss", "train_loss", "grad_norm", "learning_rate", "tokens_per_s", "gpu_memory_gib")
 ENV_DIGEST: Final = "FTSDK_DIGEST"
-"""Says, in the job's description, which spec and data it was made from."""
+"""Records the digest of spec and data in the job's description."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the request is made from."""
+class SageMakerContext:
+    """The inputs of the request."""
 
     spec: JobSpec
     facts: Facts
@@ -69,13 +70,13 @@ class Asked:
 
     @property
     def native_name(self) -> str:
-        """The first attempt; `Plan.for_attempt` renames it."""
+        """Native name of the first attempt; `Plan.for_attempt` replaces it."""
         return contract.native_name(self.name, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """An input: a place in S3 that the platform brings to `/opt/ml/input/data/NAME`."""
+    """An input: objects in S3 that the platform provides at `/opt/ml/input/data/NAME`."""
 
     name: str
     uri: str
@@ -85,7 +86,7 @@ class Channel:
 
     @property
     def uploads(self) -> Iterator[Upload]:
-        """The files and where they go."""
+        """The uploads of the files."""
         for name, file in self.files:
             target = self.uri + name if self.uri.endswith("/") else self.uri
             yield Upload(source=file.path, target=target, bytes=file.bytes, sha256=file.sha256, is_content_address=True)
@@ -93,7 +94,7 @@ class Channel:
 
 # --- inputs ------------------------------------------------------------------------------------------------
 def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
-    """Where the job's things lie inside."""
+    """Paths inside the job."""
     inputs: dict[str, str] = {}
     model = facts.model
     names = {channel.name for channel in inputs_of(facts, root)}
@@ -112,7 +113,7 @@ def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
 
 
 def inputs_of(facts: Facts, root: str) -> list[Channel]:
-    """The model, the data and all that travels beside them, as channels."""
+    """The model, the data and all other inputs, as channels."""
     beside = [
         (inside + file.path[len(path) :].replace("\\", "/"), file)
         for path, inside in _more(facts).items()
@@ -124,7 +125,7 @@ def inputs_of(facts: Facts, root: str) -> list[Channel]:
 
 
 def _more(facts: Facts) -> dict[str, str]:
-    """Reward functions, a reward model, media and files that arguments name: path here -> place in their channel."""
+    """Reward functions, a reward model, media and files that arguments name: local path -> path in their channel."""
     kinds = ("rewards/", "reward-model", "reward-base", "beside/")
     return {
         path: inside.removeprefix("/")
@@ -133,14 +134,14 @@ def _more(facts: Facts) -> dict[str, str]:
     }
 
 
-def own_channels(asked: Asked) -> list[Channel]:
+def own_channels(context: SageMakerContext) -> list[Channel]:
     """The job document and the runtime that reads it."""
-    runtime = asked.facts.runtime
+    runtime = context.facts.runtime
     file = Fingerprint(runtime.path, runtime.bytes, runtime.sha256)
     name = file_name(runtime.path)
     return [
-        Channel("job", f"{asked.durable}/{contract.JOB_FILE}"),
-        Channel("runtime", f"{asked.root}/runtime/{name}", ((name, file),)),
+        Channel("job", f"{context.durable}/{contract.JOB_FILE}"),
+        Channel("runtime", f"{context.root}/runtime/{name}", ((name, file),)),
     ]
 
 
@@ -158,7 +159,7 @@ def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
 
 
 def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
-    """Models that lie in another cloud."""
+    """Copies of models in another cloud's bucket."""
     model = facts.model
     sizes = {model.base: model.base_bytes, model.address: model.bytes}
     for address, size in sizes.items():
@@ -190,86 +191,86 @@ def _staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> C
 
 
 def _name_in_channel(number: int, source: SourceFacts) -> str:
-    """Two files of one name may lie in two folders here."""
+    """A number and the file's name: two local folders may have files of the same name."""
     return f"{number}/{file_name(source.address)}"
 
 
 def _below(folder: str, path: str) -> str:
-    """The path relative to the folder, with forward slashes; empty if it does not lie there."""
+    """The path relative to the folder, with forward slashes; empty if it is not in the folder."""
     if path.startswith((folder + "/", folder + "\\")):
         return path[len(folder) + 1 :].replace("\\", "/")
     return ""
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(asked: Asked) -> dict[str, Any]:
+def request(context: SageMakerContext) -> dict[str, Any]:
     """The arguments of `create_training_job`. Raises SpecError naming every limit that is passed."""
-    options, spec = asked.options, asked.spec
-    channels = [*own_channels(asked), *inputs_of(asked.facts, asked.root)]
-    made = {
-        "TrainingJobName": asked.native_name,
+    options, spec = context.options, context.spec
+    channels = [*own_channels(context), *inputs_of(context.facts, context.root)]
+    body = {
+        "TrainingJobName": context.native_name,
         "RoleArn": options.role,
-        "AlgorithmSpecification": _algorithm(asked),
+        "AlgorithmSpecification": _algorithm(context),
         "InputDataConfig": [_channel(channel, options.input_mode) for channel in channels],
         "OutputDataConfig": {
-            "S3OutputPath": asked.durable + OUTPUT,
+            "S3OutputPath": context.durable + OUTPUT,
             "CompressionType": "NONE",
             **({"KmsKeyId": options.kms_key} if options.kms_key else {}),
         },
-        "ResourceConfig": _machines(asked),
+        "ResourceConfig": _machines(context),
         "StoppingCondition": _time_limits(spec, options),
         "EnableManagedSpotTraining": spec.resources.spot,
         "EnableNetworkIsolation": options.network_isolation,
         "EnableInterContainerTrafficEncryption": options.encrypt_traffic,
-        "Environment": _environment(asked),
-        "Tags": [{"Key": key, "Value": value} for key, value in _tags(asked).items()],
+        "Environment": _environment(context),
+        "Tags": [{"Key": key, "Value": value} for key, value in _tags(context).items()],
         **({"VpcConfig": _network(options)} if options.subnets or options.security_groups else {}),
         **({"RetryStrategy": {"MaximumRetryAttempts": options.retries}} if options.retries else {}),
-        **({"CheckpointConfig": _synced(asked)} if options.network_isolation else {}),
+        **({"CheckpointConfig": _synced(context)} if options.network_isolation else {}),
     }
-    refuse(made)
-    return made
+    refuse(body)
+    return body
 
 
-def durable_of(made: Mapping[str, Any]) -> str:
+def durable_of(body: Mapping[str, Any]) -> str:
     """Address of the job's folder, from a request or a description."""
-    return str(made["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
+    return str(body["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
 
 
 def on_demand(plan: Plan) -> Plan:
-    """A plan for spot machines as one for machines that are not taken back. Pure."""
+    """Convert a plan for spot machines to on-demand machines. Pure."""
     kept = {key: value for key, value in plan.request["StoppingCondition"].items() if key != "MaxWaitTimeInSeconds"}
-    made = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
-    full = machines.usd_per_hour_of(made["ResourceConfig"], plan.storage.get("region", ""))
-    document = {**plan.document, "after_save": "exit"}
+    body = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
+    full = machines.usd_per_hour_of(body["ResourceConfig"], plan.storage.get("region", ""))
+    document: JobDocument = {**plan.document, "after_save": "exit"}
     price = plan.options.get("price_usd_per_hour") or full
-    return replace(plan, request=made, spec=without_spot(plan), document=document, usd_per_hour=price)
+    return replace(plan, request=body, spec=without_spot(plan), document=document, usd_per_hour=price)
 
 
-def on_next_type(made: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
+def on_next_type(body: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
     """The request on the type after the one that was tried, in the order of preference, from the end to the start."""
-    place = types.index(tried) + 1 if tried in types else 0
-    return {**made, "ResourceConfig": {**made["ResourceConfig"], "InstanceType": types[place % len(types)]}}
+    index = types.index(tried) + 1 if tried in types else 0
+    return {**body, "ResourceConfig": {**body["ResourceConfig"], "InstanceType": types[index % len(types)]}}
 
 
-def refuse(made: dict[str, Any]) -> None:
+def refuse(body: dict[str, Any]) -> None:
     """Raise SpecError if the service would refuse the request; the message has every reason."""
-    if found := list(limits.problems(made)):
-        raise SpecError(f"SageMaker would refuse this job: {'; '.join(found)}.")
+    if problems := list(limits.problems(body)):
+        raise SpecError(f"SageMaker would refuse this job: {'; '.join(problems)}.")
 
 
-def _algorithm(asked: Asked) -> dict[str, Any]:
-    runtime = f"{CHANNELS}/runtime/{file_name(asked.facts.runtime.path)}"
+def _algorithm(context: SageMakerContext) -> dict[str, Any]:
+    runtime = f"{CHANNELS}/runtime/{file_name(context.facts.runtime.path)}"
     return {
-        "TrainingImage": asked.image,
-        "TrainingInputMode": asked.options.input_mode,
+        "TrainingImage": context.image,
+        "TrainingInputMode": context.options.input_mode,
         "ContainerEntrypoint": ["python", runtime, "supervise"],
         "MetricDefinitions": [{"Name": f"ftsdk:{name}", "Regex": _regex(name)} for name in METRICS],
     }
 
 
 def _regex(metric: str) -> str:
-    """Finds a metric in an event line of ours (see `contract.event_line`) and nowhere else."""
+    """Matches a metric in an ftsdk event line (see `contract.event_line`) only."""
     return rf'ftsdk \{{"event": "{contract.EVENT_METRICS}".*"{metric}": ([-+.0-9eE]+)'
 
 
@@ -288,15 +289,15 @@ def _channel(channel: Channel, mode: str) -> dict[str, Any]:
     }
 
 
-def _machines(asked: Asked) -> dict[str, Any]:
-    options, resources = asked.options, asked.spec.resources
+def _machines(context: SageMakerContext) -> dict[str, Any]:
+    options, resources = context.options, context.spec.resources
     count = resources.num_nodes
-    if len(asked.types) > 1 and not resources.spot:
+    if len(context.types) > 1 and not resources.spot:
         kind: dict[str, Any] = {
-            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count} for name in asked.types]
+            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count} for name in context.types]
         }
     else:
-        kind = {"InstanceType": asked.types[0], "InstanceCount": count}
+        kind = {"InstanceType": context.types[0], "InstanceCount": count}
     return {
         **kind,
         "VolumeSizeInGB": options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB,
@@ -306,42 +307,44 @@ def _machines(asked: Asked) -> dict[str, Any]:
 
 
 def _time_limits(spec: JobSpec, options: SageMakerOptions) -> dict[str, int]:
-    asked_s = ceil(spec.timeout_hours * 3600) + STOP_MARGIN_S if spec.timeout_hours else DEFAULT_RUN_S
+    runtime_s = ceil(spec.timeout_hours * 3600) + STOP_MARGIN_S if spec.timeout_hours else DEFAULT_RUN_S
     if not spec.resources.spot:
-        return {"MaxRuntimeInSeconds": asked_s}
-    wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else asked_s + DEFAULT_WAIT_S
-    return {"MaxRuntimeInSeconds": asked_s, "MaxWaitTimeInSeconds": wait_s}
+        return {"MaxRuntimeInSeconds": runtime_s}
+    wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else runtime_s + DEFAULT_WAIT_S
+    return {"MaxRuntimeInSeconds": runtime_s, "MaxWaitTimeInSeconds": wait_s}
 
 
 def _network(options: SageMakerOptions) -> dict[str, list[str]]:
     return {"SecurityGroupIds": list(options.security_groups), "Subnets": list(options.subnets)}
 
 
-def _synced(asked: Asked) -> dict[str, str]:
-    """Without a network the runtime can't talk to S3: the platform copies the folder there, when it likes."""
-    return {"S3Uri": asked.durable, "LocalPath": CHECKPOINTS}
+def _synced(context: SageMakerContext) -> dict[str, str]:
+    """Without a network the runtime cannot reach S3, so the platform syncs the folder, at times of its own choice."""
+    return {"S3Uri": context.durable, "LocalPath": CHECKPOINTS}
 
 
-def _tags(asked: Asked) -> dict[str, str]:
-    return {"ftsdk:name": asked.name, "ftsdk:label": asked.spec.name, **asked.options.tags}
+def _tags(context: SageMakerContext) -> dict[str, str]:
+    return {"ftsdk:name": context.name, "ftsdk:label": context.spec.name, **context.options.tags}
 
 
-def _environment(asked: Asked) -> dict[str, str]:
-    efa = asked.spec.resources.num_nodes > 1 and all(machines.has_efa(name) for name in asked.types)
+def _environment(context: SageMakerContext) -> dict[str, str]:
+    efa = context.spec.resources.num_nodes > 1 and all(machines.has_efa(name) for name in context.types)
     return {
         contract.ENV_JOB: f"{CHANNELS}/job/{contract.JOB_FILE}",
-        contract.ENV_NATIVE_NAME: asked.native_name,
-        ENV_DIGEST: asked.digest,
-        "AWS_REGION": asked.region,
-        "AWS_DEFAULT_REGION": asked.region,
-        **({"AWS_ENDPOINT_URL": asked.options.endpoint_url} if asked.options.endpoint_url else {}),
+        contract.ENV_NATIVE_NAME: context.native_name,
+        ENV_DIGEST: context.digest,
+        "AWS_REGION": context.region,
+        "AWS_DEFAULT_REGION": context.region,
+        **({"AWS_ENDPOINT_URL": context.options.endpoint_url} if context.options.endpoint_url else {}),
         "HF_HOME": f"{HUB_CACHE}/huggingface",
         "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope",
         **(machines.EFA_ENVIRONMENT if efa else {}),
-        **({contract.ENV_SECRETS_FROM: _secrets_from(asked)} if asked.spec.secrets else {}),
+        **({contract.ENV_SECRETS_FROM: _secrets_from(context)} if context.spec.secrets else {}),
     }
 
 
-def _secrets_from(asked: Asked) -> str:
-    """Names only: the runtime asks Secrets Manager, then SSM, with the job's own role."""
-    return json.dumps({"aws": list(asked.spec.secrets), "prefix": asked.options.secrets_prefix}, separators=(",", ":"))
+def _secrets_from(context: SageMakerContext) -> str:
+    """Names only: the runtime reads the values from Secrets Manager or SSM with the job's role."""
+    return json.dumps(
+        {"aws": list(context.spec.secrets), "prefix": context.options.secrets_prefix}, separators=(",", ":")
+    )

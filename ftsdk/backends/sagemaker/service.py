@@ -1,4 +1,4 @@
-"""AWS's services: clients with one retry policy, and their errors as ours."""
+"""AWS's services: clients with one retry policy, and translation of their errors."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
 
 
-class Patience(NamedTuple):
-    """How long one call is tried."""
+class ClientTimeouts(NamedTuple):
+    """Attempts and timeouts of one call."""
 
     attempts: int
-    """Tries, with botocore's standard backoff: throttling and 5xx are no errors of a person's."""
+    """Attempts in all, with botocore's standard backoff for throttling and 5xx."""
     connect_s: float
     read_s: float
 
 
-USUAL: Final = Patience(attempts=10, connect_s=10, read_s=60)
-HASTY: Final = Patience(attempts=3, connect_s=2, read_s=5)
-"""For who only asks whether all is well: without a network the answer is there within ten seconds."""
+DEFAULT_TIMEOUTS: Final = ClientTimeouts(attempts=10, connect_s=10, read_s=60)
+DOCTOR_TIMEOUTS: Final = ClientTimeouts(attempts=3, connect_s=2, read_s=5)
+"""For `ftsdk doctor`: without a network it fails within ten seconds."""
 CREDENTIALS_HINT: Final = "run `aws configure sso` or set AWS_PROFILE; `ftsdk doctor -b sagemaker` checks it"
 
 CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
     (
         r"AccessDenied|UnauthorizedOperation|NotAuthorized",
         AuthError,
-        "AWS does not allow it: {said}; `ftsdk doctor -b sagemaker` prints the policies that are needed",
+        "AWS does not allow it: {detail}; `ftsdk doctor -b sagemaker` prints the policies that are needed",
     ),
     (r"Expired|InvalidClientTokenId|UnrecognizedClient|InvalidSignature|SignatureDoesNotMatch|AuthFailure", AuthError,
-     "AWS refuses the credentials: {said}; " + CREDENTIALS_HINT),
-    (r"ResourceLimitExceeded|LimitExceeded|QuotaExceeded", QuotaError, "{said}; {quota}"),
+     "AWS refuses the credentials: {detail}; " + CREDENTIALS_HINT),
+    (r"ResourceLimitExceeded|LimitExceeded|QuotaExceeded", QuotaError, "{detail}; {quota}"),
     (r"CapacityError|InsufficientCapacity", CapacityError,
-     "AWS has no such machine free right now: {said}; name more types (-o instance_type=A,B) or try another region"),
+     "AWS has no such machine free right now: {detail}; name more types (-o instance_type=A,B) or try another region"),
     (r"Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ServiceUnavailable|InternalFailure|InternalError"
      r"|InternalServer|RequestTimeout|^5\d\d$", UnavailableError,
-     "AWS does not answer as it should: {said}; try again in a minute"),
+     "AWS does not answer as it should: {detail}; try again in a minute"),
 )  # fmt: skip
-"""Error code -> our error; the first row that fits wins."""
+"""Error code -> our error; the first match wins."""
 
 
-class Services:
-    """Clients of one account and region, each made when it is first asked for."""
+class AwsServices:
+    """Clients of one account and region, created on first use."""
 
-    def __init__(self, options: SageMakerOptions, patience: Patience = USUAL) -> None:
-        self._options, self._patience = options, patience
+    def __init__(self, options: SageMakerOptions, timeouts: ClientTimeouts = DEFAULT_TIMEOUTS) -> None:
+        self._options, self._timeouts = options, timeouts
         self._clients: dict[str, Any] = {}
         self._lock = Lock()
 
@@ -70,17 +70,17 @@ class Services:
 
     def client(self, name: str) -> Any:
         """boto3's client of a service. Raises NotInstalledError without boto3."""
-        with self._lock:  # boto3's sessions are not for several threads, its clients are
+        with self._lock:  # boto3's sessions are not thread-safe, its clients are
             if name not in self._clients:
                 self._clients[name] = self._make(name)
             return self._clients[name]
 
     def call(self, service: str, operation: str, /, **arguments: Any) -> dict[str, Any]:
-        """One request and its answer. Raises our errors; `ClientError` stays inside as the cause."""
+        """One request and its answer. Raises ftsdk's errors, with `ClientError` as the cause."""
         client = self.client(service)
         with errors(self.region):
-            answer: dict[str, Any] = getattr(client, operation)(**arguments)
-        return answer
+            response: dict[str, Any] = getattr(client, operation)(**arguments)
+        return response
 
     def pages(self, service: str, operation: str, /, **arguments: Any) -> Iterator[dict[str, Any]]:
         """All pages of a listing."""
@@ -108,24 +108,24 @@ class Services:
         session = self.session()
         from botocore.config import Config
 
-        attempts, connect_s, read_s = self._patience
+        attempts, connect_s, read_s = self._timeouts
         retries = {"mode": "standard", "total_max_attempts": attempts}
         config = Config(retries=retries, connect_timeout=connect_s, read_timeout=read_s, user_agent_extra="ftsdk")
         with errors(self.region):
             return session.client(name, endpoint_url=self._options.endpoint_url, config=config)
 
 
-class RefusedError(BackendError):
-    """The service said no and the row for its code is missing above: `code` and `said` tell what."""
+class AwsRefusedError(BackendError):
+    """The service refused a request with a code that `CODES` does not list."""
 
-    def __init__(self, code: str, said: str) -> None:
-        super().__init__(f"AWS refused: {said} ({code}).")
-        self.code, self.said = code, said
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"AWS refused: {detail} ({code}).")
+        self.code, self.detail = code, detail
 
 
 @contextmanager
 def errors(region: str) -> Iterator[None]:
-    """botocore's errors as ours."""
+    """Translate botocore's errors to ftsdk's."""
     from botocore import exceptions
 
     try:
@@ -145,32 +145,36 @@ def errors(region: str) -> Iterator[None]:
     except exceptions.LoginError as problem:
         raise AuthError(f"The AWS login is over ({problem}): run `aws login`.") from problem
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as problem:
-        said = str(problem).rstrip(".")
-        raise UnavailableError(f"AWS does not answer in {region} ({said}): check the network.") from problem
+        detail = str(problem).rstrip(".")
+        raise UnavailableError(f"AWS does not answer in {region} ({detail}): check the network.") from problem
     except exceptions.ParamValidationError as problem:
         raise SpecError(f"The request is malformed: {problem}.") from problem
     except exceptions.BotoCoreError as problem:
-        said = str(problem).rstrip(".")
-        raise BackendError(f"boto3 cannot do this ({said}): check AWS_PROFILE and ~/.aws/config.") from problem
+        detail = str(problem).rstrip(".")
+        raise BackendError(f"boto3 cannot do this ({detail}): check AWS_PROFILE and ~/.aws/config.") from problem
 
 
 def failure(error: dict[str, Any], region: str) -> BackendError:
-    """Our error for a service's code and words."""
-    code, said = str(error.get("Code", "")), str(error.get("Message", "")).rstrip(". ") or "it gave no reason"
+    """The ftsdk error for a service's error code and message."""
+    code, detail = str(error.get("Code", "")), str(error.get("Message", "")).rstrip(". ") or "it gave no reason"
     for pattern, kind, sentence in CODES:
         if re.search(pattern, code):
-            return kind(sentence.format(said=said, quota=quota_hint(said, region)) + ".")
-    return RefusedError(code, said)
+            return kind(sentence.format(detail=detail, quota=quota_hint(detail, region)) + ".")
+    return AwsRefusedError(code, detail)
 
 
-def quota_hint(said: str, region: str) -> str:
+def quota_hint(detail: str, region: str) -> str:
     """Which quota to raise, and where."""
-    named = re.search(r"service limit '([^']+)'", said)
+    named = re.search(r"service limit '([^']+)'", detail)
     quota = f"the quota '{named[1]}'" if named else "it"
     console = f"https://{region}.console.{addresses.partition_of(region).console}"
     return f"raise {quota} of SageMaker at {console}/servicequotas/home/services/sagemaker/quotas"
 
 
-def says_not_found(problem: RefusedError) -> bool:
+def says_not_found(problem: AwsRefusedError) -> bool:
     """SageMaker answers ValidationException for a job that is not there, other services ResourceNotFound."""
-    return "NotFound" in problem.code or "not found" in problem.said.lower() or "could not find" in problem.said.lower()
+    return (
+        "NotFound" in problem.code
+        or "not found" in problem.detail.lower()
+        or "could not find" in problem.detail.lower()
+    )

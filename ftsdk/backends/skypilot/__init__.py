@@ -1,7 +1,7 @@
 """The skypilot backend: any cloud, Kubernetes or Slurm that SkyPilot has, through SkyPilot's own API server.
 
-The job's durable folder tells how it goes; SkyPilot is asked for what no supervisor can tell: whether it waits, is
-being recovered, or is gone.
+A job's state comes from its durable folder; SkyPilot is queried for what no supervisor can record: whether the job is
+waiting, being recovered, or gone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import ClassVar
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Verdict, require
+from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.skypilot import failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
-from ftsdk.backends.skypilot.polling import Looks
+from ftsdk.backends.skypilot.polling import StatusCache
 from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
@@ -35,10 +35,10 @@ from ftsdk.spec import JobSpec
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
 
-PATIENCE_S = 30.0
-"""What a supervisor has, besides its grace, for seeing a cancel and writing down how it ended."""
-PUT_AWAY_S = 300.0
-"""So long after its end a job's cluster may still be there."""
+TIMEOUT_S = 30.0
+"""Seconds for a supervisor, besides its grace, to notice a cancel and record the outcome."""
+CLEAN_UP_WITHIN_S = 300.0
+"""Seconds after a job's end within which its cluster is taken down."""
 
 
 class SkyPilot:
@@ -60,11 +60,11 @@ class SkyPilot:
     def __init__(self, options: SkyPilotOptions | None = None) -> None:
         self.options = options or SkyPilotOptions()
         self._server = ApiServer(self.options.sky_python)
-        self._looks = Looks(self._server)
+        self._statuses = StatusCache(self._server)
         self._gone: set[str] = set()
         self._priced: set[tuple[str, int]] = set()
 
-    # --- start ---------------------------------------------------------------------------------------------
+    # --- plan and submit ---------------------------------------------------------------------------------------------
     def plan(self, spec: JobSpec, facts: Facts) -> Plan:
         """SkyPilot's task, as the data of its YAML file."""
         require(self.name, self.capabilities, spec)
@@ -75,13 +75,15 @@ class SkyPilot:
         digest = build.digest_of(spec, facts)
         name = build.job_name(spec, digest)
         durable = requests.durable_address(spec, self.options, name)
-        asked = requests.Asked(spec=spec, facts=facts, options=self.options, name=name, digest=digest, durable=durable)
-        made = build.draft(
+        context = requests.SkyPilotContext(
+            spec=spec, facts=facts, options=self.options, name=name, digest=digest, durable=durable
+        )
+        draft = build.draft(
             spec,
             facts,
             digest=digest,
             backend=self.name,
-            layout=requests.layout(asked),
+            layout=requests.layout(context),
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
             restarts=True,
@@ -89,16 +91,16 @@ class SkyPilot:
         )
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
-        request = requests.request(asked)
+        request = requests.request(context)
         return build.plan_from(
-            made,
+            draft,
             spec,
             backend=self.name,
             scope=scope,
             request=request,
             options=options,
             storage=self._reached(durable),
-            warnings=requests.warnings(asked),
+            warnings=requests.warnings(context),
         )
 
     def on_demand(self, plan: Plan) -> Plan:
@@ -120,34 +122,34 @@ class SkyPilot:
         return Market(machines=wanted, region=None, prices={**prices, **facts.prices}, why_none=why)
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
-        """Hand the task in; SkyPilot's request id is kept beside the claim. Raises BackendError if SkyPilot refuses."""
+        """Submit the task; its request id is stored beside the claim. Raises BackendError if SkyPilot refuses."""
         job = jobs.create(plan)
-        self._bring_installer(plan)
+        self._copy_installer(plan)
         if not job.store.put_if_absent(contract.claim_key(plan.attempt), plan.claim()):
             return
-        self._hand_in(job, plan, secrets)
-        self._looks.tell(job, plan.attempt, Verdict(JobState.PENDING, message="SkyPilot has taken it."))
+        self._launch(job, plan, secrets)
+        self._statuses.put(job, plan.attempt, ObservedState(JobState.PENDING, message="SkyPilot has accepted it."))
 
-    def _bring_installer(self, plan: Plan) -> None:
-        """What a node's virtual environment is made with lies where the task takes it from."""
+    def _copy_installer(self, plan: Plan) -> None:
+        """Copy the installer of a node's virtual environment to where the task reads it."""
         from ftsdk.backends.image import copy_installer
 
         folder, task = requests.trainer_dir(home_dir()), plan.request["task"]
         if any(str(folder) in text for text in (task.get("setup", ""), *task.get("file_mounts", {}).values())):
             copy_installer(folder)
 
-    def _hand_in(self, job: SkyJob, plan: Plan, secrets: Mapping[str, str]) -> None:
-        """Launch, and write down what SkyPilot said to it."""
-        asked = {name: plan.request[name] for name in ("kind", "cluster", "task")}
+    def _launch(self, job: SkyJob, plan: Plan, secrets: Mapping[str, str]) -> None:
+        """Launch the task and record SkyPilot's response."""
+        request = {name: plan.request[name] for name in ("kind", "cluster", "task")}
         try:
-            said = self._server.run("launch", **asked, secrets=dict(secrets))
+            record = self._server.run("launch", **request, secrets=dict(secrets))
         except BackendError as problem:
-            said = {"error": {"reason": failures.reason(problem), "message": str(problem)}}
+            record = {"error": {"reason": failures.reason(problem), "message": str(problem)}}
             raise
         finally:
-            job.store.put(jobs.request_key(plan.attempt), json.dumps(said).encode())
+            job.store.put(jobs.request_key(plan.attempt), json.dumps(record).encode())
 
-    # --- look ----------------------------------------------------------------------------------------------
+    # --- query ----------------------------------------------------------------------------------------------
     def describe(self, job_id: str) -> JobInfo:
         """State from the nodes' outcome records; from SkyPilot while there are none, or where it may start again."""
         return self._info(self._find(job_id))
@@ -165,7 +167,7 @@ class SkyPilot:
         return records.read_lines(store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal)
 
     def cancel(self, job_id: str) -> None:
-        """Leave the note that a supervisor stops for, with its state saved; SkyPilot ends what has no supervisor."""
+        """Write the cancel note, on which supervisors save and stop; SkyPilot ends a job without a supervisor."""
         job = self._find(job_id)
         if self._info(job).state.terminal:
             return
@@ -183,7 +185,7 @@ class SkyPilot:
 
         return doctor.checks(self._server, self.options)
 
-    # --- parts of these ------------------------------------------------------------------------------------
+    # --- internals ------------------------------------------------------------------------------------
     def _find(self, job_id: str) -> SkyJob:
         return jobs.find(job_id, self.options)
 
@@ -193,49 +195,49 @@ class SkyPilot:
     def _info(self, job: SkyJob) -> JobInfo:
         info = jobs.running(job)
         ended = job.outcome()
-        if ended and not self._may_go_on(job, ended["exit_code"]):
-            self._put_away(job, ended["ended_at"])
+        if ended and not self._may_restart(job, ended["exit_code"]):
+            self._clean_up(job, ended["ended_at"])
             return shared.with_outcome(info, ended)
         if not ended and jobs.is_alive(job):
-            self._insist(job)
-            self._ask_price(job)
+            self._end_if_unresponsive(job)
+            self._record_price(job)
             return info
-        verdict = self._looks.at(job, info.attempt)
-        ended = job.outcome() if verdict.state.terminal else None  # it may have ended between the two looks
-        return shared.with_outcome(info, ended) if ended else jobs.with_verdict(info, verdict)
+        observed = self._statuses.get(job, info.attempt)
+        ended = job.outcome() if observed.state.terminal else None  # it may have ended meanwhile
+        return shared.with_outcome(info, ended) if ended else jobs.with_observed(info, observed)
 
-    def _put_away(self, job: SkyJob, ended_at: float) -> None:
-        """A cluster that was made for the job alone goes by itself two minutes after it; who sees the end may ask."""
+    def _clean_up(self, job: SkyJob, ended_at: float) -> None:
+        """Take down a cluster of the job's own at once, which SkyPilot would do two minutes after the end."""
         request = job.plan.for_attempt(job.attempt).request
-        name, mine = request["cluster"], request["kind"] == requests.LAUNCHED
-        if mine and not self.options.autostop_minutes and name not in self._gone and jobs.all_said(job):
+        name, is_own = request["cluster"], request["kind"] == requests.LAUNCHED
+        if is_own and not self.options.autostop_minutes and name not in self._gone and jobs.all_recorded(job):
             self._gone.add(name)
-            if time.time() - ended_at < PUT_AWAY_S:
+            if time.time() - ended_at < CLEAN_UP_WITHIN_S:
                 with suppress(BackendError):
                     self._server.post("/down", {"cluster_name": name})
 
-    def _ask_price(self, job: SkyJob) -> None:
-        """Once a job runs, SkyPilot knows what its machines cost; the claim keeps it, and the cost so far follows."""
+    def _record_price(self, job: SkyJob) -> None:
+        """Store the machines' price in the claim once SkyPilot knows it; the cost so far is computed from it."""
         key = job.plan.name, job.attempt
         claim = None if key in self._priced else records.read_json(job.store, contract.claim_key(job.attempt))
         self._priced.add(key)
-        if claim and claim["usd_per_hour"] is None and not jobs.said(job).get("unpriced"):
+        if claim and claim["usd_per_hour"] is None and not jobs.launch_record(job).get("unpriced"):
             with suppress(BackendError):
                 usd_per_hour = polling.usd_per_hour(self._server, job)
-                if usd_per_hour == 0:  # a Slurm cluster whose prices nobody has told SkyPilot
-                    jobs.keep(job, unpriced=True)
+                if usd_per_hour == 0:  # a Slurm cluster without prices in SkyPilot's configuration
+                    jobs.add_to_record(job, unpriced=True)
                 elif usd_per_hour:
                     claim["usd_per_hour"] = usd_per_hour
                     job.store.put(contract.claim_key(job.attempt), json.dumps(claim).encode())
 
-    def _insist(self, job: SkyJob) -> None:
-        """A supervisor that does not heed a cancel within its grace is ended by SkyPilot."""
-        asked_at = jobs.cancelled_at(job)
+    def _end_if_unresponsive(self, job: SkyJob) -> None:
+        """End the job through SkyPilot if its supervisor does not stop within its grace after a cancel."""
+        cancelled_at = jobs.cancelled_at(job)
         key = job.plan.for_attempt(job.attempt).native_name
-        if asked_at and time.time() - asked_at > self.options.grace_s + PATIENCE_S and key not in self._gone:
+        if cancelled_at and time.time() - cancelled_at > self.options.grace_s + TIMEOUT_S and key not in self._gone:
             self._gone.add(key)
             polling.end(self._server, job)
 
-    def _may_go_on(self, job: SkyJob, exit_code: int) -> bool:
+    def _may_restart(self, job: SkyJob, exit_code: int) -> bool:
         """Whether SkyPilot starts the attempt again after this exit code."""
         return job.plan.request["kind"] == requests.MANAGED and exit_code in requests.RECOVERED

@@ -1,4 +1,4 @@
-"""SkyPilot's API server: asked over HTTP, because importing SkyPilot takes longer than asking it.
+"""Client of SkyPilot's API server over HTTP, because importing SkyPilot takes longer than a request.
 
 What only SkyPilot's package can do (send a task in, with the files that it names) is done by `sdk.py` in an
 interpreter that has it. Endpoint and login are found where SkyPilot's own client finds them.
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT: Final = "46580"
 VERSIONS: Final = {"X-SkyPilot-API-Version": "62", "X-SkyPilot-Version": "0.14.1"}
-"""What we speak; a server that is newer or a little older answers in it."""
+"""API versions that the client announces; newer and slightly older servers accept them."""
 REQUEST_ID: Final = "X-Skypilot-Request-ID"
-PATIENCE_S: Final = 120.0
-LAUNCH_PATIENCE_S: Final = 1800.0
-"""Inputs may be many gigabytes on their way to a server elsewhere."""
+TIMEOUT_S: Final = 120.0
+LAUNCH_TIMEOUT_S: Final = 1800.0
+"""Seconds for a launch, which may upload many gigabytes to a remote server."""
 
 
 class ApiServer:
@@ -43,20 +43,20 @@ class ApiServer:
     # --- over HTTP -----------------------------------------------------------------------------------------
     def ask(self, path: str, body: Mapping[str, Any]) -> Any:
         """Post a request and wait for its answer. Raises what `failures.error` makes of SkyPilot's error."""
-        return self.answer(self.post(path, body))
+        return self.result(self.post(path, body))
 
     def post(self, path: str, body: Mapping[str, Any]) -> str:
-        """Post a request that nobody waits for; returns its id."""
+        """Post a request without waiting for its result; returns its id."""
         _, headers = self._open(path, json.dumps(body).encode())
         return headers[REQUEST_ID] or ""
 
     def text(self, path: str, body: Mapping[str, Any]) -> str:
-        """Post a request that is answered by text, such as a log."""
+        """Post a request whose response is text, such as a log."""
         data, _ = self._open(path, json.dumps(body).encode())
         return data.decode("utf-8", "replace")
 
-    def answer(self, request_id: str) -> Any:
-        """What a request returned, once it has ended."""
+    def result(self, request_id: str) -> Any:
+        """Wait for a request and return its result."""
         data, _ = self._open(f"/api/get?request_id={request_id}")
         return json.loads(json.loads(data)["return_value"])
 
@@ -82,8 +82,8 @@ class ApiServer:
         from urllib.request import urlopen
 
         try:
-            with urlopen(self._request(path, data), timeout=PATIENCE_S) as answer:
-                return answer.read(), answer.headers
+            with urlopen(self._request(path, data), timeout=TIMEOUT_S) as reply:
+                return reply.read(), reply.headers
         except HTTPError as problem:
             raise _refusal(problem.code, problem.read()) from None
         except (URLError, HTTPException, OSError) as problem:
@@ -113,32 +113,32 @@ class ApiServer:
         return self._endpoint.startswith(("http://127.0.0.1:", "http://localhost:"))
 
     # --- through SkyPilot's package ------------------------------------------------------------------------
-    def run(self, verb: str, **asked: Any) -> dict[str, Any]:
-        """Let `sdk.py` do something. Raises NotInstalledError without SkyPilot, or what becomes of SkyPilot's error."""
+    def run(self, verb: str, **request: Any) -> dict[str, Any]:
+        """Run a verb of `sdk.py`. Raises NotInstalledError without SkyPilot, or what `failures.error` returns."""
         argv = [self._python, str(Path(__file__).with_name("sdk.py"))]
-        said = _run(argv, json.dumps({"verb": verb, **asked}))
-        if "error" in said:
-            raise failures.error(said["error"]["type"], said["error"]["message"])
-        return said
+        response = _run(argv, json.dumps({"verb": verb, **request}))
+        if "error" in response:
+            raise failures.error(response["error"]["type"], response["error"]["message"])
+        return response
 
 
-def _run(argv: Sequence[str], asked: str) -> dict[str, Any]:
-    """The secrets go by stdin: a command line is everybody's to read."""
+def _run(argv: Sequence[str], request: str) -> dict[str, Any]:
+    """Secrets are passed by stdin, because all users can read command lines."""
     try:
         run = subprocess.run(
-            argv, input=asked, capture_output=True, text=True, timeout=LAUNCH_PATIENCE_S, check=False,
+            argv, input=request, capture_output=True, text=True, timeout=LAUNCH_TIMEOUT_S, check=False,
             encoding="utf-8", errors="replace",
         )  # fmt: skip
-        said: dict[str, Any] = json.loads(run.stdout)
+        response: dict[str, Any] = json.loads(run.stdout)
     except OSError as problem:
         raise NotInstalledError(
             f"{argv[0]} cannot be started ({problem.strerror}): set the skypilot backend's option 'sky_python'."
         ) from problem
     except subprocess.TimeoutExpired as problem:
-        raise UnavailableError(f"SkyPilot did not take the task within {LAUNCH_PATIENCE_S:g} s.") from problem
+        raise UnavailableError(f"SkyPilot did not take the task within {LAUNCH_TIMEOUT_S:g} s.") from problem
     except ValueError:
         raise BackendError(f"SkyPilot broke off: {failures.words(run.stderr[-800:])}.") from None
-    return said
+    return response
 
 
 def _find() -> tuple[str, str | None]:
@@ -163,7 +163,7 @@ def _configured() -> dict[str, Any]:
 
 
 def _refusal(code: int, body: bytes) -> BackendError:
-    """Our error for an answer that is none: a failed request, or the server's own refusal."""
+    """The ftsdk error for a failed request or for the server's refusal."""
     try:
         detail = json.loads(body).get("detail")
         problem = json.loads(detail["error"])

@@ -1,4 +1,4 @@
-"""Is there all that the skypilot backend needs?"""
+"""Check what the skypilot backend needs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ftsdk.errors import BackendError
 def checks(server: ApiServer, options: SkyPilotOptions) -> Iterator[Check]:
     """SkyPilot's package and API server (which is started), what `sky check` says is enabled, and the storage."""
     try:
-        found = server.run("check")
+        response = server.run("check")
     except BackendError as problem:
         yield Check(what="SkyPilot", ok=False, detail="does not answer", remedy=str(problem))
         return
-    yield Check(what="SkyPilot", ok=True, detail=f"version {found['version']}")
-    yield _infra(found["infra"])
+    yield Check(what="SkyPilot", ok=True, detail=f"version {response['version']}")
+    yield _infra(response["infra"])
     yield _storage(options)
 
 

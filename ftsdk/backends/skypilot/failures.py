@@ -11,89 +11,89 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OWN_LINE = re.compile(r"\([^()]*\bpid=\d+[^()]*\) ?(.*)")
 """Of SkyPilot's log of a job: `(setup pid=7) text`, `(NAME, pid=7) text`."""
 TRIED: Final = "✗"
-"""Begins the line of each place that SkyPilot has tried in vain."""
+"""Start of the line of each infra that SkyPilot has tried without success."""
 KINDS: Final[tuple[tuple[str, str, type[BackendError], str], ...]] = (
     (
         "NoCloudAccessError|ResourcesUnavailableError|StorageError",
         r"no cloud|cloud access|not enabled|access is disabled|no infra",
         AuthError,
-        "SkyPilot has no access there; `sky check` says what is missing ({said}).",
+        "SkyPilot has no access there; `sky check` says what is missing ({detail}).",
     ),
     (
         ".*",
         r"quota|limit exceeded|vcpulimit|maxspotinstancecount",
         QuotaError,
-        "The account's quota does not allow it; ask the cloud for more, or name another infra ({said}).",
+        "The account's quota does not allow it; ask the cloud for more, or name another infra ({detail}).",
     ),
     (
         "ResourcesUnavailableError|ResourcesMismatchError",
         r"catalog does not contain|no launchable|not satisf|no resource satisf|cannot be satisfied",
         CapacityError,
-        "No infra that SkyPilot has offers this hardware; `sky gpus list` shows what there is ({said}).",
+        "No infra that SkyPilot has offers this hardware; `sky gpus list` shows what there is ({detail}).",
     ),
     (
         "ResourcesUnavailableError|ManagedJobReachedMaxRetriesError|ProvisionPrechecksError",
         "",
         CapacityError,
-        "The hardware is not to be had right now; add infra or accelerators to choose from, or try later ({said}).",
+        "The hardware is not to be had right now; add infra or accelerators to choose from, or try later ({detail}).",
     ),
     (
         "NotSupportedError|ProvisionUnsupportedError",
         "",
         BackendError,
-        "SkyPilot cannot do that there: {said}.",
+        "SkyPilot cannot do that there: {detail}.",
     ),
     (
         "ClusterDoesNotExist|ClusterNotUpError",
         "",
         UnavailableError,
-        "The SkyPilot cluster is not up; `sky status` lists those that are ({said}).",
+        "The SkyPilot cluster is not up; `sky status` lists those that are ({detail}).",
     ),
     (
         "ApiServerAuthenticationError|PermissionDeniedError|InvalidCloudCredentials|CloudUserIdentityError"
         "|NoWorkspaceAccessError|ClusterOwnerIdentityMismatchError",
         "",
         AuthError,
-        "SkyPilot refuses: {said}; log in with `sky api login`, or see `sky check`.",
+        "SkyPilot refuses: {detail}; log in with `sky api login`, or see `sky check`.",
     ),
     (
         "ApiServerConnectionError|RequestInterruptedError|ServerTemporarilyUnavailableError|NetworkError"
         "|APIVersionMismatchError|ConcurrentWorkerExhaustedError",
         "",
         UnavailableError,
-        "SkyPilot's API server does not answer as it should ({said}); `sky api status` and `sky api info` say more.",
+        "SkyPilot's API server does not answer as it should ({detail}); `sky api status` and `sky api info` say more.",
     ),
     (
         "StorageError|Storage.*Error|NonExistentStorageAccountError",
         "",
         BackendError,
-        "SkyPilot cannot bring the inputs to the nodes: {said}.",
+        "SkyPilot cannot bring the inputs to the nodes: {detail}.",
     ),
     (
         "ModuleNotFoundError",
         "",
         NotInstalledError,
         "SkyPilot is not installed: pip install 'ftsdk[skypilot]', or name an interpreter that has it by the skypilot "
-        "backend's option 'sky_python' ({said}).",
+        "backend's option 'sky_python' ({detail}).",
     ),
 )
-"""Class (regular expression), what its message says (lower case) -> our class and sentence; the first match counts."""
+"""Patterns of SkyPilot's error class and (lower-case) message -> ftsdk's error and message; the first match wins."""
 REASONS: Final[dict[type[BackendError], str]] = {
     AuthError: "auth",
     QuotaError: "quota",
     CapacityError: "capacity",
     UnavailableError: "lost",
 }
-"""Our class -> the reason of a job that failed for it."""
+"""ftsdk's error -> reason of a job that failed because of it."""
 
 
 def error(kind: str, message: str) -> BackendError:
-    """Our error for one of SkyPilot's."""
-    said, text = words(message), " ".join(_lines(message)).lower()
+    """The ftsdk error for an error of SkyPilot."""
+    detail, text = words(message), " ".join(_lines(message)).lower()
     for classes, pattern, ours, sentence in KINDS:
         if re.fullmatch(classes, kind) and re.search(pattern, text):
-            return ours(sentence.format(said=said))
-    return BackendError(f"SkyPilot refused: {said or kind}.")
+            return ours(sentence.format(detail=detail))
+    return BackendError(f"SkyPilot refused: {detail or kind}.")
 
 
 def reason(problem: BackendError) -> str:
@@ -102,7 +102,7 @@ def reason(problem: BackendError) -> str:
 
 
 def words(message: str) -> str:
-    """A message of several coloured lines and tables as one line; of a long hunt for machines, what was tried."""
+    """A message of several coloured lines and tables as one line; after a long search for machines, the infra tried."""
     lines = _lines(message)
     tried = [line.lstrip(f"{TRIED} ") for line in lines if line.startswith(TRIED)]
     return (f"tried {'; '.join(tried)}" if tried else " ".join(lines)).rstrip(".")[:800]
@@ -110,8 +110,8 @@ def words(message: str) -> str:
 
 def last_words(log: str) -> str:
     """The end of what a job itself wrote into SkyPilot's log, as a sentence; empty if it wrote nothing."""
-    said = [found[1] for line in _lines(log) if (found := OWN_LINE.match(line))]
-    return f"Its last words: {' '.join(said)[-500:]}" if said else ""
+    detail = [match[1] for line in _lines(log) if (match := OWN_LINE.match(line))]
+    return f"Its last words: {' '.join(detail)[-500:]}" if detail else ""
 
 
 def _lines(message: str) -> list[str]:

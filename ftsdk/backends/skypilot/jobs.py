@@ -1,4 +1,4 @@
-"""A job's records: its plan on this machine and beside its results, and what its durable folder tells."""
+"""A job's records: its plan on this machine and in its durable folder, and the supervisors' records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import JobInfo, Verdict
+from ftsdk.backends.base import JobInfo, ObservedState
 from ftsdk.backends.folders import PLAN_FILE, names
 from ftsdk.backends.shared import SubmittedJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
@@ -24,19 +24,36 @@ from ftsdk.storage import records
 from ftsdk.storage.store import open_store
 
 SILENCE_S: Final = 150.0
-"""A supervisor that lives tells the time every minute, by its own node's clock."""
+"""Seconds without a sign of life after which a supervisor counts as dead; it writes its clock every minute."""
 
 
 SkyJob = SubmittedJob[Store]
 
 
+class LaunchError(TypedDict):
+    """Why an attempt failed before a supervisor could record it."""
+
+    reason: str
+    message: str
+
+
+class LaunchRecord(TypedDict, total=False):
+    """What is known of an attempt's launch."""
+
+    request_id: str
+    """Of SkyPilot's API server."""
+    error: LaunchError
+    unpriced: bool
+    """Whether SkyPilot has no price for the machines."""
+
+
 def request_key(attempt: int) -> str:
-    """Key of the record of what SkyPilot said to an attempt: `request_id`, or `error`."""
+    """Key of the record of an attempt's launch: `request_id`, or `error`."""
     return f"{contract.ATTEMPTS_DIR}/a{attempt}/skypilot.json"
 
 
 def create(plan: Plan) -> SkyJob:
-    """Write the job's document and plan, here and beside its results. Doing it again changes nothing but the plan."""
+    """Write the job's document and plan, here and in its durable folder. Repeating it changes only the plan."""
     job = SubmittedJob(plan, _store(plan))
     document, written = json.dumps(plan.document, indent=1).encode(), json.dumps(plan.to_json()).encode()
     records.check_owner(job.store, plan.backend)
@@ -51,9 +68,9 @@ def find(name: str, options: SkyPilotOptions) -> SkyJob:
     storage = options.storage
     here = FolderStore(jobs_dir(home_dir(), "skypilot") / name)
     for store in (here, open_store(f"{storage.rstrip('/')}/{name}", options.reached) if storage else None):
-        found = records.read_json(store, PLAN_FILE) if store else None
-        if found and found["backend"] == "skypilot":
-            plan = Plan.from_json(found)
+        plan_data = records.read_json(store, PLAN_FILE) if store else None
+        if plan_data and plan_data["backend"] == "skypilot":
+            plan = Plan.from_json(plan_data)
             return SubmittedJob(plan, _store(plan))
     raise JobNotFoundError(
         f"There is no job {name} of the skypilot backend on this machine{f' or in {storage}' if storage else ''}; "
@@ -74,30 +91,31 @@ def _store(plan: Plan) -> Store:
     return open_store(plan.request["folder"], plan.storage)
 
 
-def said(job: SkyJob) -> dict[str, Any]:
-    """What SkyPilot answered to the newest attempt's submit; empty if whoever submitted did not live to hear it."""
-    return dict(records.read_json(job.store, request_key(job.attempt)) or {})
+def launch_record(job: SkyJob) -> LaunchRecord:
+    """The record of the newest attempt's launch; empty if the submitting process was killed before the response."""
+    record: LaunchRecord | None = records.read_json(job.store, request_key(job.attempt))
+    return record or {}
 
 
-def keep(job: SkyJob, **told: Any) -> None:
-    """Write something down beside it."""
-    job.store.put(request_key(job.attempt), json.dumps({**said(job), **told}).encode())
+def add_to_record(job: SkyJob, **fields: Any) -> None:
+    """Add fields to the record of the launch."""
+    job.store.put(request_key(job.attempt), json.dumps({**launch_record(job), **fields}).encode())
 
 
 def cancelled_at(job: SkyJob) -> float | None:
-    """When somebody asked the newest attempt to stop, in seconds since the epoch."""
+    """When the newest attempt was cancelled, in seconds since the epoch; None if it was not."""
     note = records.read_json(job.store, contract.cancel_key(job.attempt))
     return float(note["time"]) if note else None
 
 
 def is_alive(job: SkyJob) -> bool:
-    """Whether a supervisor of the newest attempt has told the time a moment ago."""
+    """Whether a supervisor of the newest attempt has written its clock within SILENCE_S."""
     clocks = (records.read_json(job.store, contract.clock_key(job.attempt, node)) for node in range(job.num_nodes))
     return any(clock and time.time() - clock["alive_at"] < SILENCE_S for clock in clocks)
 
 
-def all_said(job: SkyJob) -> bool:
-    """Whether every node of the newest attempt has said how it ended."""
+def all_recorded(job: SkyJob) -> bool:
+    """Whether every node of the newest attempt has an outcome record."""
     keys = (contract.outcome_key(job.attempt, node) for node in range(job.num_nodes))
     return all(records.read_json(job.store, key) for key in keys)
 
@@ -108,6 +126,6 @@ def running(job: SkyJob) -> JobInfo:
     return shared.running(job, {"folder": job.plan.request["folder"], "name": native_name})
 
 
-def with_verdict(info: JobInfo, verdict: Verdict) -> JobInfo:
-    """What SkyPilot says."""
-    return replace(info, state=verdict.state, reason=Reason.parse(verdict.reason), message=verdict.message)
+def with_observed(info: JobInfo, observed: ObservedState) -> JobInfo:
+    """The state that SkyPilot reports."""
+    return replace(info, state=observed.state, reason=Reason.parse(observed.reason), message=observed.message)

@@ -66,8 +66,8 @@ class SkyPilotOptions(Options):
     @property
     def reached(self) -> Storage:
         """How a bucket in `storage` is reached."""
-        found = {"region": self.storage_region, "endpoint": self.storage_endpoint}
-        return cast("Storage", {name: value for name, value in found.items() if value})
+        fields = {"region": self.storage_region, "endpoint": self.storage_endpoint}
+        return cast("Storage", {name: value for name, value in fields.items() if value})
 
     @property
     def bare(self) -> bool:

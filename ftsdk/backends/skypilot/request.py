@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from ftsdk.spec import JobSpec
 
 MANAGED, LAUNCHED, ON_CLUSTER = "managed", "launched", "on-cluster"
-"""Kinds of jobs: of SkyPilot's jobs controller, on a cluster of its own, on a cluster that is up already."""
+"""Kinds of jobs: of SkyPilot's jobs controller, on a cluster of its own, on an existing cluster."""
 READ_FROM: Final = ("s3://", "gs://")
 """Where SkyPilot's nodes fetch inputs by themselves."""
 RECOVERED: Final = [contract.EXIT_INTERRUPTED]
 """Exit codes after which the jobs controller starts the task again, without a limit: stopped, with the state saved.
-A crash is not among them: the supervisor starts a crashed trainer again itself, and knows when to give up."""
+A crash is not among them: the supervisor starts a crashed trainer again itself, and limits its retries."""
 BUCKETS: Final = "obstore==0.12.1"
-"""What the runtime reaches buckets with."""
+"""The runtime's client for buckets."""
 LOCKS: Final = ("lf", "rl")
 """What a virtual environment on a node gets, of the locks in `containers`."""
 FIRST_PORT, PORTS = 20000, 10000
-"""Below the ports that Linux gives out by itself (32768 and up)."""
+"""Below Linux's ephemeral ports (32768 and up)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the task is made from."""
+class SkyPilotContext:
+    """The inputs of the task."""
 
     spec: JobSpec
     facts: Facts
@@ -52,12 +52,12 @@ class Asked:
 
     @property
     def native_name(self) -> str:
-        """The first attempt; `Plan.for_attempt` renames it."""
+        """Native name of the first attempt; `Plan.for_attempt` replaces it."""
         return contract.native_name(self.name, 1)
 
     @property
     def kind(self) -> str:
-        """How SkyPilot is to run it."""
+        """How SkyPilot runs it."""
         if self.options.cluster:
             return ON_CLUSTER
         managed = self.options.managed
@@ -94,44 +94,44 @@ def durable_address(spec: JobSpec, options: SkyPilotOptions, name: str) -> str:
     return f"{root.rstrip('/')}/{name}"
 
 
-def layout(asked: Asked) -> Layout:
+def layout(context: SkyPilotContext) -> Layout:
     """Where the job's things lie on a node; `scratch` is below the folder that the run script goes to."""
-    return Layout(durable=asked.durable, scratch="scratch", inputs=_copied(asked))
+    return Layout(durable=context.durable, scratch="scratch", inputs=_copied(context))
 
 
-def _copied(asked: Asked) -> dict[str, str]:
+def _copied(context: SkyPilotContext) -> dict[str, str]:
     """Input on this machine, or in a bucket -> where SkyPilot copies it."""
-    found = build.staged(asked.facts, f"{asked.base}/inputs")
-    return {path: target for path, target in found.items() if not asked.is_shared(path)} | _remote(asked)
+    entries = build.staged(context.facts, f"{context.base}/inputs")
+    return {path: target for path, target in entries.items() if not context.is_shared(path)} | _remote(context)
 
 
-def _remote(asked: Asked) -> dict[str, str]:
+def _remote(context: SkyPilotContext) -> dict[str, str]:
     """Address in a bucket -> where SkyPilot copies it."""
-    facts, folder = asked.facts, f"{asked.base}/inputs"
+    facts, folder = context.facts, f"{context.base}/inputs"
     models = [facts.model, *([facts.reward_model] if facts.reward_model else [])]
     addresses = dict.fromkeys(address for model in models for address in (model.address, model.base))
-    found = {address: f"{folder}/remote-model-{number}" for number, address in enumerate(addresses)}
+    entries = {address: f"{folder}/remote-model-{number}" for number, address in enumerate(addresses)}
     for number, source in enumerate((*facts.train, *facts.eval)):
-        found[source.address] = f"{folder}/remote-data-{number}/{PurePosixPath(source.address).name}"
-    if oss := next((address for address in found if address.startswith("oss://")), None):
+        entries[source.address] = f"{folder}/remote-data-{number}/{PurePosixPath(source.address).name}"
+    if oss := next((address for address in entries if address.startswith("oss://")), None):
         raise UnsupportedError(f"{oss}: SkyPilot reads from s3:// and gs://, not from OSS; copy it there, or here.")
-    return {address: path for address, path in found.items() if address.startswith(READ_FROM)}
+    return {address: path for address, path in entries.items() if address.startswith(READ_FROM)}
 
 
-def request(asked: Asked) -> dict[str, Any]:
+def request(context: SkyPilotContext) -> dict[str, Any]:
     """The task, and how SkyPilot is asked to run it."""
     return {
-        "kind": asked.kind,
-        "cluster": asked.options.cluster or asked.native_name,
-        "folder": asked.durable,
-        "task": task(asked),
+        "kind": context.kind,
+        "cluster": context.options.cluster or context.native_name,
+        "folder": context.durable,
+        "task": task(context),
     }
 
 
-def warnings(asked: Asked) -> tuple[str, ...]:
+def warnings(context: SkyPilotContext) -> tuple[str, ...]:
     """What SkyPilot cannot do as the spec says it."""
-    if asked.spec.resources.spot and any(map(runs_bare, asked.options.infra)):
-        where = asked.options.infra[0]
+    if context.spec.resources.spot and any(map(runs_bare, context.options.infra)):
+        where = context.options.infra[0]
         return (
             f"resources.spot: Slurm has no spot capacity; {where} is used as it is, so name a partition whose jobs may "
             f"be preempted (slurm/CLUSTER/PARTITION). The job is recovered all the same.",
@@ -139,131 +139,131 @@ def warnings(asked: Asked) -> tuple[str, ...]:
     return ()
 
 
-def task(asked: Asked) -> dict[str, Any]:
+def task(context: SkyPilotContext) -> dict[str, Any]:
     """What `sky launch` and `sky jobs launch` take as a YAML file."""
-    setup = _setup(asked)
-    mounts = _file_mounts(asked)
-    secrets = dict.fromkeys(asked.spec.secrets)
+    setup = _setup(context)
+    mounts = _file_mounts(context)
+    secrets = dict.fromkeys(context.spec.secrets)
     return {
-        "name": asked.native_name,
-        "num_nodes": asked.spec.resources.num_nodes,
-        "resources": resources(asked),
+        "name": context.native_name,
+        "num_nodes": context.spec.resources.num_nodes,
+        "resources": resources(context),
         **({"file_mounts": mounts} if mounts else {}),
-        "envs": _environment(asked),
+        "envs": _environment(context),
         **({"secrets": secrets} if secrets else {}),
         **({"setup": setup} if setup else {}),
-        "run": _run(asked),
+        "run": _run(context),
     }
 
 
-def resources(asked: Asked) -> dict[str, Any]:
+def resources(context: SkyPilotContext) -> dict[str, Any]:
     """One choice, or several in `ordered` or `any_of`."""
-    options = asked.options
-    cards = _cards(asked)
+    options = context.options
+    cards = _cards(context)
     choices = [
         {**({"infra": where} if where else {}), **({"accelerators": card} if card else {})}
         for card in cards
         for where in options.infra or (None,)
     ]
-    shared = _same_everywhere(asked)
+    shared = _same_everywhere(context)
     if len(choices) == 1:
         return {**choices[0], **shared}
     return {"ordered" if options.choose == "ordered" else "any_of": choices, **shared}
 
 
-def _cards(asked: Asked) -> list[str | None]:
-    wanted = asked.spec.resources
-    names = dict.fromkeys([*([wanted.accelerator] if wanted.accelerator else []), *asked.options.accelerators])
+def _cards(context: SkyPilotContext) -> list[str | None]:
+    wanted = context.spec.resources
+    names = dict.fromkeys([*([wanted.accelerator] if wanted.accelerator else []), *context.options.accelerators])
     return [f"{name}:{wanted.accelerators_per_node}" for name in names] or [None]
 
 
-def _same_everywhere(asked: Asked) -> dict[str, Any]:
-    wanted, options = asked.spec.resources, asked.options
-    image = options.image or (None if options.bare or asked.kind == ON_CLUSTER else IMAGE)
-    found: dict[str, Any] = {
+def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
+    wanted, options = context.spec.resources, context.options
+    image = options.image or (None if options.bare or context.kind == ON_CLUSTER else IMAGE)
+    entries: dict[str, Any] = {
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
-        "image_id": f"docker:{image}" if image and asked.kind != ON_CLUSTER else None,
+        "image_id": f"docker:{image}" if image and context.kind != ON_CLUSTER else None,
         "use_spot": True if wanted.spot and not any(map(runs_bare, options.infra)) else None,
-        "job_recovery": _recovery(asked),
-        "autostop": {"idle_minutes": options.autostop_minutes, "down": True} if asked.kind == LAUNCHED else None,
+        "job_recovery": _recovery(context),
+        "autostop": {"idle_minutes": options.autostop_minutes, "down": True} if context.kind == LAUNCHED else None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in entries.items() if value is not None}
 
 
-def _recovery(asked: Asked) -> dict[str, Any] | None:
+def _recovery(context: SkyPilotContext) -> dict[str, Any] | None:
     """Anywhere that the request allows. SkyPilot's other strategy, FAILOVER, first goes back to the same region with
     any zone, which is to Slurm any partition: out of the one that the user named."""
-    if asked.kind != MANAGED:
+    if context.kind != MANAGED:
         return None
     return {"strategy": "EAGER_NEXT_REGION", "max_restarts_on_errors": 0, "recover_on_exit_codes": list(RECOVERED)}
 
 
-def _file_mounts(asked: Asked) -> dict[str, str]:
+def _file_mounts(context: SkyPilotContext) -> dict[str, str]:
     """Path on the node -> what SkyPilot copies there: the runtime, the inputs, and the document of a bucket's job."""
-    brought = {asked.facts.runtime.path: "runtime.pyz"}
-    if _needs_setup(asked):
-        brought[str(trainer_dir(asked.facts.home))] = "trainer"
-    mounts = {target: path.rstrip("/") for path, target in _copied(asked).items()}
-    mounts |= {_there(asked, path, name): path for path, name in brought.items() if not asked.is_shared(path)}
-    if "://" in asked.durable:
-        mounts[_document(asked)] = str(jobs_dir(asked.facts.home, "skypilot") / asked.name / contract.JOB_FILE)
+    brought = {context.facts.runtime.path: "runtime.pyz"}
+    if _needs_setup(context):
+        brought[str(trainer_dir(context.facts.home))] = "trainer"
+    mounts = {target: path.rstrip("/") for path, target in _copied(context).items()}
+    mounts |= {_node_path(context, path, name): path for path, name in brought.items() if not context.is_shared(path)}
+    if "://" in context.durable:
+        mounts[_document(context)] = str(jobs_dir(context.facts.home, "skypilot") / context.name / contract.JOB_FILE)
     return mounts
 
 
-def _there(asked: Asked, path: str, name: str) -> str:
+def _node_path(context: SkyPilotContext, path: str, name: str) -> str:
     """Where a node finds something of this machine."""
-    return path if asked.is_shared(path) else f"{asked.base}/{name}"
+    return path if context.is_shared(path) else f"{context.base}/{name}"
 
 
-def _document(asked: Asked) -> str:
-    folder = asked.base if "://" in asked.durable else asked.durable
+def _document(context: SkyPilotContext) -> str:
+    folder = context.base if "://" in context.durable else context.durable
     return f"{folder}/{contract.JOB_FILE}"
 
 
-def _environment(asked: Asked) -> dict[str, str]:
-    found = {contract.ENV_JOB: _document(asked), contract.ENV_NATIVE_NAME: asked.native_name}
-    if asked.spec.resources.num_nodes > 1:  # a port of its own: two jobs may share a node
-        found[contract.ENV_MASTER_PORT] = str(FIRST_PORT + int(asked.digest[:8], 16) % PORTS)
-    if asked.spec.secrets:
-        found[contract.ENV_SECRETS] = ",".join(asked.spec.secrets)
-    return found
+def _environment(context: SkyPilotContext) -> dict[str, str]:
+    entries = {contract.ENV_JOB: _document(context), contract.ENV_NATIVE_NAME: context.native_name}
+    if context.spec.resources.num_nodes > 1:  # a port of its own: two jobs may share a node
+        entries[contract.ENV_MASTER_PORT] = str(FIRST_PORT + int(context.digest[:8], 16) % PORTS)
+    if context.spec.secrets:
+        entries[contract.ENV_SECRETS] = ",".join(context.spec.secrets)
+    return entries
 
 
-def _venv(asked: Asked) -> str:
+def _venv(context: SkyPilotContext) -> str:
     """On shared storage one for all jobs and nodes, else one on each node; as a word of a shell."""
-    root = shlex.quote(asked.durable.rpartition("/")[0]) if "://" not in asked.durable else "~"
+    root = shlex.quote(context.durable.rpartition("/")[0]) if "://" not in context.durable else "~"
     return f"{root}/.ftsdk-trainer-{__version__}"
 
 
-def _python(asked: Asked) -> str:
-    options = asked.options
-    if options.python or not _needs_setup(asked):
+def _python(context: SkyPilotContext) -> str:
+    options = context.options
+    if options.python or not _needs_setup(context):
         return shlex.quote(options.python or "python")
-    return f"{_venv(asked)}/bin/python"
+    return f"{_venv(context)}/bin/python"
 
 
-def _needs_setup(asked: Asked) -> bool:
-    options = asked.options
-    return (options.bare or asked.kind == ON_CLUSTER) and not (options.python or options.setup or options.image)
+def _needs_setup(context: SkyPilotContext) -> bool:
+    options = context.options
+    return (options.bare or context.kind == ON_CLUSTER) and not (options.python or options.setup or options.image)
 
 
-def _setup(asked: Asked) -> str | None:
+def _setup(context: SkyPilotContext) -> str | None:
     """The user's own lines; else a virtual environment where there is no image, and what a bucket needs."""
-    if asked.options.setup:
-        return asked.options.setup
-    if _needs_setup(asked):
-        folder = _there(asked, str(trainer_dir(asked.facts.home)), "trainer")
-        return _make_venv(_venv(asked), shlex.quote(f"{folder}/install.py"))
-    if "://" in asked.durable:
-        python = _python(asked)
+    if context.options.setup:
+        return context.options.setup
+    if _needs_setup(context):
+        folder = _node_path(context, str(trainer_dir(context.facts.home)), "trainer")
+        return _make_venv(_venv(context), shlex.quote(f"{folder}/install.py"))
+    if "://" in context.durable:
+        python = _python(context)
         return f"{python} -c 'import obstore' 2>/dev/null || {python} -m pip install --quiet {BUCKETS}"
     return None
 
 
 def _make_venv(venv: str, program: str) -> str:
-    """Made by one node at a time, since several may share the folder; what was broken off is made anew."""
+    """One node at a time, since several may share the folder; an incomplete environment is created again."""
     return "\n".join(
         [
             "set -e",
@@ -281,11 +281,11 @@ def _make_venv(venv: str, program: str) -> str:
     )
 
 
-def _run(asked: Asked) -> str:
+def _run(context: SkyPilotContext) -> str:
     """A folder for each node by itself, since two of them may share a disk; `exec`, so that signals come through."""
-    here = f"{shlex.quote(asked.base)}/node$SKYPILOT_NODE_RANK"
-    program = _there(asked, asked.facts.runtime.path, "runtime.pyz")
+    here = f"{shlex.quote(context.base)}/node$SKYPILOT_NODE_RANK"
+    program = _node_path(context, context.facts.runtime.path, "runtime.pyz")
     return "\n".join(
         [f"mkdir -p {here} && cd {here} || exit {contract.EXIT_CRASHED}",
-         f"exec {_python(asked)} {shlex.quote(program)} supervise"]
+         f"exec {_python(context)} {shlex.quote(program)} supervise"]
     )  # fmt: skip

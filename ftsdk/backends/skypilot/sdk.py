@@ -12,19 +12,19 @@ import sys
 from typing import Any
 
 
-def launch(asked: dict[str, Any]) -> dict[str, Any]:
+def launch(request: dict[str, Any]) -> dict[str, Any]:
     """Hand a task in; the answer is the request's id, by which anybody can ask how it went. Nothing is waited for."""
     import sky
     import sky.jobs
 
-    task = sky.Task.from_yaml_config(asked["task"], secrets_overrides=list(asked["secrets"].items()))
-    if asked["kind"] == "on-cluster":
-        return {"request_id": str(_on_cluster(task, asked["cluster"]))}
+    task = sky.Task.from_yaml_config(request["task"], secrets_overrides=list(request["secrets"].items()))
+    if request["kind"] == "on-cluster":
+        return {"request_id": str(_on_cluster(task, request["cluster"]))}
     with sky.Dag() as dag:
         dag.add(task)
     sky.get(sky.optimize(dag))  # what is to be had nowhere is refused now, and not minutes later
-    managed = asked["kind"] == "managed"
-    request_id = sky.jobs.launch(task, name=task.name) if managed else sky.launch(task, cluster_name=asked["cluster"])
+    managed = request["kind"] == "managed"
+    request_id = sky.jobs.launch(task, name=task.name) if managed else sky.launch(task, cluster_name=request["cluster"])
     return {"request_id": str(request_id)}
 
 
@@ -39,7 +39,7 @@ def _on_cluster(task: Any, cluster: str) -> Any:
     return sky.exec(task, cluster_name=cluster)
 
 
-def start(_asked: dict[str, Any]) -> dict[str, Any]:
+def start(_request: dict[str, Any]) -> dict[str, Any]:
     """Bring the API server up if it is SkyPilot's own on this machine."""
     import sky
 
@@ -47,7 +47,7 @@ def start(_asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def check(_asked: dict[str, Any]) -> dict[str, Any]:
+def check(_request: dict[str, Any]) -> dict[str, Any]:
     """SkyPilot's version, and where it may run."""
     import sky
     from sky.client import sdk  # `sky.check` is a module
@@ -61,15 +61,15 @@ VERBS = {"launch": launch, "start": start, "check": check}
 
 def main() -> int:
     """Answer one question."""
-    asked = json.load(sys.stdin)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    request = json.load(sys.stdin)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        answer = VERBS[asked["verb"]](asked)
+        response = VERBS[request["verb"]](request)
     except Exception as problem:
-        answer = {"error": {"type": type(problem).__name__, "message": str(problem)}}
-    json.dump(answer, answers)
-    answers.close()
+        response = {"error": {"type": type(problem).__name__, "message": str(problem)}}
+    json.dump(response, output)
+    output.close()
     return 0
 
 

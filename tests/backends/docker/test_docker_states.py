@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import contract
-from ftsdk.backends.base import JobState, Verdict
+from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.docker.states import STATUSES, Container, container, state_of, state_of_all
 
 PENDING, RUNNING, FAILED, CANCELLED = JobState.PENDING, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED
@@ -74,11 +74,11 @@ def test_reasons_are_ours_and_the_unknown_never_ends_a_job(status, code, oom, re
     ],
 )
 def test_the_nodes_of_a_job_together(states, whole):
-    assert state_of_all([Verdict(state) for state in states]).state is whole
+    assert state_of_all([ObservedState(state) for state in states]).state is whole
 
 
 def test_a_warning_of_one_node_is_heard():
-    assert "hibernating" in state_of_all([Verdict(RUNNING), state_of(Container("n", "hibernating"))]).message
+    assert "hibernating" in state_of_all([ObservedState(RUNNING), state_of(Container("n", "hibernating"))]).message
 
 
 def test_what_docker_inspect_says():

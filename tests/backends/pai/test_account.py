@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ftsdk.backends.pai import Pai, jobs
-from ftsdk.backends.pai.service import RETRY, Services, failure
+from ftsdk.backends.pai.service import RETRY, AlibabaServices, failure
 from ftsdk.errors import AuthError, BackendError, CapacityError, QuotaError, UnavailableError
 from tests.backends.pai.account import options
 from tests.emulators.dlc import DlcCloud
@@ -44,7 +44,7 @@ def cloud(monkeypatch):
 
 @pytest.fixture
 def services(cloud):
-    return Services(options(cloud))
+    return AlibabaServices(options(cloud))
 
 
 def request(attempt=1):

@@ -8,8 +8,8 @@ import pytest
 
 from ftsdk import contract
 from ftsdk.backends.pai import jobs
-from ftsdk.backends.pai.log_lines import Tail
-from ftsdk.backends.pai.service import Services
+from ftsdk.backends.pai.log_lines import PaiLogReader
+from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.contract import Stamp
 from ftsdk.runtime.storage.spool import DurableBucket
 from tests.backends.pai.account import options
@@ -37,7 +37,7 @@ def said(node, start, numbers):
 
 def test_what_earlier_pods_said_last_is_in_its_place(cloud):
     """Two nodes, three pods each: segments have 4 of 10 lines of the two that were killed, and all of the last one."""
-    services = Services(options(cloud))
+    services = AlibabaServices(options(cloud))
     jobs.create(services, REQUESTS["cpu-mounts-auth"]().request)
     (job,) = cloud.jobs.values()
     native = jobs.newest(services, contract.split_native_name(job.name)[0])
@@ -49,10 +49,10 @@ def test_what_earlier_pods_said_last_is_in_its_place(cloud):
         kept = "".join(f"{line}\n" for line in said(node, start, range(10 if start == 2 else 4)))
         store.put(contract.segment_key(1, node, start), kept.encode())
     native = jobs.newest(services, contract.split_native_name(job.name)[0])
-    whole = list(Tail(services, store, None).lines(lambda: native, follow=False))
+    whole = list(PaiLogReader(services, store, None).lines(lambda: native, follow=False))
     for node in range(2):
         mine = [line.text for line in whole if line.text[0] == str(node)]
         assert mine == [f"{node}.{start}.{number}" for start in range(3) for number in range(10)]
     for place, line in enumerate(whole):
-        rest = Tail(services, store, line.cursor).lines(lambda: native, follow=False)
+        rest = PaiLogReader(services, store, line.cursor).lines(lambda: native, follow=False)
         assert sorted(each.text for each in rest) == sorted(each.text for each in whole[place + 1 :])

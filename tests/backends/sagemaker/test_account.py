@@ -187,8 +187,8 @@ def test_secrets_are_stored_from_the_environment_or_asked_for(cloud, monkeypatch
     assert isinstance(SageMaker(), SupportsSecretStore)
 
 
-def test_a_backend_without_a_vault_says_so():
-    with pytest.raises(UnsupportedError, match="get their secrets at the submit"):
+def test_a_backend_without_a_secret_store_refuses():
+    with pytest.raises(UnsupportedError, match="passes secrets to a job when it is submitted"):
         run("secrets", "put", "X", "-b", "local")
 
 

@@ -7,7 +7,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.backends.sagemaker import log_streams
 from ftsdk.backends.sagemaker.options import SageMakerOptions
-from ftsdk.backends.sagemaker.service import Services
+from ftsdk.backends.sagemaker.service import AwsServices
 from ftsdk.storage.records import parse_cursor
 from tests.emulators.cloudwatch import EVENT_BYTES
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
@@ -28,7 +28,7 @@ def cloud(monkeypatch):
 
 @pytest.fixture
 def services(cloud):
-    return Services(SageMakerOptions(region=REGION, endpoint_url=cloud.url))
+    return AwsServices(SageMakerOptions(region=REGION, endpoint_url=cloud.url))
 
 
 def write(cloud, stream, lines):
@@ -42,7 +42,7 @@ def stamped(first, texts, *, node=0, attempt=1):
 
 
 def read(services, after=None, *, nodes=1, ended=0.0):
-    tail = log_streams.Tail(services, parse_cursor(after))
+    tail = log_streams.CloudWatchReader(services, parse_cursor(after))
     return list(tail.attempt(NATIVE, 1, num_nodes=nodes, follow=False, ended=lambda: ended))
 
 

@@ -70,9 +70,9 @@ def test_a_request_and_its_answer(endpoint):
 
 def test_errors_of_the_server_are_ours(endpoint):
     with pytest.raises(CapacityError, match="Failed to acquire resources"):
-        ApiServer(None).answer("failed")
+        ApiServer(None).result("failed")
     with pytest.raises(AuthError, match="who are you"):
-        ApiServer(None).answer("forbidden")
+        ApiServer(None).result("forbidden")
 
 
 def test_a_token_goes_along(endpoint, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from ftsdk import contract, errors
 from ftsdk.backends.base import JobState
 from ftsdk.backends.skypilot import failures, states
-from ftsdk.backends.skypilot.states import CLUSTER_STATUSES, MANAGED_STATUSES, Native
+from ftsdk.backends.skypilot.states import CLUSTER_STATUSES, MANAGED_STATUSES, QueueRow
 from tests import slurm
 
 ALL = """
@@ -28,25 +28,25 @@ def test_no_status_of_this_skypilot_is_missing_and_no_class_is_made_up():
 @pytest.mark.parametrize("table", [MANAGED_STATUSES, CLUSTER_STATUSES])
 def test_every_end_has_a_reason(table):
     for status in table:
-        verdict = states.state_of(Native(status), table)
+        verdict = states.state_of(QueueRow(status), table)
         assert (verdict.reason in contract.REASONS) == verdict.state.terminal
         assert verdict.state is not JobState.SUCCEEDED  # only an outcome record says so
         if verdict.state.terminal:
-            assert states.state_of(Native(status), table, cancelled=True).state is JobState.CANCELLED
+            assert states.state_of(QueueRow(status), table, cancelled=True).state is JobState.CANCELLED
 
 
 def test_an_unknown_status_is_no_end():
-    verdict = states.state_of(Native("DANCING"), MANAGED_STATUSES)
+    verdict = states.state_of(QueueRow("DANCING"), MANAGED_STATUSES)
     assert verdict.state is JobState.RUNNING
     assert "DANCING" in verdict.message
 
 
 def test_a_cancel_by_others_is_no_cancel_of_ours():
-    assert states.state_of(Native("CANCELLED"), MANAGED_STATUSES).reason == "stopped"
+    assert states.state_of(QueueRow("CANCELLED"), MANAGED_STATUSES).reason == "stopped"
 
 
 def test_skypilots_own_words_are_kept():
-    verdict = states.state_of(Native("FAILED_NO_RESOURCE", reason="tried us-west-2, us-east-1"), MANAGED_STATUSES)
+    verdict = states.state_of(QueueRow("FAILED_NO_RESOURCE", reason="tried us-west-2, us-east-1"), MANAGED_STATUSES)
     assert (verdict.reason, "tried us-west-2" in verdict.message) == ("capacity", True)
 
 

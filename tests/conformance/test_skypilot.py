@@ -21,7 +21,7 @@ from ftsdk.facts import inspect
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from ftsdk.testing import processes, tiny
+from ftsdk.testing import conformance, processes, tiny
 from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 from ftsdk.testing.programs import HELLO, TWELVE_STEPS, in_durable_folder, new_label
 from tests import slurm
@@ -113,6 +113,12 @@ class TestSkyPilot(BackendConformance):
     @pytest.mark.long
     def test_after_a_cancel_comes_a_new_attempt(self, backend, plan):
         super().test_after_a_cancel_comes_a_new_attempt(backend, plan)
+
+    @pytest.mark.long
+    def test_a_killed_supervisor_is_noticed(self, backend, plan, monkeypatch):
+        """A supervisor counts as alive until it has been silent for jobs.SILENCE_S, which is longer than the suite waits."""
+        monkeypatch.setattr(conformance, "PATIENCE_S", 2 * jobs.SILENCE_S)
+        super().test_a_killed_supervisor_is_noticed(backend, plan)
 
     def public_words(self, plan):
         return slurm.sky_queue(CLUSTER) + processes.command_lines()

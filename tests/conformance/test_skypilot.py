@@ -116,7 +116,7 @@ class TestSkyPilot(BackendConformance):
 
     @pytest.mark.long
     def test_a_killed_supervisor_is_noticed(self, backend, plan, monkeypatch):
-        """A supervisor counts as alive until it has been silent for jobs.SILENCE_S, which is longer than the suite waits."""
+        """A supervisor counts as alive until it has been silent for jobs.SILENCE_S, longer than the suite waits."""
         monkeypatch.setattr(conformance, "PATIENCE_S", 2 * jobs.SILENCE_S)
         super().test_a_killed_supervisor_is_noticed(backend, plan)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -157,10 +158,23 @@ def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
         raise SpecError(f"dataset.directory {dataset.directory!r}: there is no dataset_info.json in {folder}.")
     return {
         name: {
-            key: str(folder / value) if key in ("file_name", "script_url") else value for key, value in entry.items()
+            key: _below(folder, value, name) if key in ("file_name", "script_url") else value
+            for key, value in entry.items()
         }
         for name, entry in json_object(path).items()
+        if isinstance(entry, dict)
     }
+
+
+def _below(folder: Path, value: object, name: str) -> str:
+    """A path in a dataset_info.json, which may come from elsewhere: its files are read and travel with the job."""
+    path = folder / str(value)
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
+        raise SpecError(
+            f"dataset_info.json, '{name}': {path} is outside of {folder}; put the file there, or name it in "
+            f"`dataset.train` itself."
+        )
+    return str(path)
 
 
 def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Path) -> SourceFacts | LocalFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Self
@@ -14,6 +15,9 @@ from ftsdk.jobs import journal
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.base import Store
 from ftsdk.storage.records import LogLine, read_json
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""A job's name becomes a folder's name."""
 
 
 class JobReference:
@@ -36,6 +40,8 @@ class JobReference:
         uri = job if "://" in job else _uri_of(job)
         if not uri.partition("://")[2]:
             raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
+        if not _NAME.fullmatch(uri.rpartition("/")[2]):
+            raise JobNotFoundError(f"{uri!r} is no job: names have letters, digits and hyphens (`ftsdk jobs`).")
         entries = journal.entries(uri)
         attached = cls(uri, backends.at(uri, entries[0].options if entries else None))
         attached.info()

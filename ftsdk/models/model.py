@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
-from ftsdk.errors import FtsdkError, JobFailedError
+from ftsdk.errors import DataError, FtsdkError, JobFailedError
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
+from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
 from ftsdk.storage import records
 from ftsdk.storage.store import download
 from ftsdk.terminal import notebook
@@ -78,7 +79,7 @@ def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
     if committed is None:
         raise JobFailedError(f"Job {job_uri} has published no model; `ftsdk status {job_uri}` says why.")
     ours = {contract.COMMIT_FILE, contract.manifest_key(0)}
-    files = {item.key.removeprefix(prefix): item.bytes for item in store.list(prefix)}
+    files = {_checked(item.key.removeprefix(prefix), store): item.bytes for item in store.list(prefix)}
     return Model(
         uri=f"{store.uri.rstrip('/')}/{contract.MODEL_DIR}",
         job_uri=job_uri,
@@ -88,3 +89,11 @@ def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
         files={name: size for name, size in files.items() if name not in ours},
         store=store,
     )
+
+
+def _checked(name: str, store: Store) -> str:
+    """A file's name, which becomes a path of this machine. Raises DataError for one that leads out of the folder."""
+    try:
+        return "/".join(relative_parts(name))
+    except UnsafeNameError as problem:
+        raise DataError(f"{store.uri} holds a file that no training wrote ({problem}): look at it there.") from None

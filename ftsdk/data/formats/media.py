@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,16 @@ def media_files(path: Path, columns: Mapping[str, str], folder: Path) -> list[Pa
     names = [columns[role] for role in ROLES if role in columns]
     references = dict.fromkeys(item for row in _rows(path) for name in names for item in _paths(row.get(name)))
     for item in references:
+        if not _is_below(folder, item):
+            raise DataError(f"{path} names {item}, which is outside of {folder}; set media_dir to a folder above both.")
         if not (folder / item).is_file():
             raise DataError(f"{path} names {item}, which is not in {folder}; put it there or set media_dir.")
     return [folder / item for item in references]
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    """Rows may come from elsewhere; a file of this machine that they name outside of their folder would travel too."""
+    return Path(os.path.normpath(folder / name)).is_relative_to(os.path.normpath(folder))
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ftsdk import contract
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
+from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
 
 KEEP_AT_LEAST = 2
 """The newest one may turn out to be damaged when it is restored: there must be another."""
@@ -73,7 +74,11 @@ def restore(durable: Durable, commit: Commit, target: Path) -> None:
         for node in range(int(commit.record["num_nodes"])):
             manifest = _manifest(durable, commit, node)
             for name, (size, sha256) in manifest.items():
-                _fetch(durable, f"{commit.prefix}/{name}", target / name, size, sha256)
+                path = target.joinpath(*relative_parts(name))
+                _fetch(durable, f"{commit.prefix}/{name}", path, size, sha256)
+    except UnsafeNameError as problem:
+        delete_tree(target)
+        raise DamagedCheckpointError(f"a manifest names a file that no training wrote: {problem}") from None
     except DamagedCheckpointError:
         delete_tree(target)
         raise
@@ -172,10 +177,12 @@ def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[in
         data = durable.read(f"{commit.prefix}/{name}")
     except FileNotFoundError:
         raise DamagedCheckpointError(f"{name} is missing") from None
-    if hashlib.sha256(data).hexdigest() != commit.record["manifests"][node]:
-        raise DamagedCheckpointError(f"{name} is not the one that was committed")
-    files: dict[str, tuple[int, str]] = json.loads(data)["files"]
-    return files
+    try:
+        if hashlib.sha256(data).hexdigest() != commit.record["manifests"][node]:
+            raise DamagedCheckpointError(f"{name} is not the one that was committed")
+        return {str(file): (int(size), str(sha256)) for file, (size, sha256) in json.loads(data)["files"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise DamagedCheckpointError(f"{name} is no manifest") from None
 
 
 def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> None:

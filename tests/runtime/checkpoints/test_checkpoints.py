@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -35,6 +36,33 @@ def put(folder, step, identity=ALONE):
 
 def steps(durable, digest=ALONE.digest):
     return [commit.step for commit in committed(durable, digest)]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/../../evil", "..\\evil", "a\x1b[2J"])
+def test_a_manifest_names_nothing_outside(tmp_path, name):
+    """Whoever can write to a job's bucket can write manifests that match their COMMIT."""
+    durable = put(tmp_path, 7)
+    key = f"{contract.checkpoint_key(7)}/{contract.manifest_key(0)}"
+    (tmp_path / "evil").write_bytes(b"x")
+    durable.put(key, json.dumps({"attempt": 1, "files": {name: [1, hashlib.sha256(b"x").hexdigest()]}}).encode())
+    commit = committed(durable, ALONE.digest)[0]
+    commit.record["manifests"] = [hashlib.sha256(durable.read(key)).hexdigest()]
+    with pytest.raises(DamagedCheckpointError, match="no training wrote"):
+        restore(durable, commit, tmp_path / "back" / "checkpoint-7")
+    assert not (tmp_path / "back" / "checkpoint-7").exists()
+    assert list(tmp_path.rglob("evil")) == [tmp_path / "evil"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{}", b'{"files": 1}', b'{"files": {"a": 1}}', b"\xff", b'{"files": [[1, 2]]}']
+)
+def test_a_manifest_of_any_form_is_damage(tmp_path, content):
+    durable = put(tmp_path, 7)
+    durable.put(f"{contract.checkpoint_key(7)}/{contract.manifest_key(0)}", content)
+    commit = committed(durable, ALONE.digest)[0]
+    commit.record["manifests"] = [hashlib.sha256(content).hexdigest()]
+    with pytest.raises(DamagedCheckpointError):
+        restore(durable, commit, tmp_path / "back")
 
 
 @pytest.mark.parametrize("links", [True, False])

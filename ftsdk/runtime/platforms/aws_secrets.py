@@ -13,12 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
-from ftsdk.runtime.platforms.secret_service import TIMEOUT_S, SecretError, SecretServiceError, post
+from ftsdk.runtime.platforms.secret_service import SecretError, SecretServiceError, post
+from ftsdk.runtime.storage.aws_credentials import fetch_role
 
-CREDENTIALS_HOST = "http://169.254.170.2"
-"""Serves a container's role credentials (AWS SDKs reference, "Container credential provider")."""
 NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
 
@@ -68,11 +67,8 @@ def _keys(environ: Mapping[str, str]) -> AwsKeys:
     if "AWS_ACCESS_KEY_ID" in environ:
         token = environ.get("AWS_SESSION_TOKEN", "")
         return AwsKeys(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], token)
-    path = environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "")
-    url = environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", CREDENTIALS_HOST + path)
-    with urlopen(url, timeout=TIMEOUT_S) as response:
-        role = json.load(response)
-    return AwsKeys(role["AccessKeyId"], role["SecretAccessKey"], role.get("Token", ""))
+    role = fetch_role(environ)
+    return AwsKeys(role["access_key_id"], role["secret_access_key"], role["token"] or "")
 
 
 def _signed(service: str, operation: str, body: bytes, environ: Mapping[str, str], keys: AwsKeys) -> Request:

@@ -14,41 +14,45 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ftsdk.runtime.storage.credentials import Credential, RenewedCredentials, credential_of, read_address
+
 ENVIRONMENT = (
     ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
     ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"),
 )
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 INSTANCE_ROLES = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
-TIMEOUT_S = 5.0
-RENEWED_AFTER = timedelta(minutes=10)
+RENEWED_AFTER = timedelta(minutes=20)
 """Alibaba Cloud's library renews what expires, and does not say when that is."""
 NONE = "no Alibaba Cloud credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"
 
 
-class AliyunCredentials:
-    """Called by obstore whenever it needs credentials or those it has are about to expire."""
+class AliyunCredentials(RenewedCredentials):
+    """Called by obstore whenever it needs credentials."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(self._find)
         self._environ = environ
         self._client: Any = None
 
-    def __call__(self) -> dict[str, Any]:
+    def _find(self) -> Credential:
         """Raises OSError if there are none."""
         for key, secret, token in ENVIRONMENT:
             if key in self._environ and secret in self._environ:
                 return _credential(self._environ[key], self._environ[secret], self._environ.get(token))
         if address := self._environ.get(CREDENTIALS_URI):
-            return _temporary(_get(address))
+            return _temporary(read_address(address))
         if find_spec("alibabacloud_credentials"):
             return self._from_library()
         if profile := _profile():
             return profile
         try:
-            role = _get(INSTANCE_ROLES).decode().split()[0]
-            return _temporary(_get(INSTANCE_ROLES + role))
-        except (OSError, IndexError):
+            role = read_address(INSTANCE_ROLES).decode().split()[0]
+        except (OSError, IndexError) as problem:
+            if getattr(problem, "code", 0) >= 500:
+                raise
             raise PermissionError(NONE) from None
+        return _temporary(read_address(INSTANCE_ROLES + role))
 
     def _from_library(self) -> dict[str, Any]:
         from alibabacloud_credentials.exceptions import CredentialException
@@ -72,18 +76,8 @@ def library_client() -> Any:
     return Client()
 
 
-def _get(url: str) -> bytes:
-    from urllib.request import urlopen
-
-    with urlopen(url, timeout=TIMEOUT_S) as response:  # loopback or link-local, as injected
-        data: bytes = response.read()
-    return data
-
-
-def _temporary(data: bytes) -> dict[str, Any]:
-    keys = json.loads(data)
-    ends = datetime.fromisoformat(keys["Expiration"])
-    return {**_credential(keys["AccessKeyId"], keys["AccessKeySecret"], keys["SecurityToken"]), "expires_at": ends}
+def _temporary(data: bytes) -> Credential:
+    return credential_of(data, secret="AccessKeySecret", token="SecurityToken")
 
 
 def _profile() -> dict[str, Any] | None:

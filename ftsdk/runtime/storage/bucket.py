@@ -19,6 +19,7 @@ from ftsdk.contract.documents import Storage
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.base import ObjectInfo, OnBytes, StoredObject, ignore_bytes
 from ftsdk.runtime.storage.connection import connect
+from ftsdk.runtime.storage.credentials import UNAVAILABLE
 
 Result = TypeVar("Result")
 
@@ -28,9 +29,6 @@ MOST_PARTS = 9_000
 PARALLEL = 12
 """Parts or ranges of a file on their way at once. S3 gives each connection about 85 MB/s (Amazon S3 user guide,
 "Performance design patterns"); boto3 takes 10."""
-METADATA_SERVICE = "169.254.169.254"
-"""Where an EC2 instance's role is looked up: the last place, so an error from there means that there are no
-credentials."""
 EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
@@ -240,7 +238,9 @@ def _os_error(where: str, problem: Exception) -> OSError:
         return OSError(errno.ENXIO, f"the bucket of {where} does not exist")
     if status == 416:
         return RangeError(errno.EINVAL, f"{where} ends before")
-    if METADATA_SERVICE in text or (not status and ("AccessKeyId" in cause or "redential" in cause)):
+    if UNAVAILABLE in text:
+        return ConnectionError(errno.EIO, f"{where} cannot be reached: {UNAVAILABLE}")
+    if not status and ("AccessKeyId" in cause or "redential" in cause):
         return PermissionError(errno.EACCES, f"{where}: no credentials were found")
     if status in (401, 403) or code in EXPIRED:
         return PermissionError(errno.EACCES, f"{where}: access was refused ({cause})")

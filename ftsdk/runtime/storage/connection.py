@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ftsdk.contract.documents import Storage
 from ftsdk.runtime.retry import RetryPolicy
-from ftsdk.runtime.storage import aliyun_credentials
+from ftsdk.runtime.storage import aliyun_credentials, aws_credentials
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as ObstoreStore
@@ -27,7 +25,6 @@ FORBID_OVERWRITE = {"x-oss-forbid-overwrite": "true"}
 (https://www.alibabacloud.com/help/en/oss/developer-reference/putobject, apache/arrow-rs-object-store#416)."""
 GOOGLE_CREDENTIALS = {"service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY", "bearer_token": "GOOGLE_BEARER_TOKEN"}
 """Credentials that may be a job's secrets; obstore itself finds files and metadata servers."""
-CredentialProvider = Callable[[], Mapping[str, Any]]
 
 
 class Connection(NamedTuple):
@@ -65,7 +62,7 @@ def _s3(
     # A bucket's dots break the certificate of a virtual host; servers at other endpoints rarely have virtual hosts.
     virtual = storage.get("addressing") or ("path" if configured or "." in bucket else "virtual")
     endpoint = _endpoint(configured or f"https://s3.{region}.{domain}", bucket, virtual)
-    credentials = _aws_credentials(environ)
+    credentials = aws_credentials.provider(environ)
     open_store = partial(
         S3Store,
         bucket,
@@ -137,24 +134,3 @@ def _endpoint(url: str, bucket: str, addressing: str) -> str:
     url = url.rstrip("/") if "://" in url else f"https://{url.rstrip('/')}"
     scheme, _, host = url.partition("://")
     return f"{scheme}://{bucket}.{host}" if addressing == "virtual" else url
-
-
-def _aws_credentials(environ: Mapping[str, str]) -> CredentialProvider | None:
-    """Keys of the environment, else the user's profiles (boto3 knows SSO and all that); None leaves it to obstore."""
-    if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
-        return lambda: {
-            "access_key_id": environ["AWS_ACCESS_KEY_ID"],
-            "secret_access_key": environ["AWS_SECRET_ACCESS_KEY"],
-            "token": environ.get("AWS_SESSION_TOKEN"),
-            "expires_at": None,
-        }
-    has_profiles = "AWS_PROFILE" in environ or any(Path.home().glob(".aws/c[or]*"))
-    if has_profiles and find_spec("boto3"):
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        try:
-            provider: CredentialProvider = Boto3CredentialProvider()
-        except ValueError:  # profiles without credentials
-            return None
-        return provider
-    return None

@@ -9,6 +9,7 @@ import pytest
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime.platforms import aws_secrets, sagemaker
+from ftsdk.runtime.storage import aws_credentials
 from ftsdk.runtime.supervisor.start import JobRefusedError, read_start
 
 
@@ -131,7 +132,7 @@ def test_the_roles_credentials_are_asked_for(monkeypatch):
 
     server = HTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.handle_request, daemon=True).start()
-    monkeypatch.setattr(aws_secrets, "CREDENTIALS_HOST", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(aws_credentials, "CONTAINER_HOST", f"http://127.0.0.1:{server.server_port}")
     keys = aws_secrets._keys({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/role"})
     server.server_close()
     assert keys == ("A", "S", "/role")

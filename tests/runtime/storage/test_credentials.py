@@ -1,0 +1,130 @@
+"""A role's keys: fetched again and again from an address that fails, over a job that outlives many of them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ftsdk.runtime.platforms import aws_secrets
+from ftsdk.runtime.storage import aws_credentials, credentials
+from ftsdk.runtime.storage.aliyun_credentials import AliyunCredentials
+from ftsdk.runtime.storage.bucket import BucketStore
+from tests.emulators.roles import RoleAddress, RoleBuckets
+
+PLACES = ("container", "instance")
+
+
+@pytest.fixture
+def role():
+    role = RoleAddress()
+    yield role
+    role.close()
+
+
+@pytest.fixture
+def bucket(role, monkeypatch, tmp_path):
+    server = RoleBuckets(role)
+    server.make_bucket()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.close()
+
+
+def environ_of(place, role, monkeypatch):
+    if place == "instance":
+        return {"AWS_METADATA_ENDPOINT": role.url}
+    monkeypatch.setattr(aws_credentials, "CONTAINER_HOST", role.url)
+    return {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/job"}
+
+
+def opened(bucket, environ, retry_s=20.0):
+    return BucketStore("s3://bucket/a", {"endpoint": bucket.url}, {**os.environ, **environ}, retry_s=retry_s)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_keys_are_found_and_kept(bucket, role, monkeypatch, place):
+    store = opened(bucket, environ_of(place, role, monkeypatch))
+    for number in range(5):
+        store.put(f"key-{number}", b"data")
+    assert len(role.ends) == 1
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_save_survives_an_address_that_answers_500(bucket, role, monkeypatch, place):
+    role.trouble = 0.5
+    opened(bucket, environ_of(place, role, monkeypatch)).put("key", b"data")
+    assert bucket.count("PUT", "key") == 1
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_long_job_outlives_many_keys(bucket, role, monkeypatch, place):
+    """Keys of 1.5 seconds stand for those of hours; two of five answers are a 500."""
+    role.trouble, role.lifetime_s = 0.4, 1.5
+    monkeypatch.setattr(credentials, "EARLY_S", 1.0)
+    monkeypatch.setattr(credentials, "PAUSE_S", 0.1)
+    store = opened(bucket, environ_of(place, role, monkeypatch))
+    ends, saves = time.monotonic() + 8.0, 0
+    while time.monotonic() < ends:
+        store.put(f"checkpoint-{saves}", b"weights")
+        assert store.read(f"checkpoint-{saves}") == b"weights"
+        saves += 1
+        time.sleep(0.05)
+    assert saves > 20
+    assert len(role.ends) > 5 and role.failures >= 3
+    assert bucket.expired == 0
+
+
+def test_good_keys_are_kept_while_the_address_is_gone(bucket, role, monkeypatch):
+    monkeypatch.setattr(credentials, "EARLY_S", 1e9)
+    monkeypatch.setattr(credentials, "PAUSE_S", 0.0)
+    store = opened(bucket, environ_of("container", role, monkeypatch))
+    store.put("before", b"data")
+    role.trouble = 1.0
+    began = time.monotonic()
+    store.put("during", b"data")
+    assert time.monotonic() - began < 2.0
+    assert role.failures > 0
+
+
+def test_expired_keys_without_an_address_are_an_outage_and_no_refusal(bucket, role, monkeypatch):
+    monkeypatch.setattr(credentials, "RETRY", credentials.RETRY._replace(attempts=2))
+    role.lifetime_s = 0.2
+    store = opened(bucket, environ_of("instance", role, monkeypatch), retry_s=0.5)
+    store.put("before", b"data")
+    role.trouble = 1.0
+    time.sleep(0.3)
+    with pytest.raises(ConnectionError, match="the address of the credentials does not answer"):
+        store.put("after", b"data")
+
+
+def test_where_nobody_gives_keys_it_is_said_at_once(bucket):
+    began = time.monotonic()
+    with pytest.raises(PermissionError, match="no credentials were found"):
+        opened(bucket, {"AWS_METADATA_ENDPOINT": "http://127.0.0.1:9"}).put("key", b"data")
+    assert time.monotonic() - began < 2.0
+
+
+def test_alibaba_clouds_address_is_asked_again_too(role, monkeypatch):
+    role.trouble = 0.5
+    provider = AliyunCredentials({"ALIBABA_CLOUD_CREDENTIALS_URI": role.url})
+    assert provider()["access_key_id"] == "AK0"
+    role.trouble = 1.0
+    monkeypatch.setattr(credentials, "EARLY_S", 1e9)
+    assert provider()["access_key_id"] == "AK0"
+
+
+def test_a_secret_is_fetched_in_spite_of_a_500(role, monkeypatch):
+    pytest.importorskip("moto")
+    from tests.emulators.sagemaker import SageMakerCloud
+
+    cloud = SageMakerCloud()
+    cloud.make_account()
+    cloud.client("secretsmanager").create_secret(Name="ftsdk/HF_TOKEN", SecretString="one")
+    role.trouble = 0.5
+    environ = {**environ_of("container", role, monkeypatch), "AWS_ENDPOINT_URL": cloud.url, "AWS_REGION": "us-west-2"}
+    assert aws_secrets.fetch('{"aws": ["HF_TOKEN"], "prefix": "ftsdk/"}', environ) == {"HF_TOKEN": "one"}
+    cloud.close()

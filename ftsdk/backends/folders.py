@@ -18,8 +18,10 @@ from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
 from ftsdk.backends.shared import SubmittedJob
 from ftsdk.contract import Reason
+from ftsdk.engines.base import Arguments
 from ftsdk.errors import JobNotFoundError, UnsupportedError
-from ftsdk.facts import Facts
+from ftsdk.facts import Facts, MachineFacts
+from ftsdk.facts.machine import inspect_machine
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.folder import FolderStore
@@ -43,6 +45,25 @@ def require_accelerator(spec: JobSpec, facts: Facts) -> None:
             f"resources.accelerator {spec.resources.accelerator}: this machine has no NVIDIA GPU; leave it out to "
             f"train on the CPU, or choose another backend (`ftsdk backends`)."
         )
+
+
+NO_BF16 = (
+    "hyperparameters.bf16: this machine has no accelerator that computes in it, and the trainer refuses it on a CPU; "
+    "leave it out to train in 32 bits, or choose another backend (`ftsdk backends`)."
+)
+
+
+def precision_warnings(config: Arguments, machine: MachineFacts) -> tuple[str, ...]:
+    """A sentence if a trainer's configuration asks for bfloat16 on a machine that trains on its CPU."""
+    given = config.get("arguments", config)  # TRL's are nested
+    on_cpu = machine.platform == "linux" and not machine.accelerators
+    return (NO_BF16,) if given.get("bf16") and not given.get("use_cpu") and on_cpu else ()
+
+
+def refuse_precision(plan: Plan) -> None:
+    """Raises UnsupportedError for bfloat16 on a machine without an accelerator."""
+    for sentence in precision_warnings(plan.trainer_config, inspect_machine()):
+        raise UnsupportedError(sentence)
 
 
 def market_here(name: str, capabilities: Capabilities, spec: JobSpec, facts: Facts) -> Market:

@@ -22,7 +22,7 @@ class CheckpointPolicy(TypedDict):
     """Cadence and retention; exactly one of the three cadences is set."""
 
     every_minutes: float | None
-    every_steps: int | None
+    every_steps: float | None
     mtbf_hours: float | None
     """Expected mean time between interruptions: the trainer computes the best interval from this and the cost of a
     checkpoint."""
@@ -33,7 +33,8 @@ class CheckpointPolicy(TypedDict):
 class WandbRun(TypedDict):
     """The W&B run that every attempt continues."""
 
-    project: str
+    project: str | None
+    """None: the job's environment says it."""
     entity: str | None
     mode: str
     run_id: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from ftsdk.engines import training_arguments
 from ftsdk.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ def get(name: str) -> Engine:
 
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """Render the spec with the first engine that trains its method. Raises SpecError, DataError, UnsupportedError."""
+    training_arguments.refuse(spec)
     for engine in map(get, ENGINES):
         if spec.method.stage in engine.STAGES:
-            return engine.render(spec, facts, layout)
+            rendered = engine.render(spec, facts, layout)
+            return replace(rendered, warnings=(*rendered.warnings, *training_arguments.notes(spec)))
     raise UnsupportedError(f"method {spec.method.stage}: no engine trains it; the engines are {', '.join(ENGINES)}.")

@@ -228,8 +228,7 @@ def plan_from(
 def _cadence(spec: JobSpec) -> CheckpointPolicy:
     """`auto` unless the spec gives minutes or steps; `save_steps` is LLaMA-Factory's name for the latter."""
     requested = spec.checkpoint
-    save_steps = None if requested.every_minutes or requested.auto else spec.hyperparameters.save_steps
-    steps = requested.every_steps or save_steps
+    steps = requested.every_steps or spec.hyperparameters.save_steps
     fixed = steps is not None or requested.every_minutes is not None
     mtbf_hours = spot.MTBF_HOURS if spec.resources.spot else OWN_MTBF_HOURS
     return CheckpointPolicy(

@@ -44,6 +44,8 @@ PPO_NAMES: Mapping[str, str] = {
 """LLaMA-Factory's name for PPO -> the method's."""
 NO_NOTE = frozenset({"do_train", "plot_loss"})
 """Arguments without effect: ftsdk always trains, and `ftsdk metrics --plot` draws the loss."""
+SERVED_TRACKERS = frozenset({"wandb", "tensorboard", "all"})
+"""Values of `report_to` that are taken over; `all` is every tracker that ftsdk has."""
 _ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
@@ -186,9 +188,15 @@ def _dataset(given: Arguments) -> Arguments:
 
 def _tracking(given: Arguments) -> Arguments:
     trackers = set(_names(given.pop("report_to", ())))
+    if unserved := sorted(trackers - SERVED_TRACKERS):
+        hint = did_you_mean(unserved[0], SERVED_TRACKERS)
+        raise UnsupportedError(
+            f"report_to {', '.join(unserved)}: ftsdk reports to wandb and tensorboard{hint}; leave it out and read the "
+            f"metrics with `ftsdk metrics`."
+        )
     tracking: Arguments = {"tensorboard": bool(trackers & {"tensorboard", "all"})}
     if trackers & {"wandb", "all"}:
-        tracking["wandb"] = {"project": str(given.get("project") or "huggingface")}  # transformers' own default
+        tracking["wandb"] = {"project": given.get("project")}
     return tracking
 
 
@@ -196,7 +204,7 @@ def _checkpoint(given: Arguments) -> Arguments:
     steps = given.pop("save_steps", None)
     if given.get("save_strategy") == "steps":
         del given["save_strategy"]
-    return {"every_steps": int(steps)} if steps and steps >= 1 else {}
+    return {"every_steps": steps} if steps else {}
 
 
 def _hyperparameters(given: Arguments) -> Arguments:
@@ -204,7 +212,9 @@ def _hyperparameters(given: Arguments) -> Arguments:
     kept = {key: given.pop(key) for key in list(given) if not is_foreign(key)}
     named = {place.path.rpartition(".")[2] for key in given if (place := OTHERS.get(key))}
     unset = {key: value for key, value in UNSET_MEANS.items() if key not in kept and key not in named}
-    if 0 < kept.get("warmup_steps", 0) < 1:  # transformers 5 takes such a number for the ratio
+    if 0 < kept.get("warmup_steps", 0) < 1 and not kept.get(
+        "warmup_ratio"
+    ):  # transformers 5 takes such a number for the ratio
         kept["warmup_ratio"] = kept.pop("warmup_steps")
     if "warmup_steps" in kept:
         unset.pop("warmup_ratio", None)

@@ -15,7 +15,7 @@ from ftsdk.errors import FtsdkError, SpecError, did_you_mean
 from ftsdk.recipes import catalogue, llamafactory_yaml
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.job import NormalizedSpec, with_full_forms
-from ftsdk.spec.loading import normalized, parse
+from ftsdk.spec.loading import EXCLUSIVE, normalized, parse
 from ftsdk.spec.names import OTHERS, is_foreign, put
 
 INLINED = ("deepspeed", "fsdp_config")
@@ -148,6 +148,7 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
         data[part] = inner = inner if isinstance(inner, dict) else {}
         data = inner
     data[last] = value
+    data.pop(EXCLUSIVE.get(last, ""), None)
 
 
 def _with_inlined_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from ftsdk.spec.base import Part
+from ftsdk.spec.base import Part, Steps
 
 
 class Hyperparameters(Part):
@@ -36,8 +36,8 @@ class Hyperparameters(Part):
     """Steps in which the learning rate rises."""
     weight_decay: float | None = Field(default=None, ge=0)
     """AdamW's weight decay; the trainer's default is 0."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
     optim: str | None = None
     """Optimizer (a transformers name, e.g. adamw_torch, adamw_8bit)."""
     bf16: bool | None = None
@@ -54,16 +54,22 @@ class Hyperparameters(Part):
     """LLaMA-Factory chat template; left out: the model's own chat template."""
     seed: int = 42
     """Seed of weights, order and dropout."""
-    logging_steps: int = Field(default=10, ge=1)
-    """Steps between two metric lines."""
-    save_steps: int | None = Field(default=None, ge=1)
+    logging_steps: Steps = 10
+    """Steps between two metric lines; below 1 a share of all steps."""
+    save_steps: Steps | None = None
     """Steps between checkpoints; the same as checkpoint.every_steps."""
     eval_strategy: Literal["no", "steps", "epoch"] | None = None
     """When held-out rows are evaluated; left out: each epoch if there are any."""
-    eval_steps: int | None = Field(default=None, ge=1)
-    """Steps between two evaluations with `eval_strategy: steps`."""
+    eval_steps: Steps | None = None
+    """Steps between two evaluations; below 1 a share of all steps. Needs `eval_strategy: steps`, its default then."""
     eval_on_start: bool | None = None
     """Evaluate once before the first step."""
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Hyperparameters:
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError("give warmup_steps or warmup_ratio, not both")
+        return self
 
     @property
     def epochs(self) -> float:

@@ -86,6 +86,14 @@ class JobSpec(Part):
         object.__setattr__(self, "name", label)
         return self
 
+    @model_validator(mode="after")
+    def _one_save_cadence(self) -> JobSpec:
+        save_steps, checkpoint = self.hyperparameters.save_steps, self.checkpoint
+        other = checkpoint.auto or checkpoint.every_minutes or checkpoint.every_steps
+        if save_steps is not None and other and save_steps != checkpoint.every_steps:
+            raise ValueError("hyperparameters.save_steps and checkpoint say different things; keep one of them")
+        return self
+
     @field_validator("secrets")
     @classmethod
     def _names_only(cls, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -35,8 +35,15 @@ WRITTEN = {
 """Variants of LoRA and how they are written."""
 
 
-_UNION_MEMBERS = ("constrained-float", "literal['auto']")
-"""pydantic's words for the kinds of num_train_epochs."""
+EXCLUSIVE = {
+    "warmup_steps": "warmup_ratio",
+    "warmup_ratio": "warmup_steps",
+    "eval_fraction": "eval_rows",
+    "eval_rows": "eval_fraction",
+}
+"""Field -> the other field for the same thing, which a change of the first one removes."""
+_UNION_MEMBERS = ("constrained-float", "literal['auto']", "int", "float")
+"""pydantic's words for the kinds of num_train_epochs and of numbers of steps."""
 _ORDER = {name: number for number, name in enumerate((*LLAMAFACTORY, *OTHERS, *REPLACED, *GONE, *REWRITTEN))}
 
 
@@ -85,6 +92,8 @@ def _placed(spec: dict[str, Any], name: str, value: Any, *, replace: bool) -> st
     if is_foreign(name):
         return put(spec, name, value, replace=replace)
     write_at(spec, f"hyperparameters.{name}", value, replace=True)
+    if replace:
+        spec["hyperparameters"].pop(EXCLUSIVE.get(name, ""), None)
     return f"{name} is hyperparameters.{name} here."
 
 

@@ -162,7 +162,6 @@ REPLACED: Mapping[str, str] = MappingProxyType(
     {
         "output_dir": "every job writes to its own folder; set `output` for where that is",
         "overwrite_output_dir": "overwriting would throw away the checkpoints that a restart resumes from",
-        "resume_from_checkpoint": "a restart resumes from the newest valid checkpoint by itself",
         "save_strategy": "set `checkpoint.every_minutes` or `checkpoint.every_steps`",
         "save_only_model": "a checkpoint without optimizer state cannot be resumed",
         "save_on_each_node": "every node's part of a checkpoint is kept anyway",
@@ -201,6 +200,8 @@ GONE: Mapping[str, str] = MappingProxyType(
 
 REWRITTEN: Mapping[str, str] = MappingProxyType(
     {
+        "resume_from_checkpoint": "a job resumes its own checkpoints by itself; to go on from another training's, give "
+        "the checkpoint's folder as `model` (its weights are used; the steps and the optimizer start anew)",
         "train_mm_proj_only": "write freeze_language_model: true and freeze_multi_modal_projector: false",
         "checkpoint_dir": "give the adapter's folder as `model`",
         "max_source_length": "write cutoff_len, the length of prompt and answer together",
@@ -215,6 +216,8 @@ REWRITTEN: Mapping[str, str] = MappingProxyType(
 """Arguments that cannot be taken over as they are, and what to write instead."""
 
 
+RESUMES_ANYWAY: Mapping[str, tuple[object, ...]] = {"resume_from_checkpoint": (True,)}
+"""Values of a rewritten argument that ask for what happens in any case."""
 _LOSS_NAMES = ("pref_loss", "dpo_loss")
 
 
@@ -233,7 +236,7 @@ def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -
 
     Raises SpecError if the place already says something else, unless `replace`, and for names that must be rewritten.
     """
-    if name in REWRITTEN and value not in (None, False):
+    if name in REWRITTEN and value not in (None, False, *RESUMES_ANYWAY.get(name, ())):
         raise SpecError(f"{name}: {REWRITTEN[name]}.")
     place = place_of(name)
     if name in _LOSS_NAMES and value is not None and value not in LOSSES:  # it stands for no method of ours

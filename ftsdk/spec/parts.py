@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from ftsdk.spec.base import Part
+from ftsdk.spec.base import Part, Steps
 
 
 class Resources(Part):
@@ -34,8 +34,8 @@ class Checkpoint(Part):
     neither `every_minutes` nor `every_steps` is given."""
     every_minutes: float | None = Field(default=None, gt=0)
     """Minutes between checkpoints."""
-    every_steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps between checkpoints."""
+    every_steps: Steps | None = None
+    """Optimizer steps between checkpoints; below 1 a share of all steps."""
     keep: int = Field(default=2, ge=2)
     """How many committed checkpoints are kept; never fewer than two."""
 
@@ -81,12 +81,13 @@ class Budget(Part):
 class Wandb(Part):
     """Weights & Biases. Restarts of a job continue one run."""
 
-    project: str
-    """Project that the run belongs to."""
+    project: str | None = None
+    """Project that the run belongs to; left out: WANDB_PROJECT of the job's environment, else `huggingface`."""
     entity: str | None = None
     """User or team; the key's own if left out."""
     mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto` is online with WANDB_API_KEY (name it in `secrets`); without it the run is kept in files to sync later."""
+    """`auto` is WANDB_MODE of the job's environment, else online with WANDB_API_KEY (name it in `secrets`), else the
+    run is kept in files to sync later."""
 
 
 class CloudWatch(Part):

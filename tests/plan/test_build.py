@@ -28,7 +28,7 @@ NOTHING = {"every_minutes": None, "every_steps": None, "mtbf_hours": None, "keep
         ({"checkpoint": {"every_minutes": 5, "keep": 3}}, {"every_minutes": 5.0, "keep": 3}),
         ({"checkpoint": {"every_steps": 7}}, {"every_steps": 7}),
         ({"hyperparameters": {"save_steps": 9}}, {"every_steps": 9}),
-        ({"hyperparameters": {"save_steps": 9}, "checkpoint": "auto"}, {"mtbf_hours": build.OWN_MTBF_HOURS}),
+        ({"hyperparameters": {"save_steps": 0.2}}, {"every_steps": 0.2}),
     ],
 )
 def test_a_plan_has_one_cadence(spec_folder, fields, cadence):

@@ -77,7 +77,14 @@ class Docker:
             image=self._image(facts.machine.accelerators),
         )
         options = self.options.model_dump(mode="json")
-        return build.plan_from(draft, spec, backend=self.name, request=requests.request(context), options=options)
+        return build.plan_from(
+            draft,
+            spec,
+            backend=self.name,
+            request=requests.request(context),
+            options=options,
+            warnings=folders.precision_warnings(draft.rendered.config, facts.machine),
+        )
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -85,6 +92,7 @@ class Docker:
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Run the plan's commands. Raises BackendError, and leaves nothing running, if Docker refuses one."""
+        folders.refuse_precision(plan)
         self._sweep(plan.request["home"])  # first, because it also checks that the daemon answers
         job = folders.create(plan)
         if not folders.claim(job, plan.attempt):

@@ -84,7 +84,8 @@ class Local:
             "folder": str(folder),
         }
         options = self.options.model_dump(mode="json")
-        return build.plan_from(draft, spec, backend=self.name, request=request, options=options)
+        warnings = folders.precision_warnings(draft.rendered.config, facts.machine)
+        return build.plan_from(draft, spec, backend=self.name, request=request, options=options, warnings=warnings)
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""
@@ -93,6 +94,7 @@ class Local:
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
         _check_trainer(plan)
+        folders.refuse_precision(plan)
         job = folders.create(plan)
         has_ended = plan.attempt > job.attempt and job.outcome() is not None
         lock = _lock(job.store, EXIT_TIMEOUT_S if has_ended else LOCK_TIMEOUT_S)

@@ -55,8 +55,6 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     }
     _check_choices(config)
     info = {name: shared.entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
-    if bf16 and fp16:
-        raise SpecError("hyperparameters: bf16 and fp16 exclude each other; set one of them.")
     return Rendered(
         trainer="llamafactory",
         config={key: value for key, value in config.items() if value is not None},
@@ -181,7 +179,7 @@ def _hyperparameters(spec: JobSpec) -> Arguments:
     if given.warmup_ratio is None and given.warmup_steps is None:
         straight["warmup_ratio"] = DEFAULT_WARMUP_RATIO
     if given.eval_strategy is None:
-        straight["eval_strategy"] = "epoch" if evaluates else "no"
+        straight["eval_strategy"] = ("steps" if given.eval_steps else "epoch") if evaluates else "no"
     elif given.eval_strategy != "no" and not evaluates:
         raise SpecError("hyperparameters.eval_strategy needs held-out rows: set dataset.eval or dataset.eval_fraction.")
     if evaluates and given.per_device_eval_batch_size is None:

@@ -117,7 +117,7 @@ def _evaluation(spec: JobSpec) -> str:
     given = spec.hyperparameters.eval_strategy
     if given not in (None, "no") and not evaluates:
         raise SpecError("hyperparameters.eval_strategy needs held-out rows: set dataset.eval or dataset.eval_fraction.")
-    return given or ("epoch" if evaluates else "no")
+    return given or (("steps" if spec.hyperparameters.eval_steps else "epoch") if evaluates else "no")
 
 
 # --- models and rewards -------------------------------------------------------------------------------------

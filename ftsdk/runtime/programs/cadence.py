@@ -47,7 +47,10 @@ class Cadence:
         every_s = self.every_s
         return every_s is not None and time.monotonic() - self._saved_at >= every_s
 
-    def is_due_by_step(self, step: int) -> bool:
-        """Whether a checkpoint is due by the number of steps."""
+    def is_due_by_step(self, step: int, total_steps: int) -> bool:
+        """Whether a checkpoint is due by the number of steps; a policy below 1 is a share of all steps."""
         every = self._policy["every_steps"]
-        return every is not None and step % every == 0
+        if every is None:
+            return False
+        steps = int(every) if every >= 1 else math.ceil(total_steps * every)  # as transformers rounds it
+        return step % steps == 0

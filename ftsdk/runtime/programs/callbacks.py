@@ -72,7 +72,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         step = state.global_step
         self._agreement.end_of_step()
         due_by_time = args.process_index == 0 and self._cadence.is_due_by_time()
-        due_by_step = self._cadence.is_due_by_step(step)
+        due_by_step = self._cadence.is_due_by_step(step, state.max_steps)
         if self._agreement.is_due(f"save-{self._saves}", due_by_time, step) or due_by_step:
             control.should_save = True
         if self._agreement.is_due("stop", self._stop.received, step) and step < state.max_steps:

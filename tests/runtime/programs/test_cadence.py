@@ -31,10 +31,16 @@ def test_its_cost_is_below_one_percent_where_a_save_takes_two_seconds():
 
 def test_minutes_and_steps_are_taken_as_they_are():
     minutes = Cadence({**AUTO, "every_minutes": 0.5, "mtbf_hours": None})
-    assert minutes.every_s == 30.0 and not minutes.is_due_by_step(5)
+    assert minutes.every_s == 30.0 and not minutes.is_due_by_step(5, 12)
     steps = Cadence({**AUTO, "every_steps": 5, "mtbf_hours": None})
     assert steps.every_s is None and not steps.is_due_by_time()
-    assert [step for step in range(1, 12) if steps.is_due_by_step(step)] == [5, 10]
+    assert [step for step in range(1, 12) if steps.is_due_by_step(step, 12)] == [5, 10]
+
+
+@pytest.mark.parametrize(("share", "total", "due"), [(0.2, 10, [2, 4, 6, 8, 10]), (0.3, 10, [3, 6, 9]), (0.1, 5, [1])])
+def test_a_share_of_all_steps_is_rounded_up_as_transformers_does(share, total, due):
+    cadence = Cadence({**AUTO, "every_steps": share, "mtbf_hours": None})
+    assert [step for step in range(1, total + 1) if cadence.is_due_by_step(step, total)][: len(due)] == due
 
 
 def test_the_clock_counts_from_the_last_checkpoint():

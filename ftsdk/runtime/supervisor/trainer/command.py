@@ -17,6 +17,8 @@ from ftsdk.runtime.supervisor.start import StartConfiguration
 ARCHIVE = str(Path(sys.argv[0]).absolute())
 """The zipapp that this supervisor was started from."""
 WANDB_KEY = "WANDB_API_KEY"
+DEFAULT_PROJECT = "huggingface"
+"""transformers' own default."""
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """Progress is reported by metrics events; progress bars made of carriage returns only fill logs."""
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -79,11 +81,11 @@ def _wandb(start: StartConfiguration, environ: Mapping[str, str], reports: Path)
     """Every attempt continues the W&B run that the plan names."""
     run = start.document["wandb"]
     if run is None:
-        return {"WANDB_MODE": "disabled"}
-    auto = "online" if WANDB_KEY in environ else "offline"  # W&B itself has no "auto"
+        return {"WANDB_MODE": environ.get("WANDB_MODE", "disabled")}
+    auto = environ.get("WANDB_MODE") or ("online" if WANDB_KEY in environ else "offline")  # W&B itself has no "auto"
     (reports / "wandb").mkdir(parents=True, exist_ok=True)
     return {
-        "WANDB_PROJECT": run["project"],
+        "WANDB_PROJECT": run["project"] or environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
         **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
         "WANDB_RUN_ID": run["run_id"],
         "WANDB_RESUME": "allow",

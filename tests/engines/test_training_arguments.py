@@ -1,0 +1,127 @@
+"""Arguments that transformers' trainer refuses or silently overrides: refused at plan, or said."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftsdk.backends.local import Local
+from ftsdk.errors import FtsdkError, SpecError, UnsupportedError
+from ftsdk.facts import inspect
+from ftsdk.recipes import specfile
+from ftsdk.spec.loading import parse
+
+FILE = {"model_name_or_path": "model", "stage": "sft", "finetuning_type": "lora", "dataset": "rows"}
+HELD_OUT = {"val_size": 0.4, "eval_strategy": "steps"}
+
+
+@pytest.fixture
+def plan(spec_folder):
+    """Plans a LLaMA-Factory file with some more keys."""
+    (spec_folder / "data").mkdir()
+    (spec_folder / "train.jsonl").rename(spec_folder / "data" / "rows.jsonl")
+    (spec_folder / "data" / "dataset_info.json").write_text('{"rows": {"file_name": "rows.jsonl"}}')
+
+    def make(**keys):
+        loaded = specfile.from_data({**FILE, **keys}, where="a.yaml", folder=spec_folder)
+        return Local().plan(loaded.spec, inspect(loaded.spec, folder=loaded.folder))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"report_to": "mlflow"}, "report_to mlflow: ftsdk reports to wandb and tensorboard"),
+        ({"report_to": ["wandb", "swanlab", "tensorboard"]}, "report_to swanlab"),
+        ({"report_to": "wanbd"}, "did you mean 'wandb'"),
+        ({**HELD_OUT, "early_stopping_steps": 2}, "early_stopping_steps needs load_best_model_at_end"),
+        ({"early_stopping_steps": 2, "load_best_model_at_end": True}, "early_stopping_steps needs held-out rows"),
+        ({"load_best_model_at_end": True}, "compares evaluations and there are none"),
+        ({"metric_for_best_model": "eval_loss"}, "measured on held-out rows"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "follows evaluations"),
+        ({**HELD_OUT, "eval_strategy": "epoch", "eval_steps": 5}, "eval_steps has no effect"),
+        ({"warmup_steps": 20, "warmup_ratio": 0.5}, "give warmup_steps or warmup_ratio, not both"),
+        ({"warmup_steps": 0.3, "warmup_ratio": 0.5}, "warmup_steps"),
+        ({"bf16": True, "fp16": True}, "exclude each other"),
+        ({"logging_steps": 2.5}, "give a whole number of steps, or a number below 1"),
+        ({"save_steps": -1}, "save_steps|every_steps"),
+        ({"max_grad_norm": -0.5}, "max_grad_norm"),
+        ({"resume_from_checkpoint": "saves/old/checkpoint-500"}, "give the checkpoint's folder as `model`"),
+    ],
+)
+def test_what_the_trainer_refuses_is_refused_at_plan(plan, keys, says):
+    with pytest.raises(FtsdkError, match=says):
+        plan(**keys)
+
+
+@pytest.mark.parametrize("key", ["logging_steps", "eval_steps"])
+@pytest.mark.parametrize("value", [0.1, 5])
+def test_steps_are_counted_or_a_share(plan, key, value):
+    assert plan(**HELD_OUT, **{key: value}).trainer_config[key] == value
+
+
+@pytest.mark.parametrize("value", [0.2, 7])
+def test_checkpoints_are_made_at_a_share_of_all_steps_too(plan, value):
+    assert plan(save_steps=value).document["checkpoint"]["every_steps"] == value
+
+
+def test_gradients_that_are_not_scaled_down(plan):
+    assert plan(max_grad_norm=0).trainer_config["max_grad_norm"] == 0
+
+
+def test_resuming_one_s_own_checkpoints_needs_no_key(plan):
+    assert "resume_from_checkpoint" not in plan(resume_from_checkpoint=True).trainer_config
+
+
+def test_early_stopping_with_what_it_needs_is_planned(plan):
+    config = plan(**HELD_OUT, early_stopping_steps=2, load_best_model_at_end=True, eval_steps=1).trainer_config
+    assert (config["early_stopping_steps"], config["save_strategy"]) == (2, "steps")
+
+
+def test_eval_steps_ask_for_evaluations_by_steps(spec_folder):
+    spec = parse(
+        {
+            "model": "./model",
+            "dataset": {"train": "train.jsonl", "eval_fraction": 0.4},
+            "hyperparameters": {"eval_steps": 3},
+        },
+        where="t",
+    )
+    assert Local().plan(spec, inspect(spec, folder=spec_folder)).trainer_config["eval_strategy"] == "steps"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"learning_rate": 1000.0}, "learning_rate 1000 is far above"),
+        ({"lora_rank": 99999}, "tuning.rank 99999 is far above"),
+        ({"max_steps": 5, "num_train_epochs": 2.0}, "overrides num_train_epochs"),
+        ({"neat_packing": True, "packing": False}, "packing: false is overridden"),
+    ],
+)
+def test_what_is_unwise_or_overridden_is_said(plan, keys, says):
+    assert any(says in sentence for sentence in plan(**keys).warnings)
+
+
+def test_bfloat16_on_a_cpu_is_said_at_plan_and_refused_at_submit(plan):
+    made = plan(bf16=True)
+    assert any("no accelerator that computes in it" in sentence for sentence in made.warnings)
+    with pytest.raises(UnsupportedError, match="leave it out to train in 32 bits"):
+        Local().submit(made, {})
+
+
+def test_a_change_of_one_of_two_values_replaces_the_other(spec_folder):
+    data = {"model": "m/x", "dataset": "train.jsonl", "hyperparameters": {"warmup_ratio": 0.1}}
+    spec = specfile.from_data(data, where="t", folder=spec_folder, changes=["warmup_steps=7"]).spec
+    assert (spec.hyperparameters.warmup_steps, spec.hyperparameters.warmup_ratio) == (7, None)
+
+
+def test_two_save_intervals_are_refused():
+    data = {
+        "model": "m/x",
+        "dataset": "d.jsonl",
+        "hyperparameters": {"save_steps": 9},
+        "checkpoint": {"every_minutes": 5},
+    }
+    with pytest.raises(SpecError, match="save_steps and checkpoint say different things"):
+        parse(data, where="t")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ftsdk.backends import config
+from ftsdk.backends import config, passthrough
 from ftsdk.errors import SpecError, did_you_mean
 
 
@@ -58,7 +58,7 @@ def resolve(backend: str, model: type[Model], given: Mapping[str, Any]) -> Model
     """
     merged: dict[str, Any] = {}
     for source in (*config.tables(backend), _environment(backend, model), dict(given)):
-        merged.update(source)
+        merged.update(passthrough.gathered(source))
     try:
         return model.model_validate(merged)
     except ValidationError as problem:

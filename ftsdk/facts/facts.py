@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
+from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
 from ftsdk.sizing.price.prices import Prices
 from ftsdk.storage.fingerprints import Fingerprint
@@ -109,6 +110,8 @@ class Facts:
     """Random to start one more job of the same spec and data, else empty."""
     arguments: tuple[Attached, ...] = ()
     """Files and folders that the trainer's arguments name."""
+    platforms: Platforms = field(default_factory=dict)
+    """What `ftsdk doctor` has learnt of the user's accounts and machines."""
 
     @property
     def attached(self) -> tuple[Attached, ...]:

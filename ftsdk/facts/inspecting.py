@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
-from ftsdk.facts import runtime_archive
+from ftsdk.facts import platforms, runtime_archive
 from ftsdk.facts.facts import Facts
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
@@ -51,4 +51,5 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         reward_files=inspect_rewards(spec.method, root),
         nonce=secrets.token_hex(8) if again else "",
         arguments=arguments_of(spec, root),
+        platforms=platforms.kept(home),
     )

@@ -22,6 +22,8 @@ from werkzeug.serving import make_server
 
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 KEY, SECRET, TOKEN = "AKTEST", "SKTEST", "STSTEST"
+DEFAULT_ROLE_TOKEN = "STSDEFAULT"
+"""Token of PAI's default role, which reaches one bucket only."""
 BUCKET = "bucket"
 Environ = dict[str, Any]
 
@@ -79,6 +81,7 @@ class OssBuckets(Buckets):
 
     statuses: ClassVar = {"412": "409 Conflict"}
     host = "s3.oss-cn-hangzhou.aliyuncs.com"
+    default_role_bucket = ""
 
     def refusal(self, environ: Environ, headers: dict[str, str]) -> tuple[int, str] | None:
         bucket, _, domain = headers["host"].partition(".")
@@ -86,7 +89,12 @@ class OssBuckets(Buckets):
             return 403, "SecondLevelDomainForbidden"
         if headers.get("x-amz-content-sha256", "").startswith("STREAMING"):
             return 400, "InvalidArgument"
-        if headers.get("x-amz-security-token") != TOKEN or not signed_by(environ, headers, SECRET):
+        if headers.get("x-amz-security-token") == DEFAULT_ROLE_TOKEN:
+            if bucket != self.default_role_bucket:
+                return 403, "AccessDenied"
+        elif headers.get("x-amz-security-token") != TOKEN:
+            return 403, "InvalidAccessKeyId"
+        if not signed_by(environ, headers, SECRET):
             return 403, "SignatureDoesNotMatch"
         if environ["REQUEST_METHOD"] == "PUT" and ("if-none-match" in headers or "if-match" in headers):
             return 501, "NotImplemented"

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ftsdk.storage.objects import ObjectStore
-from tests.emulators.buckets import KEY, SECRET, TOKEN, OssBuckets
+from tests.emulators.buckets import DEFAULT_ROLE_TOKEN, KEY, SECRET, TOKEN, OssBuckets
 from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
 
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
@@ -30,8 +30,21 @@ VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01"
 SPOT = {"SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}
 MACHINES: list[dict[str, Any]] = [
     {"InstanceType": "ecs.g7.2xlarge", "AcceleratorType": "CPU", "IsAvailable": True, **SPOT},
-    {"InstanceType": "ecs.gn7i-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True, **SPOT},
-    {"InstanceType": "ecs.gn6v-c8g1.2xlarge", "AcceleratorType": "GPU", "IsAvailable": True},
+    {
+        "InstanceType": "ecs.gn7i-c8g1.2xlarge",
+        "AcceleratorType": "GPU",
+        "IsAvailable": True,
+        **SPOT,
+        "DefaultGPUDriver": "550.127.08",
+        "SupportedGPUDrivers": ["550.127.08", "580.82.07", "590.1"],
+    },
+    {
+        "InstanceType": "ecs.gn6v-c8g1.2xlarge",
+        "AcceleratorType": "GPU",
+        "IsAvailable": True,
+        "DefaultGPUDriver": "470.199.02",
+        "SupportedGPUDrivers": ["470.199.02"],
+    },
     {"InstanceType": "ecs.gn7e-c16g1.4xlarge", "AcceleratorType": "GPU", "IsAvailable": False},
 ]
 LOOK_BACK = timedelta(days=7)
@@ -66,6 +79,10 @@ class DlcCloud:
         """Action -> what happens to its next calls."""
         self.denied: set[str] = set()
         self.sold_out: set[str] = set()
+        self.default_bucket = BUCKET
+        """Of the workspace's default storage; the only bucket that PAI's default role reaches."""
+        self.throttled_every = 0
+        """Every so many calls are refused as too many."""
         self.held = ""
         """A status in which jobs stay until this is another."""
         self.forgets = 0
@@ -142,12 +159,14 @@ class DlcCloud:
         """Status and body; None cuts the connection."""
         path, _, query = target.partition("?")
         if path.startswith("/role/"):
-            return 200, self._role()
+            return 200, self._role(self.jobs[path.rpartition("/")[2]])
         action = headers.get("x-acs-action", "")
         self.calls[action] += 1
         trouble = self.troubles[action].pop(0) if self.troubles.get(action) else None
         if trouble == "drop":
             return None
+        if self.throttled_every and sum(self.calls.values()) % self.throttled_every == 0:
+            trouble = trouble or 429
         if isinstance(trouble, int):
             return trouble, _error("Throttling.User" if trouble == 429 else "ServiceUnavailable", "flow control")
         try:
@@ -168,7 +187,10 @@ class DlcCloud:
             r"ACS3-HMAC-SHA256 Credential=([^,]+),SignedHeaders=([^,]+),Signature=([0-9a-f]{64})",
             headers.get("authorization", ""),
         )
-        if not found or found[1] != KEY or headers.get("x-acs-security-token") != TOKEN:
+        token = headers.get("x-acs-security-token")
+        if token == DEFAULT_ROLE_TOKEN:
+            raise RefusalError(403, "Forbidden.NoPermission", "This operation is forbidden by permission system.")
+        if not found or found[1] != KEY or token != TOKEN:
             raise RefusalError(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
         signed, digest = found[2].split(";"), headers.get("x-acs-content-sha256", "")
         if not {*SIGNED, "x-acs-security-token"} <= set(signed) or digest != hashlib.sha256(body).hexdigest():
@@ -191,10 +213,13 @@ class DlcCloud:
         answer: dict[str, Any] = found(parts, query, body)
         return answer
 
-    def _role(self) -> dict[str, Any]:
-        """What ALIBABA_CLOUD_CREDENTIALS_URI answers in a job."""
+    def _role(self, job: DlcJob) -> dict[str, Any]:
+        """What ALIBABA_CLOUD_CREDENTIALS_URI answers in a job; PAI's default role has a token that reaches less."""
+        self.oss.default_role_bucket = self.default_bucket
+        items = job.request["CredentialConfig"]["CredentialConfigItems"]
+        token = TOKEN if any("RoleArn" in role for item in items for role in item["Roles"]) else DEFAULT_ROLE_TOKEN
         ends = datetime.now(UTC) + timedelta(hours=1)
-        return {"AccessKeyId": KEY, "AccessKeySecret": SECRET, "SecurityToken": TOKEN,
+        return {"AccessKeyId": KEY, "AccessKeySecret": SECRET, "SecurityToken": token,
                 "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"), "Code": "Success"}  # fmt: skip
 
     # --- DLC -----------------------------------------------------------------------------------------------
@@ -260,6 +285,11 @@ class DlcCloud:
         if path[1] != WORKSPACE:
             raise RefusalError(404, "NotFound", "the workspace does not exist")
         return {"WorkspaceId": WORKSPACE, "WorkspaceName": "lab"}
+
+    def _ListConfigs(self, path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self._GetWorkspace(path, query, {})
+        address = f"oss://{self.default_bucket}.oss-{REGION}-internal.aliyuncs.com/" if self.default_bucket else ""
+        return {"Configs": [{"ConfigKey": "modelExportPath", "ConfigValue": address}], "TotalCount": 1}
 
     def _named(self, path: list[str]) -> DlcJob:
         found = self.jobs.get(path[1])

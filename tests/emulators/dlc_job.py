@@ -125,11 +125,16 @@ class DlcJob:
     def _live(self) -> None:
         self._stay()
         self._move("Queuing")
-        while self.request["JobSpecs"][0].get("EcsSpec") in self.cloud.sold_out and not self._asked:
+        worker = self.request["JobSpecs"][0]
+        while worker.get("EcsSpec") in self.cloud.sold_out and not self._asked:
             time.sleep(ROUND_S)
         if self._asked == "stop":
             return self._end("Stopped", "StoppedByUser")
+        if "SpotSpec" in worker and worker.get("EcsSpec", "").startswith("ml."):
+            self._move("Bidding")
         self._move("EnvPreparing")
+        if self.request["Settings"].get("EnableSanityCheck"):
+            self._move("SanityChecking")
         self._start_nodes()
         self._move("Running")
         while (why := self._wait()) in ("notice", "blackout") and self.has_aimaster:

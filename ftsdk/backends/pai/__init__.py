@@ -16,7 +16,7 @@ from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
 from ftsdk.backends.options import Options
-from ftsdk.backends.pai import addresses, jobs, limits, machines, registry, secret_store
+from ftsdk.backends.pai import addresses, drivers, jobs, limits, machines, registry, roles, secret_store
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.jobs import DlcAttempt
 from ftsdk.backends.pai.log_lines import PaiLogReader
@@ -91,7 +91,12 @@ class Pai:
             uploads=tuple(upload for source in requests.sources(context) for upload in source.uploads),
             copies=tuple(requests.copies(context)),
             storage=addresses.storage(self.options),
-            warnings=(*unused, *limits.warnings(request, context.region)),
+            warnings=(
+                *unused,
+                *limits.warnings(request, context.region),
+                *drivers.warnings(context.known, request),
+                *roles.warnings(context.known, request),
+            ),
             machine_usd_per_hour=self._price(context.ecs_spec, facts, spot=spec.resources.spot),
         )
 
@@ -109,9 +114,11 @@ class Pai:
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Create the DLC job, once: the attempt is claimed in OSS, and looked up by its name before a repeat.
 
-        `secrets` are not sent: the job reads them from the secret store by name. Raises AuthError if one is not stored.
+        `secrets` are not sent: the job reads them from the secret store by name. Raises AuthError if one is not stored,
+        and if the job's role cannot reach the bucket.
         """
         secret_store.check(self._services, plan)
+        roles.check(self._services, plan.request)
         request = _with_registry_password(plan.request)
         store = ObjectStore(requests.durable_of(request), plan.storage)
         key = contract.claim_key(plan.attempt)

@@ -60,6 +60,17 @@ def kms_endpoint(options: PaiOptions, *, inside: bool) -> str:
     return f"https://kms{vpc}.{checked_region(options.region)}.aliyuncs.com"
 
 
+def workspace_endpoint(options: PaiOptions) -> str:
+    """Host of the API of PAI's workspaces."""
+    vpc = "-vpc" if options.network == "vpc" else ""
+    return options.workspace_endpoint or f"aiworkspace{vpc}.{checked_region(options.region)}.aliyuncs.com"
+
+
+def bucket_of(address: str) -> str:
+    """The bucket's name of `oss://bucket/path` or of `oss://bucket.oss-REGION-internal.aliyuncs.com/path`."""
+    return address.removeprefix("oss://").partition("/")[0].partition(".")[0]
+
+
 def acr_endpoint(options: PaiOptions, region: str) -> str:
     """Address of ACR's API in the region of a registry."""
     return options.acr_endpoint or f"cr{'-vpc' if options.network == 'vpc' else ''}.{region}.aliyuncs.com"

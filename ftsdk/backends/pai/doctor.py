@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.base import Check
-from ftsdk.backends.pai import addresses
+from ftsdk.backends.pai import addresses, drivers, roles
 from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.errors import BackendError, FtsdkError
+from ftsdk.facts import platforms
+from ftsdk.home import home_dir
 from ftsdk.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from ftsdk.backends.pai.options import PaiOptions
 
+WORKSPACE: Final = ("paiworkspace:ListConfigs", "paiworkspace:GetWorkspace")
 ACTIONS: Final = ("CreateJob", "GetJob", "ListJobs", "StopJob", "GetPodLogs", "GetWebTerminal", "ListEcsSpecs")
 SPELLINGS: Final = ("paidlc", "pai")
 """The documents disagree on what DLC's actions are called (2026-08), so a policy names both."""
@@ -40,8 +43,8 @@ def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
     queries: list[Callable[[], Check]] = [
         lambda: _bucket(options),
         lambda: _image(options),
-        *([] if options.resource_id else [lambda: _machines(services, options.ecs_spec)]),
-        lambda: _role(options),
+        *([] if options.resource_id else [lambda: _machines(services, options)]),
+        lambda: _role(services, options),
     ]
     with ThreadPoolExecutor(len(queries)) as pool:
         yield from pool.map(lambda check: check(), queries)
@@ -50,7 +53,7 @@ def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
 def submitter_policy(options: PaiOptions) -> dict[str, Any]:
     """What whoever submits and watches may do."""
     dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
-    return _policy([*dlc, *SECRETS, *IMAGES], options)
+    return _policy([*dlc, *WORKSPACE, *SECRETS, *IMAGES], options)
 
 
 def job_policy(options: PaiOptions) -> dict[str, Any]:
@@ -94,17 +97,22 @@ def _image(options: PaiOptions) -> Check:
     return Check(what="image", ok=True, detail=f"{options.image} (whether it can be pulled shows at the first job)")
 
 
-def _machines(services: AlibabaServices, ecs_spec: str | None) -> Check:
-    """What can be rented right now, and as spot: the type that is named, or those with GPUs."""
+def _machines(services: AlibabaServices, options: PaiOptions) -> Check:
+    """What can be rented right now, and as spot: the type that is named, or those with GPUs. Their drivers are kept."""
+    ecs_spec = options.ecs_spec
     try:
         rows = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
     except BackendError as problem:
         return Check(what="machine types", ok=True, detail=f"could not be queried ({problem})")
+    known = {"drivers": drivers.of_machines(rows)}
+    platforms.keep(home_dir(), "pai", services.region, **known)
     free = [row for row in rows if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
     if not free:
         detail = f"{ecs_spec or 'no type with GPUs'} is not to be had here"
         remedy = "name another by -o ecs_spec=TYPE, or another region"
         return Check(what="machine types", ok=False, detail=detail, remedy=remedy)
+    if ecs_spec and (sentence := drivers.problem(known, ecs_spec, options.image)):
+        return Check(what="machine types", ok=False, detail="the driver is too old", remedy=sentence)
     spot = [row for row in free if row.get("SpotStockStatus") == "WithStock"]
     return Check(what="machine types", ok=True, detail=f"{_named(free)}; spot: {_named(spot)}")
 
@@ -121,8 +129,19 @@ def _discount(row: Mapping[str, Any]) -> str:
     return "" if figure is None else f" (discount {figure:g})"
 
 
-def _role(options: PaiOptions) -> Check:
-    """What the role may do shows in a job only, so the policy is printed."""
+def _role(services: AlibabaServices, options: PaiOptions) -> Check:
+    """Without a role of the user's own, whether PAI's default one reaches the bucket; what it reaches is kept."""
     policy = json.dumps(job_policy(options))
-    name = options.role or "PAI's default role"
-    return Check(what="role of the job", ok=True, detail=f"{name}; it needs this policy: {policy}")
+    if options.role:
+        return Check(what="role of the job", ok=True, detail=f"{options.role}; it needs this policy: {policy}")
+    try:
+        default = services.default_bucket()
+    except BackendError as problem:
+        detail = f"PAI's default role; the workspace's default bucket could not be queried ({problem})"
+        return Check(what="role of the job", ok=True, detail=detail)
+    platforms.keep(home_dir(), "pai", services.region, default_bucket=default)
+    if default != options.bucket:
+        remedy = f"{roles.unreachable(options.bucket or 'BUCKET', default)} The policy: {policy}"
+        return Check(what="role of the job", ok=False, detail="PAI's default role", remedy=remedy)
+    detail = f"PAI's default role, which reaches {default} and no secrets (they need a role with this policy: {policy})"
+    return Check(what="role of the job", ok=True, detail=detail)

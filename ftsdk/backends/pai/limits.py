@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from ftsdk.contract import ENV_SECRETS_FROM
+
 MOST_BYTES: Final = 65_536
 """Of the whole request, with what the service adds."""
 ADDED_BYTES: Final = 2_048
@@ -127,6 +129,11 @@ RULES: Final[tuple[Limit, ...]] = (
          lambda r: not all(_is_cidr(block) for block in _vpc(r).get("ExtendedCIDRs", ()))),
     Limit("option role", "CredentialConfig.RoleArn", "should be acs:ram::ACCOUNT:role/NAME",
          lambda r: not all(_is_role(arn) for arn in _roles(r))),
+    Limit("option role", "CredentialConfig.RoleArn",
+          "is needed with secrets: PAI's default role cannot read KMS; `ftsdk doctor -b pai` prints the role's policy",
+          lambda r: ENV_SECRETS_FROM in r["Envs"] and not _roles(r)),
+    Limit("option spot_types", "JobSpecs.ElasticSpotSpecs", "needs resources.spot and the option spot_price_limit",
+          lambda r: bool(_worker(r).get("ElasticSpotSpecs")) and "SpotPriceLimit" not in _spot(r)),
     Limit("option mounts", "DataSources.MountPath", "should be a whole path, from / on",
          lambda r: not all(_is_path(path) for path in _mount_paths(r))),
     Limit("option mounts", "DataSources.MountPath", "two mounts have one path",

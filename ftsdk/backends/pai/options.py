@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from ftsdk.backends.options import Options, Pairs, Words, first_set
+from ftsdk.backends.passthrough import RequestFields
 
 REGION_VARIABLES: Final = ("ALIBABA_CLOUD_REGION_ID", "ALIBABA_CLOUD_REGION")
 
@@ -39,13 +40,16 @@ class PaiOptions(Options):
     gpu_type: str | None = None
     """Type of GPU in a quota that has several, as the quota names it."""
     role: str | None = None
-    """ARN of the RAM role that the job has, `acs:ram::ACCOUNT:role/NAME`; PAI's own default role if left out."""
+    """ARN of the RAM role that the job has, `acs:ram::ACCOUNT:role/NAME`. PAI's default role, if left out, reaches the
+    workspace's default bucket only and no secrets."""
     priority: int = Field(default=1, ge=1, le=9)
     """1 to 9, the highest; counts within a quota."""
     spot_discount_limit: float | None = Field(default=None, gt=0, le=1)
     """Spot: the highest discount factor, sent as it is, e.g. 0.8; this or `spot_price_limit`."""
     spot_price_limit: float | None = Field(default=None, gt=0)
     """Spot: the highest price of a machine in CNY a minute; this or `spot_discount_limit`."""
+    spot_types: Words = ()
+    """Spot: more machine types that will do, e.g. `ecs.gn7i-c16g1.4xlarge`; needs `spot_price_limit`."""
     vpc_id: str | None = None
     """VPC that the job joins."""
     switch_id: str | None = None
@@ -63,7 +67,10 @@ class PaiOptions(Options):
     aimaster: bool | None = None
     """Lingjun: PAI's fault tolerance starts a failed job again itself; on for spot machines of Lingjun if left out."""
     driver: str | None = None
-    """Version of the NVIDIA driver, where the machine type has several."""
+    """Version of the NVIDIA driver, where the machine type has several; if left out, the first one that the image's
+    CUDA version needs, as far as `ftsdk doctor -b pai` has asked for them."""
+    sanity_check: bool = False
+    """Let PAI check the machines' computing power before the job starts."""
     grace_s: int = Field(default=120, ge=20, le=3600)
     """Seconds between SIGTERM and SIGKILL when the job is stopped."""
     tags: Pairs = Field(default={})
@@ -80,6 +87,8 @@ class PaiOptions(Options):
     """Address of DLC, if it is not the region's; with http:// for tests."""
     kms_endpoint: str | None = None
     """Address of KMS for this machine and for the job, if it is not the region's."""
+    workspace_endpoint: str | None = None
+    """Address of PAI's workspaces (AIWorkSpace), if it is not the region's."""
     acr_endpoint: str | None = None
     """Address of the image registry's API, if it is not the region's."""
     oss_endpoint: str | None = None
@@ -88,3 +97,6 @@ class PaiOptions(Options):
     """`oss_endpoint` is a domain of the bucket's own (needed in the mainland for accounts made after 2025-03-20)."""
     oss_job_endpoint: str | None = None
     """URL at which the job reaches OSS, if it is not the region's internal one."""
+    request: RequestFields = Field(default={})
+    """Fields of CreateJob that have no option, e.g. `-o request.Settings.EnableOssAppend=true`; those below `JobSpecs`
+    count for every node."""

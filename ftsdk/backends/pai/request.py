@@ -11,10 +11,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
-from ftsdk.backends.pai import addresses, limits
+from ftsdk.backends import passthrough
+from ftsdk.backends.pai import addresses, drivers, limits
 from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import platforms
 from ftsdk.plan import Copy, Plan, Upload, build
 from ftsdk.storage import copying
 from ftsdk.storage.fingerprints import Fingerprint
@@ -61,6 +63,11 @@ class PaiContext:
     """The job's own folder in OSS."""
     ecs_spec: str | None
     """None in a quota."""
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What `ftsdk doctor` has learnt of the account in this region."""
+        return platforms.of(self.facts.platforms, "pai", self.region)
 
     @property
     def native_name(self) -> str:
@@ -174,6 +181,8 @@ def request(context: PaiContext) -> dict[str, Any]:
         **({"UserVpc": vpc} if (vpc := _vpc(options)) else {}),
         **({"JobMaxRunningTimeMinutes": _minutes(spec.timeout_hours)} if spec.timeout_hours else {}),
     }
+    known = passthrough.fields_of(__package__)
+    body = passthrough.merged(body, options.request, known=known, service="CreateJob")
     if problems := list(limits.problems(body)):
         raise SpecError(f"PAI would refuse this job: {'; '.join(problems)}.")
     return body
@@ -186,7 +195,8 @@ def durable_of(body: Mapping[str, Any]) -> str:
 
 def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     """Convert a plan for spot machines to on-demand machines. Pure."""
-    workers = [{key: value for key, value in w.items() if key != "SpotSpec"} for w in plan.request["JobSpecs"]]
+    only_spot = ("SpotSpec", "ElasticSpotSpecs")
+    workers = [{key: value for key, value in w.items() if key not in only_spot} for w in plan.request["JobSpecs"]]
     price = plan.options.get("price_usd_per_hour") or usd_per_hour
     nodes = plan.document["num_nodes"]
     return replace(
@@ -207,6 +217,7 @@ def _worker(context: PaiContext) -> dict[str, Any]:
         **({"ImageConfig": {"Auth": f"${options.image_auth}"}} if options.image_auth else {}),
         **({"EcsSpec": context.ecs_spec} if context.ecs_spec else {"ResourceConfig": _share(context)}),
         **({"SpotSpec": _spot(options)} if context.spec.resources.spot else {}),
+        **({"ElasticSpotSpecs": _elastic(options)} if options.spot_types else {}),
         **({"SystemDisk": {"Size": context.spec.resources.disk_gb}} if context.spec.resources.disk_gb else {}),
     }
 
@@ -233,6 +244,12 @@ def _spot(options: PaiOptions) -> dict[str, Any]:
     }
 
 
+def _elastic(options: PaiOptions) -> list[dict[str, Any]]:
+    """More machine types for a spot job. Their limit is a price an hour, that of SpotSpec one a minute."""
+    limit = {"SpotPriceLimit": round(options.spot_price_limit * 60, 4)} if options.spot_price_limit else {}
+    return [{"InstanceType": name, "SpotStrategy": "LowestPrice", **limit} for name in options.spot_types]
+
+
 def _mount(source: MountedFolder, region: str) -> dict[str, Any]:
     return {"Uri": addresses.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
 
@@ -255,12 +272,14 @@ def _credentials(role: str | None) -> dict[str, Any]:
 
 def _settings(context: PaiContext) -> dict[str, Any]:
     options = context.options
+    driver = options.driver or drivers.needed_driver(context.known, context.ecs_spec, options.image)
     watched = {"EnableErrorMonitoringInAIMaster": True, "ErrorMonitoringArgs": RESTARTS}
     return {
         "Tags": {OUR_TAG: context.spec.name, **options.tags},
         "TerminationGracePeriodSeconds": options.grace_s,
         **({"EnableRDMA": True} if options.rdma else {}),
-        **({"Driver": options.driver} if options.driver else {}),
+        **({"Driver": driver} if driver else {}),
+        **({"EnableSanityCheck": True} if options.sanity_check else {}),
         **(watched if _wants_aimaster(context) else {}),
     }
 

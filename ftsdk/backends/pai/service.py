@@ -26,6 +26,8 @@ CONNECT_MS, READ_MS = 10_000, 60_000
 PAGE: Final = 100
 SINCE: Final = "2020-12-03T00:00:00Z"
 """A listing looks back seven days unless it is told otherwise; no job is older than the API."""
+DEFAULT_STORAGE: Final = "modelExportPath"
+"""Key of the workspace's default storage (pai-python-sdk, pai/api/workspace.py)."""
 PROFILES: Final = (".aliyun/config.json", ".alibabacloud/credentials.ini")
 """Below a person's home; where they are, what the client says of them helps."""
 CREDENTIALS_HINT: Final = (
@@ -95,6 +97,17 @@ class AlibabaServices:
             yield from rows
             if len(rows) < PAGE:
                 return
+
+    def default_bucket(self) -> str | None:
+        """The bucket of the workspace's default storage, the only one that PAI's default role reaches; None if the
+        workspace has none."""
+        response = self.generic(
+            addresses.workspace_endpoint(self._options), "ListConfigs", "2021-02-04", style="ROA",
+            path=f"/api/v1/workspaces/{self.workspace_id}/configs", query={"ConfigKeys": DEFAULT_STORAGE},
+        )  # fmt: skip
+        values = (row["ConfigValue"] for row in response.get("Configs") or () if row["ConfigKey"] == DEFAULT_STORAGE)
+        address = next(filter(None, values), None)
+        return addresses.bucket_of(address) if address else None
 
     def kms(self, action: str, **query: str) -> dict[str, Any]:
         """One call of KMS."""

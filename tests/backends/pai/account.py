@@ -10,6 +10,9 @@ from ftsdk.backends.pai.options import PaiOptions
 from tests.emulators.buckets import OssBuckets
 from tests.emulators.dlc import BUCKET, REGION, WORKSPACE, DlcCloud
 
+ROLE = "acs:ram::1234567890123456:role/ftsdk"
+"""A role that reaches the bucket and KMS; PAI's default role reaches the default bucket only."""
+
 
 def options(cloud: DlcCloud, **changed: Any) -> PaiOptions:
     """The backend's options in an emulated account: small CPU machines."""
@@ -23,6 +26,7 @@ def options(cloud: DlcCloud, **changed: Any) -> PaiOptions:
         "endpoint": cloud.url,
         "kms_endpoint": cloud.url,
         "acr_endpoint": cloud.url,
+        "workspace_endpoint": cloud.url,
         "oss_endpoint": f"http://{OssBuckets.host}",
         "oss_job_endpoint": f"http://{OssBuckets.host}",
     }

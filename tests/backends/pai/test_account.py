@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ftsdk.backends.pai import Pai, jobs
 from ftsdk.backends.pai.service import RETRY, AlibabaServices, failure
 from ftsdk.errors import AuthError, BackendError, CapacityError, QuotaError, UnavailableError
-from tests.backends.pai.account import options
+from ftsdk.facts import platforms
+from ftsdk.home import home_dir
+from tests.backends.pai.account import ROLE, options
 from tests.emulators.dlc import DlcCloud
+from tests.golden import plans
 from tests.golden.pai import REQUESTS
 
 KIND = "ecs.g7.2xlarge"
@@ -40,6 +44,11 @@ def cloud(monkeypatch):
         monkeypatch.setattr(f"ftsdk.backends.pai.{module}.RETRY", RETRY._replace(max_pause_s=0.0))
     yield cloud
     cloud.close()
+
+
+@pytest.fixture
+def facts():
+    return plans.facts()
 
 
 @pytest.fixture
@@ -163,13 +172,64 @@ def test_without_credentials_it_says_so_at_once(cloud, tmp_path):
 
 def test_doctor_says_what_is_missing(cloud):
     found = {check.what: check for check in Pai(options(cloud, bucket="none", image=None, ecs_spec="ecs.x.y")).doctor()}
-    assert [what for what, check in found.items() if not check.ok] == ["bucket", "image", "machine types"]
+    assert [what for what, check in found.items() if not check.ok] == [
+        "bucket",
+        "image",
+        "machine types",
+        "role of the job",
+    ]
     assert all(check.remedy for check in found.values() if not check.ok)
     cloud.denied = {"ListJobs"}
     (check,) = Pai(options(cloud)).doctor()
     assert not check.ok
     assert '"paidlc:CreateJob"' in check.remedy
     assert '"pai:CreateJob"' in check.remedy
+
+
+def test_the_default_role_needs_the_default_bucket(cloud, facts):
+    """Otherwise the job could save nothing; a role of one's own is not asked about."""
+    cloud.default_bucket = "theirs"
+    (check,) = [check for check in Pai(options(cloud)).doctor() if check.what == "role of the job"]
+    assert not check.ok
+    assert "default bucket 'theirs'" in check.remedy
+    warned = Pai(options(cloud)).plan(plans.spec(), replace(facts, platforms=platforms.kept(home_dir())))
+    assert any("default bucket 'theirs'" in warning for warning in warned.warnings)
+    with pytest.raises(AuthError, match="-o role=acs:ram"):
+        Pai(options(cloud)).submit(warned, {})
+    assert not cloud.jobs
+    assert Pai(options(cloud, role=ROLE)).plan(plans.spec(), facts).warnings == ()
+    cloud.denied = {"ListConfigs"}
+    (check,) = [check for check in Pai(options(cloud)).doctor() if check.what == "role of the job"]
+    assert check.ok
+    assert "could not be queried" in check.detail
+
+
+def test_drivers_that_doctor_has_seen_are_in_the_plan(cloud, facts):
+    gpu, old = "ecs.gn7i-c8g1.2xlarge", "ecs.gn6v-c8g1.2xlarge"
+    list(Pai(options(cloud, ecs_spec=None)).doctor())
+    known = replace(facts, platforms=platforms.kept(home_dir()))
+
+    def settings(ecs_spec, tag, **given):
+        made = Pai(options(cloud, ecs_spec=ecs_spec, image=f"o/ftsdk:1-lf-{tag}", **given)).plan(plans.spec(), known)
+        return made.request["Settings"].get("Driver"), [w for w in made.warnings if "NVIDIA driver" in w]
+
+    assert settings(gpu, "cuda") == ("580.82.07", [])
+    assert settings(gpu, "cuda12") == (None, [])
+    assert settings(gpu, "cuda", driver="590.1") == ("590.1", [])
+    driver, (warning,) = settings(old, "cuda")
+    assert driver is None
+    assert "470.199.02" in warning
+    assert "--torch cuda12" in warning
+    found = {check.what: check for check in Pai(options(cloud, ecs_spec=old, image="o/f:1-lf-cuda")).doctor()}
+    assert not found["machine types"].ok
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_throttling_changes_nothing(services, cloud, every):
+    cloud.throttled_every = every
+    made = jobs.create(services, request())
+    assert [native.id for native in jobs.attempts(services, REQUESTS["cpu-mounts-auth"]().name)] == [made]
+    assert list(cloud.jobs) == [made]
 
 
 @pytest.fixture

@@ -36,6 +36,11 @@ REFUSED = {
     "role": (A10, {"role": "arn:aws:iam::1:role/x"}, "option role"),
     "mount path": (A10, {"mounts": {"corpus": "d-1"}}, "whole path"),
     "mount twice": (A10, {"mounts": {"/mnt/ftsdk/job": "d-1"}}, "two mounts have one path"),
+    "elastic spot without a price": (
+        SPOT,
+        {"spot_types": "ecs.gn7i-c16g1.4xlarge", "spot_discount_limit": 0.5},
+        "option spot_types",
+    ),
     "tags": (A10, {"tags": {"acs:x": "y"}}, "option tags"),
 }
 
@@ -46,6 +51,23 @@ def test_refused(name):
     with pytest.raises(SpecError, match="PAI would refuse this job: ") as refusal:
         plan(resources, options=options)
     assert words in str(refusal.value)
+
+
+def test_secrets_need_a_role():
+    with pytest.raises(SpecError, match=r"option role .*PAI's default role cannot read KMS"):
+        plan(A10, secrets=("HF_TOKEN",))
+    assert plan(A10, secrets=("HF_TOKEN",), options={"role": "acs:ram::1234567890123456:role/ftsdk"}).secrets
+
+
+def test_more_types_for_spot_have_a_price_an_hour():
+    given = {"spot_types": "ecs.gn7i-c16g1.4xlarge", "spot_price_limit": 0.4744, "sanity_check": True}
+    made = plan(SPOT, options=given)
+    (worker,) = made.request["JobSpecs"]
+    assert worker["ElasticSpotSpecs"] == [
+        {"InstanceType": "ecs.gn7i-c16g1.4xlarge", "SpotStrategy": "LowestPrice", "SpotPriceLimit": 28.464}
+    ]
+    assert made.request["Settings"]["EnableSanityCheck"] is True
+    assert not {"SpotSpec", "ElasticSpotSpecs"} & backend().on_demand(made).request["JobSpecs"][0].keys()
 
 
 @pytest.mark.parametrize("missing", ["workspace_id", "bucket", "image"])

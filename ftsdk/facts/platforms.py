@@ -1,0 +1,51 @@
+"""What is known of the user's accounts and machines: kept in ftsdk's home by `ftsdk doctor`, read into the facts.
+
+One file a backend and scope, `platforms/BACKEND/SCOPE.json`, with what the platform said or a probe measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = "platforms"
+AT: Final = "at"
+"""Key of the time at which something was last kept, in seconds since the epoch."""
+Platforms = Mapping[str, Mapping[str, Any]]
+"""`BACKEND/SCOPE` -> what is known of it."""
+
+
+def keep(home: Path, backend: str, scope: str, **known: Any) -> Path:
+    """Add to what is known of a backend's scope (a region, a cluster; empty if there is one only); returns the file."""
+    path = home / FOLDER / backend / f"{_file_name(scope)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps({**_read(path), **known, AT: time.time()}, indent=1) + "\n", "utf-8")
+    return temporary.replace(path)
+
+
+def kept(home: Path) -> Platforms:
+    """All that is known, by `BACKEND/SCOPE`."""
+    found = (home / FOLDER).glob("*/*.json")
+    return {f"{path.parent.name}/{path.stem}": _read(path) for path in sorted(found)}
+
+
+def of(platforms: Platforms, backend: str, scope: str) -> Mapping[str, Any]:
+    """What is known of a backend's scope; empty if nothing is."""
+    return platforms.get(f"{backend}/{_file_name(scope)}", {})
+
+
+def _file_name(scope: str) -> str:
+    return re.sub(r"[^\w.-]", "_", scope) or "any"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known

@@ -28,7 +28,7 @@ from ftsdk.testing import processes
 from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET, new_label
 from ftsdk.testing.recovery import ONE_STEP
-from tests.backends.pai.account import options
+from tests.backends.pai.account import ROLE, options
 from tests.emulators.dlc import DlcCloud
 
 pytestmark = pytest.mark.docker
@@ -81,7 +81,7 @@ class TestPai(BackendConformance):
     def backend(self, cloud, tmp_path_factory):
         self.cloud, self.scripts = cloud, tmp_path_factory.mktemp("scripts")
         cloud.secrets["ftsdk/FTSDK_SECRET_WORD"] = SECRET
-        return Pai(options(cloud))
+        return Pai(options(cloud, role=ROLE))
 
     @pytest.fixture
     def trained(self, tiny_fields):

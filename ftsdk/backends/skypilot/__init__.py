@@ -18,7 +18,7 @@ from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.options import Options
-from ftsdk.backends.skypilot import failures, jobs, polling
+from ftsdk.backends.skypilot import default_image, failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
@@ -78,6 +78,7 @@ class SkyPilot:
         context = requests.SkyPilotContext(
             spec=spec, facts=facts, options=self.options, name=name, digest=digest, durable=durable
         )
+        requests.refuse_spot_on_kubernetes(context)
         draft = build.draft(
             spec,
             facts,
@@ -89,6 +90,9 @@ class SkyPilot:
             restarts=True,
             storage=self._reached(durable),
         )
+        if context.has_default_image:
+            accelerators = (spec.resources.accelerator, *self.options.accelerators)
+            default_image.check(draft.rendered, tuple(filter(None, accelerators)))
         options = self.options.model_dump(mode="json")
         scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(context)

@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 from pydantic import Field, model_validator
 
 from ftsdk.backends.options import Options, Words
+from ftsdk.backends.passthrough import RequestFields
 from ftsdk.contract.documents import Storage
 
 IMAGE: Final = "hiyouga/llamafactory:0.9.5"
@@ -30,9 +31,12 @@ class SkyPilotOptions(Options):
     """Folders that every node sees under the same path as this machine: inputs in them are used in place, others are
     copied to the nodes."""
     accelerators: Words = ()
-    """Accelerators that will do as well as `resources.accelerator`, e.g. `H100,A100-80GB`, in order of preference."""
+    """Accelerators that will do as well as `resources.accelerator`, e.g. `H100,A100-80GB`, in order of preference; by
+    ftsdk's names, which are translated to SkyPilot's (whose `A100` has 40 GB)."""
     choose: Literal["ordered", "cheapest"] = "ordered"
     """Which of several infra and accelerators is taken: the first that is to be had, or the cheapest."""
+    max_usd_per_hour: float | None = Field(default=None, gt=0)
+    """What a machine may cost in an hour at most, in US dollars; SkyPilot takes none that is dearer."""
     cpus: str | None = None
     """CPUs of a node in SkyPilot's way, e.g. `16` or `8+`."""
     managed: bool | None = None
@@ -53,6 +57,8 @@ class SkyPilotOptions(Options):
     """Seconds that a cancelled or preempted job has for saving its state."""
     sky_python: str | None = None
     """Interpreter that has SkyPilot; ftsdk's own if left out."""
+    request: RequestFields = Field(default={})
+    """Fields of SkyPilot's task that have no option, e.g. `-o request.resources.disk_tier=high`."""
 
     @model_validator(mode="after")
     def _fit(self) -> SkyPilotOptions:
@@ -73,6 +79,11 @@ class SkyPilotOptions(Options):
     def bare(self) -> bool:
         """Whether the job runs outside any container."""
         return self.image is None and (bool(self.cluster) or any(runs_bare(where) for where in self.infra))
+
+
+def is_kubernetes(infra: str) -> bool:
+    """Whether this infra is a Kubernetes cluster."""
+    return infra.partition("/")[0].lower() in ("k8s", "kubernetes")
 
 
 def runs_bare(infra: str) -> bool:

@@ -12,12 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
-from ftsdk.backends.skypilot.options import IMAGE, runs_bare
+from ftsdk.backends import passthrough
+from ftsdk.backends.skypilot.options import IMAGE, is_kubernetes, runs_bare
 from ftsdk.contract.release import __version__
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.home import jobs_dir
 from ftsdk.plan import build
+from ftsdk.sizing.skypilot_names import skypilot_name
 
 if TYPE_CHECKING:
     from ftsdk.backends.skypilot.options import SkyPilotOptions
@@ -31,8 +33,10 @@ READ_FROM: Final = ("s3://", "gs://")
 RECOVERED: Final = [contract.EXIT_INTERRUPTED]
 """Exit codes after which the jobs controller starts the task again, without a limit: stopped, with the state saved.
 A crash is not among them: the supervisor starts a crashed trainer again itself, and limits its retries."""
-BUCKETS: Final = "obstore==0.12.1"
-"""The runtime's client for buckets."""
+BUCKETS: Final = ("obstore==0.12.1", "boto3==1.44.5")
+"""The runtime's client for buckets; off AWS, SkyPilot brings the user's AWS profile, which boto3 reads."""
+AS_ROOT: Final = {"kubernetes": {"pod_config": {"spec": {"securityContext": {"runAsUser": 0, "runAsGroup": 0}}}}}
+"""SkyPilot refuses pods whose user is not root and has no sudo (exit code 52), whatever image they run."""
 LOCKS: Final = ("lf", "rl")
 """What a virtual environment on a node gets, of the locks in `containers`."""
 FIRST_PORT, PORTS = 20000, 10000
@@ -67,6 +71,11 @@ class SkyPilotContext:
     def base(self) -> str:
         """The job's folder on a node's own disk."""
         return f"{self.options.scratch.rstrip('/')}/ftsdk-{self.name}"
+
+    @property
+    def has_default_image(self) -> bool:
+        """Whether the job runs in LLaMA-Factory's own image."""
+        return self.options.image is None and not self.options.bare and self.kind != ON_CLUSTER
 
     def is_shared(self, path: str) -> bool:
         """Whether the nodes see a path of this machine."""
@@ -120,12 +129,24 @@ def _remote(context: SkyPilotContext) -> dict[str, str]:
 
 def request(context: SkyPilotContext) -> dict[str, Any]:
     """The task, and how SkyPilot is asked to run it."""
+    known = passthrough.fields_of(__package__)
     return {
         "kind": context.kind,
         "cluster": context.options.cluster or context.native_name,
         "folder": context.durable,
-        "task": task(context),
+        "task": passthrough.merged(task(context), context.options.request, known=known, service="SkyPilot's task"),
     }
+
+
+def refuse_spot_on_kubernetes(context: SkyPilotContext) -> None:
+    """Raise UnsupportedError for spot where SkyPilot finds a spot node only by the label of GKE or Karpenter."""
+    infra = context.options.infra
+    if context.spec.resources.spot and infra and all(map(is_kubernetes, infra)):
+        raise UnsupportedError(
+            f"resources.spot: {', '.join(infra)} is Kubernetes, where SkyPilot knows spot nodes only by the labels of "
+            f"GKE and Karpenter; leave spot out, or, if yours has them, give -o request.resources.use_spot=true and "
+            f"-o managed=true instead."
+        )
 
 
 def warnings(context: SkyPilotContext) -> tuple[str, ...]:
@@ -144,6 +165,7 @@ def task(context: SkyPilotContext) -> dict[str, Any]:
     setup = _setup(context)
     mounts = _file_mounts(context)
     secrets = dict.fromkeys(context.spec.secrets)
+    pods = any(map(is_kubernetes, context.options.infra)) or not context.options.infra
     return {
         "name": context.native_name,
         "num_nodes": context.spec.resources.num_nodes,
@@ -152,6 +174,7 @@ def task(context: SkyPilotContext) -> dict[str, Any]:
         "envs": _environment(context),
         **({"secrets": secrets} if secrets else {}),
         **({"setup": setup} if setup else {}),
+        **({"config": AS_ROOT} if pods and context.kind != ON_CLUSTER else {}),
         "run": _run(context),
     }
 
@@ -173,17 +196,19 @@ def resources(context: SkyPilotContext) -> dict[str, Any]:
 
 def _cards(context: SkyPilotContext) -> list[str | None]:
     wanted = context.spec.resources
-    names = dict.fromkeys([*([wanted.accelerator] if wanted.accelerator else []), *context.options.accelerators])
+    given = [*([wanted.accelerator] if wanted.accelerator else []), *context.options.accelerators]
+    names = dict.fromkeys(map(skypilot_name, given))
     return [f"{name}:{wanted.accelerators_per_node}" for name in names] or [None]
 
 
 def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
     wanted, options = context.spec.resources, context.options
-    image = options.image or (None if options.bare or context.kind == ON_CLUSTER else IMAGE)
+    image = options.image or (IMAGE if context.has_default_image else None)
     entries: dict[str, Any] = {
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
+        "max_hourly_cost": options.max_usd_per_hour,
         "image_id": f"docker:{image}" if image and context.kind != ON_CLUSTER else None,
         "use_spot": True if wanted.spot and not any(map(runs_bare, options.infra)) else None,
         "job_recovery": _recovery(context),
@@ -258,7 +283,8 @@ def _setup(context: SkyPilotContext) -> str | None:
         return _make_venv(_venv(context), shlex.quote(f"{folder}/install.py"))
     if "://" in context.durable:
         python = _python(context)
-        return f"{python} -c 'import obstore' 2>/dev/null || {python} -m pip install --quiet {BUCKETS}"
+        names = ", ".join(package.partition("=")[0] for package in BUCKETS)
+        return f"{python} -c 'import {names}' 2>/dev/null || {python} -m pip install --quiet {' '.join(BUCKETS)}"
     return None
 
 

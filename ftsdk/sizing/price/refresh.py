@@ -14,9 +14,10 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from ftsdk.errors import UnavailableError
-from ftsdk.sizing.catalogue import Instance, cards
+from ftsdk.sizing.catalogue import Instance
 from ftsdk.sizing.price.price_file import COLUMNS, read_csv
 from ftsdk.sizing.price.prices import Prices, prices_of
+from ftsdk.sizing.skypilot_names import card_in_skypilot
 
 AWS_PRICE_LIST: Final = "https://pricing.us-east-1.amazonaws.com"
 
@@ -58,7 +59,7 @@ def skypilot_catalogue(folder: Path) -> tuple[tuple[Instance, ...], Prices]:
     table = []
     for path in sorted(folder.glob("*/vms.csv")):
         for row in read_csv(path):
-            card = cards().get(row["AcceleratorName"].lower())
+            card = card_in_skypilot(row["AcceleratorName"])
             if card is None or not row["AcceleratorCount"]:
                 continue
             name = row["InstanceType"]

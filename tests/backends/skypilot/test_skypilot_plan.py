@@ -45,7 +45,7 @@ def test_skypilot_takes_the_tasks():
 
 def test_a_node_gets_the_locks_of_our_image():
     assert all((LOCKS / f"{name}.txt").is_file() for name in request.LOCKS)
-    assert request.BUCKETS in (LOCKS / "lf.txt").read_text("utf-8").splitlines()
+    assert set(request.BUCKETS) <= set((LOCKS / "lf.txt").read_text("utf-8").splitlines())
     task = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]
     program = next(path for path, source in task["file_mounts"].items() if source.startswith(f"{plans.HOME}/cache/tr"))
     assert f"{program}/install.py lf rl" in task["setup"]
@@ -109,6 +109,52 @@ def test_inputs_in_buckets_are_fetched_by_the_nodes(spec_folder):
     lies_in_oss = dataclasses.replace(facts, model=dataclasses.replace(facts.model, address="oss://bucket/model"))
     with pytest.raises(UnsupportedError, match="not from OSS"):
         SkyPilot(SkyPilotOptions(storage="s3://bucket/jobs")).plan(spec, lies_in_oss)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("A100", "A100-80GB"), ("A100-40GB", "A100"), ("H100-80GB", "H100"), ("MI300X", "MI300X")]
+)
+def test_accelerators_have_skypilots_names(ours, theirs):
+    made = plan({"resources": {"accelerator": ours}}, infra=("aws",), image="me/trainer:1")
+    assert made.request["task"]["resources"]["accelerators"] == f"{theirs}:1"
+
+
+def test_spot_on_kubernetes_is_refused_by_name():
+    spot = {"resources": {"spot": True, "accelerator": "H100"}}
+    with pytest.raises(UnsupportedError, match=r"k8s/team is Kubernetes.*request.resources.use_spot=true"):
+        plan(spot, infra=("k8s/team",))
+    assert plan(spot, infra=("k8s/team", "aws")).request["task"]["resources"]["use_spot"]
+    labelled = plan(infra=("k8s/team",), managed=True, request={"resources.use_spot": True})
+    assert labelled.request["task"]["resources"]["use_spot"]
+
+
+def test_pods_run_as_root_because_skypilot_needs_sudo():
+    task = plan(infra=("k8s/team",), image="me/ftsdk:1").request["task"]
+    assert task["config"]["kubernetes"]["pod_config"]["spec"]["securityContext"]["runAsUser"] == 0
+    assert "config" not in plan(infra=("aws",)).request["task"]
+
+
+DICTATES = {
+    "grpo": ({"method": {"stage": "grpo", "rewards": [{"name": "length", "max_tokens": 64}]}}, "no TRL 1.16 for grpo"),
+    "liger": ({"hyperparameters": {"enable_liger_kernel": True}}, "no Liger kernels"),
+    "blackwell": ({"resources": {"accelerator": "B200"}}, "no torch for B200"),
+}
+
+
+@pytest.mark.parametrize("what", DICTATES)
+def test_what_the_default_image_lacks_is_refused(what):
+    fields, words = DICTATES[what]
+    with pytest.raises(UnsupportedError, match=f"{words}.*ftsdk image build"):
+        plan(fields, infra=("aws",))
+    assert plan(fields, infra=("aws",), image="me/ftsdk:1").request
+
+
+def test_a_price_cap_and_fields_of_the_task_are_passed_on():
+    made = plan(infra=("aws",), max_usd_per_hour=12.5, request={"resources.disk_tier": "high"})
+    assert made.request["task"]["resources"]["max_hourly_cost"] == 12.5
+    assert made.request["task"]["resources"]["disk_tier"] == "high"
+    with pytest.raises(SpecError, match="SkyPilot's task has no such request field"):
+        plan(infra=("aws",), request={"resources.disk_teir": "high"})
 
 
 def test_no_secret_is_in_the_task():

@@ -135,8 +135,9 @@ def clean(job: str, yes: bool, as_json: bool) -> None:
 @click.command()
 @job_argument
 @click.option("--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Copy the files there.")
+@click.option("--overwrite", is_flag=True, help="Take a folder that has files, replacing those of an earlier model.")
 @json_option
-def model(job: str, folder: Path | None, as_json: bool) -> None:
+def model(job: str, folder: Path | None, overwrite: bool, as_json: bool) -> None:
     """Show or download a job's model; JOB may also be the address of a model.tar.gz in a bucket, to unpack."""
     from ftsdk.storage.archives import is_archive, unpack
 
@@ -149,7 +150,7 @@ def model(job: str, folder: Path | None, as_json: bool) -> None:
         from ftsdk.terminal.progress import byte_bar
 
         with byte_bar("Downloading", trained.bytes) as advance:
-            trained.download(folder, on_bytes=advance)
+            trained.download(folder, overwrite=overwrite, on_bytes=advance)
     data = {
         "uri": trained.uri,
         "job": trained.job_uri,

@@ -20,6 +20,7 @@ from ftsdk.contract.environment import ENV_SECRETS_FROM as ENV_SECRETS_FROM
 from ftsdk.contract.keys import ATTEMPTS_DIR as ATTEMPTS_DIR
 from ftsdk.contract.keys import CHECKPOINTS_DIR as CHECKPOINTS_DIR
 from ftsdk.contract.keys import COMMIT_FILE as COMMIT_FILE
+from ftsdk.contract.keys import EVALUATIONS_DIR as EVALUATIONS_DIR
 from ftsdk.contract.keys import JOB_FILE as JOB_FILE
 from ftsdk.contract.keys import LOGS_DIR as LOGS_DIR
 from ftsdk.contract.keys import MODEL_DIR as MODEL_DIR
@@ -39,6 +40,7 @@ from ftsdk.contract.keys import segments_prefix as segments_prefix
 from ftsdk.contract.keys import split_native_name as split_native_name
 from ftsdk.contract.keys import start_key as start_key
 from ftsdk.contract.keys import supervisor_log_key as supervisor_log_key
+from ftsdk.contract.lineage import LINEAGE_FILE as LINEAGE_FILE
 from ftsdk.contract.lines import EVENT_CHECKPOINT as EVENT_CHECKPOINT
 from ftsdk.contract.lines import EVENT_COMMIT as EVENT_COMMIT
 from ftsdk.contract.lines import EVENT_MARK as EVENT_MARK

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from ftsdk.contract.lineage import Origin
+
 
 class InputFile(TypedDict):
     """A file that the training reads; checked before the trainer starts."""
@@ -63,7 +65,13 @@ class Storage(TypedDict, total=False):
     """The position of the bucket's name: `virtual` (in the host), `path`, or `cname` (the endpoint is the bucket)."""
 
 
-class JobDocument(TypedDict):
+class _LaterFields(TypedDict, total=False):
+    """Fields that a job document of an earlier launcher lacks."""
+
+    origin: Origin
+
+
+class JobDocument(_LaterFields):
     """The supervisor's input from the launcher: one JSON file, without secrets, with paths inside the container."""
 
     contract: int

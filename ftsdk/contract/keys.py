@@ -10,6 +10,8 @@ ATTEMPTS_DIR: Final = "attempts"
 LOGS_DIR: Final = "logs"
 CHECKPOINTS_DIR: Final = "checkpoints"
 MODEL_DIR: Final = "model"
+EVALUATIONS_DIR: Final = "evaluations"
+"""Holds a JSON record for each evaluation of the job's model."""
 COMMIT_FILE: Final = "COMMIT"
 """Written last: a checkpoint or a model without it does not exist."""
 

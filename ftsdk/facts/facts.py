@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ftsdk.contract.lineage import GitState
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
@@ -35,6 +36,8 @@ class ModelFacts:
     """Size of a remote model's files; None if it is not remote, or not known."""
     base_bytes: int | None = None
     """The same of the model under a remote adapter."""
+    lineage: dict[str, Any] | None = None
+    """`LineageRecord` of a model that ftsdk made; None for any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,8 @@ class Facts:
     """Files with reward functions, by their paths as `method.rewards` writes them."""
     nonce: str = ""
     """Random to start one more job of the same spec and data, else empty."""
+    git: GitState | None = None
+    """The repository of `folder`; None if it is in none."""
     arguments: tuple[Attached, ...] = ()
     """Files and folders that the trainer's arguments name."""
     platforms: Platforms = field(default_factory=dict)

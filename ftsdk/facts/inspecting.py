@@ -9,6 +9,7 @@ from pathlib import Path
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
 from ftsdk.facts import platforms, runtime_archive
 from ftsdk.facts.facts import Facts
+from ftsdk.facts.git import git_state
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
 from ftsdk.facts.reward_files import inspect_rewards
@@ -49,6 +50,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         prices=own_prices(home),
         reward_model=inspect_model(judge, root) if judge else None,
         reward_files=inspect_rewards(spec.method, root),
+        git=git_state(root),
         nonce=secrets.token_hex(8) if again else "",
         arguments=arguments_of(spec, root),
         platforms=platforms.kept(home),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ftsdk import contract
@@ -59,11 +60,19 @@ def _remote(address: str) -> ModelFacts:
         config=config,
         bytes=remote.bytes,
         base_bytes=remote.base_bytes,
+        lineage=remote.lineage,
     )
 
 
 def _files(folder: Path) -> tuple[Fingerprint, ...]:
-    return tuple(fingerprints.of(file) for file in sorted(folder.rglob("*")) if file.is_file())
+    """Every file but the lineage record: what is learnt from a model does not depend on when it was made."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return tuple(fingerprints.of(file) for file in files if file != folder / contract.LINEAGE_FILE)
+
+
+def _lineage(folder: Path) -> dict[str, Any] | None:
+    record = folder / contract.LINEAGE_FILE
+    return json_object(record) if record.is_file() else None
 
 
 def _folder(path: Path) -> ModelFacts:
@@ -73,11 +82,18 @@ def _folder(path: Path) -> ModelFacts:
         config = Path(base) / "config.json"
         below = _files(Path(base)) if config.is_file() else ()
         shape = json_object(config) if config.is_file() else None
-        return ModelFacts(address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape)
+        return ModelFacts(
+            address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape, lineage=_lineage(path)
+        )
     if not (path / "config.json").is_file():
         raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
     return ModelFacts(
-        address=str(path), kind="path", base=str(path), files=files, config=json_object(path / "config.json")
+        address=str(path),
+        kind="path",
+        base=str(path),
+        files=files,
+        config=json_object(path / "config.json"),
+        lineage=_lineage(path),
     )
 
 

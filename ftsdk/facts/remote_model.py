@@ -24,6 +24,8 @@ class RemoteModel:
     base_bytes: int | None = None
     """Of the model under an adapter, if that is in a bucket, too."""
     config: dict[str, Any] | None = None
+    lineage: dict[str, Any] | None = None
+    """The record of a model that ftsdk made."""
 
 
 def inspect_remote_model(address: str) -> RemoteModel:
@@ -44,13 +46,15 @@ def inspect_remote_model(address: str) -> RemoteModel:
         bucket = BucketStore(address, {}, os.environ, retry_s=RETRY_S)
         files = dict(bucket.list())
         config = _json(bucket, "config.json") if "config.json" in files else None
+        lineage = _json(bucket, contract.LINEAGE_FILE) if contract.LINEAGE_FILE in files else None
         base = _base(bucket, address) if "adapter_config.json" in files else address
     except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
         return RemoteModel(base=address)
     if not files:
         raise SpecError(f"model {address!r}: there is no such folder; give the address of a folder with a config.json.")
     size = sum(files.values())
-    return RemoteModel(base=base, bytes=size, base_bytes=size if base == address else _size(base), config=config)
+    base_size = size if base == address else _size(base)
+    return RemoteModel(base=base, bytes=size, base_bytes=base_size, config=config, lineage=lineage)
 
 
 def _size(address: str) -> int | None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
-from ftsdk.errors import DataError, FtsdkError, JobFailedError
+from ftsdk.contract.lineage import LineageRecord
+from ftsdk.errors import DataError, JobFailedError
+from ftsdk.models import lineage
+from ftsdk.models.downloading import download_model
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
 from ftsdk.storage import records
-from ftsdk.storage.store import download
 from ftsdk.terminal import notebook
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A handle on a finished job's model. Holds no weights; `download` copies them."""
 
@@ -32,6 +35,8 @@ class Model:
     files: dict[str, int]
     """File name -> bytes."""
     store: Store = field(repr=False)
+    document: JobDocument = field(repr=False)
+    """The job document of its job."""
 
     def _repr_html_(self) -> str:
         """The model in a notebook."""
@@ -56,20 +61,22 @@ class Model:
         """Size of all files."""
         return sum(self.files.values())
 
-    def download(self, folder: Path | str, *, on_bytes: OnBytes = ignore_bytes) -> Path:
-        """Copy the model's files into a folder and return it.
+    @cached_property
+    def lineage(self) -> LineageRecord:
+        """What the model was made from, with and where: the record of `ftsdk.json` and the model's evaluations."""
+        return lineage.read(self.store, self.document, self.job_uri)
 
-        `on_bytes` is called with the number of bytes just copied.
+    def download(self, folder: Path | str, *, overwrite: bool = False, on_bytes: OnBytes = ignore_bytes) -> Path:
+        """Copy the model's files into a folder and return it; all of them come, or none.
+
+        Args:
+            folder: a new or an empty folder.
+            overwrite: take a folder that has files, too: files of the same names and an earlier model's are replaced.
+            on_bytes: called with the number of bytes just copied.
+
+        Raises FtsdkError for a folder that is not empty, and for a file whose SHA-256 is not the recorded one.
         """
-        target = Path(folder)
-        try:
-            for name, size in self.files.items():
-                download(self.store, f"{contract.MODEL_DIR}/{name}", target / name, on_bytes)
-                if (copied := (target / name).stat().st_size) != size:
-                    raise FtsdkError(f"{target / name} came with {copied} bytes instead of {size}: download it again.")
-        except OSError as problem:
-            raise FtsdkError(f"The model cannot be written to {target} ({problem.strerror}).") from problem
-        return target
+        return download_model(self.store, self.files, Path(folder), overwrite=overwrite, on_bytes=on_bytes)
 
 
 def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
@@ -88,6 +95,7 @@ def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
         digest=document["digest"],
         files={name: size for name, size in files.items() if name not in ours},
         store=store,
+        document=document,
     )
 
 

@@ -15,6 +15,7 @@ from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts
 from ftsdk.plan import Copy, Plan, Upload, budgets
+from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.price.prices import known_prices
@@ -111,6 +112,7 @@ def draft(
         restarts=spec.retry.retries if restarts else 0,
         restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
         notes=[],
+        origin=origin_of(spec, facts),
     )
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
 
@@ -190,13 +192,14 @@ def plan_from(
     storage: Storage | None = None,
     warnings: tuple[str, ...] = (),
     machine_usd_per_hour: float | None = None,
+    image: str | None = None,
 ) -> Plan:
     """Combine a draft and a backend's request.
 
     `storage` is how this machine reaches the targets of `uploads` and `copies` and the job's durable address.
     `warnings` are the backend's own. `machine_usd_per_hour` is the price of one machine by the backend's tables, for
-    the capacity (spot or on demand) that the request names; the option `price_usd_per_hour` takes precedence. Raises
-    SpecError for a limit in US dollars without a price.
+    the capacity (spot or on demand) that the request names; the option `price_usd_per_hour` takes precedence.
+    `image` is the container image that the job runs in. Raises SpecError for a limit in US dollars without a price.
     """
     usd_per_hour = budgets.price_of_job(
         spec.budget,
@@ -205,13 +208,15 @@ def plan_from(
         given=options.get("price_usd_per_hour"),
         known=machine_usd_per_hour,
     )
+    uri = f"{backend}://{scope + '/' if scope else ''}{draft.name}"
+    document = placed(draft.document, uri, options, image)
     return Plan(
         backend=backend,
-        uri=f"{backend}://{scope + '/' if scope else ''}{draft.name}",
+        uri=uri,
         name=draft.name,
         digest=draft.digest,
         request=request,
-        document={**draft.document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
+        document={**document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
         trainer_config=draft.rendered.config,
         spec=spec.model_dump(mode="json"),
         options=options,

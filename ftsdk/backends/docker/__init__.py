@@ -84,6 +84,7 @@ class Docker:
             request=requests.request(context),
             options=options,
             warnings=folders.precision_warnings(draft.rendered.config, facts.machine),
+            image=context.image,
         )
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:

@@ -88,6 +88,7 @@ class Pai:
             scope=context.region,
             request=request,
             options=self.options.model_dump(mode="json"),
+            image=self.options.image,
             uploads=tuple(upload for source in requests.sources(context) for upload in source.uploads),
             copies=tuple(requests.copies(context)),
             storage=addresses.storage(self.options),

@@ -84,6 +84,7 @@ class SageMaker:
             scope=context.region,
             request=requests.request(context),
             options=self.options.model_dump(mode="json"),
+            image=context.image,
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
             copies=tuple(requests.copies_of(facts, context.root)),
             storage=self._storage(),

@@ -103,6 +103,7 @@ class SkyPilot:
             scope=scope,
             request=request,
             options=options,
+            image=requests.image_of(context),
             storage=self._reached(durable),
             warnings=requests.warnings(context),
         )

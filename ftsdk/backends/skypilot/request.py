@@ -201,15 +201,21 @@ def _cards(context: SkyPilotContext) -> list[str | None]:
     return [f"{name}:{wanted.accelerators_per_node}" for name in names] or [None]
 
 
+def image_of(context: SkyPilotContext) -> str | None:
+    """The container image that the job runs in; None on bare machines and on a cluster that is up."""
+    if context.kind == ON_CLUSTER:
+        return None
+    return context.options.image or (IMAGE if context.has_default_image else None)
+
+
 def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
     wanted, options = context.spec.resources, context.options
-    image = options.image or (IMAGE if context.has_default_image else None)
+    image = image_of(context)
     entries: dict[str, Any] = {
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
-        "max_hourly_cost": options.max_usd_per_hour,
-        "image_id": f"docker:{image}" if image and context.kind != ON_CLUSTER else None,
+        "image_id": f"docker:{image}" if image else None,
         "use_spot": True if wanted.spot and not any(map(runs_bare, options.infra)) else None,
         "job_recovery": _recovery(context),
         "autostop": {"idle_minutes": options.autostop_minutes, "down": True} if context.kind == LAUNCHED else None,

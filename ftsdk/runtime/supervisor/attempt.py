@@ -10,9 +10,11 @@ from pathlib import Path
 
 from ftsdk import contract
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.lineage import LineageRecord
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.checkpoints import resume
 from ftsdk.runtime.checkpoints.checkpoints import Identity
+from ftsdk.runtime.checkpoints.lineage import lineage
 from ftsdk.runtime.checkpoints.model import is_published, publish_model, published_files
 from ftsdk.runtime.logs.lines import Log
 from ftsdk.runtime.logs.log_position import LogPosition
@@ -232,11 +234,19 @@ class AttemptRunner:
         output, step = self._scratch.output, self._progress.step
         try:
             size = STORAGE_RETRY.call(
-                lambda: publish_model(self._durable, self._identity, output, step), time_left_s=self._time_left_s
+                lambda: publish_model(self._durable, self._identity, output, step, self._lineage),
+                time_left_s=self._time_left_s,
             )
         except OSError as problem:
             return _storage_failure(problem)
         return AttemptOutcome("SUCCEEDED", message=f"The model is published ({size} bytes).")
+
+    def _lineage(self) -> LineageRecord:
+        self._clock.tick(finally_=True)  # the record counts the time until now
+        progress = self._progress
+        return lineage(
+            self._start.document, self._identity, self._durable, step=progress.step, metrics=progress.metrics
+        )
 
     def _time_left_s(self) -> float:
         """Seconds left for what follows the training."""

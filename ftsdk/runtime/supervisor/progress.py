@@ -17,6 +17,8 @@ from ftsdk.runtime.supervisor.scratch import Scratch
 if TYPE_CHECKING:
     from ftsdk.runtime.checkpoints.publisher import Publisher, PublishReport
 
+RECORDED_METRICS = ("epoch", *(name for name in contract.METRIC_FIELDS if name != "eta_s"))
+
 
 class Progress:
     """Follows the trainer's events and has its checkpoints published in the background."""
@@ -38,6 +40,8 @@ class Progress:
         """The last step that the trainer reported."""
         self.saved_step: int | None = None
         """The newest step in durable storage."""
+        self.metrics: dict[str, Any] = {}
+        """The newest value of every metric."""
 
     def on_event(self, event: dict[str, Any]) -> bool:
         """Called with every event in the output; False for metrics that were logged before a restart."""
@@ -46,6 +50,7 @@ class Progress:
             return True
         self.step = max(self.step or 0, step)
         if event["event"] == contract.EVENT_METRICS:
+            self.metrics |= {name: event[name] for name in RECORDED_METRICS if name in event}
             return not self._position.is_replay(event)
         folder = self._scratch.output / f"checkpoint-{step}"  # never a path that the output itself names
         if step and folder.is_dir():

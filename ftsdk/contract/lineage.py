@@ -1,0 +1,125 @@
+"""The lineage of a model: what the launcher knows before the job, and the record that the job stores with its model.
+
+This module travels inside the job, so it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypedDict
+
+LINEAGE_FILE: Final = "ftsdk.json"
+"""Name of the record in a model's folder."""
+LINEAGE_FORMAT: Final = 1
+
+
+class OriginFile(TypedDict):
+    """A local file that the training reads."""
+
+    name: str
+    """Path below its folder; a single file has its name only."""
+    role: str
+    """`model`, `train`, `eval`, `reward_model`, `reward` or `attached`."""
+    bytes: int
+    sha256: str
+
+
+class GitState(TypedDict):
+    """The user's repository when the job was planned."""
+
+    commit: str
+    dirty: bool
+    """Whether it had changes that are not committed."""
+
+
+class Origin(TypedDict):
+    """What the launcher knows of a model before it exists; part of the job document. Holds no secret."""
+
+    job: str
+    """URI of the job."""
+    spec: dict[str, Any]
+    options: dict[str, Any]
+    """The backend's options."""
+    folder: str
+    """Folder of the spec's relative paths, on the machine that submitted the job."""
+    base_model: str
+    revision: str | None
+    """Branch, tag or commit of a hub model."""
+    files: list[OriginFile]
+    image: str | None
+    """Image that the job runs in; None without one."""
+    git: GitState | None
+    ftsdk: str
+    """Version of the launcher."""
+    parents: list[dict[str, Any]]
+    """`LineageRecord` of each model that the training starts from and ftsdk made."""
+
+
+class Machine(TypedDict):
+    """The machine of a job's first node."""
+
+    platform: str
+    processor: str
+    cpus: int
+    memory_gb: float | None
+    accelerators: list[str]
+
+
+class AttemptSummary(TypedDict):
+    """An attempt as its claim and its clock say."""
+
+    number: int
+    started_at: float | None
+    """Seconds since the epoch."""
+    seconds: float
+    """Time that it has run."""
+    spot: bool
+    usd_per_hour: float | None
+    why: str
+
+
+class ModelFile(TypedDict):
+    """A file of a model."""
+
+    bytes: int
+    sha256: str
+
+
+class LineageRecord(TypedDict, total=False):
+    """`ftsdk.json`. Fields of `Origin` are missing in a job that an earlier launcher submitted."""
+
+    format: int
+    """`LINEAGE_FORMAT`."""
+    name: str
+    digest: str
+    """Digest of spec and data."""
+    backend: str
+    job: str
+    spec: dict[str, Any]
+    options: dict[str, Any]
+    folder: str
+    base_model: str
+    revision: str | None
+    inputs: list[OriginFile]
+    image: str | None
+    git: GitState | None
+    ftsdk: str
+    parents: list[dict[str, Any]]
+    seed: int | None
+    num_nodes: int
+    processes_per_node: int
+    versions: dict[str, str]
+    """Package -> version, in the interpreter that trained."""
+    machine: Machine
+    attempts: list[AttemptSummary]
+    hours: float
+    """Running time over all attempts."""
+    cost_usd: float | None
+    """None if a price is unknown."""
+    step: int | None
+    metrics: dict[str, Any]
+    """The newest value of every metric."""
+    files: dict[str, ModelFile]
+    finished_at: float
+    """Seconds since the epoch."""
+    evaluations: list[dict[str, Any]]
+    """Records of `ftsdk evaluate`, added by the reader."""

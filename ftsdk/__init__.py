@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from ftsdk.jobs.status import Status as Status
     from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
+    from ftsdk.reports.reproducing import Reproduction as Reproduction
+    from ftsdk.reports.reproducing import reproduce as reproduce
     from ftsdk.sizing.estimate import Estimate as Estimate
     from ftsdk.spec import Budget as Budget
     from ftsdk.spec import Checkpoint as Checkpoint
@@ -135,10 +137,12 @@ _HOMES = {
     "Tuning": "spec",
     "UnavailableError": "errors",
     "UnsupportedError": "errors",
+    "Reproduction": "reports.reproducing",
     "WaitTimeoutError": "errors",
     "Wandb": "spec",
     "__version__": "contract.release",
     "list_jobs": "jobs.listing",
+    "reproduce": "reports.reproducing",
 }
 """Public name -> the module of ftsdk that defines it."""
 
@@ -182,6 +186,7 @@ __all__ = [
     "QLora",
     "QuotaError",
     "Reason",
+    "Reproduction",
     "Resources",
     "Retry",
     "Reward",
@@ -205,6 +210,7 @@ __all__ = [
     "WatchEvent",
     "__version__",
     "list_jobs",
+    "reproduce",
 ]
 
 

@@ -138,6 +138,13 @@ def plan_of(uri: str) -> Plan | None:
     return Plan.from_json(json.loads(row[0])) if row else None
 
 
+def plans() -> list[Plan]:
+    """The plan of every job's newest attempt, newest first."""
+    with _open() as journal:
+        rows = journal.execute("SELECT plan, max(attempt) FROM job GROUP BY uri ORDER BY intended_at DESC").fetchall()
+    return [Plan.from_json(json.loads(row[0])) for row in rows]
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
     uri, attempt, name, label, backend, intended_at, submitted_at, plan = row
     return Entry(

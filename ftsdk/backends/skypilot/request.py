@@ -215,6 +215,7 @@ def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
+        "max_hourly_cost": options.max_usd_per_hour,
         "image_id": f"docker:{image}" if image else None,
         "use_spot": True if wanted.spot and not any(map(runs_bare, options.infra)) else None,
         "job_recovery": _recovery(context),

@@ -1,0 +1,1 @@
+"""What is made from finished jobs: lineage trees, comparisons, HTML reports, reproductions."""

@@ -136,6 +136,8 @@ def _plan_text(made: Any) -> str:
         return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())
 
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
+    if made.checked:
+        parts.append(made.checked)
     if made.uploads:
         parts.append("uploads:\n" + "\n".join(f"  {u.source} -> {u.target} ({size(u.bytes)})" for u in made.uploads))
     if made.copies:

@@ -41,6 +41,8 @@ class Rendered:
     config: Arguments
     dataset_info: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    checked: str = ""
+    """What was compared with the model's own chat template; empty if nothing was."""
 
 
 class Engine(Protocol):

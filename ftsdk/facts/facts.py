@@ -9,6 +9,7 @@ from ftsdk.contract.lineage import GitState
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
+from ftsdk.runtime.chat_templates.comparing import OwnTemplate
 from ftsdk.sizing.price.prices import Prices
 from ftsdk.storage.fingerprints import Fingerprint
 
@@ -32,6 +33,8 @@ class ModelFacts:
     """The model's config.json; None if it cannot be read from here."""
     tokenizer: TokenizerFacts | None = None
     """None if its files are not on this machine."""
+    chat_template: OwnTemplate | None = None
+    """The texts of its chat template; None if it has none, or its files are not on this machine."""
     bytes: int | None = None
     """Size of a remote model's files; None if it is not remote, or not known."""
     base_bytes: int | None = None
@@ -80,6 +83,8 @@ class SourceFacts:
     """A folder of data files instead of one file, or the folder of media that the rows name."""
     truncation: Truncation | None = None
     """How many rows `cutoff_len` truncates; None if unknown."""
+    contents: frozenset[str] = frozenset()
+    """Of `tools`, `image`, `video`, `audio`, what the first rows contain."""
 
     @property
     def is_here(self) -> bool:

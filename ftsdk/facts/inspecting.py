@@ -7,7 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
+<<<<<<< HEAD
 from ftsdk.facts import platforms, runtime_archive
+=======
+from ftsdk.facts import runtime_archive
+from ftsdk.facts.chat_template import own_template
+>>>>>>> e82a672 (The chat template of a training is compared with the model's own, at plan and in the job's first seconds)
 from ftsdk.facts.facts import Facts
 from ftsdk.facts.git import git_state
 from ftsdk.facts.machine import inspect_machine
@@ -29,7 +34,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     root, home = Path(folder).absolute(), home_dir()
     model = inspect_model(spec.model, root)
     if model.kind in ("path", "hub"):
-        model = replace(model, tokenizer=tokenizer_facts(model.base))
+        tokens = tokenizer_facts(model.base)
+        model = replace(model, tokenizer=tokens, chat_template=own_template(tokens) if tokens else None)
     tokenizer = None if model.kind == "remote" else model.base
     train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)

@@ -20,6 +20,7 @@ from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.facts.facts import Attached, SourceFacts
 from ftsdk.facts.json_files import json_object
+from ftsdk.facts.row_contents import contents_of
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
@@ -120,6 +121,7 @@ def _file_source(file: LocalFile, data: DataFileFacts) -> SourceFacts:
         num_rows=data.num_rows,
         attached=media,
         truncation=data.truncation,
+        contents=contents_of(data.fingerprint.path, data.entry),
     )
 
 

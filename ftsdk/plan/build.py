@@ -111,6 +111,7 @@ def draft(
         budget_s=None,
         restarts=spec.retry.retries if restarts else 0,
         restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
+        contents=sorted({kind for source in facts.train for kind in source.contents}),
         notes=[],
         origin=origin_of(spec, facts),
     )
@@ -227,6 +228,7 @@ def plan_from(
         estimate=draft.estimate,
         warnings=(*draft.rendered.warnings, *budgets.warnings(spec.budget, draft.estimate, usd_per_hour), *warnings),
         usd_per_hour=usd_per_hour,
+        checked=draft.rendered.checked,
     )
 
 

@@ -57,6 +57,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     usd_per_hour: float | None = None
     """US dollars per hour for all machines of the job together; None is unknown."""
+    checked: str = ""
+    """How the template was compared with the model's own; empty if it could not be."""
     attempt: int = 1
     retry: int = 0
     """1-based retry index; 0 for an attempt that a person submitted."""

@@ -9,6 +9,7 @@ from ftsdk.engines.advice import epochs_for
 from ftsdk.errors import SpecError
 from ftsdk.facts import inspect
 from ftsdk.spec.loading import parse
+from ftsdk.testing import tiny
 
 PAIRS = '{"prompt": "Name a colour.", "chosen": "Blue.", "rejected": "Seven."}\n'
 
@@ -91,7 +92,7 @@ def test_an_injected_system_prompt(warned, spec_folder):
 def test_a_base_model_without_a_chat_template(warned, spec_folder):
     tokenizer(spec_folder / "model")
     assert "has no chat template" in warned()[0]
-    tokenizer(spec_folder / "model", chat_template="{{ messages }}")
+    tokenizer(spec_folder / "model", chat_template=tiny.CHAT)
     assert warned() == ()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,10 @@ class TokenizerFacts:
     """Texts that are one token by declaration, e.g. `<|im_end|>`."""
     chat_template: str
     """The model's own, a Jinja text; empty if it has none."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Special tokens by their names, such as `bos_token`."""
+    prefix: str = ""
+    """What the tokenizer puts before every text, such as `<s>`."""
 
 
 def tokenizer_facts(model: str | Path) -> TokenizerFacts | None:
@@ -97,20 +101,52 @@ def tokenizer_facts(model: str | Path) -> TokenizerFacts | None:
         return None
     if path is None:
         return None
-    template = _json(path.parent / "tokenizer_config.json").get("chat_template")
+    config = _json(path.parent / "tokenizer_config.json")
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several by name
+        template = {item.get("name"): item.get("template") for item in template}.get("default")
     with contextlib.suppress(OSError):
-        template = template or (path.parent / "chat_template.jinja").read_text("utf-8")
-    return TokenizerFacts(special=frozenset(_added_tokens(path)), chat_template=str(template or ""))
+        template = (path.parent / "chat_template.jinja").read_text("utf-8")
+    names = {name: _token_text(value) for name, value in config.items() if name.endswith("_token") and value}
+    head = path.read_text("utf-8")
+    added = _head_value(head, "added_tokens") or []
+    return TokenizerFacts(
+        special=frozenset(str(token.get("content")) for token in added if isinstance(token, dict)),
+        chat_template=str(template or ""),
+        names=names,
+        prefix="".join(_prefix(_head_value(head, "post_processor") or {})) or _added_bos(config, names),
+    )
 
 
-def _added_tokens(path: Path) -> list[str]:
-    """`added_tokens` comes before the vocabulary, so that the whole file, often 10 MB, need not be parsed."""
-    text = path.read_text("utf-8")
-    place = text.find('"added_tokens":')
+def _token_text(value: Any) -> str:
+    return str(value.get("content", "") if isinstance(value, dict) else value)
+
+
+def _added_bos(config: dict[str, Any], names: dict[str, str]) -> str:
+    return names.get("bos_token", "") if config.get("add_bos_token") is True else ""
+
+
+def _prefix(processor: dict[str, Any]) -> Iterator[str]:
+    """The special tokens that a post-processor puts before a single text."""
+    for inner in processor.get("processors", ()):
+        yield from _prefix(inner)
+    for piece in processor.get("single", ()):
+        if "Sequence" in piece:
+            return
+        yield str(piece["SpecialToken"]["id"])
+
+
+def _head_value(text: str, name: str) -> Any:
+    """A value of tokenizer.json before its vocabulary, so that the file, often 10 MB, is not parsed wholly."""
+    place = text.find(f'"{name}":')
     if place < 0:
-        return []
-    tokens, _ = json.JSONDecoder().raw_decode(text, text.index("[", place))
-    return [str(token.get("content")) for token in tokens if isinstance(token, dict)]
+        return None
+    start = place + len(name) + 3
+    while text[start : start + 1].isspace():
+        start += 1
+    with contextlib.suppress(ValueError):
+        return json.JSONDecoder().raw_decode(text, start)[0]
+    return None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
+from ftsdk.engines.llamafactory.chat_template import checked_template
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
@@ -32,7 +33,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
     _check_arguments(spec.hyperparameters)
     combinations.check(spec)
-    sentences = (*_notes(spec, facts), *warnings.pitfalls(spec, facts))
+    template = checked_template(spec, facts)
+    sentences = (*_notes(spec, facts), *warnings.pitfalls(spec, facts), *template.warnings)
     bf16, fp16 = shared.precision(spec, facts)
     names = shared.dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
@@ -52,6 +54,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         "plot_loss": False,
         **spec.hyperparameters.passed_through,
         **_attached(facts, layout),
+        **template.arguments,
     }
     _check_choices(config)
     info = {name: shared.entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
@@ -60,6 +63,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         config={key: value for key, value in config.items() if value is not None},
         dataset_info=info,
         warnings=sentences,
+        checked=template.checked,
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of LLaMA-Factory's chat templates: name -> its marks and the system prompt that it adds.
+"""The table of LLaMA-Factory's chat templates: name -> its marks, its system prompt, its texts of the probes.
 
 Regenerate it with the trainer's Python:
 python -m ftsdk.engines.llamafactory.templates > ftsdk/engines/llamafactory/templates.json
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from ftsdk.runtime.chat_templates.comparing import NamedTemplate
 
 TABLE = "templates.json"
 _MARK = re.compile(r"<[|｜][^<>\s]+[|｜]>|<(?:start|end)_of_turn>")
@@ -21,13 +23,11 @@ _PARTS = ("format_user", "format_assistant", "format_system", "format_prefix")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatTemplate:
-    """The parts of a template that can silently fail to fit a tokenizer."""
+class ChatTemplate(NamedTemplate):
+    """A named template with the texts that can silently fail to fit a tokenizer."""
 
     marks: tuple[str, ...]
     """Texts around messages that should be one token of the model's tokenizer."""
-    default_system: str
-    """Beginning of the system prompt that rows without one are given; empty for none."""
 
 
 @cache
@@ -35,20 +35,21 @@ def known_templates() -> dict[str, ChatTemplate]:
     """Every template of the supported LLaMA-Factory release."""
     table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return {
-        name: ChatTemplate(marks=tuple(template["marks"]), default_system=template["default_system"])
+        name: ChatTemplate(**{**template, "marks": tuple(template["marks"])})
         for name, template in table["templates"].items()
     }
 
 
-def read_templates() -> dict[str, Any]:
+def read_table() -> dict[str, Any]:
     """Read the release and the templates of the installed LLaMA-Factory."""
     from importlib.metadata import version
 
     from llamafactory.data.template import TEMPLATES
 
+    from ftsdk.runtime.programs.chat_template.table import read_templates
+
     templates = {
-        name: {"marks": sorted(_marks(template)), "default_system": template.default_system.split("\n")[0][:80]}
-        for name, template in sorted(TEMPLATES.items())
+        name: {"marks": sorted(_marks(TEMPLATES[name])), **asdict(named)} for name, named in read_templates().items()
     }
     return {"release": version("llamafactory"), "templates": templates}
 
@@ -60,5 +61,5 @@ def _marks(template: Any) -> set[str]:
 
 
 if __name__ == "__main__":
-    json.dump(read_templates(), sys.stdout, indent=1, ensure_ascii=False)
+    json.dump(read_table(), sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")

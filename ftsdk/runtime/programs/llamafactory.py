@@ -18,10 +18,12 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
+        from ftsdk.runtime.programs.chat_template.check import with_checked_template
 
+        config = with_checked_template(configured(job), job["document"].get("contents", []))
         callbacks = build_callbacks(job, stop)
         _make_every_trainer_resumable(callbacks[0], job["resume"])
-        run_exp(configured(job), callbacks=list(callbacks))
+        run_exp(config, callbacks=list(callbacks))
 
 
 def configured(job: TrainJob) -> dict[str, Any]:

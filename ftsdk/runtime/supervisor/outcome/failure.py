@@ -57,6 +57,12 @@ SIGNATURES: tuple[FailureSignature, ...] = (
         "Fix the function that the message names, try it on that row, and submit again.",
     ),
     FailureSignature(
+        "bad_config",
+        r"check\.ChatTemplateError",
+        "The chat template is misread",
+        "Name the template to train with in hyperparameters.template.",
+    ),
+    FailureSignature(
         "nan_loss",
         r"NonFiniteLossError",
         "The loss is no longer a number",

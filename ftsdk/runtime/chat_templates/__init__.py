@@ -1,0 +1,1 @@
+"""Whether the text that LLaMA-Factory composes is the text of the model's own chat template."""

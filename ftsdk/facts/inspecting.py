@@ -7,12 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
-<<<<<<< HEAD
 from ftsdk.facts import platforms, runtime_archive
-=======
-from ftsdk.facts import runtime_archive
 from ftsdk.facts.chat_template import own_template
->>>>>>> e82a672 (The chat template of a training is compared with the model's own, at plan and in the job's first seconds)
 from ftsdk.facts.facts import Facts
 from ftsdk.facts.git import git_state
 from ftsdk.facts.machine import inspect_machine

@@ -169,9 +169,14 @@ def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
 
 
 def _below(folder: Path, value: object, name: str) -> str:
-    """A path in a dataset_info.json, which may come from elsewhere: its files are read and travel with the job."""
+    """A path in a dataset_info.json, which may come from elsewhere: its files are read and travel with the job.
+
+    A relative one stays below its folder. An absolute one, as `ftsdk convert` writes it, is what the file says: the
+    plan names it.
+    """
     path = folder / str(value)
-    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
+    is_absolute = Path(str(value)).is_absolute()
+    if not is_absolute and not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
         raise SpecError(
             f"dataset_info.json, '{name}': {path} is outside of {folder}; put the file there, or name it in "
             f"`dataset.train` itself."

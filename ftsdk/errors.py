@@ -17,14 +17,40 @@ FtsdkError                    1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MAX_WORD, MAX_SENTENCE = 300, 2000
+"""A message shows the beginning and the end of what is longer: who wrote the value knows the rest."""
+_CONTROL: Final = re.compile(
+    r"(?!\x1b\[(?:0|1|38;5;\d{1,3})m)[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_LONG_WORD: Final = re.compile(rf"\S{{{MAX_WORD},}}")
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: every control character but tab, line break and plain colours as its escape, as `\\x07`.
+
+    So a file name, a log line or a server's answer cannot move the cursor, set the clipboard or hide other text.
+    """
+    return text if text.isprintable() else _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def shortened(text: str) -> str:
+    """Text without the middle of words longer than MAX_WORD, and of the whole if it is longer than MAX_SENTENCE."""
+    text = _LONG_WORD.sub(lambda match: f"{match[0][:60]}…{match[0][-20:]}", text)
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 400]} … {text[-300:]}"
 
 
 class FtsdkError(Exception):
     """Base of every error that ftsdk raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """The message, fit for a terminal whatever the values in it are."""
+        return printable(shortened(super().__str__()))
 
 
 class SpecError(FtsdkError, ValueError):

@@ -20,7 +20,7 @@ from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets
 from ftsdk.spec import JobSpec
 from ftsdk.spec.fields import SpecFields
-from ftsdk.spec.loading import normalized, parse
+from ftsdk.spec.loading import name_notes, normalized, parse
 from ftsdk.storage import copying
 from ftsdk.terminal.progress import byte_bar
 
@@ -52,9 +52,9 @@ class Estimator:
     ) -> None:
         if spec is None or fields:
             data, notes = normalized(fields, over=spec)
-            for note in notes:
-                warnings.warn(note, stacklevel=2)
             spec = parse(data, where="Estimator")
+            for note in (*notes, *name_notes(fields.get("name"), spec)):
+                warnings.warn(note, stacklevel=2)
         self.spec = spec
         self.backend = backends.get(backend, options) if isinstance(backend, str) else backend
         self.folder = Path(folder)

@@ -15,7 +15,7 @@ from importlib import import_module
 import click
 
 from ftsdk.contract.release import __version__
-from ftsdk.errors import FtsdkError, did_you_mean
+from ftsdk.errors import FtsdkError, did_you_mean, printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Train a small model on this machine, from nothing, in a few minutes."),
@@ -99,6 +99,7 @@ def main() -> None:
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as problem:
+        problem.message = printable(problem.message)
         problem.show()
         sys.exit(problem.exit_code)
     except FtsdkError as problem:
@@ -122,7 +123,7 @@ def _about_file(problem: OSError) -> str:
 
 
 def _fail(sentence: str, code: int) -> None:
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {sentence}", err=True)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(sentence)}", err=True)
     sys.exit(code)
 
 

@@ -12,6 +12,7 @@ import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import ago, emit, json_option, say, size, table
+from ftsdk.errors import printable
 
 if TYPE_CHECKING:
     from ftsdk.jobs.job import Job
@@ -57,7 +58,7 @@ def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
 
     write = sys.stdout.write
     for line in attach(job).logs(follow=follow, after=after):
-        write(json.dumps({"text": line.text, "cursor": line.cursor}) + "\n" if as_json else line.text + "\n")
+        write(json.dumps({"text": line.text, "cursor": line.cursor}) + "\n" if as_json else printable(line.text) + "\n")
         if follow:
             sys.stdout.flush()
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ftsdk.errors import printable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -20,12 +22,12 @@ def json_option(command: Command) -> Command:
 
 def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print data as JSON, or the text for people."""
-    click.echo(json.dumps(data, indent=2, default=str) if as_json else text())
+    click.echo(json.dumps(data, indent=2, default=str) if as_json else printable(text()))
 
 
-def say(message: str) -> None:
-    """Print a message on stderr."""
-    click.echo(message, err=True)
+def say(message: str, *, mark: str = "") -> None:
+    """Print a message on stderr, after a mark such as `Warning:` in colour."""
+    click.echo(mark + printable(message), err=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

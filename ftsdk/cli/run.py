@@ -151,4 +151,4 @@ def _plan_text(made: Any) -> str:
 
 
 def _warn(sentence: str) -> None:
-    say(f"{click.style('Warning:', fg='yellow')} {sentence}")
+    say(sentence, mark=click.style("Warning:", fg="yellow") + " ")

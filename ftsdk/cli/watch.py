@@ -10,6 +10,7 @@ import click
 
 from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import json_option, say
+from ftsdk.errors import printable
 
 if TYPE_CHECKING:
     from ftsdk.jobs.resident import WatchEvent
@@ -48,4 +49,4 @@ def _print(look: WatchEvent, as_json: bool) -> None:
     elif look.problem:
         say(f"{look.uri}: {why}")
     else:
-        click.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {look.uri}: {action.replace('_', ' ')}: {why}")
+        click.echo(printable(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {look.uri}: {action.replace('_', ' ')}: {why}"))

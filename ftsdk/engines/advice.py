@@ -8,6 +8,7 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from ftsdk.spec import JobSpec, Lora
+from ftsdk.spec.rewards import OwnFunction
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
@@ -67,6 +68,7 @@ def notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
                 f"the adapters' learning rate is scaled by alpha / rank."
             )
     yield from _epochs(spec, facts)
+    yield from _code(spec)
     if spec.hyperparameters.passed_through.get("push_to_hub") and "HF_TOKEN" not in spec.secrets:
         yield "push_to_hub needs a token inside the job: name HF_TOKEN in `secrets`."
 
@@ -81,3 +83,12 @@ def _epochs(spec: JobSpec, facts: Facts) -> Iterator[str]:
             f"num_train_epochs {epochs:g} is much for {rows:,} rows (a rule of thumb says {usual:g}): "
             f"the model may learn them by heart; hold some out with dataset.eval_fraction and watch eval_loss."
         )
+
+
+def _code(spec: JobSpec) -> Iterator[str]:
+    """What runs in the job besides the trainer: whoever wrote it acts with the job's permissions and secrets."""
+    if spec.hyperparameters.passed_through.get("trust_remote_code"):
+        yield f"trust_remote_code: Python code in the repository of {spec.model} runs in the job; it is off by default."
+    for reward in spec.method.rewards:
+        if isinstance(reward, OwnFunction):
+            yield f"method.rewards: the file {reward.path} runs in the job."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ftsdk import contract
 from ftsdk.errors import SpecError
@@ -13,6 +12,7 @@ from ftsdk.facts.json_files import json_object
 from ftsdk.facts.remote_model import inspect_remote_model
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
+from ftsdk.storage.store import split_address
 
 
 def inspect_model(address: str, root: Path) -> ModelFacts:
@@ -20,9 +20,9 @@ def inspect_model(address: str, root: Path) -> ModelFacts:
     if address.startswith("file://"):
         from urllib.request import url2pathname  # brings an HTTP client and e-mail along
 
-        address = url2pathname(urlsplit(address).path)
+        address = url2pathname(split_address(address).path)
     if address.startswith(("https://", "http://")):
-        name = "/".join(urlsplit(address).path.strip("/").split("/")[:2])
+        name = "/".join(split_address(address).path.strip("/").split("/")[:2])
         raise SpecError(f"model {address!r} is a web page: give the model's hub id, such as {name or 'Qwen/Qwen3-8B'}.")
     if "://" in address:
         return _remote(address)
@@ -66,8 +66,8 @@ def _remote(address: str) -> ModelFacts:
 
 def _files(folder: Path) -> tuple[Fingerprint, ...]:
     """Every file but the lineage record: what is learnt from a model does not depend on when it was made."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return tuple(fingerprints.of(file) for file in files if file != folder / contract.LINEAGE_FILE)
+    record = str(folder / contract.LINEAGE_FILE)
+    return tuple(file for file in fingerprints.below(folder, "model") if file.path != record)
 
 
 def _lineage(folder: Path) -> dict[str, Any] | None:
@@ -76,6 +76,8 @@ def _lineage(folder: Path) -> dict[str, Any] | None:
 
 
 def _folder(path: Path) -> ModelFacts:
+    if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):  # before all is hashed
+        raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
     files = _files(path)
     if (path / "adapter_config.json").is_file():
         base = _base_of_adapter(path)
@@ -85,8 +87,6 @@ def _folder(path: Path) -> ModelFacts:
         return ModelFacts(
             address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape, lineage=_lineage(path)
         )
-    if not (path / "config.json").is_file():
-        raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
     return ModelFacts(
         address=str(path),
         kind="path",

@@ -23,7 +23,6 @@ from ftsdk.facts.json_files import json_object
 from ftsdk.facts.row_contents import contents_of
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.storage import fingerprints
-from ftsdk.storage.fingerprints import Fingerprint
 from ftsdk.storage.store import BUCKET_SCHEMES
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
         name: (root / Path(str(given[name])).expanduser()).absolute() for name in PATH_ARGUMENTS if given.get(name)
     }
     return tuple(
-        Attached(path=str(path), files=_files_below(path), argument=name)
+        Attached(path=str(path), files=fingerprints.below(path, name), argument=name)
         for name, path in paths.items()
         if path.exists()
     )
@@ -194,7 +193,11 @@ def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Pa
     match origin(entry):
         case "script":
             path = script_folder(name, Path(entry["script_url"]))
-            return replace(source, address=str(path), attached=Attached(path=str(path), files=_files_below(path)))
+            return replace(
+                source,
+                address=str(path),
+                attached=Attached(path=str(path), files=fingerprints.below(path, f"dataset '{name}'")),
+            )
         case "file":
             path = Path(entry["file_name"])
             files = files_of(name, path)
@@ -210,11 +213,6 @@ def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Pa
 def _media_folder(spec: JobSpec, root: Path, default: Path) -> Path:
     given = spec.hyperparameters.passed_through.get("media_dir")
     return (root / str(given)).absolute() if given else default
-
-
-def _files_below(path: Path) -> tuple[Fingerprint, ...]:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return tuple(fingerprints.of(file) for file in files)
 
 
 # --- elsewhere ------------------------------------------------------------------------------------------------

@@ -46,6 +46,10 @@ NO_NOTE = frozenset({"do_train", "plot_loss"})
 """Arguments without effect: ftsdk always trains, and `ftsdk metrics --plot` draws the loss."""
 SERVED_TRACKERS = frozenset({"wandb", "tensorboard", "all"})
 """Values of `report_to` that are taken over; `all` is every tracker that ftsdk has."""
+NAMES = ("stage", "finetuning_type", "pref_loss", "model_name_or_path", "dataset_dir", "save_strategy", "project")
+NUMBERS = ("val_size", "save_steps", "warmup_steps", "max_steps")
+LISTS = ("dataset", "eval_dataset", "report_to", "adapter_name_or_path")
+"""Arguments that decide what a file trains, by what they must be; a list may be one text with commas."""
 _ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
@@ -64,6 +68,7 @@ def read(data: Mapping[str, Any]) -> tuple[NormalizedSpec, list[str]]:
         raise UnsupportedError(other)
     given = {key: value for key, value in data.items() if value is not None and key not in NO_NOTE}
     _refuse_unknown(given)
+    _refuse_wrong_kinds(given)
     if "model_name_or_path" not in given:
         raise SpecError("'model_name_or_path' is missing.")
     notes = [*_drop_what_is_ignored(given), *_drop_what_ppo_lacks(given)]
@@ -113,6 +118,24 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         if key not in known and not is_foreign(key):
             names = [*known, *OTHERS, *GONE, *REWRITTEN]
             raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, names)}.")
+
+
+def _refuse_wrong_kinds(given: Mapping[str, Any]) -> None:
+    """Check what is used here to tell what a file trains; everything else is checked as part of the spec."""
+    for name in NAMES:
+        if name in given and not isinstance(given[name], str):
+            raise SpecError(f"{name}: write a name, not {given[name]!r:.60}.")
+    for name in NUMBERS:
+        if name in given and not (isinstance(given[name], int | float) and not isinstance(given[name], bool)):
+            raise SpecError(f"{name}: write a number, not {given[name]!r:.60}.")
+    for name in LISTS:
+        values = given.get(name, ())
+        if not isinstance(values, str) and not (isinstance(values, list | tuple) and all(map(_is_name, values))):
+            raise SpecError(f"{name}: write names, not {values!r:.60}.")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _drop_what_is_ignored(given: Arguments) -> Iterator[str]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ftsdk.errors import FtsdkError, SpecError, did_you_mean
-from ftsdk.recipes import catalogue, llamafactory_yaml
+from ftsdk.recipes import catalogue, llamafactory_yaml, yaml12
 from ftsdk.spec import Hyperparameters, JobSpec
+from ftsdk.spec.base import plain
 from ftsdk.spec.job import NormalizedSpec, with_full_forms
-from ftsdk.spec.loading import EXCLUSIVE, normalized, parse
+from ftsdk.spec.loading import EXCLUSIVE, name_notes, normalized, parse
 from ftsdk.spec.names import OTHERS, is_foreign, put
 
 INLINED = ("deepspeed", "fsdp_config")
@@ -30,32 +28,6 @@ class Loaded:
     folder: Path
     notes: tuple[str, ...]
     """One sentence for each key that was renamed, moved or dropped."""
-
-
-class _Yaml12Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number and `on` as text, as YAML 1.2 does; PyYAML follows YAML 1.1.
-
-    A duplicate key is an error; PyYAML would silently use the last one.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; raises ConstructorError for a duplicate key."""
-        names: set[str] = set()
-        for key in (key for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"):
-            if key.value in names:
-                why = f"the key '{key.value}' appears twice"
-                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
-            names.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Yaml12Loader.yaml_implicit_resolvers = {
-    first: [kind for kind in kinds if first not in "oO" or not kind[0].endswith(":bool")]
-    for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml12Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
@@ -73,7 +45,7 @@ def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Ite
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
     try:
         if llamafactory_yaml.is_llamafactory(data):
-            spec, notes = llamafactory_yaml.read(_with_inlined_files(data, folder))
+            spec, notes = llamafactory_yaml.read(plain(_with_inlined_files(data, folder)))
             folder = _start_folder(spec, folder)
         else:
             spec, notes = normalized(data)
@@ -82,24 +54,29 @@ def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Ite
         spec, change_notes = apply_changes(spec, changes)
     except FtsdkError as problem:
         raise type(problem)(f"{where}: {problem}") from None
-    return Loaded(spec=parse(spec, where=where), folder=folder, notes=(*notes, *change_notes))
+    parsed = parse(spec, where=where)
+    return Loaded(spec=parsed, folder=folder, notes=(*notes, *change_notes, *name_notes(spec.get("name"), parsed)))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file. Raises SpecError with the line of a mistake."""
     try:
-        data = yaml.load(path.read_text("utf-8"), Loader=_Yaml12Loader)  # a SafeLoader
+        data = yaml12.load(_text(path), where=str(path))
     except FileNotFoundError:
         raise SpecError(f"There is no file {path}, and no recipe of that name: `ftsdk recipes` lists them.") from None
     except OSError as problem:
         raise SpecError(f"{path} cannot be read ({problem.strerror}).") from problem
     except UnicodeDecodeError as problem:
         raise SpecError(f"{path} is not UTF-8 text (byte {problem.start}); save it as UTF-8.") from problem
-    except yaml.YAMLError as problem:
-        raise SpecError(f"{path} is not valid YAML: {_position(problem)}.") from problem
     if not isinstance(data, dict):
         raise SpecError(f"{path}: a spec is a mapping with at least `model` and `dataset`.")
     return {str(key): value for key, value in data.items()}
+
+
+def _text(path: Path) -> str:
+    """The file's text, one character more than a spec may have at most."""
+    with path.open(encoding="utf-8") as file:
+        return file.read(yaml12.MAX_BYTES + 1)
 
 
 def apply_changes(spec: NormalizedSpec, changes: Iterable[str]) -> tuple[NormalizedSpec, list[str]]:
@@ -115,10 +92,7 @@ def apply_changes(spec: NormalizedSpec, changes: Iterable[str]) -> tuple[Normali
         key = key.strip()
         if not mark or not key:
             raise SpecError(f"--set {change!r}: write key=value, such as learning_rate=1e-4 or tuning.rank=16.")
-        try:
-            value = yaml.load(text, Loader=_Yaml12Loader)
-        except yaml.YAMLError as problem:
-            raise SpecError(f"--set {change!r} is not valid YAML: {_position(problem)}.") from problem
+        value = plain(yaml12.load(text, where=f"--set {change!r:.80}"))
         changed = True
         if key not in JobSpec.model_fields and is_foreign(key):
             notes.append(put(out, key, value, replace=True))
@@ -170,9 +144,3 @@ def _start_folder(data: Mapping[str, Any], folder: Path) -> Path:
     directory = data["dataset"].get("directory") or "data"
     roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())
     return next((root for root in roots if (root / directory / "dataset_info.json").is_file()), folder)
-
-
-def _position(problem: yaml.YAMLError) -> str:
-    mark = getattr(problem, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return where + str(getattr(problem, "problem", None) or problem).splitlines()[0]

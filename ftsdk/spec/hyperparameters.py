@@ -52,7 +52,7 @@ class Hyperparameters(Part):
     """Packing in which examples do not see each other."""
     template: str | None = None
     """LLaMA-Factory chat template; left out: the model's own chat template."""
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of weights, order and dropout."""
     logging_steps: Steps = 10
     """Steps between two metric lines; below 1 a share of all steps."""

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
+from ftsdk.spec.base import plain
 from ftsdk.spec.hyperparameters import Hyperparameters
-from ftsdk.spec.job import JobSpec, NormalizedSpec, name_tuning, with_full_forms
+from ftsdk.spec.job import LABEL_MAX_LENGTH, JobSpec, NormalizedSpec, name_tuning, with_full_forms
 from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, is_foreign, put, write_at
 from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS
@@ -69,10 +70,10 @@ def normalized(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple
     They may stand at the top or under `hyperparameters`; so may our own hyperparameters. Raises SpecError where two
     names of one place differ. What `data` says replaces what the spec `over` says.
     """
-    plain: dict[str, Any] = _plain(data)
-    top = {key: value for key, value in plain.items() if _belongs_below(key)}
+    given: dict[str, Any] = plain(data)
+    top = {key: value for key, value in given.items() if _belongs_below(key)}
     before = over.model_dump() if over else {}
-    own_names = {key: value for key, value in plain.items() if key not in top}
+    own_names = {key: value for key, value in given.items() if key not in top}
     spec = NormalizedSpec(with_full_forms({**before, **own_names}))
     if isinstance(inner := spec.get("hyperparameters", {}), dict):
         own = {key: value for key, value in inner.items() if key in Hyperparameters.model_fields or not is_foreign(key)}
@@ -82,6 +83,16 @@ def normalized(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple
     notes = [_placed(spec, name, top[name], replace=bool(over)) for name in ordered]
     name_tuning(spec)
     return spec, [note for note in notes if note]
+
+
+def name_notes(given: object, spec: JobSpec) -> list[str]:
+    """A sentence if the name that was given is not the label that the job gets."""
+    if not given or given == spec.name:
+        return []
+    return [
+        f"name {given!r:.80} becomes {spec.name!r}: a label has lower-case letters, digits and single hyphens, "
+        f"at most {LABEL_MAX_LENGTH}."
+    ]
 
 
 def _belongs_below(key: str) -> bool:
@@ -99,20 +110,9 @@ def _placed(spec: dict[str, Any], name: str, value: Any, *, replace: bool) -> st
 
 def _refuse_unsupported(tuning: Any, where: str) -> None:
     kind = tuning.get("type") if isinstance(tuning, Mapping) else tuning
-    plain = str(kind).lower().replace("_", "-").removesuffix("-tuning") if kind != "p-tuning" else "p-tuning"
-    if plain in UNSUPPORTED:
-        raise UnsupportedError(f"{where}: tuning {kind!r} means {UNSUPPORTED[plain]}.")
-
-
-def _plain(value: Any) -> Any:
-    """Parts given as objects, as the data they were made from."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(exclude_unset=False)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    named = str(kind).lower().replace("_", "-").removesuffix("-tuning") if kind != "p-tuning" else "p-tuning"
+    if named in UNSUPPORTED:
+        raise UnsupportedError(f"{where}: tuning {kind!r} means {UNSUPPORTED[named]}.")
 
 
 def sentences(problem: ValidationError) -> str:
@@ -145,10 +145,12 @@ def _sentence(error: dict[str, Any]) -> str:
 def _unknown_kind(location: list[str], given: Any) -> str:
     what, key, names = ("reward", "name", REWARDS[:-1]) if "rewards" in location else ("tuning", "type", TUNINGS)
     given = given.get(key) if isinstance(given, dict) else given
+    if not isinstance(given, str):
+        return f"{key} is a name, not {_shown(given)}"
     if what == "tuning" and given in WRITTEN:
         return f"write {given} as {WRITTEN[given]}"
     more = ", or a function of yours as FILE.py:FUNCTION" if what == "reward" else ""
-    return f"{given!r} is no {what}{did_you_mean(str(given), names)}; choose one of {', '.join(names)}{more}"
+    return f"{given!r} is no {what}{did_you_mean(given, names)}; choose one of {', '.join(names)}{more}"
 
 
 def _printable(text: str) -> str:

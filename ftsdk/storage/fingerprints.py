@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from ftsdk.storage import cache
 
 _CACHED_FROM_BYTES = 1 << 20
 """Smaller files are hashed each time, which is faster than a look-up in the cache."""
+
+MAX_FILES = 2000
 
 
 class Fingerprint(NamedTuple):
@@ -38,6 +41,19 @@ def of(path: Path) -> Fingerprint:
     if cached is None:
         _write_cache(path, status.st_size, status.st_mtime_ns, digest)
     return Fingerprint(str(path), status.st_size, digest)
+
+
+def below(path: Path, what: str) -> tuple[Fingerprint, ...]:
+    """Fingerprints of a file, or of all files below a folder. `what` names the setting in errors.
+
+    Raises SpecError for more than MAX_FILES files, before any is read: the folder is `/` or a home by mistake.
+    """
+    if not path.is_dir():
+        return (of(path),)
+    files = list(islice((file for file in path.rglob("*") if file.is_file()), MAX_FILES + 1))
+    if len(files) > MAX_FILES:
+        raise SpecError(f"{what}: {path} holds more than {MAX_FILES} files; name the folder that the training needs.")
+    return tuple(of(file) for file in sorted(files))
 
 
 def _hash(path: Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ftsdk.contract.documents import Storage
-from ftsdk.errors import UnsupportedError
+from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 
@@ -23,7 +23,7 @@ def open_store(uri: str, storage: Storage | None = None) -> Store:
 
     Raises UnsupportedError for an unknown scheme and NotInstalledError without the extra `storage`.
     """
-    parts = urlsplit(uri)
+    parts = split_address(uri)
     if parts.scheme == "file":
         from urllib.request import url2pathname
 
@@ -37,6 +37,14 @@ def open_store(uri: str, storage: Storage | None = None) -> Store:
     raise UnsupportedError(
         f"Storage {parts.scheme}:// is not supported; use a folder, {', '.join(f'{s}://' for s in BUCKET_SCHEMES)}."
     )
+
+
+def split_address(uri: str) -> SplitResult:
+    """The parts of an address. Raises SpecError for one that is none, such as `s3://[::1`."""
+    try:
+        return urlsplit(uri)
+    except ValueError as problem:
+        raise SpecError(f"{uri!r} is no address ({problem}): write a folder, or SCHEME://BUCKET/FOLDER.") from None
 
 
 def download(store: Store, key: str, target: Path, on_bytes: OnBytes = ignore_bytes) -> None:

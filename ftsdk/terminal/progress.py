@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ftsdk import contract
+from ftsdk.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,6 +75,7 @@ class JobProgress:
 
     def line(self, text: str) -> None:
         """Show a line, above the bar if there is one."""
+        text = printable(text)
         if not self._live:
             self._stream.write(text + "\n")
             self._stream.flush()

@@ -55,6 +55,7 @@ def test_wise_values_get_no_word(warned):
         ({"hyperparameters": {"push_to_hub": True}}, "name HF_TOKEN in `secrets`"),
         ({"hyperparameters": {"flash_attn": "fa2"}}, "uses another attention"),
         ({"tuning": "full", "hyperparameters": {"use_galore": True}}, "use_galore needs galore_torch"),
+        ({"hyperparameters": {"trust_remote_code": True}}, "trust_remote_code: Python code in the repository of"),
         ({"cutoff_len": 8}, "cutoff_len 8 is too short for train: at least 5 of the 5 rows lose tokens"),
     ],
 )

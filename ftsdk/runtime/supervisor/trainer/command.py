@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk import contract
+from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.logs import reporters
 from ftsdk.runtime.overlays import OVERLAYS, overlay
@@ -57,6 +58,7 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
         "HF_DATASETS_CACHE": str(scratch / "datasets"),
         "TENSORBOARD_LOGGING_DIR": str(reports / "tensorboard"),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),
+        **_only_weights(document),
         **QUIET,
         **OPENMP,
         **inherited,
@@ -67,6 +69,15 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
     if not variables.get(WANDB_KEY):
         variables.pop(WANDB_KEY, None)  # an empty one makes W&B fail, even offline
     return variables | _import_path(document["trainer"], variables) | _wandb(start, variables, reports)
+
+
+def _only_weights(document: JobDocument) -> dict[str, str]:
+    """Whatever torch loads is data: optimizer, scheduler and random states of a shared bucket could be code otherwise.
+
+    A user's own file loads what it likes. DeepSpeed's checkpoints hold objects of its own classes.
+    """
+    free = document["trainer"].endswith(".py") or bool(document["config"].get("deepspeed"))
+    return {} if free else {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
 def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:

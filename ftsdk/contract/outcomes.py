@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NAN_LOSS = "nan_loss"
     BAD_DATA = "bad_data"
     BAD_CONFIG = "bad_config"
+    MODEL_MISMATCH = "model_mismatch"
     DISK_FULL = "disk_full"
     AUTH = "auth"
     HUB_UNREACHABLE = "hub_unreachable"
@@ -53,7 +54,9 @@ class Reason(StrEnum):
 
 
 REASONS: Final = tuple(reason for reason in Reason if reason)
-REPEATING_REASONS: Final = frozenset({"oom", "nan_loss", "bad_data", "bad_config", "auth", "disk_full"})
+REPEATING_REASONS: Final = frozenset(
+    {"oom", "nan_loss", "bad_data", "bad_config", "model_mismatch", "auth", "disk_full"}
+)
 """A new start without a change would end the same way."""
 PREEMPTIONS: Final = frozenset({"preempted"})
 INFRA_REASONS: Final = PREEMPTIONS | {"killed", "lost", "communication", "hub_unreachable", "capacity"}

@@ -8,7 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from ftsdk.engines import training_arguments
+from ftsdk.engines import base_model, modules, training_arguments
 from ftsdk.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ def get(name: str) -> Engine:
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """Render the spec with the first engine that trains its method. Raises SpecError, DataError, UnsupportedError."""
     training_arguments.refuse(spec)
+    base_model.refuse(spec, facts)
+    spec = modules.resolved(spec, facts)
     for engine in map(get, ENGINES):
         if spec.method.stage in engine.STAGES:
             rendered = engine.render(spec, facts, layout)
-            return replace(rendered, warnings=(*rendered.warnings, *training_arguments.notes(spec)))
+            notes = (*training_arguments.notes(spec), *base_model.notes(spec, facts))
+            return replace(rendered, warnings=(*rendered.warnings, *notes))
     raise UnsupportedError(f"method {spec.method.stage}: no engine trains it; the engines are {', '.join(ENGINES)}.")

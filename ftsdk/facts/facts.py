@@ -9,6 +9,7 @@ from ftsdk.contract.lineage import GitState
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
+from ftsdk.facts.weights import ModelModules
 from ftsdk.runtime.chat_templates.comparing import OwnTemplate
 from ftsdk.sizing.price.prices import Prices
 from ftsdk.storage.fingerprints import Fingerprint
@@ -35,6 +36,8 @@ class ModelFacts:
     """None if its files are not on this machine."""
     chat_template: OwnTemplate | None = None
     """The texts of its chat template; None if it has none, or its files are not on this machine."""
+    modules: ModelModules | None = None
+    """Names of the base model's modules; None if its weights are not on this machine."""
     bytes: int | None = None
     """Size of a remote model's files; None if it is not remote, or not known."""
     base_bytes: int | None = None
@@ -114,6 +117,8 @@ class Facts:
     """The model that scores answers, if the method has one."""
     reward_files: dict[str, Fingerprint] = field(default_factory=dict)
     """Files with reward functions, by their paths as `method.rewards` writes them."""
+    reward_imports: dict[str, dict[str, Fingerprint]] = field(default_factory=dict)
+    """Absolute path of a file with reward functions -> the files that it imports, by their paths relative to it."""
     nonce: str = ""
     """Random to start one more job of the same spec and data, else empty."""
     git: GitState | None = None
@@ -137,4 +142,6 @@ class Facts:
         judge = self.reward_model.files if self.reward_model else ()
         data = (source.file for source in sources if source.file)
         attached = (file for item in beside for file in item.files)
-        return tuple(dict.fromkeys((*self.model.files, *judge, *data, *attached, *self.reward_files.values())))
+        imported = (file for files in self.reward_imports.values() for file in files.values())
+        own = (*self.reward_files.values(), *imported)
+        return tuple(dict.fromkeys((*self.model.files, *judge, *data, *attached, *own)))

@@ -13,8 +13,9 @@ from ftsdk.facts.facts import Facts
 from ftsdk.facts.git import git_state
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
-from ftsdk.facts.reward_files import inspect_rewards
+from ftsdk.facts.reward_files import inspect_imports, inspect_rewards
 from ftsdk.facts.sources import arguments_of, inspect_sources
+from ftsdk.facts.weights import read_modules
 from ftsdk.home import home_dir
 from ftsdk.sizing.price.price_file import own_prices
 from ftsdk.spec import JobSpec
@@ -30,12 +31,15 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     root, home = Path(folder).absolute(), home_dir()
     model = inspect_model(spec.model, root)
     if model.kind in ("path", "hub"):
-        tokens = tokenizer_facts(model.base)
-        model = replace(model, tokenizer=tokens, chat_template=own_template(tokens) if tokens else None)
+        tokens = tokenizer_facts(model.address) or tokenizer_facts(model.base)  # an adapter may have added tokens
+        template = own_template(tokens) if tokens else None
+        modules = read_modules(Path(model.base))
+        model = replace(model, tokenizer=tokens, chat_template=template, modules=modules)
     tokenizer = None if model.kind == "remote" else model.base
     train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
     judge = spec.method.reward_model
+    reward_files = inspect_rewards(spec.method, root)
     unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
     if model.config is None:
         unknown.append(f"shape of {model.address} (its config.json is not on this machine)")
@@ -51,7 +55,8 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         lengths=lengths,
         prices=own_prices(home),
         reward_model=inspect_model(judge, root) if judge else None,
-        reward_files=inspect_rewards(spec.method, root),
+        reward_files=reward_files,
+        reward_imports=inspect_imports(reward_files.values()),
         git=git_state(root),
         nonce=secrets.token_hex(8) if again else "",
         arguments=arguments_of(spec, root),

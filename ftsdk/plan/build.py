@@ -163,12 +163,27 @@ def staged(facts: Facts, root: str) -> dict[str, str]:
         if judge.base not in (judge.address, *inputs) and base_is_here(judge):
             inputs[judge.base] = f"{root}/reward-base"
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
-    for kind, files in (("data", data), ("rewards", facts.reward_files.values())):
-        inputs |= {file.path: f"{root}/{kind}/{number}/{_file_name(file.path)}" for number, file in enumerate(files)}
+    inputs |= {file.path: f"{root}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}
+    inputs |= _staged_rewards(facts, f"{root}/rewards")
     attached = {
         item.path: f"{root}/beside/{number}/{_file_name(item.path)}" for number, item in enumerate(facts.attached)
     }
     return inputs | {path: target for path, target in attached.items() if path not in inputs}
+
+
+def _staged_rewards(facts: Facts, root: str) -> dict[str, str]:
+    """Files of one folder stay in one folder, and what they import keeps its place below it: Python looks there."""
+    paths = [file.path for file in facts.reward_files.values()]
+    folders = list(dict.fromkeys(_folder(path) for path in paths))
+    staged = {path: f"{root}/{folders.index(_folder(path))}/{_file_name(path)}" for path in paths}
+    for path, imports in facts.reward_imports.items():
+        beside = _folder(staged[path])
+        staged |= {file.path: f"{beside}/{name}" for name, file in imports.items() if file.path not in staged}
+    return staged
+
+
+def _folder(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[0]
 
 
 def base_is_here(model: ModelFacts) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from ftsdk.sizing.advice import Advice, advise, next_cards
-from ftsdk.sizing.architecture.configs import shape_of_config
+from ftsdk.sizing.architecture.configs import quantization_of, shape_of_config
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, instance_of
 from ftsdk.sizing.from_spec import step_of_spec
@@ -117,7 +117,9 @@ def estimate_job(
     known_card = card_of(name) if name else None
     if shape is None:
         return _without_model(name, known_card, source)
-    step, notes = step_of_spec(spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens)
+    step, notes = step_of_spec(
+        spec, shape, bf16=known_card is None or known_card.bf16, max_tokens=max_tokens, base_bits=base_bits(config)
+    )
     machines = [machine for machine in map(instance_of, instances) if machine is not None]
     priced = offers(
         spec, shape, machines, num_rows=num_rows, mean_tokens=mean_tokens, max_tokens=max_tokens, region=region,
@@ -135,6 +137,12 @@ def estimate_job(
             *(f"price of {offer.instance}: in no table" for offer in priced if offer.price is None),
         ),
     )
+
+
+def base_bits(config: Mapping[str, Any] | None) -> int:
+    """Bits of a base weight while it is trained on: 16 where the trainer dequantises, or where nothing is known."""
+    method, bits = quantization_of(config) if config else (None, 16)
+    return 16 if method in ("fp8", "mxfp4") else bits
 
 
 # --- parts -----------------------------------------------------------------------------------------

@@ -79,9 +79,12 @@ def _named_modules(names: str, shape: ModelShape) -> int:
 
 
 def step_of_spec(
-    spec: JobSpec, shape: ModelShape, *, bf16: bool = True, max_tokens: int | None = None
+    spec: JobSpec, shape: ModelShape, *, bf16: bool = True, max_tokens: int | None = None, base_bits: int = 16
 ) -> tuple[TrainingStep, tuple[str, ...]]:
-    """The training step, and the assumptions made. `max_tokens` is the length of the longest row, None if unknown."""
+    """The training step, and the assumptions made.
+
+    `max_tokens` is the length of the longest row, None if unknown; `base_bits` what a weight of the base is stored in.
+    """
     hp, extra = spec.hyperparameters, spec.hyperparameters.passed_through
     trained, stage = trained_of(spec, shape), spec.method.stage
     packed = bool(hp.packing or hp.neat_packing)
@@ -98,7 +101,7 @@ def step_of_spec(
         micro_batch=hp.per_device_train_batch_size * (2 if stage in PAIRED else 1),
         sequences_per_row=2 if stage in PAIRED else 1,
         seq_len=seq_len,
-        weight_bits=(spec.tuning.bits if isinstance(spec.tuning, QLora | Oft) else None) or 16,
+        weight_bits=min(base_bits, (spec.tuning.bits if isinstance(spec.tuning, QLora | Oft) else None) or 16),
         quantization="bnb-double" if double else "bnb",
         layout=_layout(hp, extra, bf16),
         optimizer=hp.optim or DEFAULT_OPTIMIZER,

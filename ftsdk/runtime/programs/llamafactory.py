@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.runtime.programs.interruption import StopRequest
+from ftsdk.runtime.programs.model_parts import use_parts_of_adapter
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import TrainJob
 
@@ -22,7 +23,8 @@ def train(job: TrainJob, stop: StopRequest) -> None:
 
         config = with_checked_template(configured(job), job["document"].get("contents", []))
         callbacks = build_callbacks(job, stop)
-        _make_every_trainer_resumable(callbacks[0], job["resume"])
+        config = use_parts_of_adapter(config)
+        _prepare_every_trainer(callbacks[0], job["resume"], config)
         run_exp(config, callbacks=list(callbacks))
 
 
@@ -47,18 +49,25 @@ def configured(job: TrainJob) -> dict[str, Any]:
     }
 
 
-def _make_every_trainer_resumable(checkpoints: CheckpointCallback, resume: str | None) -> None:
+def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, config: dict[str, Any]) -> None:
     """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
+    from ftsdk.runtime.programs.modules import refuse_unmatched
     from ftsdk.runtime.programs.resumable import make_resumable
     from ftsdk.runtime.programs.value_head import load_with_value_head
 
     train = Trainer.train
 
     def train_on(self: Any, resume_from_checkpoint: Any = None, **rest: Any) -> Any:
+        if not config.get("adapter_name_or_path"):  # an adapter brings its own targets
+            refuse_unmatched(self.model, _listed(config, "lora_target"), _listed(config, "additional_target"))
         make_resumable(self, checkpoints, resume)
         load_with_value_head(self)
         return train(self, resume_from_checkpoint=resume, **rest)
 
     Trainer.train = train_on
+
+
+def _listed(config: dict[str, Any], name: str) -> list[str]:
+    return [part.strip() for part in str(config.get(name) or "").split(",") if part.strip() not in ("", "all")]

@@ -9,6 +9,7 @@ import inspect
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import util
 from pathlib import Path
@@ -111,6 +112,7 @@ def _module(path: str, label: str) -> Any:
     if spec is None or spec.loader is None:
         raise RewardError(f"The reward function {label}: {path} is no Python file.")
     module = util.module_from_spec(spec)
+    sys.path.append(str(Path(path).parent))  # at the end: a neighbour never hides an installed package
     try:
         spec.loader.exec_module(module)
     except Exception as problem:

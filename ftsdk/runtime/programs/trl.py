@@ -9,6 +9,8 @@ from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import TrainJob
 
+VOCABULARY_MULTIPLE = 64
+"""LLaMA-Factory pads a grown vocabulary to it, and an adapter's embeddings have that size."""
 OLDEST = "1."
 """Prefix of the TRL versions that have the arguments that ftsdk renders."""
 
@@ -17,10 +19,12 @@ def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     with session():
         from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
+        from ftsdk.runtime.programs.modules import refuse_unmatched
         from ftsdk.runtime.programs.resumable import make_resumable
 
         checkpoints = SamplingCheckpointCallback(job, stop)
         trainer = build(job, [checkpoints, RewardMetricsCallback(job)])
+        refuse_unmatched(trainer.model, _named_targets(job["document"]["config"]), ())
         make_resumable(trainer, checkpoints, job["resume"])
         trainer.train(resume_from_checkpoint=job["resume"])
         trainer.save_model(job["output"])
@@ -104,6 +108,12 @@ def peft_config(config: dict[str, Any]) -> Any:
     return kind(task_type="CAUSAL_LM", **settings)
 
 
+def _named_targets(config: dict[str, Any]) -> list[str]:
+    """Modules that the spec names for new adapters; none where it names all, or continues an adapter."""
+    targets = (config.get("peft") or {}).get("target_modules")
+    return targets if isinstance(targets, list) and not config.get("adapter_name_or_path") else []
+
+
 def _tokenizer(config: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
@@ -123,6 +133,9 @@ def _model(config: dict[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
+    vocabulary = len(_tokenizer(config))
+    if vocabulary > base.get_input_embeddings().num_embeddings:  # tokens that an earlier training added
+        base.resize_token_embeddings(vocabulary, pad_to_multiple_of=VOCABULARY_MULTIPLE)
     adapted = PeftModel.from_pretrained(base, adapter, is_trainable=bool(config.get("peft")))
     return adapted if config.get("peft") else adapted.merge_and_unload()
 

@@ -56,6 +56,26 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     return with_hybrid_layers(shape, text)
 
 
+DEFAULT_BITS: Final[dict[str, int]] = {"gptq": 4, "awq": 4, "fp8": 8, "fbgemm_fp8": 8, "mxfp4": 4, "aqlm": 2, "eetq": 8}
+"""Bits of a weight where a method's configuration does not say."""
+
+
+def quantization_of(config: Mapping[str, Any]) -> tuple[str | None, int]:
+    """Method of quantisation and bits of a weight, as config.json says; (None, 16) if not quantised."""
+    settings = _language_part(config).get("quantization_config") or config.get("quantization_config")
+    if not isinstance(settings, Mapping):
+        return None, 16
+    method = str(settings.get("quant_method") or "").lower()
+    if settings.get("load_in_4bit") or settings.get("_load_in_4bit"):
+        return method or "bitsandbytes", 4
+    if settings.get("load_in_8bit") or settings.get("_load_in_8bit"):
+        return method or "bitsandbytes", 8
+    bits = next(
+        (settings[key] for key in ("bits", "w_bit", "num_bits", "nbits") if isinstance(settings.get(key), int)), 0
+    )
+    return method or "an unnamed method", bits or DEFAULT_BITS.get(method, 4)
+
+
 def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The settings of the language model, with those of the whole behind them."""
     for name in ("thinker_config", "text_config", "llm_config", "language_config"):

@@ -63,6 +63,25 @@ SIGNATURES: tuple[FailureSignature, ...] = (
         "Name the template to train with in hyperparameters.template.",
     ),
     FailureSignature(
+        "bad_config",
+        r"modules\.UnmatchedModulesError",
+        "A module name matches nothing in the model",
+        "Correct the name under tuning.targets or additional_target; `tuning.targets: [all]` takes every linear layer.",
+    ),
+    FailureSignature(
+        "model_mismatch",
+        r"size mismatch for .*(embed_tokens|lm_head|wte|word_embeddings|output_layer)",
+        "The weights do not fit the model: its vocabulary has another size than the one that they were made with",
+        "Give the model and its tokenizer as they were saved together; an adapter with new tokens needs the base that "
+        "it was made on, with resize_vocab: true.",
+    ),
+    FailureSignature(
+        "model_mismatch",
+        r"size mismatch for |Error\(s\) in loading state_dict",
+        "The weights do not fit the model",
+        "Check that the adapter or checkpoint was made on this base model (adapter_config.json names it).",
+    ),
+    FailureSignature(
         "nan_loss",
         r"NonFiniteLossError",
         "The loss is no longer a number",

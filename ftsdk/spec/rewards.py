@@ -88,7 +88,8 @@ class OwnFunction(Weighted):
 
     name: Literal["function"] = "function"
     function: str = Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")
-    """`FILE.py:FUNCTION`; the file is staged with the job, alone. See docs/methods/rl.md for what it is called with."""
+    """`FILE.py:FUNCTION`; the file and the neighbours that it imports are staged with the job. See docs/methods/rl.md
+    for what it is called with."""
     parameters: dict[str, Any] = Field(default={})
     """More keyword arguments for each call."""
 

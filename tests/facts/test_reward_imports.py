@@ -59,7 +59,7 @@ CALL = """
 import sys
 from ftsdk.runtime.programs.rewards import Reward
 reward = Reward({"name": "function", "function": "r.py:score", "file": sys.argv[1], "weight": 1.0})
-print(reward(prompts=["p"], completions=["four"]))
+print(reward(prompts=["p"], completions=["four"], completion_ids=[[]]))
 """
 
 

@@ -2,7 +2,7 @@
 
 peft matches a name in a list with the end of a module's path, and drops the ones that match nothing silently as long as
 another matches (peft's `check_target_module_exists`). Where neither the weights nor the architecture are known, the
-trainer's program makes the same check once the model is loaded (`ftsdk.runtime.programs.modules`).
+trainer's program makes the same check once the model is loaded (`ftsdk.runtime.programs.model.modules`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.runtime.programs.interruption import StopRequest
-from ftsdk.runtime.programs.model_parts import use_parts_of_adapter
+from ftsdk.runtime.programs.model.parts import use_parts_of_adapter
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import TrainJob
 
@@ -53,7 +53,7 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
     """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
-    from ftsdk.runtime.programs.modules import refuse_unmatched
+    from ftsdk.runtime.programs.model.modules import refuse_unmatched
     from ftsdk.runtime.programs.resumable import make_resumable
     from ftsdk.runtime.programs.value_head import load_with_value_head
 

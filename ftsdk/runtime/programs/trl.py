@@ -19,7 +19,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     with session():
         from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
-        from ftsdk.runtime.programs.modules import refuse_unmatched
+        from ftsdk.runtime.programs.model.modules import refuse_unmatched
         from ftsdk.runtime.programs.resumable import make_resumable
 
         checkpoints = SamplingCheckpointCallback(job, stop)

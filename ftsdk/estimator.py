@@ -36,7 +36,8 @@ class Estimator:
         backend: a registry name such as "docker", or a backend object such as `Local(...)`.
         options: the backend's options, where `backend` is a name.
         folder: relative paths in the spec are taken from here.
-        fields: the fields of JobSpec, in the short forms that YAML allows too.
+        fields: the fields of JobSpec, in the short forms that YAML allows too. `dataset`, and its `train` and `eval`,
+            may also be rows in memory: a list of dictionaries, a pandas DataFrame, a `datasets.Dataset`.
 
     Raises SpecError for a wrong field and NotInstalledError for a backend that is not installed.
     """
@@ -51,7 +52,12 @@ class Estimator:
         **fields: Unpack[SpecFields],
     ) -> None:
         if spec is None or fields:
-            data, notes = normalized(fields, over=spec)
+            given: dict[str, object] = {**fields}
+            if "dataset" in given:
+                from ftsdk.data.in_memory import as_files
+
+                given["dataset"] = as_files(given["dataset"])
+            data, notes = normalized(given, over=spec)
             spec = parse(data, where="Estimator")
             for note in (*notes, *name_notes(fields.get("name"), spec)):
                 warnings.warn(note, stacklevel=2)
@@ -137,7 +143,7 @@ def refuse_what_cannot_fit(plan: Plan) -> None:
 def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
     """Better now than on a paid GPU. Raises DataError with the first errors; data elsewhere cannot be looked at."""
     from ftsdk.data.cache import check_summary
-    from ftsdk.data.checks.report import CODES
+    from ftsdk.data.checks.report import CODES, FEW_ROWS
     from ftsdk.facts.sources import hashed_files
 
     train, held_out = hashed_files(facts.train), hashed_files(facts.eval)
@@ -147,9 +153,12 @@ def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
     if summary.verdict != "fail":
         return
     total = sum(count for code, count in summary.counts.items() if CODES[code][0] == "error")
+    remedy = ", with --fix it writes a clean copy" if total <= FEW_ROWS * summary.num_rows else (
+        "; so many mean that the format was not understood: say it with dataset.format and dataset.columns"
+    )  # fmt: skip
     raise DataError(
         f"The data has {total} error{'s' if total > 1 else ''}: {'; '.join(summary.first)}. `ftsdk data check` lists "
-        f"all, with --fix it writes a clean copy; --no-data-check submits all the same."
+        f"all{remedy}; --no-data-check submits all the same."
     )
 
 

@@ -16,6 +16,7 @@ from ftsdk.data.formats.catalog import FORMATS, OPENAI_TAGS, SPELLINGS
 from ftsdk.errors import DataError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
+    from ftsdk.data.checks.fix import Fixed
     from ftsdk.data.checks.report import DataReport, Finding
     from ftsdk.data.formats.files import DataFile
     from ftsdk.data.statistics.stats import Stats
@@ -180,12 +181,26 @@ def check(
         for file in fixed.files:
             say(f"Written: {file.output} ({file.num_kept:,} rows, {file.num_dropped:,} left out of {file.source})")
         say(f"Why: {fixed.dropped}")
+        _say_if_many(fixed)
     else:
         report = check_data(train, options, eval_paths=held_out)
         emit(report.to_dict(), as_json, lambda: _report_text(report, limit))
     _say_verdict(report)
     if report.verdict == "fail" or (strict and report.verdict == "warn"):
         click.get_current_context().exit(DataError.exit_code)
+
+
+def _say_if_many(fixed: Fixed) -> None:
+    """Advise against a copy that lacks many rows."""
+    from ftsdk.data.checks.report import FEW_ROWS
+
+    total = sum(file.num_kept + file.num_dropped for file in fixed.files)
+    dropped = sum(file.num_dropped for file in fixed.files)
+    if fixed.report.verdict == "fail" and dropped > FEW_ROWS * total:
+        say(
+            f"{dropped:,} of {total:,} rows are left out: that many mean that the format was not understood. Say it "
+            "with --format and --column before you use the copy."
+        )
 
 
 def _report_text(report: DataReport, limit: int) -> str:

@@ -48,6 +48,8 @@ class CheckSummary:
     """The result of a check in short."""
 
     verdict: str
+    num_rows: int
+    """Rows of all files."""
     counts: dict[str, int]
     """Findings per code of `report.CODES`."""
     first: tuple[str, ...]
@@ -118,9 +120,11 @@ def _local_tokenizer(tokenizer: str | None) -> Path | None:
 
 def check_summary(train: Sequence[HashedFile], held_out: Sequence[HashedFile], *, method: str) -> CheckSummary:
     """The result of `ftsdk data check` without heuristics, which are never a reason to refuse data."""
-    key = _key("checked", [*train, *held_out], method, len(train))
+    key = _key("checked rows", [*train, *held_out], method, len(train))
     values = cache.cached(key, lambda: _check(train, held_out, method))
-    return CheckSummary(verdict=values["verdict"], counts=values["counts"], first=tuple(values["first"]))
+    return CheckSummary(
+        verdict=values["verdict"], num_rows=values["num_rows"], counts=values["counts"], first=tuple(values["first"])
+    )
 
 
 def _check(train: Sequence[HashedFile], held_out: Sequence[HashedFile], method: str) -> dict[str, Any]:
@@ -136,7 +140,8 @@ def _check(train: Sequence[HashedFile], held_out: Sequence[HashedFile], method: 
         f"{finding.message}"
         for finding in examples
     ]
-    return {"verdict": report.verdict, "counts": report.counts, "first": first}
+    num_rows = sum(file.num_rows for file in report.files)
+    return {"verdict": report.verdict, "num_rows": num_rows, "counts": report.counts, "first": first}
 
 
 def _key(what: str, files: Sequence[HashedFile], *more: Any) -> str:

@@ -98,7 +98,10 @@ def _rows(file: OpenFile) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _refusal(file: OpenFile, row: int | None, message: str) -> DataError:
     where = f", {file.source.row_word} {row}" if row else ""
-    return DataError(f"{file.name}{where}: {message}; clean it first with `ftsdk data check --fix`.")
+    return DataError(
+        f"{file.name}{where}: {message}; `ftsdk data check` lists every such row, "
+        f"and with --fix it leaves them out if they are few."
+    )
 
 
 def _converted(file: OpenFile, row: int, example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from ftsdk.data.formats.dataset_info import dataset_info_entry, from_entry
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.media import ROLES, media_files
 from ftsdk.data.formats.summary import describe_file
+from ftsdk.data.prepared import prepare
 from ftsdk.data.statistics.truncation import Truncation
 from ftsdk.errors import DataError
 from ftsdk.storage import fingerprints
@@ -53,6 +54,11 @@ class DataFileFacts:
     """What one local data file contains."""
 
     fingerprint: Fingerprint
+    """Of the file that the trainer loads: the named one, or a conversion of it in ftsdk's cache."""
+    original: Fingerprint
+    """Of the named file."""
+    unused: tuple[str, ...]
+    """Columns and message fields that the training does not use, with their counts."""
     entry: dict[str, Any]
     """LLaMA-Factory's dataset_info.json entry."""
     format: str
@@ -111,14 +117,19 @@ def _inspect(local: LocalFile, options: InspectionOptions) -> DataFileFacts:
     file, path = local.file, Path(local.file.path)
     method = options.method if local.entry is None else None
     summary = describe_file(file.path, method=method, format=file.format, columns=file.columns, tags=file.tags)
-    detected = summary.detected
+    detected, original = summary.detected, fingerprints.of(path)
     if local.entry is None:
-        _refuse_unfit(path, summary.convert_first, detected.format, options.method)
+        _refuse_unfit(path, detected.format, options.method)
+        if summary.convert_first:
+            path = prepare(file, summary, original, method=options.method)
+        if detected.convert_first:
+            format = "sharegpt" if detected.format == "openai" else detected.format
+            detected = describe_file(path, method=options.method, format=format).detected
         entry = dataset_info_entry(detected.format, detected.columns, detected.tags, str(path))
         format, columns = detected.format, detected.columns
     else:
         entry, format, columns = local.entry, str(local.entry.get("formatting", "alpaca")), dict(file.columns)
-    fingerprint = fingerprints.of(path)
+    fingerprint = original if path == Path(local.file.path) else fingerprints.of(path)
     hashed = hashed_file(fingerprint, entry, format)
     truncated = options.method != "pt" and cache.truncation(
         hashed, tokenizer=options.tokenizer, cutoff_len=options.cutoff_len
@@ -127,6 +138,8 @@ def _inspect(local: LocalFile, options: InspectionOptions) -> DataFileFacts:
     media = media_files(path, columns, local.media_folder) if has_media else []
     return DataFileFacts(
         fingerprint=fingerprint,
+        original=original,
+        unused=summary.unused,
         entry=entry,
         format=format,
         num_rows=summary.num_rows,
@@ -135,9 +148,7 @@ def _inspect(local: LocalFile, options: InspectionOptions) -> DataFileFacts:
     )
 
 
-def _refuse_unfit(path: Path, convert_first: str, format: str, method: str) -> None:
-    if convert_first:
-        raise DataError(f"{path}: {convert_first}; convert it first: ftsdk data convert {path} -o NEW.jsonl")
+def _refuse_unfit(path: Path, format: str, method: str) -> None:
     if method in FORMATS[format].methods:
         return
     fitting = " or ".join(name for name, info in FORMATS.items() if method in info.methods)

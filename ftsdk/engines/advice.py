@@ -69,6 +69,9 @@ def notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
             )
     yield from _epochs(spec, facts)
     yield from _code(spec)
+    for source in (*facts.train, *facts.eval):
+        if source.unused:
+            yield f"{source.name}: the training does not use {', '.join(source.unused)}."
     if spec.hyperparameters.passed_through.get("push_to_hub") and "HF_TOKEN" not in spec.secrets:
         yield "push_to_hub needs a token inside the job: name HF_TOKEN in `secrets`."
 

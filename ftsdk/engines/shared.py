@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.engines.base import Arguments, Layout
-from ftsdk.errors import SpecError, did_you_mean
+from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.names import LLAMAFACTORY, REPLACED
 
@@ -21,6 +21,7 @@ OWNED: Mapping[str, str] = {
 }
 """Arguments that a user may not set through `hyperparameters`, with the reason or the right place."""
 
+MEDIA_ROLES = ("images", "videos", "audios")
 _NO_BF16 = ("T4", "V100", "P100", "P4", "RTX20", "GTX")
 """Cards older than Ampere compute bfloat16 in software only (NVIDIA compute capability < 8.0)."""
 _PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
@@ -60,6 +61,24 @@ def precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
 def report_to(spec: JobSpec) -> list[str] | str:
     """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
     return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
+
+
+MULTIMODAL = (
+    "vision_config", "audio_config", "thinker_config", "visual", "vision_tower", "mm_vision_tower", "img_processor",
+    "image_token_id", "image_token_index", "audio_token_index",
+)  # fmt: skip
+"""Keys of a config.json of which every model that reads more than text has one (transformers 5.6, `models/`)."""
+
+
+def refuse_media(sources: Iterable[SourceFacts], reader: str) -> None:
+    """Raise DataError for rows that name images, videos or audio files, which the reader does not take."""
+    for source in sources:
+        if source.attached and source.attached.argument == "media_dir" and source.attached.files:
+            roles = " and ".join(role for role in MEDIA_ROLES if role in (source.entry.get("columns") or {}))
+            raise DataError(
+                f"{source.address}: its rows have {roles}, and {reader} reads text only; "
+                f"use what reads them, or leave the column and its placeholders out."
+            )
 
 
 def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:

@@ -84,6 +84,10 @@ class SourceFacts:
     """None if unknown."""
     attached: Attached | None = None
     """A folder of data files instead of one file, or the folder of media that the rows name."""
+    original: Fingerprint | None = None
+    """The named file, where `file` is a conversion of it; the job's name depends on the named one."""
+    unused: tuple[str, ...] = ()
+    """Columns and message fields that the training does not use, with their counts."""
     truncation: Truncation | None = None
     """How many rows `cutoff_len` truncates; None if unknown."""
     contents: frozenset[str] = frozenset()

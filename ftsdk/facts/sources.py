@@ -15,6 +15,7 @@ from ftsdk.data.formats.dataset_info import (
     from_entry,
     origin,
     script_folder,
+    without_empty_names,
 )
 from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import SpecError, did_you_mean
@@ -113,8 +114,10 @@ def _file_source(file: LocalFile, data: DataFileFacts) -> SourceFacts:
         media = Attached(path=str(file.media_folder), files=data.media, argument="media_dir")
     return SourceFacts(
         name=file.name,
-        address=data.fingerprint.path,
+        address=data.original.path,
         file=data.fingerprint,
+        original=None if data.original == data.fingerprint else data.original,
+        unused=data.unused,
         entry=data.entry,
         format=data.format,
         num_rows=data.num_rows,
@@ -160,7 +163,7 @@ def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
     return {
         name: {
             key: _below(folder, value, name) if key in ("file_name", "script_url") else value
-            for key, value in entry.items()
+            for key, value in without_empty_names(entry).items()
         }
         for name, entry in json_object(path).items()
         if isinstance(entry, dict)

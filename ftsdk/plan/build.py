@@ -52,7 +52,9 @@ NOT_IN_THE_MODEL: Any = {
 
 def digest_of(spec: JobSpec, facts: Facts) -> str:
     """SHA-256 over what the model depends on: the spec and the content of its local input files, not their paths."""
-    paths = {file.path: file.sha256 for file in facts.files}
+    originals = {source.file: source.original for source in (*facts.train, *facts.eval) if source.original}
+    named = (originals.get(file) or file for file in facts.files)
+    paths = {file.path: file.sha256 for file in named}
     relative = {path: PurePath(path).name for path in paths}
     written = json.dumps(spec.model_dump(mode="json", exclude=NOT_IN_THE_MODEL), sort_keys=True)
     contents = sorted((relative[path], digest) for path, digest in paths.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,14 @@ from ftsdk.spec.base import Part
 
 Format = Literal["alpaca", "sharegpt", "openai", "preference", "kto", "text", "prompts"]
 FORMATS: tuple[str, ...] = get_args(Format)
+
+
+@runtime_checkable
+class Table(Protocol):
+    """Rows in memory: a pandas DataFrame or a `datasets.Dataset`. `Estimator` takes them for files."""
+
+    def to_json(self, path: str, /, *, orient: str, lines: bool, date_format: str) -> object:
+        """Write the rows as JSON Lines."""
 
 
 class Dataset(Part):

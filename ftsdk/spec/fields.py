@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from ftsdk.spec.dataset import Dataset
+from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
@@ -27,7 +27,7 @@ class SpecFields(TypedDict, total=False):
     """What the training optimises, e.g. `sft` or `{stage: dpo, beta: 0.1}`."""
     tuning: TuningType | Tuning | Mapping[str, object]
     """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
-    dataset: str | Path | Sequence[str | Path] | Dataset | Mapping[str, object]
+    dataset: str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]] | Table | Dataset | Mapping[str, object]
     """What the model learns from."""
     hyperparameters: Hyperparameters | Mapping[str, object]
     """How it learns."""

@@ -15,7 +15,7 @@ FILE = Path(__file__).with_name("fields.py")
 SHORT = {
     "method": "Stage",
     "tuning": "TuningType",
-    "dataset": "str | Path | Sequence[str | Path]",
+    "dataset": "str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]] | Table",
     "sharding": "ShardingType",
     "checkpoint": 'Literal["auto"]',
     "retry": "int",
@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from ftsdk.spec.dataset import Dataset
+from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking

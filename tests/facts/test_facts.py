@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +77,6 @@ def test_again_is_another_job(spec_folder):
         ({"dataset": {"train": ["alpaca"], "directory": "."}}, SpecError, "dataset_info.json"),
         ({"dataset": "empty.jsonl"}, DataError, "empty.jsonl"),
         ({"dataset": "broken.jsonl"}, DataError, "3"),
-        ({"dataset": "packed.jsonl.gz"}, DataError, "convert"),
         ({"method": "dpo"}, DataError, "'preference' rows"),
         ({"method": "kto"}, DataError, "'kto' rows"),
     ],
@@ -84,11 +84,65 @@ def test_again_is_another_job(spec_folder):
 def test_what_is_not_there_is_one_sentence(spec_folder, fields, kind, says):
     (spec_folder / "empty.jsonl").touch()
     (spec_folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 2 + '{"instruction": \n')
-    (spec_folder / "packed.jsonl.gz").write_bytes(gzip.compress((spec_folder / "train.jsonl").read_bytes()))
     with pytest.raises(kind) as caught:
         look(spec_folder, **fields)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def packed(folder, name, content):
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return name
+
+
+FILES = {
+    "rows.csv": b"instruction,output,id\n007,NA,1\n,b,2\n",
+    "rows.tsv": b"instruction\toutput\tid\n007\tNA\t1\n",
+    "rows.jsonl.gz": b'{"instruction": "007", "output": "NA", "id": "1"}\n',
+    "rows.json.gz": b'[\n {"instruction": "007",\n "output": "NA", "id": "1"}\n]',
+}
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.jsonl.gz", "rows.json.gz"])
+def test_a_file_that_the_trainer_cannot_load_is_converted(spec_folder, name):
+    spec, facts = look(spec_folder, dataset=packed(spec_folder, name, FILES[name]))
+    (source,) = facts.train
+    converted = Path(source.entry["file_name"])
+    assert json.loads(converted.read_text()) == {"instruction": "007", "output": "NA", "id": "1"}
+    assert source.address == str(spec_folder / name)
+    assert source.unused == ("column 'id' (1 rows)",)
+    converted.write_text(converted.read_text() + "\n")  # another conversion of the same file is the same job
+    assert digest_of(*look(spec_folder, dataset=name)) == digest_of(spec, facts)
+    packed(spec_folder, name, FILES[name].replace(b"007", b"008"))
+    assert digest_of(*look(spec_folder, dataset=name)) != digest_of(spec, facts)
+
+
+def test_tool_calls_and_pairs_as_lists_are_converted(spec_folder):
+    call = {"function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "1"}, {"role": "assistant", "content": "One.", "weight": 1},
+    ]  # fmt: skip
+    (spec_folder / "calls.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    _, facts = look(spec_folder, dataset="calls.jsonl")
+    assert facts.train[0].entry["columns"] == {"messages": "conversations"}
+    sides = {s: [{"role": "user", "content": "?"}, {"role": "assistant", "content": s}] for s in ("chosen", "rejected")}
+    (spec_folder / "pairs.jsonl").write_text(json.dumps({"prompt": "?", **sides}) + "\n")
+    _, facts = look(spec_folder, dataset="pairs.jsonl", method="dpo")
+    assert facts.train[0].entry["ranking"]
+
+
+def test_a_faulty_row_of_such_a_file_is_one_sentence(spec_folder):
+    with pytest.raises(DataError, match=r"rows\.csv, row 1, is not valid CSV"):
+        look(spec_folder, dataset=packed(spec_folder, "rows.csv", b'instruction,output\n"a,b\n'))
+
+
+def test_empty_names_of_columns_mean_unset(spec_folder):
+    columns = {"prompt": "instruction", "query": "", "history": None, "response": "output"}
+    info = {"mine": {"file_name": "train.jsonl", "columns": columns, "subset": None}}
+    (spec_folder / "dataset_info.json").write_text(json.dumps(info))
+    _, facts = look(spec_folder, dataset={"train": ["mine"], "directory": "."})
+    assert facts.train[0].entry["columns"] == {"prompt": "instruction", "response": "output"}
 
 
 def test_registered_names_are_found(spec_folder):

@@ -57,6 +57,7 @@ def test_a_folder_of_files_travels_as_a_folder(registered):
 def test_media_that_rows_name_travel_and_are_found(registered, spec_folder):
     (spec_folder / "data" / "pictures").mkdir()
     (spec_folder / "data" / "pictures" / "1.jpg").write_bytes(b"jpeg")
+    (spec_folder / "model" / "config.json").write_text('{"model_type": "qwen2_vl", "vision_config": {}}')
     rows = [{**ROW, "images": ["pictures/1.jpg"]}, {**ROW, "images": ["https://host/2.jpg"]}]
     columns = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
     plan = registered({"file_name": "rows.json", "columns": columns}, files=[("rows.json", rows)])
@@ -65,6 +66,16 @@ def test_media_that_rows_name_travel_and_are_found(registered, spec_folder):
     assert registered(
         {"file_name": "rows.json", "columns": columns}, backend="local", files=[("rows.json", rows)]
     ).trainer_config["media_dir"] == str(spec_folder / "data")
+
+
+def test_media_need_a_model_that_reads_them(registered, spec_folder):
+    (spec_folder / "1.jpg").write_bytes(b"jpeg")
+    columns = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
+    (spec_folder / "data" / "1.jpg").write_bytes(b"jpeg")
+    rows = [{**ROW, "images": ["1.jpg"]}, {**ROW, "images": None}]
+    with pytest.raises(DataError, match=r"rows have images, and the model .* reads text only"):
+        registered({"file_name": "rows.json", "columns": columns}, files=[("rows.json", rows)])
+    registered({"file_name": "rows.json", "columns": columns}, files=[("rows.json", rows[1:])])
 
 
 @pytest.mark.parametrize("name", ["../spec.key", "/etc/passwd", "pictures/../../spec.key"])

@@ -26,6 +26,9 @@ CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
         "unknown_role": ("error", True, "a message whose role is unknown to the trainer"),
         "role_order": ("error", True, "turns that do not alternate or do not end as the method needs"),
         "bad_tools": ("error", True, "tools or a tool call that the trainer cannot read"),
+        "bad_weight": ("error", True, "a weight of an answer that is neither 0 nor 1, or is not on an answer"),
+        "nothing_learned": ("error", True, "a row whose answers all have the weight 0: its loss is no number"),
+        "row_weight": ("error", True, "a weight of a whole row, which no trainer here applies"),
         "same_pair": ("error", True, "chosen and rejected that are the same"),
         "pair_prompt": ("error", True, "chosen and rejected that answer different prompts"),
         "bad_label": ("error", True, "a label that is neither true nor false"),
@@ -45,11 +48,15 @@ CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
         "secret": ("warning", False, "what looks like a key or a password"),
         "personal_data": ("warning", False, "what looks like an e-mail address, a phone, card or identity number"),
         "leading_mark": ("note", True, "a byte-order mark that does no harm"),
+        "odd_name": ("note", True, "a column name with spaces around it, read without them"),
+        "unused_field": ("note", True, "a column, or a field of messages, that the training does not use"),
         "blank_line": ("note", True, "an empty line between rows"),
         "shared_prompt": ("note", True, "a held-out row whose prompt is in the training data with another answer"),
         "estimate": ("note", True, "a figure that is estimated, and why"),
     }
 )
+FEW_ROWS = 0.05
+"""Share of the rows up to which leaving out faulty ones is advised; beyond it the format was not understood."""
 LISTED_MAX = 100_000
 """Findings listed per code; all are counted, and `fix` drops all."""
 

@@ -24,8 +24,10 @@ from ftsdk.data.checks.near_duplicates import with_sketch
 from ftsdk.data.checks.pii import pii_findings
 from ftsdk.data.checks.report import CODES, Collector
 from ftsdk.data.checks.sql_prefilter import prefilter_query
+from ftsdk.data.formats.chat import Chat
 from ftsdk.data.formats.opening import OpenFile
 from ftsdk.data.formats.rows import Batch, batches
+from ftsdk.data.formats.unused import FieldCounts
 from ftsdk.data.tokens.texts import answer_text, token_counts
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
@@ -45,6 +47,7 @@ class _BatchResult:
     """The result of one batch."""
 
     num_rows: int
+    counts: FieldCounts = field(default_factory=FieldCounts)
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
     languages: list[tuple[int, str]] = field(default_factory=list)
 
@@ -74,6 +77,7 @@ class Scan:
         self._prompts = prompts
         self._heuristics = heuristics
         self._language_rows = LANGUAGE_ROWS if heuristics else 0
+        self._counts: dict[int, FieldCounts] = {}
         self._local = threading.local()
         self._workers = max(1, min(4, os.cpu_count() or 1))
 
@@ -91,9 +95,14 @@ class Scan:
                     num_rows += self._take(file, waiting.popleft().result())
             while waiting:
                 num_rows += self._take(file, waiting.popleft().result())
+        for name in self._counts.pop(file.index, FieldCounts()).unused(file.detected):
+            self._collector.add("unused_field", file.name, None, f"the training does not use {name}")
         return num_rows
 
     def _take(self, file: OpenFile, result: _BatchResult) -> int:
+        counts = self._counts.setdefault(file.index, FieldCounts())
+        counts.columns += result.counts.columns
+        counts.fields += result.counts.fields
         for code, row, message in result.findings:
             self._collector.add(code, file.name, row, message)
         self.languages.update(((file.index, row), name) for row, name in result.languages)
@@ -115,6 +124,7 @@ class Scan:
         cursor = self._cursor()
         cursor.register("feed", arrow_table(batch))
         cursor.execute(query)
+        _count_names(cursor, file.rules.chat, result.counts)
         self._examine(file, batch, cursor, result)
         cursor.execute(_INSERT, [file.index, file.held_out])
         cursor.unregister("feed")
@@ -176,6 +186,15 @@ class Scan:
         for (number, _), count in zip(rows, counts, strict=True):
             if count > self._cutoff_len:
                 result.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
+
+
+def _count_names(cursor: Any, chat: Chat, counts: FieldCounts) -> None:
+    """Count columns and message fields of a batch; messages with nothing but role and content need no count."""
+    for names, count in cursor.execute("select names, count(*) from batch where valid group by names").fetchall():
+        counts.columns.update(dict.fromkeys(names or (), count))
+    odd = "select keys, count(*) from (select unnest(odd_keys) as keys from batch where valid) group by keys"
+    for names, count in cursor.execute(odd).fetchall():
+        counts.fields.update({name: count for name in names if name not in (chat.role_key, chat.content_key)})
 
 
 def _loaded(text: str) -> dict[str, Any] | None:

@@ -11,11 +11,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from ftsdk.contract.messages import SWITCHES, THOUGHTS
 from ftsdk.data.checks.language import SCRIPTS
 from ftsdk.data.checks.pii import SUSPICIOUS
 from ftsdk.data.formats.rules import PLACEHOLDERS, Rules
 
 _SPACES = "' ' || chr(9) || chr(10) || chr(13)"
+_MARKS = (*SWITCHES, *THOUGHTS)
 HEAD = 300
 """Characters of each text that are compared."""
 FIELD = "chr(31)"
@@ -32,6 +34,7 @@ def prefilter_query(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
     """A query over the table `feed` (row, line) of one file; its columns are
 
     - row, valid: the row number, and whether the line is a JSON object;
+    - names, odd_keys: its columns, and the fields of those messages that have others than role and content;
     - ok: the rules find no fault;
     - key, prompt_key: a digest of everything that is learned from the row, and of its prompt (if `prompts`);
     - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
@@ -51,8 +54,8 @@ def prefilter_query(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
         ),
         checked as (select *, v is not null and starts_with(ltrim(raw, {_SPACES}), '{{') as valid from picked),
         guarded as (select *, case when valid then raw end as line, json_keys(line) as names from checked),
-        parsed as (select *, {messages or "null::varchar[]"} as m from guarded)
-        select row, valid,
+        parsed as (select *, {messages or "null::varchar[]"} as m, {_message_keys(rules)} as keys from guarded)
+        select row, valid, names, list_filter(keys, lambda k: k <> {_usual_keys(rules)}) as odd_keys,
             coalesce(valid and {_strict(rules)} and {_clean(rules, values)}, false) as ok,
             case when valid then {_key(rules, values)} end as key,
             case when valid then {_prompt_key(rules, values) if prompts else "null"} end as prompt_key,
@@ -93,11 +96,42 @@ def _strict(rules: Rules) -> str:
     """True only for JSON that the trainer's reader accepts; DuckDB's is more lenient."""
     tests = [f"not regexp_matches(line, '{_quoted(pattern)}')" for pattern in _LENIENT]
     tests += [_no_doubles("names", rules.usual_names), _flat(rules)]
+    tests += [_no_row_weight(rules, name) for name in rules.row_weights]
     if "messages" in rules.columns:
-        keys = f"json_keys(line, '{_path(rules.columns['messages'])}[*]')"
         usual = (rules.chat.role_key, rules.chat.content_key)
-        tests.append(f"len(list_filter({keys}, lambda k: not {_no_doubles('k', usual)})) = 0")
+        tests.append(
+            f"len(list_filter(keys, lambda k: not ({_no_doubles('k', usual)} and {_no_marks('k', usual)}))) = 0"
+        )
     return " and ".join(tests)
+
+
+def _message_keys(rules: Rules) -> str:
+    """The names of the fields of each message."""
+    if "messages" not in rules.columns:
+        return "null::varchar[][]"
+    return f"json_keys(line, '{_path(rules.columns['messages'])}[*]')"
+
+
+def _usual_keys(rules: Rules) -> str:
+    return _list((rules.chat.role_key, rules.chat.content_key))
+
+
+def _list(names: Sequence[str]) -> str:
+    """A list of texts in SQL."""
+    return "[" + ", ".join(f"'{_quoted(name)}'" for name in names) + "]::varchar[]"
+
+
+def _no_marks(names: str, usual: Sequence[str]) -> str:
+    """No field that says whether an answer is learned, and no thoughts: the rules read them."""
+    return f"case when {names} = {_list(usual)} then true else not list_has_any({names}, {_list(_MARKS)}) end"
+
+
+def _no_row_weight(rules: Rules, name: str) -> str:
+    """No weight of the row, or the weight 1."""
+    if name not in rules.usual_names:
+        return f"not list_contains(names, '{_quoted(name)}')"
+    value = f"json_extract(line, '{_path(name)}')::varchar"
+    return f"coalesce({value} in ('1', '1.0', 'null', 'true'), true)"
 
 
 def _flat(rules: Rules) -> str:
@@ -110,8 +144,7 @@ def _flat(rules: Rules) -> str:
 
 def _no_doubles(names: str, usual: Sequence[str]) -> str:
     """No duplicate names; the usual list of names is only compared, which is faster."""
-    expected = ", ".join(f"'{_quoted(name)}'" for name in usual)
-    return f"case when {names} = [{expected}]::varchar[] then true else len({names}) = len(list_distinct({names})) end"
+    return f"case when {names} = {_list(usual)} then true else len({names}) = len(list_distinct({names})) end"
 
 
 def _filled(value: str) -> str:

@@ -6,8 +6,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from ftsdk.contract.messages import SWITCHES, is_learned, thought_of
 
 Fault = tuple[str, str]
 """(code, message)"""
@@ -28,6 +30,10 @@ class Turn:
     """The content; for a call the JSON list of {name, arguments}."""
     comment: str = ""
     """Text of the model beside a call."""
+    learn: bool = True
+    """Whether the answer is part of the loss."""
+    thought: str = ""
+    """The model's thoughts before its answer."""
 
 
 def is_blank(text: str) -> bool:
@@ -73,10 +79,13 @@ class Chat:
             return None, [("wrong_type", f"'{self.role_key}' of {where} is {kind_name(role)}, not text")]
         if role not in self.kinds:
             return None, [("unknown_role", f"{where} has the role {role!r}; known here: {', '.join(self.kinds)}")]
-        calls = message.get("tool_calls") if self.openai and self.kinds[role] == "assistant" else None
-        if calls:
-            return self._calls(calls, message, where)
-        return self._plain(self.kinds[role], message, where)
+        kind = self.kinds[role]
+        calls = message.get("tool_calls") if self.openai and kind == "assistant" else None
+        turn, faults = self._calls(calls, message, where) if calls else self._plain(kind, message, where)
+        if len(message) == 2:
+            return turn, faults
+        marked, mark_faults = _marked(turn, message, where)
+        return marked, [*faults, *mark_faults]
 
     def _plain(self, kind: str, message: dict[str, Any], where: str) -> tuple[Turn, list[Fault]]:
         content = message.get(self.content_key)
@@ -102,6 +111,18 @@ class Chat:
         return Turn(
             "call", json.dumps(functions, ensure_ascii=False), content if isinstance(content, str) else ""
         ), faults
+
+
+def _marked(turn: Turn, message: Mapping[str, Any], where: str) -> tuple[Turn, list[Fault]]:
+    """The turn with what the message says about its loss and its thoughts."""
+    if turn.kind not in ("assistant", "call"):
+        key = next((k for k in SWITCHES if message.get(k) is not None and (k == "weight" or message[k])), None)
+        why = f"{where} has a {key} and is no answer; only the model's answers are learned"
+        return turn, [("bad_weight", why)] if key else []
+    try:
+        return replace(turn, learn=is_learned(message), thought=thought_of(message)), []
+    except ValueError as problem:
+        return turn, [("bad_weight" if "not text" not in str(problem) else "wrong_type", f"{where} {problem}")]
 
 
 def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:

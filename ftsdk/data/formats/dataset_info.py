@@ -35,6 +35,14 @@ def dataset_info_entry(
     return {**entry, "columns": known}
 
 
+def without_empty_names(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry without names that are empty or null: they mean unset, as in the trainer."""
+    kept = {key: value for key, value in entry.items() if value is not None}
+    if isinstance(kept.get("columns"), dict):
+        kept["columns"] = {role: name for role, name in kept["columns"].items() if name}
+    return kept
+
+
 def from_entry(entry: Mapping[str, Any], path: str | Path) -> DataFile:
     """The shape that an entry of dataset_info.json (LLaMA-Factory 0.9.5, `data/parser.py`) gives to a file.
 

@@ -83,7 +83,7 @@ class _Columns:
         self.rows = rows
         self.given = given
         self.where = where
-        self._by_lower = {name.lower(): name for name in reversed(self.names)}
+        self._by_lower = {name.strip().lower(): name for name in reversed(self.names)}
         for role, name in given.items():
             if role not in SPELLINGS:
                 raise DataError(f"'{role}' is no role of a column{did_you_mean(role, SPELLINGS)}.")

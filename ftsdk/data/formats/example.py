@@ -42,10 +42,7 @@ def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
         return Example(text=row[columns["prompt"]])
     turns = _read_turns(row, rules)
     chosen, rejected = (_side(row, rules, side) for side in ("chosen", "rejected"))
-    if chosen and not turns:
-        turns = chosen[:-1]
-    elif chosen and len(chosen) > 1 and chosen[0].kind in ("assistant", "call"):
-        turns += chosen[:-1]
+    turns = _before_answers(turns, chosen[:-1])
     system = turns[0].text if turns and turns[0].kind == "system" else ""
     label, prompt = (row.get(columns.get(role, "")) for role in ("kto_tag", "prompt"))
     wrapped_tools = prompt.get("tools") if isinstance(prompt, dict) else None
@@ -59,6 +56,19 @@ def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
         answer=row.get(columns.get("answer", "")),
         media={role: _listed(row[columns[role]]) for role in _MEDIA if row.get(columns.get(role, ""))},
     )
+
+
+def _before_answers(turns: list[Turn], inside: list[Turn]) -> list[Turn]:
+    """What comes before the answers of a pair: the row's chat, what the answers begin with, or one after the other.
+
+    Answers that begin with a user's turn hold the whole chat, and the row's prompt repeats a part of it.
+    """
+    if not inside:
+        return turns
+    if inside[0].kind in ("assistant", "call"):
+        return turns + inside
+    repeated = turns[-len(inside) :] == inside  # with a system message or earlier turns before them
+    return turns if repeated else inside
 
 
 def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
@@ -115,10 +125,18 @@ def _alpaca(example: Example, _: bool) -> dict[str, Any] | None:
         return None
     if any(turn.kind not in ("user", "assistant") for turn in chat):
         raise DataError("has tool calls, which alpaca cannot hold; convert to sharegpt or openai")
-    pairs = [[prompt.text, answer.text] for prompt, answer in zip(chat[::2], chat[1::2], strict=True)]
+    pairs = [[prompt.text, _plain(answer)] for prompt, answer in zip(chat[::2], chat[1::2], strict=True)]
     row: dict[str, Any] = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
     extras = {"history": pairs[:-1], "system": example.system, "tools": _tools_text(example)}
     return row | {name: value for name, value in extras.items() if value}
+
+
+def _plain(answer: Turn) -> str:
+    """An answer as text alone. Raises DataError if it says more."""
+    if answer.thought or not answer.learn:
+        what = "thoughts" if answer.thought else "an answer with the weight 0"
+        raise DataError(f"has {what}, which only a chat can hold; convert to sharegpt or openai")
+    return answer.text
 
 
 def _full_chat(example: Example) -> list[Turn] | None:
@@ -147,8 +165,14 @@ def _sharegpt_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
 _SHAREGPT_NAMES = {"user": "human", "assistant": "gpt", "call": "function_call", "result": "observation"}
 
 
-def _sharegpt_message(turn: Turn) -> dict[str, str]:
-    return {"from": _SHAREGPT_NAMES[turn.kind], "value": turn.text}
+def _sharegpt_message(turn: Turn) -> dict[str, Any]:
+    return {"from": _SHAREGPT_NAMES[turn.kind], "value": turn.text} | _marks(turn)
+
+
+def _marks(turn: Turn) -> dict[str, Any]:
+    """What a message says beside its content, in the names that the check and the training read."""
+    thought = {"reasoning_content": turn.thought} if turn.thought else {}
+    return thought if turn.learn else {**thought, "weight": 0}
 
 
 def _one_result(chat: list[Turn]) -> list[Turn]:
@@ -191,11 +215,11 @@ def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> dict[str,
             {"id": name, "type": "function", "function": function}
             for name, function in zip(open_calls, functions, strict=True)
         ]
-        return {"role": "assistant", "content": turn.comment or None, "tool_calls": calls}
+        return {"role": "assistant", "content": turn.comment or None, "tool_calls": calls} | _marks(turn)
     if turn.kind == "result":
         answered = open_calls.pop(0) if open_calls else ""
         return {"role": "tool", "tool_call_id": answered, "content": turn.text}
-    return {"role": turn.kind, "content": turn.text}
+    return {"role": turn.kind, "content": turn.text} | _marks(turn)
 
 
 def _preference(example: Example, as_chat: bool) -> dict[str, Any]:
@@ -204,7 +228,7 @@ def _preference(example: Example, as_chat: bool) -> dict[str, Any]:
     if as_chat:
         sides = {"chosen": _sharegpt_message(example.chosen), "rejected": _sharegpt_message(example.rejected)}
         return _sharegpt_row(example, list(example.turns)) | sides
-    row = {"prompt": example.turns[-1].text, "chosen": example.chosen.text, "rejected": example.rejected.text}
+    row = {"prompt": example.turns[-1].text, "chosen": _plain(example.chosen), "rejected": _plain(example.rejected)}
     return row | ({"system": example.system} if example.system else {})
 
 
@@ -214,7 +238,7 @@ def _kto(example: Example, as_chat: bool) -> dict[str, Any]:
     if as_chat:
         return _sharegpt_row(example, list(example.turns)) | {"label": example.label}
     prompt, answer = example.turns[-2:]
-    row = {"prompt": prompt.text, "completion": answer.text, "label": example.label}
+    row = {"prompt": prompt.text, "completion": _plain(answer), "label": example.label}
     return row | ({"system": example.system} if example.system else {})
 
 
@@ -222,7 +246,7 @@ def _text(example: Example, _: bool) -> dict[str, Any] | None:
     if example.text:
         return {"text": example.text}
     chat = _full_chat(example)
-    parts = [] if chat is None else [example.system, *(turn.text for turn in chat)]
+    parts = [] if chat is None else [example.system, *map(_plain, chat)]
     return {"text": "\n\n".join(part for part in parts if part)} if parts else None
 
 

@@ -68,6 +68,8 @@ def _open(index: int, source: SourceFile, file: DataFile, held_out: bool, method
     faults: list[Fault] = []
     if source.kind in ("jsonl", "csv", "tsv", "text") and source.head().startswith(MARK):
         faults.append(("leading_mark", "begins with a byte-order mark, which readers step over"))
+    odd = [name for name in detected.columns.values() if name != name.strip()]
+    faults += [("odd_name", f"the column {name!r} is read as {name.strip()!r}") for name in odd]
     if rows and (mismatch := _mismatch(detected, method)):
         faults.append(("wrong_format", mismatch))
     return OpenFile(index, source, detected, Rules(detected, rows, source.path.parent), held_out, tuple(faults))

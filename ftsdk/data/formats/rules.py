@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftsdk.contract.messages import ROW_WEIGHTS
 from ftsdk.data.formats.catalog import SHAREGPT_TAGS
 from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
 from ftsdk.data.formats.detection import Detected, is_label
@@ -26,12 +27,16 @@ class Rules:
         self.columns = detected.columns
         self.folder = folder
         self.usual_names = tuple(samples[0]) if samples else ()
+        self.row_weights = () if self.format in ("prompts", "") else tuple(
+            name for name in ROW_WEIGHTS if name not in self.columns.values()
+        )  # fmt: skip
         tags = {**SHAREGPT_TAGS, **detected.tags}
         self.openai = tags["role_tag"] == "role" and tags["content_tag"] == "content"
         self.chat = Chat(tags, openai=self.openai)
         self.prompt_shape = _usual_shape(samples, detected.columns.get("prompt"), "text")
         self.answer_shape = _usual_shape(samples, detected.columns.get("chosen"), "text")
         self.response_shape = _usual_shape(samples, detected.columns.get("response"), "text")
+        self.whole_answers = self.answer_shape == "a list" and _starts_with_prompt(samples, self.columns, self.chat)
         self.label_shape = _usual_shape(samples, detected.columns.get("kto_tag"), "true or false")
 
     def faults(self, text: str) -> list[Fault]:
@@ -44,9 +49,14 @@ class Rules:
         yield from self._body(row)
         yield from self._optional(row)
         yield from self._media(row)
+        for name in self.row_weights:
+            if isinstance(row.get(name), int | float) and row[name] != 1:
+                yield "row_weight", f"has the {name} {row[name]} and the trainer weighs no rows; leave the column out"
 
     def _body(self, row: Mapping[str, Any]) -> Iterator[Fault]:
-        if "messages" in self.columns:
+        if self.whole_answers:
+            pass  # each answer holds the whole chat, which prompt and messages repeat
+        elif "messages" in self.columns:
             yield from self._messages(row, self.columns["messages"], ends_with_answer=self.format not in _OPEN_ENDED)
         elif "prompt" in self.columns:
             yield from self._prompt(row)
@@ -81,6 +91,13 @@ class Rules:
         yield from faults
         if turns:
             yield from order_faults(turns, name, ends_with_answer=ends_with_answer, openai=self.openai)
+            answers = [turn for turn in turns if turn.kind in ("assistant", "call")]
+            answers = answers[-1:] if self.format == "kto" else answers
+            if ends_with_answer and answers and not any(turn.learn for turn in answers):
+                yield (
+                    "nothing_learned",
+                    f"no answer of '{name}' is learned; leave the row out, or give one the weight 1",
+                )
 
     def _pair(self, row: Mapping[str, Any]) -> Iterator[Fault]:
         chosen, rejected = (self.columns[role] for role in ("chosen", "rejected"))
@@ -92,6 +109,8 @@ class Rules:
         one, other = answers[chosen], answers[rejected]
         if one is None or other is None:
             return
+        if not (one[-1].learn and other[-1].learn):
+            yield "bad_weight", f"'{chosen}' or '{rejected}' has the weight 0, and both are always compared"
         if one[-1].text.strip() == other[-1].text.strip() and one[:-1] == other[:-1]:
             yield "same_pair", f"'{chosen}' and '{rejected}' are the same"
         elif one[:-1] != other[:-1] and _asks(one) != _asks(other):
@@ -265,6 +284,14 @@ def _usual_shape(samples: Sequence[Mapping[str, Any]], name: str | None, default
     """What most sample rows hold in a column, in words."""
     shapes = [kind_name(row[name]) for row in samples if name and row.get(name) is not None]
     return max(shapes, key=shapes.count) if shapes else default
+
+
+def _starts_with_prompt(samples: Sequence[Mapping[str, Any]], columns: Mapping[str, str], chat: Chat) -> bool:
+    """Whether most answers of pairs begin with the prompt's turns."""
+    answers = [row.get(columns.get("chosen", "")) for row in samples]
+    firsts = [answer[0] for answer in answers if isinstance(answer, list) and answer and isinstance(answer[0], dict)]
+    kinds = [chat.kinds.get(str(first.get(chat.role_key))) for first in firsts]
+    return 2 * sum(kind in ("user", "system") for kind in kinds) > len(kinds)
 
 
 def _strings(row: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[str]:

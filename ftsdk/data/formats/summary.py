@@ -16,6 +16,7 @@ from typing import Any
 from ftsdk.data.formats.detection import Detected, detect
 from ftsdk.data.formats.files import SourceFile, readable, source
 from ftsdk.data.formats.rows import Batch, batches
+from ftsdk.data.formats.unused import FieldCounts
 from ftsdk.errors import DataError
 
 SMALL_BYTES = 8 << 20
@@ -43,6 +44,8 @@ class FileSummary:
     """Format, columns and tags, and why."""
     convert_first: str
     """Why LLaMA-Factory cannot load the file as it is; empty if it can."""
+    unused: tuple[str, ...]
+    """Columns and message fields that the training does not use; of a large file those of the sample rows."""
 
 
 def describe_file(
@@ -60,23 +63,28 @@ def describe_file(
     """
     file = source(path)
     size_bytes = file.path.stat().st_size
-    rows, num_rows = _small(file) if size_bytes <= SMALL_BYTES else _large(file)
+    is_small = size_bytes <= SMALL_BYTES
+    parsed = _parsed_rows(file, batches(file) if is_small else itertools.islice(batches(file, batch_bytes=1 << 20), 1))
+    rows = list(itertools.islice(parsed, SAMPLE_ROWS))
     if not rows:
         raise DataError(f"{file.path} has no rows; write at least one.")
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     detected = detect(
         names, rows, method=method, format=format, given_columns=columns, given_tags=tags, where=str(path)
     )
+    counts = FieldCounts()
+    counts.add(itertools.chain(rows, parsed if is_small else ()), detected.columns.get("messages"))
     return FileSummary(
         path=str(path),
         kind=file.kind,
         compression=file.compression,
         size_bytes=size_bytes,
-        num_rows=num_rows,
+        num_rows=counts.num_rows if is_small else _count(file),
         columns=names,
         sample_rows=tuple(rows),
         detected=detected,
         convert_first=_kind_reason(file) or detected.convert_first,
+        unused=tuple(counts.unused(detected)),
     )
 
 
@@ -87,18 +95,6 @@ def _kind_reason(file: SourceFile) -> str:
     if file.kind == "csv":
         return "CSV has no types: the trainer's reader makes numbers of numerals and nothing of 'NA'"
     return "" if file.kind in _TRAINER_KINDS else f"the trainer does not read {file.kind} files"
-
-
-def _small(file: SourceFile) -> tuple[list[dict[str, Any]], int]:
-    parsed = _parsed_rows(file, batches(file))
-    rows = list(itertools.islice(parsed, SAMPLE_ROWS))
-    return rows, len(rows) + sum(1 for _ in parsed)
-
-
-def _large(file: SourceFile) -> tuple[list[dict[str, Any]], int | None]:
-    first = itertools.islice(batches(file, batch_bytes=1 << 20), 1)
-    rows = list(itertools.islice(_parsed_rows(file, first), SAMPLE_ROWS))
-    return rows, _count(file)
 
 
 def _parsed_rows(file: SourceFile, parts: Iterator[Batch]) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ftsdk.contract.messages import THOUGHTS
 from ftsdk.data.formats.rules import Rules
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
@@ -17,7 +18,7 @@ def contents(value: Any, rules: Rules) -> list[str]:
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, dict):
-        parts = [value.get(rules.chat.content_key), value.get("tool_calls")]
+        parts = [value.get(key) for key in (*THOUGHTS, rules.chat.content_key, "tool_calls")]
         return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in parts if item]
     if isinstance(value, list):
         return [text for item in value for text in contents(item, rules)]

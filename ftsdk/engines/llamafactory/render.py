@@ -33,6 +33,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
     _check_arguments(spec.hyperparameters)
     combinations.check(spec)
+    if facts.model.config is not None and not set(shared.MULTIMODAL) & facts.model.config.keys():
+        shared.refuse_media((*facts.train, *facts.eval), f"the model {facts.model.address}")
     template = checked_template(spec, facts)
     sentences = (*_notes(spec, facts), *warnings.pitfalls(spec, facts), *template.warnings)
     bf16, fp16 = shared.precision(spec, facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftsdk.engines.base import Arguments
-from ftsdk.engines.shared import check_passed_through
+from ftsdk.engines.shared import check_passed_through, refuse_media
 from ftsdk.engines.trl.arguments import known_arguments
 from ftsdk.engines.trl.methods import OWNED, UNUSABLE
 from ftsdk.errors import DataError, SpecError, UnsupportedError
@@ -33,6 +33,7 @@ def refuse(spec: JobSpec, facts: Facts, algorithm: str) -> None:
         raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with {stage}: use lora or full.")
     if isinstance(spec.tuning, Lora) and spec.tuning.plus_lr_ratio:
         raise UnsupportedError(f"tuning.plus_lr_ratio cannot be used with {stage}: TRL builds the optimizer itself.")
+    refuse_media((*facts.train, *facts.eval), f"the method {stage}")
     for source in (*facts.train, *facts.eval):
         _refuse_source(source, method)
     if algorithm == "ppo":

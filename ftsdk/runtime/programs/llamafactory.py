@@ -20,7 +20,9 @@ def train(job: TrainJob, stop: StopRequest) -> None:
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
         from ftsdk.runtime.programs.chat_template.check import with_checked_template
+        from ftsdk.runtime.programs.data import examples
 
+        examples.install()
         config = with_checked_template(configured(job), job["document"].get("contents", []))
         callbacks = build_callbacks(job, stop)
         config = use_parts_of_adapter(config)

@@ -171,12 +171,11 @@ def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor
     """The weighted sum of each answer's scores; None counts as 0."""
     import torch
 
-    from ftsdk.runtime.programs.rewards import ROW
+    from ftsdk.runtime.programs.rewards import COLUMNS, ROW
 
     ids = [[token for token in answer if token != tokenizer.pad_token_id] for answer in answers.tolist()]
     texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-    names = [name for name in rows[0] if name not in ("input_ids", "prompt")]
-    columns = {name: [row[name] for row in rows] for name in (*names, ROW)}
+    columns = {name: [row[name] for row in rows] for name in (COLUMNS, ROW)}
     total = torch.zeros(len(rows))
     for function in functions:
         scores = function([row["prompt"] for row in rows], texts, ids, **columns)
@@ -186,7 +185,7 @@ def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor
 
 # --- data and callbacks -------------------------------------------------------------------------------------
 def _tokenized(job: TrainJob, tokenizer: Any) -> Any:
-    from ftsdk.runtime.programs import prompts
+    from ftsdk.runtime.programs.data import prompts
 
     rows, _ = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
 

@@ -17,7 +17,9 @@ from typing import Any
 
 ROW = "ftsdk_row"
 """Column with the origin of each row; it is not passed to reward functions."""
-TRAINERS_OWN = frozenset({ROW, "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"})
+COLUMNS = "ftsdk_columns"
+"""Column with the answer and all further columns of each row as a JSON object."""
+TRAINERS_OWN = frozenset({ROW, COLUMNS, "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"})
 """Arguments that TRL passes to a reward in addition to prompts, completions and the data's columns."""
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
@@ -47,6 +49,7 @@ class Reward:
         rows = columns.get(ROW) or [f"row {number + 1} of the batch" for number in range(len(prompts))]
         texts = [text_of(completion) for completion in completions]
         values = {name: value for name, value in columns.items() if name not in TRAINERS_OWN}
+        values |= unpacked(columns.get(COLUMNS) or ())
         if not self._own:
             values["completion_ids"] = completion_ids
         try:
@@ -81,6 +84,13 @@ class Reward:
                 problem = f"returned {score!r} for {row}: give a number or None"
                 raise RewardError(f"The reward function {self.label} {problem}.")
         return [None if score is None else float(score) for score in values]
+
+
+def unpacked(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Column -> the values of a batch, None where a row has none, from the rows' JSON texts."""
+    rows = [json.loads(text) for text in texts]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def text_of(completion: Any) -> str:

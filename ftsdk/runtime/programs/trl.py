@@ -34,7 +34,8 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
     """The trainer, ready to train."""
     import trl
 
-    from ftsdk.runtime.programs import prompts, rewards
+    from ftsdk.runtime.programs import rewards
+    from ftsdk.runtime.programs.data import prompts
 
     if not trl.__version__.startswith(OLDEST):
         raise ImportError(

@@ -1,18 +1,22 @@
-"""Converts rows of the job's data for TRL: `prompt` (text or messages), `answer`, and all other columns."""
+"""Converts rows of the job's data for TRL: `prompt` (text or messages), the row's origin, and all other columns.
+
+The other columns, the answer among them, are one JSON text, which `rewards` reads: in a table of Arrow's types the
+answer "2020-01-01" would become a date and an object would have the keys of all others.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.contract.documents import JobDocument
-from ftsdk.runtime.programs.rewards import ROW
+from ftsdk.runtime.programs.data import rows as data_rows
+from ftsdk.runtime.programs.rewards import COLUMNS, ROW
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-KINDS = {"json": "json", "jsonl": "json", "parquet": "parquet", "arrow": "arrow", "txt": "text"}
-"""File extension -> reader; any other extension is read as JSON."""
 RESERVED = ("prompt", "answer", "completion", "completion_ids", "messages", ROW)
 """Column names with a meaning to TRL or ftsdk."""
 
@@ -41,26 +45,34 @@ def _joined(names: list[str], info: Mapping[str, Any], most: int | None, chat: b
 
 
 def _source(name: str, entry: Mapping[str, Any], most: int | None, chat: bool) -> Dataset:
-    from datasets import load_dataset
+    from datasets import Features, Value, load_dataset
 
     if "hf_hub_url" in entry:
         rows = load_dataset(entry["hf_hub_url"], entry.get("subset"), split=entry.get("split") or "train")
     else:
-        kind = KINDS.get(entry["file_name"].rpartition(".")[2].lower(), "json")
-        rows = load_dataset(kind, data_files=[entry["file_name"]], split="train")
+        rows = data_rows.table([entry["file_name"]])
     rows = rows.select(range(min(most, len(rows)))) if most else rows
     columns, tags = entry.get("columns") or {}, entry.get("tags") or {}
 
-    def converted(row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    def converted(given: Mapping[str, Any], number: int) -> dict[str, Any]:
+        row = json.loads(given[data_rows.TEXT]) if data_rows.TEXT in given else dict(given)
+        where = f"row {number + 1} of {name}"
         turns = prompt_of(row, columns, tags)
-        plain = len(turns) == 1 and turns[0]["role"] == "user" and not chat
-        answer = row.get(columns.get("answer", ""))
-        prompt = turns[0]["content"] if plain else turns
-        made = {"prompt": prompt, ROW: f"row {number + 1} of {name}"}
-        return made if answer is None and "answer" not in columns else {**made, "answer": answer}
+        if not chat and (len(turns) != 1 or turns[0]["role"] != "user"):
+            raise ValueError(f"{where} is a chat and the model has no chat template; use a model that has one.")
+        others = {key: value for key, value in row.items() if key not in (*columns.values(), *RESERVED)}
+        if "answer" in columns:
+            others["answer"] = row.get(columns["answer"])
+        values = json.dumps(others, ensure_ascii=False, default=str)
+        return {"prompt": turns if chat else turns[0]["content"], ROW: where, COLUMNS: values}
 
-    dropped = [column for column in rows.column_names if column in (*columns.values(), *RESERVED)]
-    return rows.map(converted, with_indices=True, remove_columns=dropped, load_from_cache_file=False)
+    message = {"role": Value("string"), "content": Value("string")}
+    features = Features({
+        "prompt": [message] if chat else Value("string"), ROW: Value("string"), COLUMNS: Value("string"),
+    })  # fmt: skip
+    return rows.map(
+        converted, with_indices=True, remove_columns=rows.column_names, features=features, load_from_cache_file=False
+    )
 
 
 def prompt_of(row: Mapping[str, Any], columns: Mapping[str, str], tags: Mapping[str, str]) -> list[dict[str, str]]:

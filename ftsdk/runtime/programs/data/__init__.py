@@ -1,0 +1,1 @@
+"""The rows of a job as its trainer takes them."""

@@ -1,0 +1,193 @@
+"""The data of LLaMA-Factory's trainings: rows in fixed types, answers that are not learned, thoughts.
+
+`install` replaces three functions of LLaMA-Factory 0.9.5 by ours. Its own converters and processors still make the
+examples; what is new is what they are given (rows with their JSON types) and what is kept beside them (`learn`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.contract.messages import is_learned, thought_of
+from ftsdk.runtime.programs.data import rows
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+MEDIA = ("images", "videos", "audios")
+ROLES = ("prompt", "query", "response", "system", "tools", "messages", "history", "chosen", "rejected", "kto_tag")
+DEFAULT_THOUGHT_WORDS = ("<think>\n", "\n</think>\n\n")
+"""Those of a template that names none (`data/template.py`)."""
+IGNORED = -100
+
+
+def install() -> None:
+    """Replace how LLaMA-Factory loads files, converts rows and labels answers."""
+    from llamafactory.data import loader
+    from llamafactory.data.processor import SupervisedDatasetProcessor
+
+    loader.FILEEXT2TYPE.update(rows.EXTENSIONS)
+    loader.load_dataset = _loading(loader.load_dataset)
+    loader.align_dataset = align
+    SupervisedDatasetProcessor._encode_data_example = labelled(SupervisedDatasetProcessor._encode_data_example)
+
+
+def _loading(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`load_dataset` that reads files by itself; what is not a file is left to `datasets`."""
+
+    def load(*args: Any, data_files: list[str] | None = None, **rest: Any) -> Any:
+        return rows.table(data_files) if data_files else original(*args, data_files=data_files, **rest)
+
+    return load
+
+
+def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> Any:
+    """LLaMA-Factory's `align_dataset` with fixed types of the result."""
+    columns = list(next(iter(dataset)))
+    rest: dict[str, Any] = {}
+    if not data_args.streaming:
+        reuse = not data_args.overwrite_cache or training_args.local_process_index != 0
+        rest = {"num_proc": data_args.preprocessing_num_workers, "load_from_cache_file": reuse}
+    features = features_of(dataset, dataset_attr)
+    return dataset.map(Aligner(dataset_attr, data_args), remove_columns=columns, features=features, **rest)
+
+
+def features_of(dataset: Any, dataset_attr: Any) -> Features:
+    """The types of aligned rows: texts, except for media that a hub's data set holds itself."""
+    from datasets import Features, Value
+
+    message = {"role": Value("string"), "content": Value("string"), "learn": Value("bool")}
+    media = {f"_{role}": _media_type(dataset, getattr(dataset_attr, role)) for role in MEDIA}
+    texts = {"_system": Value("string"), "_tools": Value("string")}
+    return Features({"_prompt": [message], "_response": [message], **texts, **media})
+
+
+def _media_type(dataset: Any, column: str | None) -> Any:
+    from datasets import Value
+
+    kind = (dataset.features or {}).get(column)
+    if kind is None or rows.TEXT in (dataset.features or {}):
+        return [Value("string")]
+    return kind if isinstance(kind, list) or type(kind).__name__ in ("List", "Sequence", "LargeList") else [kind]
+
+
+class Aligner:
+    """A row -> LLaMA-Factory's aligned example, with `learn` and thoughts in its messages."""
+
+    def __init__(self, dataset_attr: Any, data_args: Any) -> None:
+        from llamafactory.data.converter import get_dataset_converter
+        from llamafactory.data.template import TEMPLATES
+
+        self._attr = dataset_attr
+        self._convert = get_dataset_converter(dataset_attr.formatting, dataset_attr, data_args)
+        template = TEMPLATES.get(data_args.template)
+        self._thought_words = template.thought_words if template else DEFAULT_THOUGHT_WORDS
+        self._columns = {role: getattr(dataset_attr, role) for role in (*ROLES, *MEDIA)}
+
+    def __call__(self, example: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ValueError that names the row."""
+        where, row = example.get(rows.WHERE, "a row"), example
+        if rows.TEXT in example:
+            row = json.loads(example[rows.TEXT])
+        try:
+            used = {column: self._value(role, row.get(column)) for role, column in self._columns.items() if column}
+            aligned: dict[str, Any] = self._convert(used)
+            self._mark(aligned, self._answers(row))
+        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            raise ValueError(f"{where} cannot be read: {problem}") from problem
+        return aligned
+
+    def _value(self, role: str, value: Any) -> Any:
+        """A column's value as the converter takes it."""
+        if role == "messages":
+            return [self._message(message) for message in value or ()]
+        if role in ("chosen", "rejected") and isinstance(value, Mapping):
+            return self._message(value)
+        if role == "tools" and isinstance(value, list):
+            return json.dumps(value, ensure_ascii=False) if value else ""
+        if role == "kto_tag":
+            return str(value).strip().lower() in ("true", "1", "1.0")
+        if role in ("history", *MEDIA):
+            return value
+        return text_of(value, self._columns[role])
+
+    def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        content = self._attr.content_tag
+        calls = {"tool_calls": message["tool_calls"]} if message.get("tool_calls") else {}
+        role = message.get(self._attr.role_tag)
+        return {self._attr.role_tag: role, content: text_of(message.get(content), content), **calls}
+
+    def _answers(self, row: Mapping[str, Any]) -> list[tuple[bool, str]]:
+        """(is learned, thoughts) of each answer in a row, in the order of the aligned messages."""
+        if self._attr.formatting == "alpaca":
+            return []
+        tags = (self._attr.assistant_tag, self._attr.function_tag)
+        messages = [m for m in row.get(self._attr.messages) or () if m.get(self._attr.role_tag) in tags]
+        if self._attr.ranking:
+            messages += [row.get(self._attr.chosen), row.get(self._attr.rejected)]
+        return [(is_learned(m), thought_of(m)) if isinstance(m, Mapping) else (True, "") for m in messages]
+
+    def _mark(self, aligned: dict[str, Any], answers: list[tuple[bool, str]]) -> None:
+        """Write `learn` and thoughts into the answers of an example; the empty answer that KTO adds has neither."""
+        messages = [*aligned["_prompt"], *aligned["_response"]]
+        for message in messages:
+            message["learn"] = True
+        kinds, is_kto = ("assistant", "function"), bool(self._attr.kto_tag)
+        given = (message for message in messages if message["role"] in kinds and (message["content"] or not is_kto))
+        for message, (learn, thought) in zip(given, answers, strict=False):
+            message["learn"] = learn
+            if thought and thought not in message["content"]:
+                message["content"] = f"{self._thought_words[0]}{thought}{self._thought_words[1]}{message['content']}"
+
+
+def text_of(value: Any, name: str) -> str | None:
+    """A text as it is; dates and times as ISO text. Raises ValueError for other values."""
+    if value is None or isinstance(value, str):
+        return value
+    if hasattr(value, "isoformat"):
+        return str(value)
+    raise ValueError(f"'{name}' is {type(value).__name__}, not text; write it as text.")
+
+
+# --- labels
+def labelled(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`_encode_data_example` that leaves answers with `learn` false out of the labels."""
+
+    def encode(self: Any, prompt: Any, response: Any, *args: Any, **kwargs: Any) -> tuple[list[int], list[int]]:
+        input_ids, labels = original(self, prompt, response, *args, **kwargs)
+        learned = [message.get("learn") is not False for message in [*prompt, *response][1::2]]
+        if not all(learned):
+            for start, stop in _not_learned(self, learned, len(labels), prompt, response, *args, **kwargs):
+                labels[start:stop] = [IGNORED] * len(labels[start:stop])
+        return input_ids, labels
+
+    return encode
+
+
+def _not_learned(
+    processor: Any, learned: list[bool], size: int, prompt: Any, response: Any,
+    system: Any, tools: Any, images: Any, videos: Any, audios: Any,
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """Where the answers that are not learned lie in the labels, each with the end-of-sequence token after it."""
+    from llamafactory.data.processor.processor_utils import infer_seqlen
+
+    given, template = processor.data_args, processor.template
+    if given.mask_history:  # only the last answer is learned at all
+        if not learned[-1]:
+            yield 0, size
+        return
+    media, tokenizer, plugin = (images, videos, audios), processor.tokenizer, template.mm_plugin
+    messages = plugin.process_messages([*prompt, *response], *media, processor.processor)
+    prefix, _ = plugin.process_token_ids([], [], *media, tokenizer, processor.processor)
+    position, end = len(prefix), bool(template.efficient_eos)
+    pairs = template.encode_multiturn(tokenizer, messages, system, tools, False)
+    for number, (source, target) in enumerate(pairs):
+        if position + end >= given.cutoff_len:
+            return
+        sizes = infer_seqlen(len(source), len(target), given.cutoff_len - position - end)
+        start, position = position + sizes[0], position + sum(sizes)
+        if not learned[number]:
+            is_last = position == size - 1
+            yield start, position + (end and (is_last or not given.train_on_prompt))

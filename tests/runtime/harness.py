@@ -30,7 +30,6 @@ def document(root: Path, trainer: Path | str, **changed: Any) -> dict[str, Any]:
         "config": {},
         "dataset_info": {},
         "inputs": [],
-        "contents": [],
         "durable": str(root / "durable"),
         "storage": {},
         "scratch": str(root / "scratch"),

@@ -40,6 +40,16 @@ def _value(spec: JobSpec, name: str) -> object:
     return spec.hyperparameters.passed_through.get(name)
 
 
+def _processes(spec: JobSpec) -> int:
+    return spec.resources.num_nodes * spec.resources.accelerators_per_node
+
+
+def _is_below(spec: JobSpec, upper: str, lower: str) -> bool:
+    """Whether a passed-through upper limit is below its lower one; both must be set."""
+    high, low = _value(spec, upper), _value(spec, lower)
+    return isinstance(high, int) and isinstance(low, int) and high < low
+
+
 def _pissa(spec: JobSpec) -> bool:
     return isinstance(spec.tuning, Lora) and spec.tuning.pissa
 
@@ -176,5 +186,51 @@ RULES: Final = (
     Combination(
         lambda s: isinstance(s.tuning, QLora) and s.tuning.bits == 8 and s.sharding.type in ("zero3", "fsdp"),
         "8-bit weights cannot be split: set tuning.bits to 4, or use sharding ddp or zero2.",
+    ),
+    Combination(
+        lambda s: isinstance(s.tuning, QLora) and _set(s, "create_new_adapter"),
+        "hyperparameters.create_new_adapter merges the old adapter, which quantised weights forbid: leave it out.",
+    ),
+    Combination(
+        lambda s: _set(s, "predict_with_generate") and s.sharding.type == "zero3",
+        "hyperparameters.predict_with_generate does not work with zero3: use zero2 or fsdp.",
+    ),
+    Combination(
+        lambda s: _value(s, "quantization_device_map") == "auto",
+        "hyperparameters.quantization_device_map: auto is for chats: leave it out of a training.",
+    ),
+    Combination(
+        lambda s: _processes(s) > 1 and _set(s, "galore_layerwise", "apollo_layerwise"),
+        "galore_layerwise and apollo_layerwise train in one process: use one accelerator, or leave them out.",
+    ),
+    Combination(
+        lambda s: _processes(s) > 1 and _set(s, "use_badam") and (_value(s, "badam_mode") or "layer") == "ratio",
+        "hyperparameters.badam_mode: ratio trains in one process: use one accelerator, or badam_mode: layer.",
+    ),
+    Combination(
+        lambda s: _processes(s) > 1 and _set(s, "use_badam") and s.sharding.type != "zero3",
+        "hyperparameters.use_badam on several accelerators needs `sharding: zero3`.",
+    ),
+    Combination(
+        lambda s: sum(_set(s, name) for name in ("use_galore", "use_apollo", "use_badam")) > 1,
+        "use_galore, use_apollo and use_badam are optimizers: keep one of them.",
+    ),
+    Combination(
+        lambda s: _set(s, "use_kt") and s.sharding.type == "zero3",
+        "hyperparameters.use_kt does not work with zero3: use `sharding: ddp`.",
+    ),
+    Combination(
+        lambda s: any(_is_below(s, f"{kind}_max_pixels", f"{kind}_min_pixels") for kind in ("image", "video")),
+        "image_max_pixels and video_max_pixels must be at least image_min_pixels and video_min_pixels.",
+    ),
+    Combination(
+        lambda s: any(
+            _value(s, f"{model}_quantization_bit") not in (None, 4, 8) for model in ("ref_model", "reward_model")
+        ),
+        "ref_model_quantization_bit and reward_model_quantization_bit take 4 or 8.",
+    ),
+    Combination(
+        lambda s: _set(s, "export_quantization_bit") and not _value(s, "export_quantization_dataset"),
+        "export_quantization_bit is for exports and needs export_quantization_dataset: leave it out of a training.",
     ),
 )

@@ -6,6 +6,7 @@ Sources: `TrainingArguments.__post_init__`, `Trainer.__init__` and `EarlyStoppin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ftsdk.errors import SpecError
 from ftsdk.spec import JobSpec
@@ -40,6 +41,7 @@ def refuse(spec: JobSpec) -> None:
     _refuse_stopping(spec)
     _refuse_best_model(spec)
     _refuse_schedule(spec)
+    _refuse_passed_through(extra)
 
 
 def _refuse_stopping(spec: JobSpec) -> None:
@@ -85,6 +87,24 @@ def _refuse_schedule(spec: JobSpec) -> None:
         raise SpecError(
             "hyperparameters.lr_scheduler_type warmup_stable_decay needs the length of its decay: set "
             "lr_scheduler_kwargs: {num_decay_steps: 100}."
+        )
+
+
+def _refuse_passed_through(extra: dict[str, Any]) -> None:
+    workers, emptied = extra.get("dataloader_num_workers"), extra.get("torch_empty_cache_steps")
+    if extra.get("dataloader_prefetch_factor") is not None and not workers:
+        raise SpecError("hyperparameters.dataloader_prefetch_factor needs dataloader_num_workers of 1 or more.")
+    if isinstance(emptied, int) and emptied < 1:
+        raise SpecError(f"hyperparameters.torch_empty_cache_steps must be 1 or more (got {emptied}).")
+    sharding, settings = str(extra.get("fsdp") or "").split(), extra.get("fsdp_config") or {}
+    if sharding == ["offload"] or {"full_shard", "shard_grad_op"} <= set(sharding):
+        raise SpecError(
+            "hyperparameters.fsdp takes one of full_shard and shard_grad_op, and offload beside one of them: set "
+            "`sharding: {type: fsdp, offload: true}` instead."
+        )
+    if isinstance(settings, dict) and settings.get("min_num_params") and settings.get("transformer_layer_cls_to_wrap"):
+        raise SpecError(
+            "hyperparameters.fsdp_config: min_num_params and transformer_layer_cls_to_wrap: keep one of them."
         )
 
 

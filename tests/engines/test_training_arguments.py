@@ -45,6 +45,16 @@ def plan(spec_folder):
         ({"bf16": True, "fp16": True}, "exclude each other"),
         ({"logging_steps": 2.5}, "give a whole number of steps, or a number below 1"),
         ({"save_steps": -1}, "save_steps|every_steps"),
+        ({"dataloader_prefetch_factor": 2}, "needs dataloader_num_workers"),
+        ({"torch_empty_cache_steps": 0}, "must be 1 or more"),
+        ({"fsdp": "offload"}, "takes one of full_shard"),
+        ({"fsdp": "full_shard shard_grad_op"}, "takes one of full_shard"),
+        ({"quantization_device_map": "auto"}, "is for chats"),
+        ({"image_max_pixels": 100, "image_min_pixels": 200}, "must be at least"),
+        ({"ref_model_quantization_bit": 3}, "take 4 or 8"),
+        ({"export_quantization_bit": 4}, "is for exports"),
+        ({"finetuning_type": "full", "use_galore": True, "use_apollo": True}, "keep one of them"),
+        ({"quantization_bit": 4, "create_new_adapter": True}, "create_new_adapter"),
         ({"max_grad_norm": -0.5}, "max_grad_norm"),
         ({"resume_from_checkpoint": "saves/old/checkpoint-500"}, "give the checkpoint's folder as `model`"),
     ],
@@ -76,6 +86,30 @@ def test_resuming_one_s_own_checkpoints_needs_no_key(plan):
 def test_early_stopping_with_what_it_needs_is_planned(plan):
     config = plan(**HELD_OUT, early_stopping_steps=2, load_best_model_at_end=True, eval_steps=1).trainer_config
     assert (config["early_stopping_steps"], config["save_strategy"]) == (2, "steps")
+
+
+def test_the_best_model_is_saved_where_the_trainer_evaluates_by_default(plan):
+    config = plan(**HELD_OUT, load_best_model_at_end=True, logging_steps=7).trainer_config
+    assert config["save_steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "tuning", "says"),
+    [
+        ({"auto_find_batch_size": True}, "lora", "batches hold whole groups"),
+        ({"log_completions_hub_repo": "a/b"}, "lora", "needs log_completions"),
+        ({"sync_ref_model": True}, "lora", "needs a reference model"),
+        ({}, {"type": "lora", "targets": ["lm_head"]}, "reads that layer's own weight"),
+        ({"lr_scheduler_type": "warmup_stable_decay"}, "lora", "num_decay_steps"),
+    ],
+)
+def test_what_trl_refuses_is_refused_at_plan(spec_folder, hyperparameters, tuning, says):
+    (spec_folder / "prompts.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n' * 16)
+    method = {"stage": "grpo", "num_generations": 2, "rewards": ["exact_match"]}
+    fields = {"model": "./model", "dataset": "prompts.jsonl", "method": method, "tuning": tuning}
+    spec = parse({**fields, "hyperparameters": hyperparameters}, where="t")
+    with pytest.raises(FtsdkError, match=says):
+        Local().plan(spec, inspect(spec, folder=spec_folder))
 
 
 def test_eval_steps_ask_for_evaluations_by_steps(spec_folder):

@@ -193,5 +193,5 @@ def _hyperparameters(spec: JobSpec) -> Arguments:
     straight["disable_gradient_checkpointing"] = not given.gradient_checkpointing
     best = bool(given.passed_through.get("load_best_model_at_end"))  # the best is among those saved at an evaluation
     straight["save_strategy"] = straight["eval_strategy"] if best else "no"  # our cadence saves, see CheckpointPolicy
-    straight["save_steps"] = given.eval_steps if best else None
+    straight["save_steps"] = (given.eval_steps or given.logging_steps) if best else None  # the trainer's own default
     return straight

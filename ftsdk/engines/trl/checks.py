@@ -38,6 +38,27 @@ def refuse(spec: JobSpec, facts: Facts, algorithm: str) -> None:
         _refuse_source(source, method)
     if algorithm == "ppo":
         _refuse_ppo(spec)
+    else:
+        _refuse_sampling_arguments(spec)
+
+
+def _refuse_sampling_arguments(spec: JobSpec) -> None:
+    """TRL's own checks of its configuration (1.16)."""
+    given, stage = spec.hyperparameters.passed_through, spec.method.stage
+    adapters = isinstance(spec.tuning, Lora | Oft)
+    if given.get("auto_find_batch_size"):
+        raise SpecError(f"hyperparameters.auto_find_batch_size cannot be used with {stage}: batches hold whole groups.")
+    if given.get("log_completions_hub_repo") and not given.get("log_completions"):
+        raise SpecError("hyperparameters.log_completions_hub_repo needs log_completions: true.")
+    if given.get("sync_ref_model") and (adapters or not spec.method.beta):
+        raise SpecError("hyperparameters.sync_ref_model needs a reference model: set `tuning: full` and method.beta.")
+    low, high = (given.get(f"vllm_importance_sampling_clip_{end}") for end in ("min", "max"))
+    if low is not None and high is not None and low >= high:
+        raise SpecError("hyperparameters.vllm_importance_sampling_clip_min must be below …_clip_max.")
+    if isinstance(spec.tuning, Lora | Oft) and "lm_head" in spec.tuning.targets:
+        raise UnsupportedError(
+            f"tuning.targets lm_head cannot be used with {stage}: TRL reads that layer's own weight."
+        )
 
 
 def _refuse_source(source: SourceFacts, method: Method) -> None:

@@ -14,13 +14,14 @@ from ftsdk.plan import Plan
 
 PREAMBLE = """
 import json, os, pathlib, signal, sys, time
+send = lambda event: open(os.environ["FTSDK_EVENTS"], "w").write(json.dumps(event) + "\\n")
 job = json.loads(pathlib.Path(os.environ["FTSDK_TRAIN"]).read_text())
 config, output = job["document"]["config"], pathlib.Path(job["output"])
 start = int(job["resume"].rpartition("-")[2]) if job["resume"] else 0
 TOTAL = 10
 
 def say(kind, **fields):
-    print("ftsdk " + json.dumps({"event": kind, **fields}), flush=True)
+    send({"event": kind, **fields})
 
 def metrics(step, **fields):
     say("metrics", step=step, total_steps=TOTAL, time=time.time(), **fields)

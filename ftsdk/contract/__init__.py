@@ -53,6 +53,7 @@ from ftsdk.contract.lines import Stamp as Stamp
 from ftsdk.contract.lines import event_line as event_line
 from ftsdk.contract.lines import metrics_kind as metrics_kind
 from ftsdk.contract.lines import parse_event as parse_event
+from ftsdk.contract.lines import parse_event_json as parse_event_json
 from ftsdk.contract.lines import parse_stamp as parse_stamp
 from ftsdk.contract.lines import split_line as split_line
 from ftsdk.contract.outcomes import AFTER_SAVE as AFTER_SAVE

@@ -5,7 +5,7 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from ftsdk.contract.lineage import Origin
 
@@ -69,6 +69,8 @@ class _LaterFields(TypedDict, total=False):
     """Fields that a job document of an earlier launcher lacks."""
 
     origin: Origin
+    contents: list[str]
+    """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
 
 
 class JobDocument(_LaterFields):
@@ -113,8 +115,6 @@ class JobDocument(_LaterFields):
     """How many times the supervisor restarts the trainer within this attempt, from the last COMMIT."""
     restart_on: list[str]
     """Reasons after which it does so."""
-    contents: NotRequired[list[str]]
-    """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
     notes: list[str]
     """Sentences at the beginning of the log: the changes that a retry has made."""
 

@@ -47,13 +47,33 @@ def event_line(kind: str, /, **fields: Any) -> str:
 
 def parse_event(text: str) -> dict[str, Any] | None:
     """The event in a line's text, or None if the line is ordinary output."""
-    if not text.startswith(EVENT_MARK + "{"):
-        return None
+    return parse_event_json(text[len(EVENT_MARK) :]) if text.startswith(EVENT_MARK + "{") else None
+
+
+def parse_event_json(text: str | bytes) -> dict[str, Any] | None:
+    """The event in a JSON text; None if it is none, or lacks what every event of its kind has.
+
+    Metrics that are no numbers are left out. Kinds and fields of newer releases are kept as they are.
+    """
     try:
-        event = json.loads(text[len(EVENT_MARK) :])
-    except ValueError:
+        event = json.loads(text, parse_constant=lambda name: name.lower().removesuffix("inity"))
+    except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and "event" in event else None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    if not all(_has(event.get(name), kinds) for name, kinds in _REQUIRED.get(event["event"], {}).items()):
+        return None
+    if event["event"] != EVENT_METRICS:
+        return event
+    return {name: value for name, value in event.items() if name == "event" or _is_number(value)}
+
+
+def _has(value: object, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or _has(value, (int, float)) or (isinstance(value, str) and value in _NOT_FINITE)
 
 
 EVENT_PHASE: Final = "phase"
@@ -66,6 +86,17 @@ EVENT_COMMIT: Final = "commit"
 """Supervisor: {step, seconds, bytes}: the checkpoint is in durable storage."""
 EVENT_OUTCOME: Final = "outcome"
 """Supervisor's last event: the outcome record."""
+
+_NUMBER: Final = (int, float)
+_REQUIRED: Final[dict[str, dict[str, type | tuple[type, ...]]]] = {
+    EVENT_PHASE: {"phase": str},
+    EVENT_METRICS: {"step": int},
+    EVENT_CHECKPOINT: {"step": int},
+    EVENT_COMMIT: {"step": int, "seconds": _NUMBER, "bytes": _NUMBER},
+    EVENT_OUTCOME: {"state": str},
+}
+"""What every event of a kind has."""
+_NOT_FINITE: Final = ("nan", "inf", "-inf")
 
 METRIC_FIELDS: Final = (
     "loss",

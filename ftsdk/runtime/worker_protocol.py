@@ -1,6 +1,8 @@
 """The protocol between the supervisor and its trainer processes: files in a folder on scratch.
 
 - `run/train.json`, supervisor to trainer: the job and its folders
+- `run/events`, trainer to supervisor: a named pipe, one JSON object a line (`contract.EVENT_…`); what a trainer prints
+  is text, whatever it looks like
 - `run/worker-R.pid`, rank R to supervisor: this process handles SIGTERM as a request to save and stop
 - `run/worker-R.json`, rank R to supervisor: how it ended, in more detail than an exit code
 - `run/published.json`, supervisor to rank 0: how many seconds the last checkpoint took to reach durable storage
@@ -19,7 +21,10 @@ from ftsdk.contract.documents import JobDocument
 
 ENV_TRAIN = "FTSDK_TRAIN"
 """Path of `train.json`; set for every trainer, ours or a user's file."""
+ENV_EVENTS = "FTSDK_EVENTS"
+"""Path of the pipe for events; set for every trainer. One write is one line of at most 4096 bytes."""
 TRAIN_FILE = "train.json"
+EVENTS_PIPE = "events"
 PUBLISHED_FILE = "published.json"
 
 SUCCEEDED = "succeeded"
@@ -57,6 +62,26 @@ def read_job(environ: Mapping[str, str]) -> TrainJob:
     """The job that the supervisor wrote for this trainer process."""
     job: TrainJob = json.loads(Path(environ[ENV_TRAIN]).read_bytes())
     return job
+
+
+def open_events(run: Path) -> int:
+    """Make the pipe for events and open its reading end, which does not block.
+
+    It is open for writing too, so that it never ends: trainer processes come and go.
+    """
+    path = run / EVENTS_PIPE
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def send_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
+    """Send one event to the supervisor, in one write, so that the events of several ranks cannot mix."""
+    descriptor = os.open(environ[ENV_EVENTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, json.dumps(event, allow_nan=False, default=str).encode() + b"\n")
+    finally:
+        os.close(descriptor)
 
 
 def register(run: str, rank: int) -> None:

@@ -126,6 +126,7 @@ def script(root: Path, text: str) -> Path:
 
 PREAMBLE = """
 import json, os, pathlib, signal, sys, time
+send = lambda event: open(os.environ["FTSDK_EVENTS"], "w").write(json.dumps(event) + "\\n")
 job = json.loads(pathlib.Path(os.environ["FTSDK_TRAIN"]).read_text())
 output = pathlib.Path(job["output"])
 
@@ -133,10 +134,10 @@ def save(step):
     folder = output / f"checkpoint-{step}"
     folder.mkdir()
     (folder / "state.txt").write_text(str(step) * 1000)
-    print("ftsdk " + json.dumps({"event": "checkpoint", "step": step, "path": str(folder)}), flush=True)
+    send({"event": "checkpoint", "step": step, "path": str(folder)})
 
 def metrics(step, **fields):
-    print("ftsdk " + json.dumps({"event": "metrics", "step": step, "total_steps": 10, **fields}), flush=True)
+    send({"event": "metrics", "step": step, "total_steps": 10, **fields})
 """
 
 

@@ -18,7 +18,7 @@ for step in (5, 10):
     folder.mkdir()
     for name in {FILES}:
         (folder / name).write_text(f"{{step}} {{name}}" * 100)
-    print("ftsdk " + json.dumps({{"event": "checkpoint", "step": step, "path": str(folder)}}), flush=True)
+    send({{"event": "checkpoint", "step": step, "path": str(folder)}})
     while not (durable / "checkpoints" / f"checkpoint-{{step:06d}}" / "COMMIT").is_file():
         time.sleep(0.01)
 os.kill(os.getpid(), 9)

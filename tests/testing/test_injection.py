@@ -28,13 +28,14 @@ from ftsdk.testing.programs import in_durable_folder, new_label
 STEPS = 60
 COUNTS = f"""
 import json, os, pathlib, signal, time
+send = lambda event: open(os.environ["FTSDK_EVENTS"], "w").write(json.dumps(event) + "\\n")
 job = json.loads(pathlib.Path(os.environ["FTSDK_TRAIN"]).read_text())
 output = pathlib.Path(job["output"])
 wishes = []
 signal.signal(signal.SIGTERM, lambda *_: wishes.append(True))
 
 def say(event, **fields):
-    print("ftsdk " + json.dumps({{"event": event, **fields}}), flush=True)
+    send({{"event": event, **fields}})
 
 first = int(job["resume"].rpartition("-")[2]) if job["resume"] else 0
 for step in range(first + 1, {STEPS} + 1):

@@ -2,7 +2,8 @@
 
 Guarantees:
 - Lines are copied as bytes: carriage returns, invalid UTF-8 and lines of many megabytes are unchanged. Only a line
-  longer than `MAX_LINE_BYTES` is split, to bound memory.
+  longer than `MAX_LINE_BYTES` is split, to bound memory, and one that begins as an event does is indented by a space:
+  events come from the supervisor and from the trainer's pipe for events.
 - The segments are authoritative. While storage refuses writes (disk full), up to `MAX_HELD_BYTES` are held in memory
   and written once it accepts them; lines beyond that are counted as lost, and a warning reports the gap.
 - stdout is best effort. A slow reader is waited for; one that reads nothing for `STALL_TIMEOUT_S` loses lines until it
@@ -12,11 +13,12 @@ Guarantees:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ftsdk import contract
@@ -33,7 +35,8 @@ STORAGE_TIMEOUT_S = 600.0
 """How long to wait at the end for storage that does not respond."""
 ATOMIC_BYTES = 4096
 """What a pipe that polls as writable accepts without blocking (PIPE_BUF on Linux)."""
-EVENT = contract.EVENT_MARK.encode() + b'{"event"'
+EVENT = contract.EVENT_MARK.encode() + b"{"
+MAX_EVENT_BYTES = 1 << 20
 
 EventFilter = Callable[[dict[str, Any]], bool]
 """Called with every event; returns False to leave it out of the log."""
@@ -62,6 +65,7 @@ class Log:
         self._on_event = on_event
         self._partial: list[bytes] = []
         self._partial_bytes = 0
+        self._partial_event = b""
 
     def feed(self, data: bytes) -> None:
         """Add a chunk of the trainer's output; complete lines are written at once, the rest once it is complete."""
@@ -77,6 +81,21 @@ class Log:
             if self._partial_bytes > MAX_LINE_BYTES:
                 self.end_line()
 
+    def feed_events(self, data: bytes) -> None:
+        """Add a chunk of the trainer's pipe for events: one JSON object a line. What is no event is written as text."""
+        *lines, rest = (self._partial_event + data).split(b"\n")
+        self._partial_event = rest if len(rest) <= MAX_EVENT_BYTES else b""
+        for line in filter(None, lines):
+            event = contract.parse_event_json(line.decode("utf-8", "replace"))
+            try:
+                text = json.dumps(event, allow_nan=False).encode()
+            except (ValueError, RecursionError):
+                event = None
+            if event is None:
+                self._write(line)
+            elif self._on_event(event):
+                self._emit([self._mask(contract.EVENT_MARK.encode() + text)])
+
     def end_line(self) -> None:
         """Write what was held as a line, such as a last line without a newline."""
         if self._partial:
@@ -89,7 +108,7 @@ class Log:
 
     def event(self, kind: str, **fields: Any) -> None:
         """Write one structured line of the supervisor's."""
-        self.say(contract.event_line(kind, **fields))
+        self._emit([self._mask(contract.event_line(kind, **fields).encode("utf-8", "replace"))])
 
     def tick(self) -> None:
         """Retry writing what storage refused."""
@@ -104,8 +123,8 @@ class Log:
 
     def _write(self, block: bytes) -> None:
         lines = self._mask(block).split(b"\n")
-        if EVENT in block:
-            lines = list(self._filtered(lines))
+        if EVENT in block:  # text is text whatever it looks like: only the supervisor writes events
+            lines = [b" " + line if line.startswith(EVENT) else line for line in lines]
         if self._segments.lost_lines or self._stdout.lost_lines:
             self._report_losses()
         self._emit(lines)
@@ -116,19 +135,6 @@ class Log:
         self._next += len(lines)
         self._segments.write(stamped, len(lines))
         self._stdout.write(stamped, len(lines))
-
-    def _filtered(self, lines: list[bytes]) -> Iterator[bytes]:
-        """Apply the event filter. An event that follows another process's unfinished line gets a line of its own."""
-        for line in lines:
-            at = line.find(EVENT)
-            event = contract.parse_event(line[at:].decode("utf-8", "replace")) if at >= 0 else None
-            if event is None:
-                yield line
-                continue
-            if at:
-                yield line[:at]
-            if self._on_event(event):
-                yield line[at:]
 
     def _report_losses(self, *, finally_: bool = False) -> None:
         for writer, name in ((self._segments, "the log segments"), (self._stdout, "stdout")):

@@ -35,9 +35,9 @@ def build_callbacks(job: TrainJob, stop: StopRequest) -> tuple[CheckpointCallbac
 
 
 def emit(kind: str, **fields: Any) -> None:
-    """Write one event line in one write, so that other processes' output cannot interleave with it."""
+    """Send an event to the supervisor, after what was printed before it."""
     sys.stdout.flush()
-    os.write(1, contract.event_line(kind, **fields).encode() + b"\n")
+    worker_protocol.send_event(os.environ, {"event": kind, **fields})
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]

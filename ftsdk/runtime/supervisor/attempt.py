@@ -157,6 +157,7 @@ class AttemptRunner:
             command.environment(self._start, environ, train_file),
             on_start=self._watchdog.set_leader,
             on_output=self._on_output,
+            on_events=self._log.feed_events,
             on_round=self._on_round,
         )
         self._log.end_line()

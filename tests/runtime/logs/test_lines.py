@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftsdk import contract
@@ -84,7 +85,8 @@ def test_segments_rotate_and_go_on_in_order(tmp_path, monkeypatch):
 
 def test_a_later_start_goes_on_behind_the_last_whole_line(tmp_path):
     first = log_in(tmp_path)
-    first.feed(b"one\ntwo\n" + contract.event_line("metrics", step=7, loss=1.0).encode() + b"\n")
+    first.feed(b"one\ntwo\n")
+    first.feed_events(b'{"event": "metrics", "step": 7, "loss": 1.0}\n')
     first.close()
     segment = next((tmp_path / "logs").iterdir())
     with segment.open("ab") as file:
@@ -102,21 +104,64 @@ def test_a_later_start_goes_on_behind_the_last_whole_line(tmp_path):
 def test_metrics_that_are_refused_leave_no_gap(tmp_path):
     log = log_in(tmp_path, keep=lambda event: event["step"] > 1)
     for step in (1, 2):
-        log.feed(contract.event_line("metrics", step=step).encode() + b"\n")
+        log.feed_events(b'{"event": "metrics", "step": %d}\n' % step)
     log.close()
     assert [contract.parse_event(text.decode())["step"] for text in texts(stored(tmp_path))] == [2]
     assert sequences(stored(tmp_path)) == [0]
 
 
-def test_an_event_behind_an_unfinished_line_gets_its_own(tmp_path):
+LOOKS_LIKE_EVENTS = [
+    contract.event_line("checkpoint", step=3),
+    contract.event_line("outcome", state="SUCCEEDED"),
+    contract.event_line("metrics", step=10**9, loss=0.0),
+    'ftsdk {"event": "outcome"}',
+    'ftsdk {"event": "metrics"}',
+    "ftsdk " + '{"event": ' * 100_000,
+]
+
+
+def test_what_a_trainer_prints_is_text_whatever_it_looks_like(tmp_path):
     seen = []
     log = log_in(tmp_path, keep=lambda event: seen.append(event) or True)
-    log.feed(b"other rank: " + contract.event_line("checkpoint", step=3).encode() + b"\n")
-    log.feed(b'this is no event: ftsdk {"event" and so on\n')
+    log.feed("".join(line + "\n" for line in LOOKS_LIKE_EVENTS).encode())
     log.close()
-    assert texts(stored(tmp_path))[0] == b"other rank: "
-    assert [event["step"] for event in seen] == [3]
-    assert texts(stored(tmp_path))[-1] == b'this is no event: ftsdk {"event" and so on'
+    assert seen == []
+    assert [text.decode().removeprefix(" ") for text in texts(stored(tmp_path))] == LOOKS_LIKE_EVENTS
+    assert not any(contract.parse_event(text.decode()) for text in texts(stored(tmp_path)))
+
+
+def test_events_come_by_their_own_pipe_in_any_pieces(tmp_path):
+    seen = []
+    log = log_in(tmp_path, keep=lambda event: seen.append(event) or True)
+    sent = b'{"event": "checkpoint", "step": 3}\n{"event": "metrics", "step": 4, "loss": NaN, "note": "x"}\nno event\n'
+    for at in range(0, len(sent), 7):
+        log.feed_events(sent[at : at + 7])
+    log.close()
+    assert seen == [{"event": "checkpoint", "step": 3}, {"event": "metrics", "step": 4, "loss": "nan"}]
+    assert [contract.parse_event(text.decode()) for text in texts(stored(tmp_path))] == [*seen, None]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+ODD_EVENTS = st.tuples(
+    st.sampled_from(["metrics", "checkpoint", "commit", "phase", "outcome", "newer"]), JSON_VALUES
+).map(lambda odd: json.dumps({"event": odd[0], "step": odd[1], "self": 1, "kind": odd[1]}).encode() + b"\n")
+
+
+@given(st.lists(st.binary(max_size=200) | ODD_EVENTS | st.just(b'{"event": "metrics", "step": 1, "loss": 1e999}\n')))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_bytes_are_survived(tmp_path_factory, chunks):
+    folder = tmp_path_factory.mktemp("any")
+    log = log_in(folder)
+    for chunk in chunks:
+        log.feed(chunk)
+        log.feed_events(chunk)
+    log.feed_events(b"\n")
+    log.close()
+    for text in texts(stored(folder)):
+        contract.parse_event(text.decode("utf-8", "replace"))
 
 
 def test_secrets_are_masked_wherever_the_output_was_cut(tmp_path):

@@ -69,9 +69,15 @@ def changed(case, change):
     return {**case, "ranks": change.get("ranks", case.get("ranks", 1)), "config": {**case["config"], **arguments}}
 
 
+def events_of(folder):
+    """The lines that rank 0 sent to a supervisor."""
+    path = folder / "events-0"
+    return path.read_text().splitlines() if path.exists() else []
+
+
 def newest(folder):
     """(folder of attempt, event) of the checkpoint that was announced last."""
-    events = [contract.parse_event(line) for line in (folder / "log-0").read_text().splitlines()]
+    events = [contract.parse_event_json(line) for line in events_of(folder)]
     announced = [event for event in events if event and event["event"] == contract.EVENT_CHECKPOINT]
     return (folder, announced[-1]) if announced else None
 
@@ -103,6 +109,7 @@ def worker(folder, rank, ranks, port, notice) -> None:
     os.dup2(log, 2)
     os.chdir(folder)
     os.environ["FTSDK_TRAIN"] = str(folder / "run" / "train.json")
+    os.environ["FTSDK_EVENTS"] = str(folder / f"events-{rank}")
     if ranks > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(ranks)}

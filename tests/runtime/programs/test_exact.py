@@ -262,7 +262,7 @@ def logged(attempt: Path) -> list[dict]:
 
 def events(attempt: Path) -> list[dict]:
     """What `ftsdk metrics` is made of, without what the clock decides."""
-    found = (contract.parse_event(line) for line in (attempt / "log-0").read_text().splitlines())
+    found = (contract.parse_event_json(line) for line in forks.events_of(attempt))
     clock = ("time", "tokens_per_s", "eta_s")
     return [
         {key: value for key, value in event.items() if key not in clock}

@@ -30,6 +30,7 @@ def test_a_trainer_that_succeeds_leaves_its_model(tmp_path):
         "weights.bin",
         "manifest-n0.json",
         contract.COMMIT_FILE,
+        contract.LINEAGE_FILE,
     }
     assert (tmp_path / "durable" / contract.checkpoint_key(3) / contract.COMMIT_FILE).is_file()
     assert "to stderr" in run.output()

@@ -65,6 +65,7 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
         **document["env"],
         **start.secrets,
         worker_protocol.ENV_TRAIN: str(train_file),
+        worker_protocol.ENV_EVENTS: str(train_file.with_name(worker_protocol.EVENTS_PIPE)),
     }
     if not variables.get(WANDB_KEY):
         variables.pop(WANDB_KEY, None)  # an empty one makes W&B fail, even offline

@@ -55,6 +55,7 @@ class TrainerProcess:
         *,
         on_start: Callable[[int], None],
         on_output: Callable[[bytes], None],
+        on_events: Callable[[bytes], None],
         on_round: Callable[[], None],
     ) -> int:
         """Run to the end; returns the wait status.
@@ -64,8 +65,10 @@ class TrainerProcess:
             environment: all of its variables.
             on_start: called with the trainer's process id.
             on_output: called with each chunk of its stdout and stderr.
+            on_events: called with each chunk of its pipe for events.
             on_round: called at least once a second.
         """
+        events = worker_protocol.open_events(self._run_folder)
         read, write = os.pipe()
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)  # fewer switches between trainer and supervisor
@@ -73,10 +76,12 @@ class TrainerProcess:
         os.close(write)
         on_start(pid)
         try:
-            self._follow(pid, read, on_output, on_round)
+            self._follow(pid, {read: on_output, events: on_events}, on_round)
+            _drain(events, on_events)
         finally:
             self._process_tree.kill(pid)
             os.close(read)
+            os.close(events)
         return self._process_tree.wait_statuses[pid]
 
     def time_left_s(self) -> float | None:
@@ -90,20 +95,20 @@ class TrainerProcess:
         if not self.stopped:
             self._stop("node", time.monotonic(), NODE_FAILURE_GRACE_S)
 
-    def _follow(self, pid: int, read: int, on_output: Callable[[bytes], None], on_round: Callable[[], None]) -> None:
+    def _follow(self, pid: int, readers: dict[int, Callable[[bytes], None]], on_round: Callable[[], None]) -> None:
         poll = select.poll()
-        poll.register(read, select.POLLIN)
-        poll.register(self._signals.descriptor, select.POLLIN)
+        for descriptor in (*readers, self._signals.descriptor):
+            poll.register(descriptor, select.POLLIN)
         output_open, last_output = True, 0.0
         ended = self._process_tree.wait_statuses
         while output_open or pid not in ended:
             for descriptor, _ in poll.poll(ROUND_MS):
                 if descriptor == self._signals.descriptor:
                     self._signals.drain()
-                elif data := os.read(read, CHUNK_BYTES):
-                    on_output(data)
-                else:
-                    poll.unregister(read)
+                elif data := os.read(descriptor, CHUNK_BYTES):
+                    readers[descriptor](data)
+                else:  # the pipe for events never ends
+                    poll.unregister(descriptor)
                     output_open = False
             self._process_tree.reap()
             on_round()
@@ -144,3 +149,10 @@ class TrainerProcess:
         if len(registered) < max(self.workers, 1):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGTERM)
+
+
+def _drain(descriptor: int, on_data: Callable[[bytes], None]) -> None:
+    """Read what is left in a pipe that does not block."""
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(descriptor, CHUNK_BYTES):
+            on_data(data)

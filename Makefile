@@ -8,7 +8,7 @@ READY := .venv/ready
 export PYTHONDONTWRITEBYTECODE :=
 MAKEFLAGS += --jobs=2  # a base image is made while pip downloads
 
-.PHONY: setup demo lint daemon slurm engines test test-all bench release locks
+.PHONY: setup demo lint daemon slurm browser engines test test-all bench release locks
 
 setup: $(READY)
 
@@ -39,7 +39,10 @@ daemon:
 slurm:
 	@tests/setup/slurm.sh || true
 
-engines: daemon slurm setup
+browser:
+	@tests/setup/browser.sh || true
+
+engines: daemon slurm browser setup
 	@$(BIN)/python tests/setup/image.py || true
 
 test: lint engines

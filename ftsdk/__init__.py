@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from ftsdk.jobs.status import Status as Status
     from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
+    from ftsdk.reports.comparing import Comparison as Comparison
+    from ftsdk.reports.comparing import compare as compare
     from ftsdk.reports.reproducing import Reproduction as Reproduction
     from ftsdk.reports.reproducing import reproduce as reproduce
     from ftsdk.sizing.estimate import Estimate as Estimate
@@ -138,6 +140,8 @@ _HOMES = {
     "UnavailableError": "errors",
     "UnsupportedError": "errors",
     "Reproduction": "reports.reproducing",
+    "Comparison": "reports.comparing",
+    "compare": "reports.comparing",
     "WaitTimeoutError": "errors",
     "Wandb": "spec",
     "__version__": "contract.release",
@@ -157,6 +161,7 @@ __all__ = [
     "Check",
     "Checkpoint",
     "CloudWatch",
+    "Comparison",
     "DataError",
     "Dataset",
     "Decision",
@@ -209,6 +214,7 @@ __all__ = [
     "Wandb",
     "WatchEvent",
     "__version__",
+    "compare",
     "list_jobs",
     "reproduce",
 ]

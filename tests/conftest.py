@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -83,7 +84,17 @@ def skypilot_answers() -> bool:
         return False
 
 
-ENGINES: dict[str, Callable[[], bool]] = {"docker": docker_answers, "skypilot": skypilot_answers}
+@cache
+def browser_answers() -> bool:
+    """True if Chromium is installed."""
+    return shutil.which("chromium") is not None
+
+
+ENGINES: dict[str, Callable[[], bool]] = {
+    "docker": docker_answers,
+    "skypilot": skypilot_answers,
+    "browser": browser_answers,
+}
 """Marker -> whether the engine that such a test needs is there."""
 
 

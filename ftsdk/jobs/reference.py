@@ -10,7 +10,7 @@ from typing import Self
 from ftsdk import backends, contract
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.contract.documents import JobDocument
-from ftsdk.errors import JobNotFoundError, SpecError
+from ftsdk.errors import JobNotFoundError, SpecError, did_you_mean
 from ftsdk.jobs import journal
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.base import Store
@@ -33,9 +33,9 @@ class JobReference:
 
     @classmethod
     def attach(cls, job: str) -> Self:
-        """The job with this URI, or with this name in the journal of this machine.
+        """The job with this URI, or with this name or label in the journal of this machine.
 
-        Raises JobNotFoundError if the platform has no such job, SpecError for a name that several jobs have.
+        Raises JobNotFoundError if the platform has no such job, SpecError for a name or label that several jobs have.
         """
         uri = job if "://" in job else _uri_of(job)
         if not uri.partition("://")[2]:
@@ -75,9 +75,11 @@ class JobReference:
 
 
 def _uri_of(name: str) -> str:
-    matches = journal.entries(name)
+    every = journal.entries()
+    matches = [entry for entry in every if entry.name == name] or [entry for entry in every if entry.label == name]
     if not matches:
-        raise JobNotFoundError(f"This machine knows no job named {name!r}; give its URI, or see `ftsdk jobs`.")
+        hint = did_you_mean(name, [known for entry in every for known in (entry.name, entry.label)])
+        raise JobNotFoundError(f"This machine knows no job named {name!r}{hint}; give its URI, or see `ftsdk jobs`.")
     if len(matches) > 1:
         raise SpecError(f"{name!r} is {len(matches)} jobs; give a URI: {', '.join(e.uri for e in matches)}.")
     return matches[0].uri

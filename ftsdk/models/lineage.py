@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from ftsdk import contract
@@ -42,9 +42,16 @@ def manifest(store: Store) -> dict[str, ModelFile]:
 
 
 def evaluations(store: Store) -> list[dict[str, Any]]:
-    """Records of the model's evaluations, in the order of their names."""
-    keys = (item.key for item in store.list(f"{contract.EVALUATIONS_DIR}/") if item.key.endswith(".json"))
-    return [found for key in keys if isinstance(found := records.read_json(store, key), dict)]
+    """Records of the model's evaluations, in the order of their names, each with its `name`."""
+    keys = [item.key for item in store.list(f"{contract.EVALUATIONS_DIR}/") if item.key.endswith(".json")]
+    found = ((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys)
+    return [{"name": name, **record} for name, record in found if isinstance(record, dict)]
+
+
+def measured(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Metric -> its `value`, and what it is compared with, of one evaluation's record."""
+    metrics = evaluation.get("metrics", {})
+    return {name: value if isinstance(value, dict) else {"value": value} for name, value in metrics.items()}
 
 
 def weights(record: LineageRecord) -> dict[str, str]:

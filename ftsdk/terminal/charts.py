@@ -75,8 +75,8 @@ def terminal_chart(
     figure.theme("colorless")
     figure.plot_size(width, height - 1)
     figure.axes(False, side="upper", axis="x").axes(False, side="right", axis="y")
-    _set_range(figure.ruler("y"), [*train.values, *held_out.values], ticks=height // 4, margin=0.03)
-    _set_range(figure.ruler("x"), [*train.steps, *held_out.steps, 0], ticks=width // 14)
+    set_range(figure.ruler("y"), [*train.values, *held_out.values], ticks=height // 4, margin=0.03)
+    set_range(figure.ruler("x"), [*train.steps, *held_out.steps, 0], ticks=width // 14)
     _draw_signals(figure, train, held_out)
     figure.label("optimizer step")
     body: str = figure.build().string(colorless=not color)
@@ -175,7 +175,7 @@ def _legend(train: Curve, held_out: Curve, color: bool) -> str:
     return "   ".join(entries)
 
 
-def _set_range(ruler: Any, values: list[float], *, ticks: int, margin: float = 0.0) -> None:
+def set_range(ruler: Any, values: list[float], *, ticks: int, margin: float = 0.0) -> None:
     low, high = min(values), max(values)
     margin = margin * (high - low) or (0.5 if low == high else 0.0)
     low, high = low - margin, high + margin

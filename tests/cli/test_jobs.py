@@ -109,3 +109,15 @@ def test_one_jobs_trouble_is_not_the_others(spec_folder):
     assert done.returncode == 0
     assert "done: Attempt 1 succeeded" in done.stdout
     assert "no job local://nothing-12345678" in done.stderr
+
+
+def test_a_label_names_a_job_unless_several_have_it(spec_folder):
+    job = started(spec_folder, MAKES, name="labelled")
+    job.wait(60)
+    assert f"{job.uri}: SUCCEEDED" in ftsdk("status", "labelled").stdout
+    unknown = ftsdk("status", "labeled")
+    assert (unknown.returncode, "did you mean 'labelled'?" in unknown.stderr) == (20, True)
+    other = started(spec_folder, MAKES, name="labelled", hyperparameters={"seed": 5})
+    other.wait(60)
+    ambiguous = ftsdk("status", "labelled")
+    assert (ambiguous.returncode, "is 2 jobs" in ambiguous.stderr) == (2, True)

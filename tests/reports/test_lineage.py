@@ -101,7 +101,7 @@ def test_a_downloaded_model_keeps_its_lineage(spec_folder, tmp_path):
 def test_evaluations_beside_the_model_are_part_of_its_lineage(spec_folder):
     job = finished(spec_folder, name="first")
     job.store.put("evaluations/held.json", b'{"metrics": {"perplexity": 3.5}}')
-    assert job.model().lineage["evaluations"] == [{"metrics": {"perplexity": 3.5}}]
+    assert job.model().lineage["evaluations"] == [{"name": "held", "metrics": {"perplexity": 3.5}}]
 
 
 def test_what_differs_between_two_trainings_is_named(spec_folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 STATES_FOLDER = Path(os.environ.get("FTSDK_ENGINE_STATES", Path(__file__).parents[2] / ".engines"))
-SCRIPTS = {"docker": "tests/setup/docker.sh", "skypilot": "tests/setup/slurm.sh"}
+SCRIPTS = {"docker": "tests/setup/docker.sh", "skypilot": "tests/setup/slurm.sh", "browser": "tests/setup/browser.sh"}
 
 
 class Decision(NamedTuple):

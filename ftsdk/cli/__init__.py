@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clean": ("jobs:clean", "Remove a job's files, on this machine or in its bucket."),
     "chaos": ("chaos:chaos", "Inject faults into a running job of this machine, as a test of a spot reclaim."),
     "model": ("jobs:model", "Show or download a job's model."),
+    "push": ("push:push", "Publish a model with its card: hub, bucket or folder."),
     "compare": ("reports:compare", "Compare jobs: specs, curves, results, cost."),
     "report": ("reports:report", "Write one HTML file about a job."),
     "lineage": ("lineage:lineage", "Show what a model was made from and what used it."),

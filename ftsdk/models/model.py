@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +13,7 @@ from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import DataError, JobFailedError
-from ftsdk.models import lineage
+from ftsdk.models import lineage, pushing
 from ftsdk.models.downloading import download_model
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
@@ -77,6 +80,33 @@ class Model:
         Raises FtsdkError for a folder that is not empty, and for a file whose SHA-256 is not the recorded one.
         """
         return download_model(self.store, self.files, Path(folder), overwrite=overwrite, on_bytes=on_bytes)
+
+    def push(self, to: str, *, private: bool = True, overwrite: bool = False, on_bytes: OnBytes = ignore_bytes) -> str:
+        """Publish the model with a card and the public part of its lineage, and return its address.
+
+        Args:
+            to: `hf:ORG/NAME`, an address such as `s3://bucket/folder`, or a folder.
+            private: create the hub's repository as a private one; one that exists stays what it is.
+            overwrite: replace files of the same names in a place that holds something else.
+            on_bytes: called with the number of bytes just copied from the job's bucket.
+
+        A push that was interrupted goes on when it is repeated. Raises FtsdkError for a place that is not empty and for
+        a file that holds a secret, AuthError for missing rights.
+        """
+        pushing.check_target(to)
+        with self._local_files(on_bytes) as files:
+            model = pushing.Publication(self.lineage, files, self.adapter, self.base_model)
+            return pushing.push(model, to, private=private, overwrite=overwrite)
+
+    @contextmanager
+    def _local_files(self, on_bytes: OnBytes) -> Iterator[dict[str, Path]]:
+        """The files on this machine, downloaded for as long as they are needed if they are elsewhere."""
+        if self.path is not None:
+            yield {name: self.path / name for name in self.files}
+            return
+        with tempfile.TemporaryDirectory(prefix="ftsdk-push-") as folder:
+            copied = self.download(Path(folder) / "model", on_bytes=on_bytes)
+            yield {name: copied / name for name in self.files}
 
 
 def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:

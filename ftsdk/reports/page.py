@@ -28,6 +28,7 @@ CHARTS = (
 )
 """Title -> (kind, metric) of its lines."""
 MOST_SAMPLES = 10
+EMPTY = (None, "", [], {})
 
 
 def write_report(job: str, path: Path | str) -> Path:
@@ -73,7 +74,7 @@ def _sections(contents: ReportContents) -> Iterator[str]:
     yield _section("Data", _data(contents))
     yield _section("Attempts and cost", _attempts(contents))
     yield _section("Lineage", _lineage(contents))
-    yield _section("Spec", _pre(yaml.safe_dump(contents.record.get("spec"), sort_keys=False, allow_unicode=True)))
+    yield _section("Spec", _pre(_spec(contents.record.get("spec", {}))))
     yield _section("Versions and machine", _versions(contents))
     yield _section("End of the log", _pre("\n".join(contents.last_lines)))
 
@@ -81,6 +82,17 @@ def _sections(contents: ReportContents) -> Iterator[str]:
 def _section(title: str, body: str, note: str = "") -> str:
     shown = f"<p>{escape(note)}</p>" if note else ""
     return f"<section><h2>{escape(title)}</h2>{shown}{body}</section>" if body else ""
+
+
+def _spec(spec: dict[str, Any]) -> str:
+    """The spec as YAML, without what is not set."""
+    parts = {name: _without_empty(value) for name, value in spec.items()}
+    given = {name: value for name, value in parts.items() if value not in EMPTY}
+    return str(yaml.safe_dump(given, sort_keys=False, allow_unicode=True)) if given else ""
+
+
+def _without_empty(value: Any) -> Any:
+    return {key: inner for key, inner in value.items() if inner not in EMPTY} if isinstance(value, dict) else value
 
 
 def _head(contents: ReportContents) -> str:
@@ -164,4 +176,4 @@ def _cell(value: object) -> str:
 
 
 def _pre(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>" if text.strip() and text.strip() != "null\n..." else ""
+    return f"<pre>{escape(text)}</pre>" if text.strip() else ""

@@ -43,6 +43,7 @@ PARSED_ONLY = {
     r"\btwine upload\b": "publishes",
     r"^python -m bench\b": "takes minutes to an hour; has its own test",
     r"\bskypilot\b": "needs a cloud; tests/conformance and tests/examples do the same on Slurm",
+    r"--to hf:": "needs a repository on the hub; tests/models push to one on loopback",
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",

@@ -28,7 +28,7 @@ CHARTS = (
 )
 """Title -> (kind, metric) of its lines."""
 MOST_SAMPLES = 10
-EMPTY = (None, "", [], {})
+EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 def write_report(job: str, path: Path | str) -> Path:

@@ -13,6 +13,7 @@ from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
+from ftsdk.facts.completeness import refuse_incomplete
 from ftsdk.jobs import live, watching
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets
@@ -114,7 +115,9 @@ class Estimator:
             copying.refuse(plan.copies)
         shows = progress and live.can_show(sys.stderr)
         bar = byte_bar if shows else no_bar
-        job = submit(plan, self.backend, secrets=read_secrets(plan), on_attach=on_attach, bar=bar)
+        secrets = read_secrets(plan)
+        refuse_incomplete(facts.model)
+        job = submit(plan, self.backend, secrets=secrets, on_attach=on_attach, bar=bar)
         if not wait:
             return job
         if shows:

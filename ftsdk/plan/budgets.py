@@ -13,16 +13,23 @@ def price_of_job(
 ) -> float | None:
     """US dollars per hour for all machines: the price `given` for one, else the `known` one; None without both.
 
-    Raises SpecError for a limit in US dollars without a price.
+    Raises SpecError for a limit in US dollars without a price, UnsupportedError for a price above `max_usd_per_hour`.
     """
     machine = known if given is None else given
-    if budget.max_cost_usd is not None and machine is None:
+    limit = next((name for name in ("max_cost_usd", "max_usd_per_hour") if getattr(budget, name) is not None), None)
+    if limit is not None and machine is None:
         raise SpecError(
-            f"budget.max_cost_usd needs a price, and none is known for these machines: give what one costs in an hour "
+            f"budget.{limit} needs a price, and none is known for these machines: give what one costs in an hour "
             f"(-o price_usd_per_hour=…, FTSDK_{backend.upper()}_PRICE_USD_PER_HOUR, or [{backend}] in ftsdk.toml), or "
             f"limit the hours with budget.max_hours."
         )
-    return None if machine is None else machine * num_nodes
+    price = None if machine is None else machine * num_nodes
+    if price is not None and budget.max_usd_per_hour is not None and price > budget.max_usd_per_hour:
+        raise UnsupportedError(
+            f"budget.max_usd_per_hour {budget.max_usd_per_hour:g}: {num_nodes} × {machine:.4g} USD an hour is more; take "
+            f"other machines (`ftsdk prices`), resources.spot, or another backend (`ftsdk plan --compare`)."
+        )
+    return price
 
 
 def left_s(budget: Budget, usd_per_hour: float | None, *, hours: float = 0.0, cost_usd: float = 0.0) -> float | None:

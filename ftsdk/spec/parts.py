@@ -71,6 +71,9 @@ class Budget(Part):
 
     max_cost_usd: float | None = Field(default=None, gt=0)
     """US dollars; needs a known price (the backend's option `price_usd_per_hour` gives one)."""
+    max_usd_per_hour: float | None = Field(default=None, gt=0)
+    """US dollars per hour for all machines of the job together; a plan that costs more, or whose price is unknown, is
+    refused."""
     max_hours: float | None = Field(default=None, gt=0)
     """Hours of running; waiting for a machine does not count."""
     finish_by: AwareDatetime | None = Field(default=None, strict=False)

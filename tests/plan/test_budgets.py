@@ -40,6 +40,25 @@ def test_a_limit_in_dollars_needs_a_price_and_says_how_to_give_one(spec_folder):
     assert (priced.usd_per_hour, priced.document["budget_s"]) == (4.0, 2.5 * 3600)
 
 
+def test_a_price_above_the_hourly_limit_is_refused_and_one_below_it_planned(spec_folder):
+    limit = {"max_usd_per_hour": 5.0}
+    with pytest.raises(SpecError, match=r"budget\.max_usd_per_hour needs a price"):
+        plan(spec_folder, "", budget=limit)
+    with pytest.raises(UnsupportedError, match=r"1 × 6 USD an hour is more"):
+        plan(spec_folder, "", budget=limit, options={"price_usd_per_hour": 6.0})
+    assert plan(spec_folder, "", budget=limit, options={"price_usd_per_hour": 4.0}).usd_per_hour == 4.0
+
+
+@pytest.mark.parametrize(("nodes", "refused"), [(1, False), (3, True)])
+def test_the_hourly_limit_is_for_all_machines_together(nodes, refused):
+    call = {"backend": "docker", "num_nodes": nodes, "given": 2.0, "known": None}
+    if refused:
+        with pytest.raises(UnsupportedError, match="3 × 2 USD"):
+            budgets.price_of_job(Budget(max_usd_per_hour=5.0), **call)
+    else:
+        assert budgets.price_of_job(Budget(max_usd_per_hour=5.0), **call) == 2.0
+
+
 @pytest.mark.parametrize(
     ("limits", "used", "left_hours"),
     [

@@ -26,11 +26,11 @@ def refuse_incomplete(model: ModelFacts) -> None:
 def _refuse(folder: str, names: Iterable[str], *, is_adapter: bool) -> None:
     if not any(name.endswith(WEIGHTS) for name in names):
         raise SpecError(
-            f"model {folder}: the folder has no weights (*.safetensors or *.bin); download the model again, or give its "
-            f"hub id."
+            f"model {folder}: the folder has no weights (*.safetensors or *.bin); download the model again, or give "
+            f"its hub id."
         )
     if not is_adapter and TOKENIZERS.isdisjoint(names):
         raise SpecError(
-            f"model {folder}: the folder has no tokenizer (tokenizer.json or tokenizer.model); copy it from the model's "
-            f"repository, or give its hub id."
+            f"model {folder}: the folder has no tokenizer (tokenizer.json or tokenizer.model); copy it from the "
+            f"model's repository, or give its hub id."
         )

@@ -26,8 +26,8 @@ def price_of_job(
     price = None if machine is None else machine * num_nodes
     if price is not None and budget.max_usd_per_hour is not None and price > budget.max_usd_per_hour:
         raise UnsupportedError(
-            f"budget.max_usd_per_hour {budget.max_usd_per_hour:g}: {num_nodes} × {machine:.4g} USD an hour is more; take "
-            f"other machines (`ftsdk prices`), resources.spot, or another backend (`ftsdk plan --compare`)."
+            f"budget.max_usd_per_hour {budget.max_usd_per_hour:g}: {num_nodes} × {machine:.4g} USD an hour is more; "
+            f"take other machines (`ftsdk prices`), resources.spot, or another backend (`ftsdk plan --compare`)."
         )
     return price
 

@@ -13,7 +13,7 @@ from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
-from ftsdk.facts.completeness import refuse_incomplete
+from ftsdk.facts.model import refuse_incomplete
 from ftsdk.jobs import live, watching
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets

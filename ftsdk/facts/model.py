@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 from typing import Any
 
 from ftsdk import contract
@@ -13,6 +14,11 @@ from ftsdk.facts.remote_model import inspect_remote_model
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 from ftsdk.storage.store import split_address
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+TOKENIZERS = frozenset(
+    {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"}
+)
 
 
 def inspect_model(address: str, root: Path) -> ModelFacts:
@@ -105,3 +111,25 @@ def _base_of_adapter(adapter: Path) -> str:
     if not base:
         raise SpecError(f"model {adapter}: its adapter_config.json names no base model; give the base model instead.")
     return str(base)
+
+
+def refuse_incomplete(model: ModelFacts) -> None:
+    """Raise SpecError for a folder without weights or without a tokenizer; models elsewhere cannot be looked at."""
+    own = [PurePath(file.path) for file in model.files]
+    for folder in dict.fromkeys((model.address, model.base)):
+        names = [path.name for path in own if path.is_relative_to(folder)]
+        if model.kind == "path" and names:
+            _refuse_lacking(folder, names, is_adapter=folder != model.base)
+
+
+def _refuse_lacking(folder: str, names: Iterable[str], *, is_adapter: bool) -> None:
+    if not any(name.endswith(WEIGHTS) for name in names):
+        raise SpecError(
+            f"model {folder}: the folder has no weights (*.safetensors or *.bin); download the model again, or give "
+            f"its hub id."
+        )
+    if not is_adapter and TOKENIZERS.isdisjoint(names):
+        raise SpecError(
+            f"model {folder}: the folder has no tokenizer (tokenizer.json or tokenizer.model); copy it from the "
+            f"model's repository, or give its hub id."
+        )

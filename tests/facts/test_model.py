@@ -6,8 +6,7 @@ import pytest
 
 from ftsdk import Estimator
 from ftsdk.errors import SpecError
-from ftsdk.facts.completeness import refuse_incomplete
-from ftsdk.facts.model import inspect_model
+from ftsdk.facts.model import inspect_model, refuse_incomplete
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,30 @@ def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
     metavar="KEY=VALUE",
     help="An option of the backend named with -b. Repeatable.",
 )
+@click.option("--probe", is_flag=True, help="Also run one small job there that measures what no document says.")
+@click.option("--accelerator", help="The probe's accelerator; the cheapest machine without one if left out.")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A secret that the probe reads. Repeatable.")
+@click.option("--save", type=click.Path(dir_okay=False), help="Write the answers here, without account numbers.")
+@click.option("--yes", is_flag=True, help="Start the probe without asking.")
 @json_option
-def doctor(backend: tuple[str, ...], options: tuple[str, ...], as_json: bool) -> None:
+def doctor(
+    backend: tuple[str, ...], options: tuple[str, ...], probe: bool, accelerator: str | None,
+    secrets: tuple[str, ...], save: str | None, yes: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Check the requirements of each backend; the exit code is 11 if one of a named backend is missing."""
     from ftsdk import backends
     from ftsdk.backends.base import SupportsDoctor
+    from ftsdk.cli.probe import run_probe
     from ftsdk.cli.run import pairs
     from ftsdk.errors import NotInstalledError
 
     if options and len(backend) != 1:
         raise click.UsageError("--option needs exactly one backend: name it with -b.")
+    if probe:
+        if len(backend) != 1:
+            raise click.UsageError("--probe needs exactly one backend: name it with -b.")
+        run_probe(backend[0], pairs(options), accelerator, secrets, save=save, yes=yes, as_json=as_json)
+        return
     checks = []
     for name in backend or backends.names():
         configured = backends.get(name, pairs(options))

@@ -97,3 +97,9 @@ def split_native_name(native: str) -> tuple[str, int]:
     if not (mark and name and number.isdecimal()):
         raise ValueError(f"{native!r} is not a job's attempt (NAME-aN)")
     return name, int(number)
+
+
+PROBE_KEY: Final = "probe/answers.json"
+"""What a probe has measured."""
+PROBE_SIGNAL_KEY: Final = "probe/signal.json"
+"""`alive_s`: seconds since SIGTERM, rewritten until the probe is killed; `survived` if nobody has killed it."""

@@ -24,7 +24,7 @@ class ModelFacts:
     """The base model, as far as it can be inspected from this machine."""
 
     address: str
-    """A folder's absolute path, a hub id, or another address."""
+    """A folder's absolute path, a hub id, `modelscope:ORG/NAME`, or another address."""
     kind: str
     """path, hub, modelscope or remote."""
     base: str

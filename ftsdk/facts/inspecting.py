@@ -35,7 +35,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         template = own_template(tokens) if tokens else None
         modules = read_modules(Path(model.base))
         model = replace(model, tokenizer=tokens, chat_template=template, modules=modules)
-    tokenizer = None if model.kind == "remote" else model.base
+    tokenizer = None if model.kind == "remote" else model.base.removeprefix("modelscope:")
     train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
     judge = spec.method.reward_model

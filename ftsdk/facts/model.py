@@ -33,8 +33,7 @@ def inspect_model(address: str, root: Path) -> ModelFacts:
     if "://" in address:
         return _remote(address)
     if address.startswith("modelscope:"):
-        hub_id = address.partition(":")[2]
-        return ModelFacts(address=hub_id, kind="modelscope", base=hub_id, files=(), config=None)
+        return ModelFacts(address=address, kind="modelscope", base=address, files=(), config=None)
     path = (root / Path(address).expanduser()).absolute()
     if path.is_dir():
         return _folder(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,27 @@ def kept(home: Path) -> Platforms:
 def of(platforms: Platforms, backend: str, scope: str) -> Mapping[str, Any]:
     """What is known of a backend's scope; empty if nothing is."""
     return platforms.get(f"{backend}/{_file_name(scope)}", {})
+
+
+def warnings(known: Mapping[str, Any], *, grace_s: float) -> Iterator[str]:
+    """What a probe has measured that a job should not rely on, a sentence each.
+
+    Args:
+        known: what is known of the backend's scope.
+        grace_s: seconds that the plan counts on between SIGTERM and SIGKILL.
+    """
+    probe = known.get("probe", {})
+    stop, storage, torch = (probe.get(name, {}) for name in ("stop", "storage", "torch"))
+    alive_s = stop.get("alive_s")
+    if alive_s is not None and not stop.get("survived") and alive_s + 1 < grace_s:
+        yield (
+            f"the probe was killed {alive_s:.0f} s after SIGTERM, and the plan counts on {grace_s:.0f} s: a stopped "
+            f"job may lose what came after its last checkpoint (set grace_s lower)."
+        )
+    if storage.get("put_if_absent") == [True, True]:
+        yield "the probe's storage overwrites an object that exists: two watchers could start the same attempt twice."
+    if "error" in torch:
+        yield f"the probe's torch did not work there: {torch['error']}"
 
 
 def _file_name(scope: str) -> str:

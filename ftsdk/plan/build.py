@@ -13,7 +13,7 @@ from ftsdk.contract.documents import CheckpointPolicy, CloudWatchLogs, InputFile
 from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
-from ftsdk.facts import Facts, ModelFacts
+from ftsdk.facts import Facts, ModelFacts, platforms
 from ftsdk.plan import Copy, Plan, Upload, budgets
 from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
@@ -78,15 +78,19 @@ def draft(
     restarts: bool = False,
     after_save: str = "exit",
     storage: Storage | None = None,
+    scope: str = "",
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
+    `scope` is the part of the backend (a region, a cluster) of which a probe may have told something.
     With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
     how the job reaches a durable address.
     """
     spec, epoch_warnings = advice.with_epochs(spec, facts)
     rendered = render(spec, facts, layout)
-    rendered = replace(rendered, warnings=(*rendered.warnings, *epoch_warnings, *advice.notes(spec, facts)))
+    probed = platforms.warnings(platforms.of(facts.platforms, backend, scope), grace_s=grace_s)
+    warnings = (*rendered.warnings, *epoch_warnings, *advice.notes(spec, facts), *probed)
+    rendered = replace(rendered, warnings=warnings)
     name = job_name(spec, digest)
     document = JobDocument(
         contract=contract.VERSION,

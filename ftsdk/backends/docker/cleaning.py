@@ -45,9 +45,16 @@ def bury(program: str, job: FolderJob, silent: Mapping[int, ObservedState]) -> N
         job.store.put_if_absent(contract.outcome_key(job.attempt, node), json.dumps(outcome).encode())
 
 
+BEING_REMOVED = "marked for removal"
+"""What Docker says of a container's log while it removes the container."""
+
+
 def _keep_words(program: str, job: FolderJob, name: str) -> None:
     log = contract.supervisor_log_key(job.attempt)
-    words = command.ask([program, "logs", "--tail", LAST_WORDS_LINES, name], stderr_too=True).encode()
+    argv = [program, "logs", "--tail", LAST_WORDS_LINES, name]
+    words = command.ask(argv, stderr_too=True, allow=BEING_REMOVED).encode()
+    if BEING_REMOVED.encode() in words:  # another process has kept them and removes the container
+        return
     known = job.store.read(log) if job.store.path(log).is_file() else b""
     if words not in known:  # two processes may do this at the same time
         job.store.put(log, known + words)

@@ -62,8 +62,6 @@ def _refuse_sampling_arguments(spec: JobSpec) -> None:
 
 
 def _refuse_source(source: SourceFacts, method: Method) -> None:
-    if "ms_hub_url" in source.entry:
-        raise UnsupportedError(f"dataset {source.address}: {method.stage} reads files and hf://; download it first.")
     needs = next((reward.name for reward in method.rewards if isinstance(reward, NEED_ANSWERS)), None)
     if needs and source.file and "answer" not in source.entry["columns"]:
         raise DataError(

@@ -22,9 +22,11 @@ from ftsdk.runtime.logs.masking import Mask
 from ftsdk.runtime.logs.reporters import ReportUploader
 from ftsdk.runtime.logs.sinks import Sink
 from ftsdk.runtime.platforms import sagemaker
+from ftsdk.runtime.storage import modelscope
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
+from ftsdk.runtime.supervisor import hub_addresses
 from ftsdk.runtime.supervisor.clock import AttemptClock
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
 from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
@@ -122,6 +124,8 @@ class AttemptRunner:
         except BadInputError as problem:
             hint = "Submit again: a new plan is made for the data as it is now."
             return AttemptOutcome("FAILED", "bad_data", str(problem), hint)
+        if failure := self._fetch_from_hubs(environ):
+            return failure
         self._scratch.create()
         try:
             checkpoint = self._restore_checkpoint()
@@ -134,6 +138,19 @@ class AttemptRunner:
             return AttemptOutcome("CANCELLED", "cancelled", "Cancelled before training began.")
         message = "Stopped from outside before training began."
         return AttemptOutcome("INTERRUPTED", "preempted", message, "Start it again.")
+
+    def _fetch_from_hubs(self, environ: Mapping[str, str]) -> AttemptOutcome | None:
+        """Bring what lies on a hub that trainers do not know; returns an outcome if that fails."""
+        document = self._start.document
+        variables = {**environ, **document["env"], **self._start.secrets}
+        try:
+            hub_addresses.fetch(document, variables, lambda: self._signals.stopped_at is not None)
+        except modelscope.DownloadStopped:
+            return AttemptOutcome("INTERRUPTED", "preempted", "Stopped during a download.", "Start it again.")
+        except OSError as problem:
+            hint = "Check the name, the job's way to www.modelscope.cn, and MODELSCOPE_API_TOKEN in `secrets`."
+            return AttemptOutcome("FAILED", "bad_config", f"A download from ModelScope failed: {problem}.", hint)
+        return None
 
     def _restore_checkpoint(self) -> Path | None:
         """Restore the newest valid checkpoint to scratch; returns its folder, None if there is none."""

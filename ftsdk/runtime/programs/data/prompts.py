@@ -47,8 +47,8 @@ def _joined(names: list[str], info: Mapping[str, Any], most: int | None, chat: b
 def _source(name: str, entry: Mapping[str, Any], most: int | None, chat: bool) -> Dataset:
     from datasets import Features, Value, load_dataset
 
-    if "hf_hub_url" in entry:
-        rows = load_dataset(entry["hf_hub_url"], entry.get("subset"), split=entry.get("split") or "train")
+    if hub := entry.get("hf_hub_url") or entry.get("script_url"):  # a name on the hub, or a folder from another one
+        rows = load_dataset(hub, entry.get("subset"), split=entry.get("split") or "train")
     else:
         rows = data_rows.table([entry["file_name"]])
     rows = rows.select(range(min(most, len(rows)))) if most else rows

@@ -10,14 +10,14 @@ import click
 from ftsdk.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from ftsdk.jobs.probing import Probe
+    from ftsdk.jobs.probing import ProbeJob
 
 
 def run_probe(
     backend: str, options: dict[str, str], accelerator: str | None, secrets: tuple[str, ...], *,
     save: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Probe a backend."""
+    """ProbeJob a backend."""
     from ftsdk import backends
     from ftsdk.jobs import probing
     from ftsdk.jobs.starting import read_secrets
@@ -33,7 +33,7 @@ def run_probe(
     emit(answers, as_json, lambda: "\n".join(_lines(answers)))
 
 
-def _price(probe: Probe) -> str:
+def _price(probe: ProbeJob) -> str:
     from ftsdk.jobs.probing import MINUTES
 
     cost = probe.max_cost_usd

@@ -41,7 +41,7 @@ START_S: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class ProbeJob:
     """A probe's job, not yet started."""
 
     plan: Plan
@@ -59,7 +59,7 @@ def prepare(
     accelerator: str | None = None,
     secrets: tuple[str, ...] = (),
     max_signal_s: float | None = None,
-) -> Probe:
+) -> ProbeJob:
     """Plan the job; creates nothing but a tiny model's folder in ftsdk's home.
 
     Args:
@@ -75,10 +75,10 @@ def prepare(
     document = plan.document.copy()
     document["trainer"], document["config"], document["dataset_info"] = "probe", config, {}
     document["grace_s"] = 2 * MAX_SIGNAL_S  # longer than any platform's: the supervisor must not be the one that kills
-    return Probe(plan=replace(plan, document=document, trainer_config=config), backend=backend)
+    return ProbeJob(plan=replace(plan, document=document, trainer_config=config), backend=backend)
 
 
-def run(probe: Probe, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> dict[str, Any]:
+def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> dict[str, Any]:
     """Run the job, stop it and return the answers, which are kept for the plans of this backend and scope.
 
     `on_step` is called with a sentence at each step. Raises UnavailableError if the job ends without an answer.

@@ -24,8 +24,8 @@ from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.backends.shared import RecordedEnd
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
-from ftsdk.facts import Facts, hubs
-from ftsdk.plan import Plan, build
+from ftsdk.facts import Facts
+from ftsdk.plan import Plan, build, hubs
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
 from ftsdk.sizing.price.market import Market

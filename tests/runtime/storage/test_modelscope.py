@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from ftsdk.estimator import Estimator
-from ftsdk.facts import hubs, inspect
+from ftsdk.facts import inspect
+from ftsdk.plan import hubs
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import modelscope
 from ftsdk.runtime.storage.modelscope import DownloadStopped, HubError, ModelScopeHub

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ftsdk.facts.facts import Facts
+from ftsdk.facts import Facts
 
 
 def from_hugging_face(facts: Facts) -> Iterator[str]:

@@ -54,8 +54,12 @@ def precision(spec: JobSpec, facts: Facts) -> tuple[bool, bool]:
     card = spec.resources.accelerator or next(iter(facts.machine.accelerators), None)
     if card is None:
         return False, False
-    old = any(mark in card.upper().replace(" ", "") for mark in _NO_BF16)
-    return not old, old
+    return not lacks_bf16(card), lacks_bf16(card)
+
+
+def lacks_bf16(card: str) -> bool:
+    """Whether a card computes bfloat16 in software only."""
+    return any(mark in card.upper().replace(" ", "") for mark in _NO_BF16)
 
 
 def report_to(spec: JobSpec) -> list[str] | str:

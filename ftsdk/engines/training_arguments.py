@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ftsdk.engines.shared import lacks_bf16
 from ftsdk.errors import SpecError
 from ftsdk.spec import JobSpec
 from ftsdk.spec.method import ONLINE
@@ -116,6 +117,9 @@ def notes(spec: JobSpec) -> Iterator[str]:
         yield f"learning_rate {rate:g} is far above published recipes (1e-6 to 2e-3): the loss may become NaN."
     if rank > UNWISE_RANK:
         yield f"tuning.rank {rank} is far above published recipes (4 to 512): an adapter may be larger than its layer."
+    card = spec.resources.accelerator
+    if card and given.bf16 and lacks_bf16(card):
+        yield f"{card} computes bfloat16 in software, which is slow or refused: set fp16: true, or leave both out."
     if given.max_steps and "num_train_epochs" in given.model_fields_set:
         yield f"max_steps {given.max_steps} overrides num_train_epochs {given.num_train_epochs}: keep one of them."
     if given.packing is False and given.neat_packing:

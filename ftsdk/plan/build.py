@@ -14,7 +14,7 @@ from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts, platforms
-from ftsdk.plan import Copy, Plan, Upload, budgets
+from ftsdk.plan import Copy, Plan, Upload, budgets, hubs
 from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
@@ -82,14 +82,22 @@ def draft(
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
-    `scope` is the part of the backend (a region, a cluster) of which a probe may have told something.
+    `scope` is the part of the backend of which a probe may have told something: a cluster; the storage's region if it
+    is left out.
     With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
     how the job reaches a durable address.
     """
     spec, epoch_warnings = advice.with_epochs(spec, facts)
     rendered = render(spec, facts, layout)
-    probed = platforms.warnings(platforms.of(facts.platforms, backend, scope), grace_s=grace_s)
-    warnings = (*rendered.warnings, *epoch_warnings, *advice.notes(spec, facts), *probed)
+    region = (storage or {}).get("region", "")
+    probed = platforms.warnings(platforms.of(facts.platforms, backend, scope or region), grace_s=grace_s)
+    warnings = (
+        *rendered.warnings,
+        *epoch_warnings,
+        *advice.notes(spec, facts),
+        *probed,
+        *hubs.warnings(facts, region, spec.env),
+    )
     rendered = replace(rendered, warnings=warnings)
     name = job_name(spec, digest)
     document = JobDocument(

@@ -11,6 +11,8 @@ from ftsdk.backends.docker import Docker
 from ftsdk.backends.docker.options import DockerOptions
 from ftsdk.backends.pai import Pai
 from ftsdk.backends.sagemaker import SageMaker
+from ftsdk.backends.skypilot import SkyPilot
+from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.facts import platforms
 from ftsdk.home import home_dir
 from ftsdk.jobs import probing
@@ -112,3 +114,11 @@ def test_a_fixture_has_no_account_numbers():
     text = probing.as_fixture({"role": "acs:ram::1234567890123456:role/x", "arn": "arn:aws:iam::123456789012:role/y"})
     assert "1234567890" not in text
     assert json.loads(text)["role"] == "acs:ram::ACCOUNT:role/x"
+
+
+@pytest.mark.parametrize(("infra", "expected"), [("slurm/lab", 1), ("slurm/other", 0)])
+def test_a_cluster_is_a_scope_of_its_own(infra, expected):
+    platforms.keep(home_dir(), "skypilot", "slurm/lab", probe={"torch": {"error": "no kernel"}})
+    facts = replace(plans.facts(), platforms=platforms.kept(home_dir()))
+    made = SkyPilot(SkyPilotOptions(infra=(infra,), storage="/nfs/jobs")).plan(plans.spec(), facts)
+    assert sum("no kernel" in warning for warning in made.warnings) == expected

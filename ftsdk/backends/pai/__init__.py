@@ -25,7 +25,7 @@ from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.backends.shared import RecordedEnd
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
-from ftsdk.plan import Plan, build, hubs
+from ftsdk.plan import Plan, build
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
 from ftsdk.sizing.price.market import Market
@@ -78,7 +78,6 @@ class Pai:
             grace_s=self.options.grace_s - min(requests.LAST_WORDS_S, self.options.grace_s / 2),
             restarts=True,
             storage=addresses.job_storage(self.options),
-            scope=context.region,
         )
         request = requests.request(context)
         unused = shared.unused_accelerators(instance_of(context.ecs_spec or ""), spec.resources)
@@ -98,7 +97,6 @@ class Pai:
                 *limits.warnings(request, context.region),
                 *drivers.warnings(context.known, request),
                 *roles.warnings(context.known, request),
-                *hubs.warnings(facts, context.region, spec.env),
             ),
             machine_usd_per_hour=self._price(context.ecs_spec, facts, spot=spec.resources.spot),
         )

@@ -79,6 +79,7 @@ class SkyPilot:
             spec=spec, facts=facts, options=self.options, name=name, digest=digest, durable=durable
         )
         requests.refuse_spot_on_kubernetes(context)
+        scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         draft = build.draft(
             spec,
             facts,
@@ -89,12 +90,12 @@ class SkyPilot:
             grace_s=self.options.grace_s,
             restarts=True,
             storage=self._reached(durable),
+            scope=scope,
         )
         if context.has_default_image:
             accelerators = (spec.resources.accelerator, *self.options.accelerators)
             default_image.check(draft.rendered, tuple(filter(None, accelerators)))
         options = self.options.model_dump(mode="json")
-        scope = f"cluster/{self.options.cluster}" if self.options.cluster else next(iter(self.options.infra), "any")
         request = requests.request(context)
         return build.plan_from(
             draft,

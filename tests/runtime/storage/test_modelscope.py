@@ -19,7 +19,7 @@ from ftsdk.spec.loading import parse
 from ftsdk.testing import tiny
 from ftsdk.testing.programs import TWELVE_STEPS, new_label
 from tests.emulators.modelscope import TOKEN, ModelScope
-from tests.golden import plans
+from tests.golden import plans, sagemaker
 from tests.golden.pai import backend
 
 
@@ -118,6 +118,8 @@ def test_plans_name_the_hub_and_say_what_cannot_be_reached(spec_folder):
     hugging_face = plans.spec(model="Qwen/Qwen3-8B", resources={"accelerator": "A10"})
     assert any("Qwen/Qwen3-8B: Hugging Face cannot be reached from cn-hangzhou" in warning
                for warning in backend().plan(hugging_face, facts).warnings)  # fmt: skip
+    in_aws_china = sagemaker.backend("cn-northwest-1").plan(plans.spec(resources={"accelerator": "T4"}), facts)
+    assert any("cannot be reached from cn-northwest-1" in warning for warning in in_aws_china.warnings)
     assert hubs.warnings(facts, "cn-hangzhou", {"HF_ENDPOINT": "https://mirror.example"}) == ()
     assert hubs.warnings(facts, "cn-hongkong", {}) == ()
     assert hubs.warnings(replace(facts, model=on_modelscope.model), "cn-hangzhou", {}) == ()

@@ -25,6 +25,11 @@ OVERLAY: Final = "rl"
 """Lock that is laid over it for the methods that sample answers."""
 CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
+CLOUD_PLATFORM: Final = "linux/amd64"
+"""What the clouds' GPU machines run; the locks have no other CUDA wheels."""
+NO_ATTESTATIONS: Final = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+"""As `--provenance=false`, but older builders ignore it: an attestation makes the image an OCI index, which SageMaker
+has refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,13 @@ def build(
     torch: Torch,
     tag: str | None = None,
     base_image: str | None = None,
+    os_platform: str | None = None,
     on_line: Callable[[str], None] = _ignore,
 ) -> BuiltImage:
     """Build the image for one build of torch and return what the daemon then has.
 
+    `os_platform` is Docker's name of the system to build for: linux/amd64 for CUDA, the daemon's own for a CPU if left
+    out; an image for a cloud must be linux/amd64.
     `base_image` is a Debian image with Python 3.11 (default: the Dockerfile's, `python:3.11-slim`);
     `on_line` gets the builder's output line by line. A PIP_INDEX_URL in the environment is used, and not kept.
     Raises NotInstalledError without a docker command, UnavailableError without a daemon, BackendError if a step fails.
@@ -67,9 +75,11 @@ def build(
     if "PIP_INDEX_URL" in os.environ:
         arguments.append("PIP_INDEX_URL")  # by name: its value may hold a password, and a command line can be seen
     _docker("version", "--format", "{{.Server.Version}}")
+    os_platform = os_platform or (None if torch == "cpu" else CLOUD_PLATFORM)
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
-        _stage(Path(context), torch, on_line)
+        _stage(Path(context), torch, os_platform, on_line)
         options = [f"--build-arg={argument}" for argument in arguments]
+        options += [f"--platform={os_platform}"] if os_platform else []
         _docker("build", "--tag", tag, *options, context, on_line=on_line)
     image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag)[-1].split()
     return BuiltImage(tag=tag, id=image_id, bytes=int(size))
@@ -91,6 +101,11 @@ def derive(tag: str, new_tag: str, *lines: str) -> None:
         _docker("build", "--tag", new_tag, context)
 
 
+def architecture(tag: str) -> str:
+    """System and processor of a local image, such as linux/amd64. Raises as `build` does."""
+    return _docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", tag)[-1]
+
+
 def login(registry: str, user: str, password: str) -> None:
     """Log the docker command in to a registry. Raises AuthError if that refuses, NotInstalledError without Docker."""
     _docker("login", "--username", user, "--password-stdin", registry, stdin=password)
@@ -101,7 +116,7 @@ def copy_installer(folder: Path) -> None:
     shutil.copytree(_containers(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.in"))
 
 
-def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
+def _stage(context: Path, torch: Torch, os_platform: str | None, on_line: Callable[[str], None]) -> None:
     """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()
     lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
@@ -113,7 +128,7 @@ def _stage(context: Path, torch: Torch, on_line: Callable[[str], None]) -> None:
     wheels = context / "wheels"
     wheels.mkdir()
     if torch == "cpu":
-        _fetch_cpu_wheel(wheels, on_line)
+        _fetch_cpu_wheel(wheels, os_platform, on_line)
 
 
 def _containers() -> Path:
@@ -123,12 +138,13 @@ def _containers() -> Path:
     return inside if inside.is_dir() else package.parent / "containers"
 
 
-def _fetch_cpu_wheel(wheels: Path, on_line: Callable[[str], None]) -> None:
+def _fetch_cpu_wheel(wheels: Path, os_platform: str | None, on_line: Callable[[str], None]) -> None:
     """Download the wheel into the context: pip on the host may have indexes that a build cannot reach.
 
     A failure is ignored: the build then uses PyTorch's index.
     """
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    name = (os_platform or platform.machine().lower()).rpartition("/")[2]
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries=1", "--no-deps", CPU_WHEEL]
     target = [
         "--only-binary=:all:",
@@ -153,6 +169,7 @@ def _docker(*arguments: str, on_line: Callable[[str], None] = _ignore, stdin: st
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={**os.environ, **NO_ATTESTATIONS},
         )
     except FileNotFoundError:
         raise NotInstalledError(

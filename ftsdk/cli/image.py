@@ -24,12 +24,18 @@ def image() -> None:
 )
 @click.option("--tag", help="Name of the image; the docker backend's own default if left out.")
 @click.option("--base-image", help="A Debian image with Python 3.11 to build on.")
+@click.option(
+    "--platform",
+    "os_platform",
+    metavar="OS/ARCH",
+    help="System to build for; linux/amd64 for CUDA, else this machine's.",
+)
 @json_option
-def build(torch: Torch, tag: str | None, base_image: str | None, as_json: bool) -> None:
+def build(torch: Torch, tag: str | None, base_image: str | None, os_platform: str | None, as_json: bool) -> None:
     """Build the training image with Docker."""
     from ftsdk.backends import image
 
-    built = image.build(torch=torch, tag=tag, base_image=base_image, on_line=say)
+    built = image.build(torch=torch, tag=tag, base_image=base_image, os_platform=os_platform, on_line=say)
     data = {"tag": built.tag, "id": built.id, "bytes": built.bytes}
     emit(data, as_json, lambda: f"{built.tag} ({size(built.bytes)})")
 

@@ -11,6 +11,7 @@ from typing import Final
 from ftsdk.contract.environment import ENV_JOB as ENV_JOB
 from ftsdk.contract.environment import ENV_MASTER_ADDR as ENV_MASTER_ADDR
 from ftsdk.contract.environment import ENV_MASTER_PORT as ENV_MASTER_PORT
+from ftsdk.contract.environment import ENV_MODEL_ARTIFACTS as ENV_MODEL_ARTIFACTS
 from ftsdk.contract.environment import ENV_NATIVE_NAME as ENV_NATIVE_NAME
 from ftsdk.contract.environment import ENV_NODE_RANK as ENV_NODE_RANK
 from ftsdk.contract.environment import ENV_NUM_NODES as ENV_NUM_NODES

@@ -53,6 +53,8 @@ class CloudWatchLogs(TypedDict):
     region: str
     log_group: str
     namespace: str
+    retention_days: NotRequired[int | None]
+    """Set on a log group that the job creates; None keeps events for ever."""
 
 
 class Storage(TypedDict, total=False):

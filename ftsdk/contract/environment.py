@@ -12,6 +12,8 @@ ENV_SECRETS_FILE: Final = "FTSDK_SECRETS_FILE"
 """Path of a 0600 JSON file of secret name -> value, which is deleted once it is read."""
 ENV_SECRETS: Final = "FTSDK_SECRETS"
 """Comma-separated names of variables in which the platform passes secrets to the job."""
+ENV_MODEL_ARTIFACTS: Final = "FTSDK_MODEL_ARTIFACTS"
+"""Set where the platform shall upload the model once more, to its own place."""
 ENV_SECRETS_FROM: Final = "FTSDK_SECRETS_FROM"
 """Secrets that the job fetches: JSON `{"aws": [NAME, ...], "prefix": PREFIX}` or, with `"endpoint"`, `{"kms": …}`
 (Alibaba Cloud); names only."""

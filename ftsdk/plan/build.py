@@ -79,13 +79,14 @@ def draft(
     after_save: str = "exit",
     storage: Storage | None = None,
     scope: str = "",
+    network_gb_s: float | None = None,
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
     `scope` is the part of the backend of which a probe may have told something: a cluster; the storage's region if it
     is left out.
     With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
-    how the job reaches a durable address.
+    how the job reaches a durable address. `network_gb_s` is the traffic between nodes per accelerator, if known.
     """
     spec, epoch_warnings = advice.with_epochs(spec, facts)
     rendered = render(spec, facts, layout)
@@ -129,7 +130,8 @@ def draft(
         notes=[],
         origin=origin_of(spec, facts),
     )
-    return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate_of(spec, facts))
+    estimate = estimate_of(spec, facts, network_gb_s)
+    return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def data_statistics(facts: Facts) -> DataStatistics:
     return DataStatistics(facts.lengths.num_rows, facts.lengths.mean_tokens, facts.lengths.max_tokens)
 
 
-def estimate_of(spec: JobSpec, facts: Facts) -> Estimate:
+def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) -> Estimate:
     """Estimate the job on the spec's accelerator, else on this machine's GPU."""
     data = data_statistics(facts)
     here = next(iter(facts.machine.accelerators), None)
@@ -159,6 +161,7 @@ def estimate_of(spec: JobSpec, facts: Facts) -> Estimate:
         return estimate_job(
             spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
             max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
+            network_gb_s=network_gb_s,
         )  # fmt: skip
     except SpecError as problem:  # the backend may have an accelerator that the tables lack
         return Estimate(unknown=(str(problem),))
@@ -287,4 +290,10 @@ def _cloudwatch(tracking: Tracking, run_id: str) -> CloudWatchLogs | None:
     sink = tracking.cloudwatch
     if sink is None:
         return None
-    return CloudWatchLogs(job=run_id, region=sink.region, log_group=sink.log_group, namespace=sink.namespace)
+    return CloudWatchLogs(
+        job=run_id,
+        region=sink.region,
+        log_group=sink.log_group,
+        namespace=sink.namespace,
+        retention_days=sink.retention_days,
+    )

@@ -104,12 +104,14 @@ def estimate_job(
     region: str | None = None,
     prices: Prices | None = None,
     mtbf_hours: float | None = None,
+    network_gb_s: float | None = None,
 ) -> Estimate:
     """Estimate a job.
 
     `config` is the model's config.json; without it the bundled table or the size in the name is used. `num_rows`,
     `mean_tokens` and `max_tokens` are the data's statistics. `card` is the accelerator (the spec's if left out).
     `instances` are machine types to price. `mtbf_hours`: mean time between interruptions on spot, if known.
+    `network_gb_s`: traffic between machines per accelerator, where the backend knows it.
     Raises SpecError for a card that ftsdk does not know.
     """
     shape, source = shape_of(spec, config)
@@ -125,7 +127,8 @@ def estimate_job(
         spec, shape, machines, num_rows=num_rows, mean_tokens=mean_tokens, max_tokens=max_tokens, region=region,
         prices=prices, mtbf_hours=mtbf_hours,
     )  # fmt: skip
-    on_card = _on_card(spec, step, known_card, tokens_of(spec, num_rows, mean_tokens), mean_tokens)
+    tokens = tokens_of(spec, num_rows, mean_tokens)
+    on_card = _on_card(spec, step, known_card, tokens, mean_tokens, network_gb_s)
     return replace(
         on_card,
         parameters=shape.parameters.total,
@@ -172,13 +175,18 @@ def _without_model(name: str | None, known_card: Card | None, source: str) -> Es
 
 
 def _on_card(
-    spec: JobSpec, step: TrainingStep, card: Card | None, tokens: Tokens | None, mean_tokens: float | None
+    spec: JobSpec,
+    step: TrainingStep,
+    card: Card | None,
+    tokens: Tokens | None,
+    mean_tokens: float | None,
+    network_gb_s: float | None,
 ) -> Estimate:
     """Memory, speed and time on an accelerator; None if the spec names none."""
     needed = memory_of(step, card_gib=card.usable_gib if card else None)
     fits = fit(needed, card)
     needs_help = fits in ("no", "tight")
-    speed = None if card is None else pace_of(spec, step, card, mean_tokens, spec.resources.num_nodes)
+    speed = None if card is None else pace_of(spec, step, card, mean_tokens, spec.resources.num_nodes, network_gb_s)
     hours, hours_low, hours_high = hours_of(tokens, speed, step.sharding.ways)
     return Estimate(
         trained=step.trained,

@@ -100,6 +100,9 @@ class CloudWatch(Part):
     """Region of the log group and the metrics, e.g. us-west-2."""
     log_group: str = Field(default="/ftsdk", pattern=r"^[.\-_/#A-Za-z0-9]{1,512}$")
     """Log group; created if missing. The job's nodes are its streams."""
+    retention_days: int | None = Field(default=None, ge=1)
+    """Days after which events are deleted, set on a log group that the job creates (CloudWatch takes 1, 3, 5, 7, 14,
+    30 …); for ever if left out."""
     namespace: str = Field(default="ftsdk", pattern=r"^[.\-_/#:A-Za-z0-9]{1,255}$")
     """Namespace of the metrics; their dimension `Job` is the job's name."""
 

@@ -154,7 +154,7 @@ class TestSageMaker(BackendConformance):
         assert (info.state, info.native["instance_type"]) == (JobState.SUCCEEDED, "ml.m5.xlarge")
 
     def test_no_quota(self, backend, plan, cloud):
-        cloud.quotas = {"ml.m5.xlarge": 0}
+        cloud.quotas = {"ml.m5.xlarge for training job usage": 0}
         with pytest.raises(
             QuotaError, match=r"raise the quota 'ml.m5.xlarge for training job usage' of SageMaker at http"
         ):

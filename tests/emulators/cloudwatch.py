@@ -17,6 +17,8 @@ class Streams:
 
     def __init__(self) -> None:
         self.delay_s = 0.0
+        self.empty_pages = False
+        """Every other page is empty and has a new token."""
         self._streams: dict[str, list[tuple[float, int, str]]] = {}
         self._made: dict[str, float] = {}
 
@@ -46,7 +48,11 @@ class Streams:
 
     def page(self, name: str, token: str | None) -> dict[str, Any]:
         """The next events of a stream; the same token again means that there are no more."""
-        first = int(token.removeprefix("f/")) if token else 0
+        token = token or "f/0"
+        place, _, turn = token.removeprefix("f/").partition("/")
+        first = int(place)
+        if self.empty_pages and not turn and first < len(self._streams[name]):
+            return {"events": [], "nextForwardToken": f"{token}/full", "nextBackwardToken": f"b/{first}"}
         events, size, now = [], 0, time.time()
         for readable_at, millis, message in self._streams[name][first : first + PAGE_EVENTS]:
             size += len(message.encode()) + 26
@@ -55,6 +61,6 @@ class Streams:
             events.append({"timestamp": millis, "ingestionTime": int(readable_at * 1000), "message": message})
         return {
             "events": events,
-            "nextForwardToken": f"f/{first + len(events)}",
+            "nextForwardToken": f"f/{first + len(events)}" if events else token,
             "nextBackwardToken": f"b/{first}",
         }

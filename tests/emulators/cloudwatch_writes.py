@@ -20,6 +20,8 @@ class CloudWatchServer(Buckets):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[str] = []
+        self.empty_pages = 0
+        """So many answers of each read are empty, with a new token, before the one with the events."""
         self.puts: list[list[dict[str, Any]]] = []
         """The events of every PutLogEvents that was taken."""
         keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
@@ -46,6 +48,8 @@ class CloudWatchServer(Buckets):
 
     def _answer(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        if call == "GetLogEvents" and self.empty_pages:
+            return self._read(environ, start)
         if call not in ("PutLogEvents", "PutMetricData"):
             return self._moto(environ, start)
         self.calls.append(call)
@@ -62,6 +66,22 @@ class CloudWatchServer(Buckets):
                 self.lost_answers -= 1
                 list(self._moto(environ, lambda status, headers, exc=None: None))
                 return _refuse(start, 500, "InternalFailure")
+        return self._moto(environ, start)
+
+    def _read(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        """GetLogEvents' reference: a page may have no events although there are more; its token then goes on."""
+        asked = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+        token = str(asked.get("nextToken", "empty-0"))
+        number = int(token.removeprefix("empty-")) if token.startswith("empty-") else self.empty_pages
+        if number < self.empty_pages:
+            after = f"empty-{number + 1}"
+            body = json.dumps({"events": [], "nextForwardToken": after, "nextBackwardToken": after}).encode()
+            start("200 OK", [("content-type", "application/x-amz-json-1.1")])
+            return [body]
+        if token.startswith("empty-"):
+            del asked["nextToken"]
+        body = json.dumps(asked).encode()
+        environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
         return self._moto(environ, start)
 
 

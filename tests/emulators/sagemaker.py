@@ -50,7 +50,7 @@ class SageMakerCloud:
         self.calls: Counter[str] = Counter()
         self.trouble = 0.0
         self.quotas: dict[str, int] = {}
-        """Instance type -> machines that the account may have; others are unlimited."""
+        """Quota's name, `TYPE for (spot) training (job|warm pool) usage` -> machines; others are unlimited."""
         self.sold_out: set[str] = set()
         """Instance types that are not to be had."""
         self.role_lacks: set[str] = set()
@@ -60,6 +60,8 @@ class SageMakerCloud:
         self.before_answer: Callable[[str], None] = lambda operation: None
         """Called with an operation that is done, before its answer goes out."""
         self.grace_s = 120
+        self.internal_errors = 0
+        """So many of the next starts fail by the platform's own fault."""
         self._chance = random.Random(7)
         self._lock = threading.Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -157,14 +159,13 @@ class SageMakerCloud:
         return [f"<SimulatePrincipalPolicyResponse>{result}</SimulatePrincipalPolicyResponse>".encode()]
 
     def _ListServiceQuotas(self, _request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        found = [{"QuotaName": f"{kind} for training job usage", "Value": n} for kind, n in self.quotas.items()]
-        return {"Quotas": found}
+        return {"Quotas": [{"QuotaName": name, "Value": count} for name, count in self.quotas.items()]}
 
     # --- training jobs -------------------------------------------------------------------------------------
     def _CreateTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if why := refusals(request):
             raise RefusalError("ValidationException", f"{len(why)} validation errors detected: {'; '.join(why[:5])}")
-        self._check_quota(request["ResourceConfig"])
+        self._check_quotas(request)
         name = request["TrainingJobName"]
         with self._lock:
             if name in self.jobs:
@@ -175,14 +176,23 @@ class SageMakerCloud:
         job.start()
         return {"TrainingJobArn": arn(name)}
 
-    def _check_quota(self, machines: dict[str, Any]) -> None:
-        kind, count = machines.get("InstanceType", ""), machines.get("InstanceCount", 1)
-        if count > self.quotas.get(kind, count):
+    def _check_quotas(self, request: dict[str, Any]) -> None:
+        """Every type of the request must have the quota of its usage; one that falls short refuses the whole."""
+        machines = request["ResourceConfig"]
+        usages = ["spot training job usage" if request.get("EnableManagedSpotTraining") else "training job usage"]
+        if machines.get("KeepAlivePeriodInSeconds"):
+            usages.append("training warm pool usage")
+        for item in machines.get("InstancePreferences") or [machines]:
+            for usage in usages:
+                self._check_quota(f"{item['InstanceType']} for {usage}", item.get("InstanceCount", 1))
+
+    def _check_quota(self, name: str, count: int) -> None:
+        if count > self.quotas.get(name, count):
             raise RefusalError(
                 "ResourceLimitExceeded",
-                f"The account-level service limit '{kind} for training job usage' is {self.quotas[kind]} Instances, "
-                f"with current utilization of 0 Instances and a request delta of {count} Instances. Please use "
-                f"AWS Service Quotas to request an increase for this quota.",
+                f"The account-level service limit '{name}' is {self.quotas[name]} Instances, with current utilization "
+                f"of 0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request "
+                f"an increase for this quota.",
             )
 
     def _DescribeTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

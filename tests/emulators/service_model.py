@@ -68,6 +68,25 @@ def _prose(request: dict[str, Any]) -> Iterator[str]:
         yield "KeepAlivePeriodInSeconds and InstancePreferences are not supported with managed spot training"
     if run > 28 * DAY_S:
         yield "MaxRuntimeInSeconds must be at most 28 days"
+    types = [machines.get("InstanceType", ""), *(p["InstanceType"] for p in machines.get("InstancePreferences", ()))]
+    for name in filter(None, types):
+        yield from _disk(name, machines)
+    if spot and machines.get("TrainingPlanArn"):
+        yield "TrainingPlanArn is not supported with managed spot training"
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
     if len(set(names)) < len(names):
         yield "ChannelName must be unique"
+
+
+FIXED_GB = {"ml.g4dn.xlarge": 125, "ml.g5.xlarge": 250, "ml.g5.2xlarge": 450, "ml.g6.2xlarge": 450, "ml.r5d.large": 75}
+"""EC2's instance pages; some of them, looked up once more."""
+
+
+def _disk(name: str, machines: dict[str, Any]) -> Iterator[str]:
+    """ResourceConfig's reference: with local storage no key may be requested, and the size is the machine's."""
+    family = name.split(".")[1]
+    has_local = "d" in family or family.startswith(("g5", "g6", "g7", "p5", "p6"))
+    if has_local and machines.get("VolumeKmsKeyId"):
+        yield f"VolumeKmsKeyId is not supported for instance type {name}, which has local storage"
+    if machines.get("VolumeSizeInGB", 0) > FIXED_GB.get(name, 1 << 20):
+        yield f"VolumeSizeInGB is more than the {FIXED_GB[name]} GB of {name}"

@@ -41,7 +41,13 @@ class TrainingJob:
         self.starts = 0
         self._asked = ""
         self._nodes: list[Node] = []
-        self._move("Starting")
+        self._move("Pending" if self._waits else "Starting")
+
+    @property
+    def _waits(self) -> bool:
+        """Jobs with reserved capacity, or with a limit on waiting, begin as Pending."""
+        limited = "MaxPendingTimeInSeconds" in self.request["StoppingCondition"]
+        return limited or "TrainingPlanArn" in self.request["ResourceConfig"]
 
     def start(self) -> None:
         """Begin."""
@@ -113,9 +119,9 @@ class TrainingJob:
             if not self._has_machines():
                 reason = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a "
                 return self._end("Failed", "Failed", reason + "different ML instance type.")
-            while self._once():
-                self._move("Interrupted", "The spot instance was taken back")
-                self._move("Starting")
+            while again := self._once():
+                self._move(again)
+                time.sleep(ROUND_S)
         except Exception as problem:
             self._end("Failed", "Failed", f"InternalServerError: {problem!r}")
         return None
@@ -133,9 +139,24 @@ class TrainingJob:
             }
         return bool(free)
 
-    def _once(self) -> bool:
-        """One start of all machines; True if spot takes them back and it is started again."""
+    def _fails_internally(self) -> bool:
+        """Whether the platform breaks this start, and may do so by the job's RetryStrategy."""
+        allowed: int = self.request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        if not self.cloud.internal_errors:
+            return False
+        self.cloud.internal_errors -= 1
+        if self.starts > allowed:
+            raise RuntimeError("no attempt is left")
+        return True
+
+    def _once(self) -> str:
+        """One start of all machines; `Interrupted` or `Restarting` if there is another one."""
         self.starts += 1
+        for secondary in ("Starting", "LaunchingMLInstances", "PreparingTrainingStack"):
+            self._move(secondary)
+            time.sleep(ROUND_S)
+        if self._fails_internally():
+            return "Restarting"
         self._move("Downloading")
         machines = self.request["ResourceConfig"]
         count = machines.get("InstanceCount") or machines["InstancePreferences"][0].get("InstanceCount", 1)
@@ -145,10 +166,12 @@ class TrainingJob:
             if missing:
                 reason = f"ClientError: Data download failed: No S3 objects found under S3 URL {missing[0]!r}"
                 self._end("Failed", "Failed", reason)
-                return False
+                return ""
             for node in self._nodes[1:]:
                 node.copy_inputs(self._nodes[0])
-            return self._train()
+            self._move("DownloadingTrainingImage")
+            time.sleep(ROUND_S)
+            return "Interrupted" if self._train() else ""
         finally:
             for node in self._nodes:
                 node.clear()

@@ -1,4 +1,4 @@
-"""Ten CreateTrainingJob requests with their uploads, one for each thing that changes a request."""
+"""Eleven CreateTrainingJob requests with their uploads, one for each thing that changes a request."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ftsdk.plan import Plan
 from tests.golden import plans
 
 ROLE = "arn:{}:iam::123456789012:role/ftsdk"
+IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/with-efa:1"
 PARTITIONS = {"cn-northwest-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
 
 
@@ -40,11 +41,24 @@ REQUESTS: dict[str, Callable[[], Plan]] = {
     "one-gpu": lambda: _plan({"accelerator": "A10G"}),
     "spot": lambda: _plan({"accelerator": "A10G", "spot": True}, timeout_hours=12.0),
     "several-types": lambda: _plan({}, options={"instance_type": "ml.g6.2xlarge,ml.g5.2xlarge"}),
+    "plan-and-shell": lambda: _plan(
+        {"accelerator": "H100", "accelerators_per_node": 8},
+        options={
+            "training_plan": "arn:aws:sagemaker:us-west-2:123456789012:training-plan/ours",
+            "remote_debug": True,
+            "max_pending_hours": 4,
+            "model_artifacts": True,
+        },
+    ),
     "two-nodes-efa": lambda: _plan(
-        {"accelerator": "H100", "accelerators_per_node": 8, "num_nodes": 2}, **HUB, options={"encrypt_traffic": True}
+        {"accelerator": "H100", "accelerators_per_node": 8, "num_nodes": 2},
+        **HUB,
+        options={"encrypt_traffic": True, "efa": True, "image": IMAGE},
     ),
     "china": lambda: _plan({"accelerator": "T4"}, options={"region": "cn-northwest-1"}),
-    "us-gov": lambda: _plan({"accelerator": "V100"}, options={"region": "us-gov-west-1", "retries": 0}),
+    "us-gov": lambda: _plan(
+        {"accelerator": "V100"}, options={"region": "us-gov-west-1", "retries": 0, "torch": "cuda12"}
+    ),
     "isolated-vpc-kms": lambda: _plan(
         {"accelerator": "A10G"},
         options={

@@ -75,6 +75,7 @@ class SageMaker:
             restarts=True,
             after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
             storage=self._storage(),
+            network_gb_s=machines.network_gb_s(context.types, spec.resources, efa=self.options.efa),
         )
         channels = (*requests.own_channels(context), *requests.inputs_of(facts, context.root))
         return build.plan_from(
@@ -88,11 +89,7 @@ class SageMaker:
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
             copies=tuple(requests.copies_of(facts, context.root)),
             storage=self._storage(),
-            warnings=tuple(
-                warning
-                for name in context.types
-                for warning in shared.unused_accelerators(instance_of(name), spec.resources)
-            ),
+            warnings=machines.warnings(context.types, spec.resources, self.options),
             machine_usd_per_hour=machines.usd_per_hour(context.types[0], context.region, spec.resources, facts.prices),
         )
 
@@ -254,6 +251,7 @@ class SageMaker:
             )
         account = addresses.account_of(options.role, region)
         types = options.instance_type or (machines.instance_for(spec.resources),)
+        machines.refuse_volta(types, options)
         digest = build.digest_of(spec, facts)
         name = build.job_name(spec, digest)
         root = addresses.root(options.bucket, options.prefix, account=account, region=region)
@@ -268,6 +266,7 @@ class SageMaker:
             account=account,
             root=root,
             durable=shared.durable_address(spec.output, root, name, scheme="s3://", service="SageMaker", bucket="S3"),
-            image=options.image or addresses.default_image(types[0], account=account, region=region),
+            image=options.image
+            or addresses.default_image(types[0], account=account, region=region, cuda=options.torch),
             types=types,
         )

@@ -12,10 +12,11 @@ from ftsdk.sizing.catalogue import instance_of
 ROLE: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/.+")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Amazon S3 user guide, bucket naming rules."""
-REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")
 PARTITIONS: Final = (
     ("cn-", "aws-cn", "amazonaws.com.cn", "amazonaws.cn"),
     ("us-gov-", "aws-us-gov", "amazonaws.com", "amazonaws-us-gov.com"),
+    ("eusc-", "aws-eusc", "amazonaws.eu", "amazonaws-eusc.eu"),
 )
 
 
@@ -71,9 +72,9 @@ def root(bucket: str | None, prefix: str, *, account: str, region: str) -> str:
     return f"s3://{name}/{prefix.strip('/')}".rstrip("/")
 
 
-def default_image(instance_type: str, *, account: str, region: str) -> str:
+def default_image(instance_type: str, *, account: str, region: str, cuda: Torch = "cuda") -> str:
     """Where `ftsdk image push --backend sagemaker` puts ftsdk's own image, for CUDA where there is a GPU."""
-    torch: Torch = "cuda" if instance_of(instance_type) else "cpu"
+    torch: Torch = cuda if instance_of(instance_type) else "cpu"
     return f"{registry(account, region)}/{default_tag(torch)}"
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.base import Check
-from ftsdk.backends.sagemaker import addresses, policies
+from ftsdk.backends.sagemaker import addresses, ecr, policies
 from ftsdk.backends.sagemaker.policies import Account
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, quota_hint, says_not_found
 from ftsdk.errors import BackendError, FtsdkError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ftsdk.backends.sagemaker.options import SageMakerOptions
 
 ROLE_HINT: Final = "make a role that SageMaker may take, with the trust policy {trust} and the policy {policy}"
+USAGES: Final = ("training job usage", "spot training job usage")
+WARM_POOL: Final = "training warm pool usage"
+"""Quotas of SageMaker, behind `TYPE for` (Service Quotas console)."""
 ASKED_AT_ONCE: Final = 50
 """Actions in one SimulatePrincipalPolicy call (IAM API reference: at most 128)."""
 
@@ -38,15 +41,16 @@ def checks(options: SageMakerOptions, services: AwsServices) -> Iterator[Check]:
     except FtsdkError as problem:
         yield Check(what="options", ok=False, detail="do not fit", remedy=str(problem))
         return
-    queries: list[Callable[[], Check]] = [
+    queries: list[Callable[[], Check | list[Check]]] = [
         lambda: _trust(services, account),
         lambda: _allowed(services, account),
         lambda: _bucket(services, account),
         lambda: _image(services, options, account),
-        *([lambda: _quota(services, options.instance_type[0])] if options.instance_type else []),
+        lambda: _quotas(services, options),
     ]
     with ThreadPoolExecutor(len(queries)) as pool:
-        yield from pool.map(lambda check: check(), queries)
+        for found in pool.map(lambda query: query(), queries):
+            yield from found if isinstance(found, list) else [found]
 
 
 def account_of(options: SageMakerOptions, region: str) -> Account:
@@ -54,13 +58,18 @@ def account_of(options: SageMakerOptions, region: str) -> Account:
     role = str(options.role)
     account = addresses.account_of(role, region)
     root = addresses.root(options.bucket, options.prefix, account=account, region=region)
-    return Account(region, account, root, role, options.secrets_prefix)
+    return _account(options, region, account, root, role)
+
+
+def _account(options: SageMakerOptions, region: str, account: str, root: str, role: str) -> Account:
+    extras = (options.kms_key, options.subnets, options.remote_debug)
+    return Account(region, account, root, role, options.secrets_prefix, *extras)
 
 
 def _no_role(options: SageMakerOptions, region: str, account: str) -> Check:
     root = addresses.root(options.bucket, options.prefix, account=account, region=region)
     role = f"arn:{addresses.partition_of(region).name}:iam::{account}:role/ftsdk"
-    policy = policies.job_policy(Account(region, account, root, role, options.secrets_prefix))
+    policy = policies.job_policy(_account(options, region, account, root, role))
     hint = ROLE_HINT.format(trust=json.dumps(policies.TRUST), policy=json.dumps(policy))
     return Check(what="role", ok=False, detail="the option role is missing", remedy=f"{hint}; then -o role={role}")
 
@@ -121,39 +130,44 @@ def _bucket(services: AwsServices, account: Account) -> Check:
 
 def _image(services: AwsServices, options: SageMakerOptions, account: Account) -> Check:
     kind = options.instance_type[0] if options.instance_type else "ml.g5.xlarge"
-    image = options.image or addresses.default_image(kind, account=account.account, region=account.region)
-    registry, _, name = image.partition("/")
-    if ".dkr.ecr." not in registry:
+    image = options.image or addresses.default_image(
+        kind, account=account.account, region=account.region, cuda=options.torch
+    )
+    if ".dkr.ecr." not in image.partition("/")[0]:
         return Check(what="image", ok=True, detail=f"{image} (not in ECR: SageMaker pulls from ECR only, or a VPC)")
-    repository, _, tag = name.partition(":")
     try:
-        services.call("ecr", "describe_images", repositoryName=repository, imageIds=[{"imageTag": tag or "latest"}],
-                      registryId=registry.partition(".")[0])  # fmt: skip
+        return ecr.check_image(services, image)
     except AwsRefusedError as problem:
         if not says_not_found(problem):
             return _unknown("image", problem)
         remedy = "ftsdk image build, then ftsdk image push --backend sagemaker; or name another with -o image=…"
         return Check(what="image", ok=False, detail=f"there is no {image}", remedy=remedy)
-    except BackendError as problem:
+    except (BackendError, OSError, ValueError, KeyError) as problem:
         return _unknown("image", problem)
-    return Check(what="image", ok=True, detail=image)
 
 
-def _quota(services: AwsServices, instance_type: str) -> Check:
-    wanted = f"{instance_type} for training job usage"
+def _quotas(services: AwsServices, options: SageMakerOptions) -> list[Check]:
+    """A check for each type: on demand, on spot, and in a warm pool if one is asked for."""
     try:
-        for page in services.pages("service-quotas", "list_service_quotas", ServiceCode="sagemaker"):
-            for quota in page["Quotas"]:
-                if quota["QuotaName"] == wanted:
-                    return _quota_check(wanted, quota["Value"], services.region)
+        pages = services.pages("service-quotas", "list_service_quotas", ServiceCode="sagemaker")
+        values: dict[str, float] = {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}
     except BackendError as problem:
-        return _unknown("quota", problem)
-    return Check(what="quota", ok=True, detail=f"'{wanted}' is in no list; a submit will tell")
+        return [_unknown("quota", problem)]
+    usages = (*USAGES, WARM_POOL) if options.keep_alive_minutes else USAGES
+    return [_quota(name, {usage: values.get(f"{name} for {usage}") for usage in usages}, services.region)
+            for name in options.instance_type]  # fmt: skip
 
 
-def _quota_check(name: str, value: float, region: str) -> Check:
-    remedy = "" if value else quota_hint(f"service limit '{name}'", region)
-    return Check(what="quota", ok=value > 0, detail=f"{value:g} x {name}", remedy=remedy)
+def _quota(instance_type: str, values: dict[str, float | None], region: str) -> Check:
+    """A request is refused if any of its types lacks the quota of its usage; either spot or on demand will do here."""
+    known = {usage: value for usage, value in values.items() if value is not None}
+    if not known:
+        return Check(what="quota", ok=True, detail=f"'{instance_type}' is in no list; a submit will tell")
+    needed = [*([USAGES[0]] if not any(known.get(usage) for usage in USAGES) else []), WARM_POOL]
+    missing = next((usage for usage in needed if known.get(usage) == 0), "")
+    detail = ", ".join(f"{value:g} x {instance_type} for {usage}" for usage, value in known.items())
+    remedy = quota_hint(f"service limit '{instance_type} for {missing}'", region) if missing else ""
+    return Check(what="quota", ok=not missing, detail=detail, remedy=remedy)
 
 
 def _unknown(what: str, problem: Exception) -> Check:

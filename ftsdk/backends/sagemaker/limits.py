@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from ftsdk.backends.sagemaker import machines
+
 DAY_S: Final = 86400
 LONGEST_RUN_S: Final = 28 * DAY_S
 LONGEST_JOB_S: Final = 30 * DAY_S
@@ -43,6 +45,9 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (r"VpcConfig\.SecurityGroupIds", "option security_groups"),
     (r"StoppingCondition\.MaxRuntime", "timeout_hours"),
     (r"StoppingCondition\.MaxWait", "option max_wait_hours"),
+    (r"StoppingCondition\.MaxPending", "option max_pending_hours"),
+    (r"ResourceConfig\.TrainingPlan", "option training_plan"),
+    (r"RemoteDebugConfig", "option remote_debug"),
     (r"InputDataConfig.*S3Uri", "model or dataset (their address in S3)"),
     (r"Tags", "option tags"),
     (r"RetryStrategy", "option retries"),
@@ -176,6 +181,16 @@ def _kinds_of_machines(request: Mapping[str, Any]) -> int:
     return sum(bool(resources.get(name)) for name in ("InstanceType", "InstancePreferences", "InstanceGroups"))
 
 
+def _types(request: Mapping[str, Any]) -> list[str]:
+    resources = _get(request, "ResourceConfig", {})
+    preferred = [item.get("InstanceType", "") for item in resources.get("InstancePreferences") or ()]
+    return [name for name in (resources.get("InstanceType"), *preferred) if name]
+
+
+def _fixed_disks_gb(request: Mapping[str, Any]) -> list[int]:
+    return [machines.local_disks_gb()[name] for name in _types(request) if name in machines.local_disks_gb()]
+
+
 def _reserved_names(request: Mapping[str, Any]) -> bool:
     return any(tag.get("Key", "").lower().startswith("aws:") for tag in _get(request, "Tags", ()))
 
@@ -223,6 +238,21 @@ CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
         lambda r: _spot(r) and bool(_get(r, "ResourceConfig.InstancePreferences")),
         "ResourceConfig.InstancePreferences",
         "several types exclude spot",
+    ),
+    (
+        lambda r: bool(_get(r, "ResourceConfig.VolumeKmsKeyId")) and any(map(machines.has_local_disk, _types(r))),
+        "ResourceConfig.VolumeKmsKeyId",
+        "types with local storage take no key: the hardware encrypts it",
+    ),
+    (
+        lambda r: any(_get(r, "ResourceConfig.VolumeSizeInGB", 1) > size for size in _fixed_disks_gb(r)),
+        "ResourceConfig.VolumeSizeInGB",
+        "more than the fixed local storage of the type; choose a larger type",
+    ),
+    (
+        lambda r: _spot(r) and bool(_get(r, "ResourceConfig.TrainingPlanArn")),
+        "ResourceConfig.TrainingPlanArn",
+        "reserved capacity excludes spot",
     ),
     (_doubled_channels, "InputDataConfig", "a channel's name is there twice"),
     (_doubled_tags, "Tags", "a key is there twice"),

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends import shared
-from ftsdk.errors import SpecError
-from ftsdk.sizing.catalogue import Instance, instances_of
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
 from ftsdk.sizing.spot import advisor
 from ftsdk.spec.parts import Resources
+
+if TYPE_CHECKING:
+    from ftsdk.backends.sagemaker.options import SageMakerOptions
 
 EFA_FAMILIES: Final = ("p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300")
 """Families with an Elastic Fabric Adapter (SageMaker developer guide, "Run training with EFA")."""
 EFA_ENVIRONMENT: Final = {"FI_PROVIDER": "efa", "FI_EFA_USE_DEVICE_RDMA": "1", "RDMAV_FORK_SAFE": "1"}
 """What SageMaker's own training toolkit sets; FI_EFA_FORK_SAFE would do the same from libfabric 1.13 on."""
+TCP_GB_S: Final = 10.0
+"""Between two machines without EFA: one network card of 100 Gbit/s (EC2 user guide), of which TCP uses four fifths."""
+LOCAL_DISK_FAMILIES: Final = re.compile(r"g[5-9]e?|p[5-9].*|p4de?|p3dn|g4dn|[a-z]+\d+[a-z]*d[a-z]*")
+"""Families with NVMe storage of their own: a `d` behind the generation says so, the newer GPU families all have it."""
 
 
 def instance_for(resources: Resources) -> str:
@@ -32,8 +43,55 @@ def instance_for(resources: Resources) -> str:
 
 
 def has_efa(instance_type: str) -> bool:
-    """Whether nodes of this type talk through an Elastic Fabric Adapter."""
+    """Whether machines of this type have an Elastic Fabric Adapter (an image needs libfabric to use it)."""
     return instance_type.split(".")[1] in EFA_FAMILIES
+
+
+def has_local_disk(instance_type: str) -> bool:
+    """Whether the disk is NVMe storage of the machine: its size is fixed, and the service takes no KMS key for it."""
+    return bool(LOCAL_DISK_FAMILIES.fullmatch(instance_type.split(".")[1]))
+
+
+@cache
+def local_disks_gb() -> Mapping[str, int]:
+    """Training type -> gigabytes of its own NVMe storage, where that is published."""
+    text = files("ftsdk.backends.sagemaker").joinpath("data", "local_disks.csv").read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return {row["instance"]: int(row["gb"]) for row in csv.DictReader(lines)}
+
+
+def network_gb_s(types: tuple[str, ...], resources: Resources, *, efa: bool) -> float | None:
+    """Traffic between machines per accelerator in gigabytes a second; None leaves it to the sizing tables."""
+    if resources.num_nodes < 2 or (efa and all(has_efa(name) for name in types)):
+        return None
+    return TCP_GB_S / resources.accelerators_per_node
+
+
+def refuse_volta(types: tuple[str, ...], options: SageMakerOptions) -> None:
+    """Raise UnsupportedError for a V100 in ftsdk's image for CUDA 13, which has no code for it."""
+    if options.image is not None or options.torch != "cuda":
+        return
+    for name in types:
+        instance = instance_of(name)
+        if instance and card_of(instance.card).generation == "volta":
+            raise UnsupportedError(
+                f"{name} has {instance.card}s, which CUDA 13 no longer supports: use -o torch=cuda12 (and push that "
+                f"image: `ftsdk image push -b sagemaker --torch cuda12`), or another machine."
+            )
+
+
+def warnings(types: tuple[str, ...], resources: Resources, options: SageMakerOptions) -> tuple[str, ...]:
+    """What a user should know of these machines before paying for them."""
+    found = [warning for name in types for warning in shared.unused_accelerators(instance_of(name), resources)]
+    own_disks = [name for name in types if has_local_disk(name)]
+    if options.kms_key and own_disks:
+        found.append(f"kms_key: the disk of {own_disks[0]} is encrypted by its hardware, so only results use the key.")
+    if resources.num_nodes > 1 and not options.efa and any(map(has_efa, types)):
+        found.append(
+            f"The nodes talk TCP, about {TCP_GB_S:g} GB/s a machine, as the estimate assumes: ftsdk's image has no "
+            f"EFA; give an image with libfabric and aws-ofi-nccl, and -o efa=true."
+        )
+    return tuple(found)
 
 
 def _none(resources: Resources, instances: list[Instance]) -> str:

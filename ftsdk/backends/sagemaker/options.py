@@ -26,16 +26,20 @@ class SageMakerOptions(Options):
     """Folder in the bucket."""
     image: str | None = None
     """Image in ECR with the trainer and a `python`; what `ftsdk image push --backend sagemaker` made if left out."""
+    torch: Literal["cuda", "cuda12"] = "cuda"
+    """Which of ftsdk's images: CUDA 13 (driver R580 or newer, Turing or newer), or CUDA 12 (R525, Volta too)."""
+    efa: bool = False
+    """Your `image` holds libfabric and aws-ofi-nccl, so nodes talk through EFA; ftsdk's own image talks TCP."""
     instance_type: Words = ()
     """Machine types in order of preference, e.g. `ml.g5.2xlarge,ml.g6.2xlarge`; chosen by `resources` if left out."""
     volume_gb: int | None = None
-    """Disk of each machine in gigabytes; `resources.disk_gb`, else 100."""
+    """Disk of each machine in gigabytes; `resources.disk_gb`, else 100. Types with NVMe storage have theirs."""
     subnets: Words = ()
-    """Subnets of your VPC; the job needs a way to S3 from there (a gateway endpoint, say)."""
+    """Subnets of your VPC; without a NAT the job needs endpoints there (see the page)."""
     security_groups: Words = ()
     """Security groups of your VPC; nodes of one job must be allowed to talk to each other."""
     kms_key: str | None = None
-    """KMS key for the disk and for what the platform uploads; the service's own if left out."""
+    """KMS key for the disk (but for NVMe storage) and for what the platform uploads; the service's own if left out."""
     keep_alive_minutes: int = 0
     """Warm pool: how long a machine waits for the next job after the end, billed; needs a quota, excludes spot."""
     network_isolation: bool = False
@@ -46,6 +50,14 @@ class SageMakerOptions(Options):
     """File copies inputs to the disk before the start; FastFile reads them from S3 while training."""
     max_wait_hours: float | None = Field(default=None, gt=0)
     """Spot: hours in all, waiting included; the time limit and 24 hours if left out."""
+    max_pending_hours: float | None = Field(default=None, gt=0)
+    """Hours (0.5 to 672) that a job on GPU types may wait for machines; as long as the service likes if left out."""
+    training_plan: str | None = None
+    """ARN of a training plan, whose reserved capacity the job uses; excludes spot."""
+    remote_debug: bool = False
+    """A shell in the containers: `aws ssm start-session --target sagemaker-training-job:NAME-a1_algo-1`."""
+    model_artifacts: bool = False
+    """Put the model where SageMaker looks too (S3ModelArtifacts): a second upload, billed at the machine's price."""
     retries: int = Field(default=2, ge=0, le=30)
     """How often the service starts a job again after an internal error of its own; 0 for never."""
     tags: Pairs = Field(default={})

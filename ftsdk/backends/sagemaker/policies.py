@@ -17,6 +17,15 @@ PUSH: Final = (
     "ecr:CompleteLayerUpload",
     "ecr:PutImage",
 )
+KEY: Final = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey")
+"""With `kms_key`: objects of the bucket and the disk; the job's role also grants the key to the volume's service."""
+INTERFACES: Final = ("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVpcs",
+    "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups")  # fmt: skip
+"""With `subnets` (SageMaker developer guide, "SageMaker roles", CreateTrainingJob in a VPC)."""
+SHELL: Final = ("ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel")  # fmt: skip
+"""With `remote_debug` (SageMaker developer guide, "Access a training container through AWS Systems Manager")."""
 TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -48,6 +57,9 @@ class Account(NamedTuple):
     """`s3://bucket/prefix`."""
     role: str
     secrets_prefix: str
+    kms_key: str | None = None
+    subnets: tuple[str, ...] = ()
+    remote_debug: bool = False
 
     def arn(self, service: str, resource: str) -> str:
         """A resource of this account and region."""
@@ -64,6 +76,9 @@ def job_policy(account: Account) -> Policy:
         _allow(("cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"), "*"),
         _allow(PULL, account.arn("ecr", "repository/*")),
         *_secrets(account, ("secretsmanager:GetSecretValue",)),
+        *_kms(account, (*KEY, "kms:CreateGrant")),
+        *([_allow(INTERFACES, "*")] if account.subnets else []),
+        *([_allow(SHELL, "*")] if account.remote_debug else []),
     )  # fmt: skip
 
 
@@ -83,6 +98,7 @@ def caller_policy(account: Account) -> Policy:
         _allow(("logs:DescribeLogStreams", "logs:GetLogEvents"), group, f"{group}:*"),
         *_secrets(account, stored),
         _allow((*PULL, *PUSH), account.arn("ecr", "repository/ftsdk")),
+        *_kms(account, KEY),
     )
 
 
@@ -106,6 +122,15 @@ def _secrets(account: Account, actions: tuple[str, ...]) -> tuple[Statement, Sta
         _allow(actions, account.arn("secretsmanager", f"secret:{prefix}*")),
         _allow(("ssm:GetParameter",), account.arn("ssm", f"parameter/{prefix}*")),
     )
+
+
+def _kms(account: Account, actions: tuple[str, ...]) -> list[Statement]:
+    """The key by its ARN; an id or alias is one of this account and region."""
+    key = account.kms_key
+    if not key:
+        return []
+    id_or_all = "key/*" if key.startswith("alias/") else f"key/{key.removeprefix('key/')}"
+    return [_allow(actions, key if key.startswith("arn:") else account.arn("kms", id_or_all))]
 
 
 def _allow(actions: tuple[str, ...], *resources: str) -> Statement:

@@ -20,6 +20,11 @@ def push(services: AwsServices, tag: str, on_line: Callable[[str], None]) -> str
 
     Raises NotInstalledError or UnavailableError without Docker, AuthError for what the account does not allow.
     """
+    if (built_for := image.architecture(tag)) != image.CLOUD_PLATFORM:
+        raise BackendError(
+            f"Image {tag} is for {built_for}, and SageMaker's machines run {image.CLOUD_PLATFORM}: build it with "
+            f"`ftsdk image build --platform {image.CLOUD_PLATFORM}`."
+        )
     account = services.call("sts", "get_caller_identity")["Account"]
     repository, _, _ = tag.partition(":")
     try:

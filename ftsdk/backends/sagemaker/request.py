@@ -227,6 +227,7 @@ def request(context: SageMakerContext) -> dict[str, Any]:
         **({"VpcConfig": _network(options)} if options.subnets or options.security_groups else {}),
         **({"RetryStrategy": {"MaximumRetryAttempts": options.retries}} if options.retries else {}),
         **({"CheckpointConfig": _synced(context)} if options.network_isolation else {}),
+        **({"RemoteDebugConfig": {"EnableRemoteDebug": True}} if options.remote_debug else {}),
     }
     refuse(body)
     return body
@@ -293,25 +294,31 @@ def _machines(context: SageMakerContext) -> dict[str, Any]:
     options, resources = context.options, context.spec.resources
     count = resources.num_nodes
     if len(context.types) > 1 and not resources.spot:
+        plans = {"TrainingPlanArns": [options.training_plan]} if options.training_plan else {}
         kind: dict[str, Any] = {
-            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count} for name in context.types]
+            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count, **plans} for name in context.types]
         }
     else:
-        kind = {"InstanceType": context.types[0], "InstanceCount": count}
+        plan = {"TrainingPlanArn": options.training_plan} if options.training_plan else {}
+        kind = {"InstanceType": context.types[0], "InstanceCount": count, **plan}
+    has_own_disk = any(map(machines.has_local_disk, context.types))
     return {
         **kind,
         "VolumeSizeInGB": options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB,
-        **({"VolumeKmsKeyId": options.kms_key} if options.kms_key else {}),
+        **({"VolumeKmsKeyId": options.kms_key} if options.kms_key and not has_own_disk else {}),
         **({"KeepAlivePeriodInSeconds": options.keep_alive_minutes * 60} if options.keep_alive_minutes else {}),
     }
 
 
 def _time_limits(spec: JobSpec, options: SageMakerOptions) -> dict[str, int]:
     runtime_s = ceil(spec.timeout_hours * 3600) + STOP_MARGIN_S if spec.timeout_hours else DEFAULT_RUN_S
-    if not spec.resources.spot:
-        return {"MaxRuntimeInSeconds": runtime_s}
-    wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else runtime_s + DEFAULT_WAIT_S
-    return {"MaxRuntimeInSeconds": runtime_s, "MaxWaitTimeInSeconds": wait_s}
+    limits_s = {"MaxRuntimeInSeconds": runtime_s}
+    if spec.resources.spot:
+        wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else runtime_s + DEFAULT_WAIT_S
+        limits_s["MaxWaitTimeInSeconds"] = wait_s
+    if options.max_pending_hours:
+        limits_s["MaxPendingTimeInSeconds"] = ceil(options.max_pending_hours * 3600)
+    return limits_s
 
 
 def _network(options: SageMakerOptions) -> dict[str, list[str]]:
@@ -328,17 +335,19 @@ def _tags(context: SageMakerContext) -> dict[str, str]:
 
 
 def _environment(context: SageMakerContext) -> dict[str, str]:
-    efa = context.spec.resources.num_nodes > 1 and all(machines.has_efa(name) for name in context.types)
+    options, multi_node = context.options, context.spec.resources.num_nodes > 1
+    efa = options.efa and multi_node and all(machines.has_efa(name) for name in context.types)
     return {
         contract.ENV_JOB: f"{CHANNELS}/job/{contract.JOB_FILE}",
         contract.ENV_NATIVE_NAME: context.native_name,
         ENV_DIGEST: context.digest,
         "AWS_REGION": context.region,
         "AWS_DEFAULT_REGION": context.region,
-        **({"AWS_ENDPOINT_URL": context.options.endpoint_url} if context.options.endpoint_url else {}),
+        **({"AWS_ENDPOINT_URL": options.endpoint_url} if options.endpoint_url else {}),
         "HF_HOME": f"{HUB_CACHE}/huggingface",
         "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope",
         **(machines.EFA_ENVIRONMENT if efa else {}),
+        **({contract.ENV_MODEL_ARTIFACTS: "1"} if options.model_artifacts else {}),
         **({contract.ENV_SECRETS_FROM: _secrets_from(context)} if context.spec.secrets else {}),
     }
 

@@ -103,7 +103,7 @@ class AttemptRunner:
             return None
         exit_code = self._record(outcome)
         if sagemaker.is_here(environ):
-            self._notify_sagemaker(outcome)
+            self._notify_sagemaker(outcome, model=contract.ENV_MODEL_ARTIFACTS in environ)
         if outcome.state == "SUCCEEDED":
             self._scratch.clear()
         if outcome.state == "INTERRUPTED" and self._signals.stopped_at and self._start.document["after_save"] == "park":
@@ -271,12 +271,15 @@ class AttemptRunner:
         left_s = self._trainer.time_left_s() if self._trainer else None
         return STORAGE_TIMEOUT_S if left_s is None else left_s
 
-    def _notify_sagemaker(self, outcome: AttemptOutcome) -> None:
-        """Write the files that the platform reads. Our own record decides, so an error here is ignored."""
+    def _notify_sagemaker(self, outcome: AttemptOutcome, *, model: bool) -> None:
+        """Write the files that the platform reads. Our own record decides, so an error here is ignored.
+
+        `model`: the platform shall upload the model, too.
+        """
         if outcome.state == "FAILED":
             text = f"{outcome.reason}: {outcome.message} {outcome.hint}"
             sagemaker.write_failure(self._mask.text(text))
-        elif outcome.state == "SUCCEEDED" and not self._identity.node:
+        elif model and outcome.state == "SUCCEEDED" and not self._identity.node:
             with contextlib.suppress(OSError):
                 sagemaker.copy_model(published_files(self._scratch.output))
 

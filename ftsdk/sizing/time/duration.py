@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from ftsdk.sizing.catalogue import Card
-from ftsdk.sizing.time.throughput import Speed, speed_of
+from ftsdk.sizing.time.throughput import RATES, Speed, speed_of
 from ftsdk.sizing.training_step import TrainingStep
 from ftsdk.spec import JobSpec
 from ftsdk.spec.method import ONLINE
@@ -47,15 +47,26 @@ def tokens_of(spec: JobSpec, num_rows: int | None, mean_tokens: float | None) ->
     return Tokens(rows=rows, steps=steps, total=round(total), source=source)
 
 
-def pace_of(spec: JobSpec, step: TrainingStep, card: Card, mean_tokens: float | None, nodes: int) -> Speed | None:
-    """Speed at the length that a micro-step really has: full rows when packed, the mean otherwise."""
+def pace_of(
+    spec: JobSpec,
+    step: TrainingStep,
+    card: Card,
+    mean_tokens: float | None,
+    nodes: int,
+    network_gb_s: float | None = None,
+) -> Speed | None:
+    """Speed at the length that a micro-step really has: full rows when packed, the mean otherwise.
+
+    `network_gb_s` is the traffic between machines per accelerator; the tables' own rate if left out.
+    """
     hp = spec.hyperparameters
     packed = bool(hp.packing or hp.neat_packing)
     if spec.method.stage in ONLINE:
         return None
     if mean_tokens is not None and not packed:
         step = replace(step, seq_len=max(1, min(step.seq_len, round(mean_tokens))))
-    return speed_of(step, card, nodes=nodes, fp8=bool(hp.passed_through.get("fp8")))
+    rates = RATES._replace(network_gb_s=network_gb_s) if network_gb_s else RATES
+    return speed_of(step, card, nodes=nodes, fp8=bool(hp.passed_through.get("fp8")), rates=rates)
 
 
 def hours_of(tokens: Tokens | None, pace: Speed | None, ways: int) -> tuple[float | None, float | None, float | None]:

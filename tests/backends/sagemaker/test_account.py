@@ -71,7 +71,7 @@ def test_a_whole_account_passes_within_ten_seconds(cloud, role):
     manifest = json.dumps({"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []})
     kind = "application/vnd.docker.distribution.manifest.v2+json"
     ecr.put_image(repositoryName="ours", imageManifest=manifest, imageManifestMediaType=kind, imageTag="1")
-    cloud.quotas = {"ml.m5.xlarge": 4}
+    cloud.quotas = {"ml.m5.xlarge for training job usage": 4}
     began = time.monotonic()
     found = checked(image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ours:1")
     assert time.monotonic() - began < 10
@@ -82,7 +82,7 @@ def test_a_whole_account_passes_within_ten_seconds(cloud, role):
 
 def test_what_is_missing_has_a_remedy(cloud):
     cloud.role_lacks = {"s3:PutObject", "logs:PutLogEvents"}
-    cloud.quotas = {"ml.m5.xlarge": 0}
+    cloud.quotas = {"ml.m5.xlarge for training job usage": 0}
     found = checked(bucket="nobody-has-this", image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1")
     missing = {what for what, check in found.items() if not check.ok}
     assert missing == {"role", "permissions", "bucket", "image", "quota"}

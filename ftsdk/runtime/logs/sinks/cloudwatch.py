@@ -170,14 +170,10 @@ class CloudWatchSink:
         session = boto3.session.Session(region_name=self._settings["region"], **keys)
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30)
         self._logs, self._metrics = session.client("logs", config=once), session.client("cloudwatch", config=once)
-        for create, name in ((self._logs.create_log_group, "logGroupName"), (self._logs.create_log_stream, "")):
-            arguments = {name: self._stream[name]} if name else self._stream
-            try:
-                create(**arguments)
-            except Exception as problem:
-                # Without permission to create groups an existing one is used; if it is missing, the first put fails.
-                if _code(problem) not in ("ResourceAlreadyExistsException", "AccessDeniedException"):
-                    raise
+        group, days = self._stream["logGroupName"], self._settings.get("retention_days")
+        if _creates(self._logs.create_log_group, logGroupName=group) and days:
+            _creates(self._logs.put_retention_policy, logGroupName=group, retentionInDays=days)
+        _creates(self._logs.create_log_stream, **self._stream)
 
     def _put(self, batch: list[Event]) -> None:
         events = [{"timestamp": int(event.time_s * 1000), "message": event.message} for event in batch]
@@ -188,9 +184,30 @@ class CloudWatchSink:
             raise
 
     def _last_message(self) -> str:
-        """The newest event's message, or an empty string."""
-        events = self._logs.get_log_events(**self._stream, limit=1, startFromHead=False)["events"]
-        return str(events[-1]["message"]) if events else ""
+        """The newest event's message, or an empty string. Pages may be empty; the same token again is the end."""
+        token = ""
+        while True:
+            after = {"nextToken": token} if token else {}
+            page = self._logs.get_log_events(**self._stream, limit=1, startFromHead=False, **after)
+            if page["events"]:
+                return str(page["events"][-1]["message"])
+            if page["nextBackwardToken"] == token:
+                return ""
+            token = page["nextBackwardToken"]
+
+
+def _creates(create: Callable[..., Any], **arguments: Any) -> bool:
+    """Whether this call created it.
+
+    Without permission to create groups an existing one is used; if it is missing, the first put fails.
+    """
+    try:
+        create(**arguments)
+    except Exception as problem:
+        if _code(problem) not in ("ResourceAlreadyExistsException", "AccessDeniedException"):
+            raise
+        return False
+    return True
 
 
 def _time_of(event: dict[str, Any] | None) -> float | None:

@@ -41,6 +41,7 @@ def service(server, monkeypatch, tmp_path):
         monkeypatch.setattr(sink_module, name, seconds)
     monkeypatch.setattr(sink_module, "RETRY", RetryPolicy(first_pause_s=0.05, max_pause_s=0.2))
     server.calls.clear(), server.puts.clear(), server.answers.clear()
+    server.empty_pages = 0
     server.settings = {"job": "job-1", "region": REGION, "log_group": f"/{tmp_path.name}", "namespace": tmp_path.name}
     return server
 
@@ -126,6 +127,26 @@ def test_the_next_attempt_brings_what_the_killed_one_left(service, tmp_path):
     assert sink(service, durable, attempt=2).drain(SOON_S)
     assert sink(service, durable, attempt=2).drain(SOON_S)
     assert brought(service) == lines
+
+
+def test_an_empty_page_is_not_an_empty_stream(service, tmp_path):
+    durable = DurableFolder(tmp_path)
+    lines = write(durable, [f"line {n}" for n in range(10)])
+    assert sink(service, durable).drain(SOON_S)
+    lines += write(durable, ["after a restart"], number=1, first=10)
+    service.empty_pages = 3
+    assert sink(service, durable).drain(SOON_S)
+    service.empty_pages = 0
+    assert brought(service) == lines
+
+
+def test_a_group_that_the_job_makes_keeps_its_lines_for_a_time(service, tmp_path):
+    service.settings["retention_days"] = 30
+    durable = DurableFolder(tmp_path)
+    write(durable, ["line"])
+    assert sink(service, durable).drain(SOON_S)
+    (group,) = service.logs.describe_log_groups(logGroupNamePrefix=service.settings["log_group"])["logGroups"]
+    assert group["retentionInDays"] == 30
 
 
 def test_metrics_are_numbers_with_their_own_times(service, tmp_path):

@@ -71,21 +71,6 @@ def test_without_a_runtime_there_is_one_sentence(tmp_path: Path) -> None:
     assert re.fullmatch(r"ftsdk: there is no runtime at \S+none\.pyz; .+\.\n", done.stderr)
 
 
-@pytest.mark.parametrize(
-    ("driver", "says"),
-    [
-        ((13, 0), ""),
-        ((14, 2), ""),
-        ((12, 8), "runs CUDA 12.8 and this image needs CUDA 13 (driver R580"),
-        (None, "no driver"),
-    ],
-)
-def test_an_old_driver_is_named_with_what_to_do(driver: tuple[int, int] | None, says: str) -> None:
-    problem = runpy.run_path(str(CONTAINERS / "entrypoint.py"))["driver_problem"](13, driver)
-    assert says in problem
-    assert bool(says) == bool(problem)
-
-
 @pytest.mark.docker
 def test_the_image_without_a_runtime_says_one_sentence() -> None:
     done = docker("run", "--rm", CPU_IMAGE)

@@ -38,6 +38,8 @@ class Buckets:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.answers: list[tuple[int, str]] = []
         """(status, code) of errors that the next requests get, whatever they ask."""
+        self.region = ""
+        """Where its bucket lies: requests that are signed for another region get a 301, as S3's do."""
         self.lost_answers = 0
         """So many of the next requests are done, and then answered with an error all the same."""
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -62,6 +64,10 @@ class Buckets:
         headers = _headers(environ)
         query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
         self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"] + query, headers))
+        if self.region and self.region not in headers.get("authorization", "").split("/"):
+            _drain(environ)
+            start("301 Moved Permanently", [("content-type", "application/xml"), ("x-amz-bucket-region", self.region)])
+            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"<Error><Code>PermanentRedirect</Code></Error>"]
         if refusal := self.answers.pop(0) if self.answers else self.refusal(environ, headers):
             _drain(environ)
             return refuse(start, *refusal)

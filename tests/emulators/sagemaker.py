@@ -60,6 +60,8 @@ class SageMakerCloud:
         self.before_answer: Callable[[str], None] = lambda operation: None
         """Called with an operation that is done, before its answer goes out."""
         self.grace_s = 120
+        self.platform = {"os": "linux", "architecture": "amd64"}
+        """What the configuration of every image in ECR says."""
         self.internal_errors = 0
         """So many of the next starts fail by the platform's own fault."""
         self._chance = random.Random(7)
@@ -98,6 +100,8 @@ class SageMakerCloud:
     def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
         if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
             return self._answer_form(environ, start)
+        if environ["PATH_INFO"] == "/image-config":
+            return _say(start, "200 OK", self.platform)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
         self.calls[operation or environ["REQUEST_METHOD"]] += 1
         ours = self._operation(service, operation)
@@ -121,6 +125,8 @@ class SageMakerCloud:
             return getattr(self, f"_{operation}", None)
         if service == "ServiceQuotasV20190624":
             return self._ListServiceQuotas
+        if operation == "GetDownloadUrlForLayer":
+            return lambda request: {"downloadUrl": f"{self.url}/image-config", "layerDigest": request["layerDigest"]}
         if service == "Logs_20140328":
             return {"DescribeLogStreams": self._DescribeLogStreams, "GetLogEvents": self._GetLogEvents}.get(operation)
         return None
@@ -165,6 +171,7 @@ class SageMakerCloud:
     def _CreateTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if why := refusals(request):
             raise RefusalError("ValidationException", f"{len(why)} validation errors detected: {'; '.join(why[:5])}")
+        self._check_manifest(request["AlgorithmSpecification"]["TrainingImage"])
         self._check_quotas(request)
         name = request["TrainingJobName"]
         with self._lock:
@@ -175,6 +182,17 @@ class SageMakerCloud:
             self.jobs[name] = job = TrainingJob(request, self)
         job.start()
         return {"TrainingJobArn": arn(name)}
+
+    def _check_manifest(self, image: str) -> None:
+        """As aws/amazon-sagemaker-feedback#180 reports; images that are not in ECR are the machine's own."""
+        registry, _, name = image.partition("/")
+        if ".dkr.ecr." not in registry:
+            return
+        repository, _, tag = name.partition(":")
+        found = self.client("ecr").batch_get_image(repositoryName=repository, imageIds=[{"imageTag": tag}])["images"]
+        kind = found[0]["imageManifestMediaType"] if found else "none"
+        if "docker" not in kind or "list" in kind:
+            raise RefusalError("ValidationException", f"Unsupported manifest media type {kind} for image {image}.")
 
     def _check_quotas(self, request: dict[str, Any]) -> None:
         """Every type of the request must have the quota of its usage; one that falls short refuses the whole."""

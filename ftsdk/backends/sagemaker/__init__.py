@@ -77,6 +77,8 @@ class SageMaker:
             storage=self._storage(),
             network_gb_s=machines.network_gb_s(context.types, spec.resources, efa=self.options.efa),
         )
+        if self.options.image is None:
+            shared.refuse_missing_packages(draft.rendered.config, machines.torch_of(context.types, self.options))
         channels = (*requests.own_channels(context), *requests.inputs_of(facts, context.root))
         return build.plan_from(
             draft,

@@ -119,12 +119,16 @@ def _allowed(services: AwsServices, account: Account) -> Check:
 def _bucket(services: AwsServices, account: Account) -> Check:
     bucket, _ = addresses.split(account.root)
     try:
-        services.call("s3", "head_bucket", Bucket=bucket)
+        region = services.call("s3", "head_bucket", Bucket=bucket).get("BucketRegion", account.region)
     except AwsRefusedError:
         remedy = f"make it: aws s3 mb s3://{bucket} --region {account.region}, or name another with -o bucket=…"
         return Check(what="bucket", ok=False, detail=f"there is no bucket {bucket}", remedy=remedy)
     except BackendError as problem:
         return Check(what="bucket", ok=False, detail=f"{bucket} cannot be reached", remedy=str(problem))
+    if region != account.region:
+        detail = f"{bucket} is in {region}, and a job reads and writes buckets of its own region"
+        remedy = f"use -o region={region}, or a bucket in {account.region} with -o bucket=…"
+        return Check(what="bucket", ok=False, detail=detail, remedy=remedy)
     return Check(what="bucket", ok=True, detail=account.root)
 
 

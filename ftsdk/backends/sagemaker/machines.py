@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends import shared
+from ftsdk.backends.image import Torch
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
@@ -65,6 +66,11 @@ def network_gb_s(types: tuple[str, ...], resources: Resources, *, efa: bool) -> 
     if resources.num_nodes < 2 or (efa and all(has_efa(name) for name in types)):
         return None
     return TCP_GB_S / resources.accelerators_per_node
+
+
+def torch_of(types: tuple[str, ...], options: SageMakerOptions) -> Torch:
+    """Build of torch in the image of ftsdk that these machines run."""
+    return options.torch if instance_of(types[0]) else "cpu"
 
 
 def refuse_volta(types: tuple[str, ...], options: SageMakerOptions) -> None:

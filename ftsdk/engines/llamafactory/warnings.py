@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ftsdk.contract.packages import required
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.spec import JobSpec
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, SourceFacts
-
-NOT_IN_THE_IMAGE: Mapping[str, str] = {
-    "use_unsloth": "unsloth",
-    "use_galore": "galore_torch",
-    "use_apollo": "apollo_torch",
-    "use_badam": "badam",
-    "use_adam_mini": "adam-mini",
-    "use_swanlab": "swanlab",
-    "mixture_of_depths": "mixture-of-depth",
-    "use_kt": "kt-kernel, transformers-kt and accelerate-kt",
-    "deepspeed": "deepspeed",
-    "fp8": "torchao",
-}
-"""Switch -> the package it needs, which `containers/locks` do not have."""
 
 
 def pitfalls(spec: JobSpec, facts: Facts) -> Iterator[str]:
@@ -38,9 +25,9 @@ def pitfalls(spec: JobSpec, facts: Facts) -> Iterator[str]:
             "flash_attn: fa2 needs the package flash-attn, which ftsdk's image does not have; without it the trainer "
             "uses another attention. Leave it out (auto), or use an image that has it."
         )
-    for switch, package in NOT_IN_THE_IMAGE.items():
-        if given.get(switch):
-            yield f"{switch} needs {package}, which ftsdk's own image does not have: use an image that does."
+    for row in required(given):
+        if not row.in_image:
+            yield f"{row.argument} needs {row.package}, which ftsdk's own image does not have: use an image that does."
 
 
 def _cut_rows(source: SourceFacts, spec: JobSpec) -> Iterator[str]:

@@ -17,6 +17,7 @@ from urllib.request import Request
 
 from ftsdk.runtime.platforms.secret_service import SecretError, SecretServiceError, post
 from ftsdk.runtime.storage.aws_credentials import fetch_role
+from ftsdk.runtime.storage.aws_regions import domain_of
 
 NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -73,8 +74,7 @@ def _keys(environ: Mapping[str, str]) -> AwsKeys:
 
 def _signed(service: str, operation: str, body: bytes, environ: Mapping[str, str], keys: AwsKeys) -> Request:
     region = environ.get("AWS_REGION", "us-east-1")
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    url = environ.get("AWS_ENDPOINT_URL", f"https://{service}.{region}.{domain}").rstrip("/") + "/"
+    url = environ.get("AWS_ENDPOINT_URL", f"https://{service}.{region}.{domain_of(region)}").rstrip("/") + "/"
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     headers = {
         "content-type": "application/x-amz-json-1.1",

@@ -12,7 +12,8 @@ from ftsdk.runtime.retry import RetryPolicy
 OnBytes = Callable[[int], None]
 """Called with the number of bytes just transferred; negative where a part has to be sent again."""
 FINAL_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT}
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.ENXIO}
+    | {errno.EINVAL}  # a refusal of the service: 3xx and 4xx
 )
 """Storage errors that a retry does not change."""
 STORAGE_RETRY = RetryPolicy(

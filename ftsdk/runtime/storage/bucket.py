@@ -29,6 +29,8 @@ MOST_PARTS = 9_000
 PARALLEL = 12
 """Parts or ranges of a file on their way at once. S3 gives each connection about 85 MB/s (Amazon S3 user guide,
 "Performance design patterns"); boto3 takes 10."""
+REDIRECTED = "Received redirect without LOCATION"
+"""What obstore makes of S3's 301 for a bucket of another region."""
 EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
@@ -236,6 +238,8 @@ def _os_error(where: str, problem: Exception) -> OSError:
     cause = " ".join(filter(None, (str(status or ""), code))) or _first_line(text)
     if "NoSuchBucket" in text:
         return OSError(errno.ENXIO, f"the bucket of {where} does not exist")
+    if REDIRECTED in text or 300 <= status < 400:
+        return OSError(errno.ENXIO, f"the bucket of {where} is in another region")
     if status == 416:
         return RangeError(errno.EINVAL, f"{where} ends before")
     if UNAVAILABLE in text:
@@ -246,7 +250,7 @@ def _os_error(where: str, problem: Exception) -> OSError:
         return PermissionError(errno.EACCES, f"{where}: access was refused ({cause})")
     if status == 0 or status in (408, 429) or status >= 500:
         return ConnectionError(errno.EIO, f"{where} does not answer ({cause})")
-    return OSError(errno.EIO, f"{where}: {cause}")
+    return OSError(errno.EINVAL, f"{where}: {cause}")
 
 
 def _first_line(text: str) -> str:

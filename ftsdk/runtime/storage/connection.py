@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ftsdk.contract.documents import Storage
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import aliyun_credentials, aws_credentials
+from ftsdk.runtime.storage.aws_regions import bucket_region, s3_endpoint
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as ObstoreStore
@@ -38,7 +39,8 @@ class Connection(NamedTuple):
 
 
 def connect(uri: str, storage: Storage, environ: Mapping[str, str], retry: RetryPolicy) -> Connection:
-    """Connections to the bucket of an address; no request is made yet. Raises ValueError for another scheme."""
+    """Connections to the bucket of an address; no request is made yet, but for the region of a bucket whose
+    region is not given. Raises ValueError for another scheme."""
     parts = urlsplit(uri)
     opener = {"s3": _s3, "oss": _oss, "gs": _gcs}.get(parts.scheme)
     if opener is None or not parts.netloc:
@@ -56,12 +58,13 @@ def _s3(
 ) -> Connection:
     from obstore.store import S3Store
 
-    region = storage.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
     configured = storage.get("endpoint") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    region = storage.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    if not (configured or storage.get("region")):  # what the environment says may be another bucket's
+        region = bucket_region(bucket, s3_endpoint(region)) or region
     # A bucket's dots break the certificate of a virtual host; servers at other endpoints rarely have virtual hosts.
     virtual = storage.get("addressing") or ("path" if configured or "." in bucket else "virtual")
-    endpoint = _endpoint(configured or f"https://s3.{region}.{domain}", bucket, virtual)
+    endpoint = _endpoint(configured or s3_endpoint(region), bucket, virtual)
     credentials = aws_credentials.provider(environ)
     open_store = partial(
         S3Store,

@@ -26,7 +26,7 @@ from ftsdk.runtime.storage import modelscope
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
-from ftsdk.runtime.supervisor import hub_addresses
+from ftsdk.runtime.supervisor import hub_addresses, machine_check
 from ftsdk.runtime.supervisor.clock import AttemptClock
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
 from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
@@ -119,19 +119,23 @@ class AttemptRunner:
     # --- before ---------------------------------------------------------------------------------------------
     def _prepare_and_train(self, environ: Mapping[str, str]) -> AttemptOutcome:
         self._log.event(contract.EVENT_PHASE, phase="preparing")
+        document = self._start.document
+        python_path = {**environ, **document["env"]}.get("PYTHONPATH", "")
+        if problem := machine_check.machine_problem(document, python_path):
+            return AttemptOutcome("FAILED", "bad_config", *problem)
         try:
             verify(self._start.document["inputs"], lambda: self._signals.stopped_at is not None)
-        except BadInputError as problem:
+        except BadInputError as bad_input:
             hint = "Submit again: a new plan is made for the data as it is now."
-            return AttemptOutcome("FAILED", "bad_data", str(problem), hint)
+            return AttemptOutcome("FAILED", "bad_data", str(bad_input), hint)
         if failure := self._fetch_from_hubs(environ):
             return failure
         self._scratch.create()
         try:
             checkpoint = self._restore_checkpoint()
-        except resume.UnusableCheckpointError as problem:
+        except resume.UnusableCheckpointError as unusable:
             hint = "Start it on the same number of processes again, or begin anew with --again."
-            return AttemptOutcome("FAILED", "bad_config", str(problem), hint)
+            return AttemptOutcome("FAILED", "bad_config", str(unusable), hint)
         if self._signals.stopped_at is None and not self._is_cancelled():
             return self._train(environ, checkpoint)
         if self._is_cancelled():  # also without a signal: PID 1 loses a SIGTERM that comes before our handler

@@ -64,16 +64,23 @@ def checked(**changed):
     return {check.what: check for check in place.doctor()}
 
 
-# --- doctor --------------------------------------------------------------------------------------------------
-def test_a_whole_account_passes_within_ten_seconds(cloud, role):
+MANIFEST = {"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []}
+OURS = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ours:1"
+
+
+def put_image(cloud, kind="application/vnd.docker.distribution.manifest.v2+json", **changed):
     ecr = cloud.client("ecr")
     ecr.create_repository(repositoryName="ours")
-    manifest = json.dumps({"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []})
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.dumps({**MANIFEST, "mediaType": kind, **changed})
     ecr.put_image(repositoryName="ours", imageManifest=manifest, imageManifestMediaType=kind, imageTag="1")
+
+
+# --- doctor --------------------------------------------------------------------------------------------------
+def test_a_whole_account_passes_within_ten_seconds(cloud, role):
+    put_image(cloud)
     cloud.quotas = {"ml.m5.xlarge for training job usage": 4}
     began = time.monotonic()
-    found = checked(image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ours:1")
+    found = checked(image=OURS)
     assert time.monotonic() - began < 10
     assert {what for what, check in found.items() if not check.ok} == set(), found
     assert set(found) == {"credentials", "role", "permissions", "bucket", "image", "quota"}
@@ -91,6 +98,49 @@ def test_what_is_missing_has_a_remedy(cloud):
     assert "aws s3 mb s3://nobody-has-this" in found["bucket"].remedy
     assert "ftsdk image push --backend sagemaker" in found["image"].remedy
     assert "servicequotas" in found["quota"].remedy
+
+
+def test_an_image_for_another_processor_is_found_out(cloud, role):
+    put_image(cloud)
+    cloud.platform = {"os": "linux", "architecture": "arm64"}
+    found = checked(image=OURS)["image"]
+    assert not found.ok
+    assert "linux/arm64" in found.detail and "--platform linux/amd64" in found.remedy
+
+
+def test_an_index_of_images_is_found_out(cloud, role):
+    kind = "application/vnd.oci.image.index.v1+json"
+    amd64 = {"os": "linux", "architecture": "amd64"}
+    attestation = {"os": "unknown", "architecture": "unknown"}
+    manifests = [{"digest": "sha256:" + "1" * 64, "platform": place} for place in (amd64, attestation)]
+    put_image(cloud, kind, manifests=manifests)
+    found = checked(image=OURS)["image"]
+    assert not found.ok and "index of images" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("quotas", "options", "ok", "word"),
+    [
+        ({"training job usage": 0, "spot training job usage": 4}, {}, True, "4 x ml.g5.xlarge for spot"),
+        ({"training job usage": 0, "spot training job usage": 0}, {}, False, "0 x ml.g5.xlarge"),
+        ({"training job usage": 4, "training warm pool usage": 0}, {}, True, "4 x"),
+        ({"training job usage": 4, "training warm pool usage": 0}, {"keep_alive_minutes": 5}, False, "warm pool"),
+    ],
+)
+def test_every_types_quota_of_its_usage_is_looked_up(cloud, role, quotas, options, ok, word):
+    cloud.quotas = {"ml.m5.xlarge for training job usage": 8}
+    cloud.quotas |= {f"ml.g5.xlarge for {usage}": count for usage, count in quotas.items()}
+    place = backends.get("sagemaker", {"instance_type": "ml.m5.xlarge,ml.g5.xlarge", **options})
+    first, second = [check for check in place.doctor() if check.what == "quota"]
+    assert first.ok and "8 x ml.m5.xlarge" in first.detail
+    assert second.ok == ok and word in second.detail + second.remedy
+
+
+def test_the_policies_name_the_key(cloud):
+    found = checked(role=None, kms_key="0123abcd", subnets="subnet-1", security_groups="sg-1", remote_debug=True)
+    for word in ("kms:CreateGrant", "kms:Encrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123abcd",
+                 "ec2:CreateNetworkInterface", "ssmmessages:OpenDataChannel"):  # fmt: skip
+        assert word in found["role"].remedy
 
 
 def test_a_role_that_sagemaker_may_not_take(cloud):
@@ -144,6 +194,7 @@ def test_a_profile_that_is_broken_is_named(cloud, monkeypatch, tmp_path, config)
         ("us-west-2", "us-west-2.console.aws.amazon.com"),
         ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
         ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
     ],
 )
 def test_a_quota_is_raised_in_the_partitions_own_console(region, host):
@@ -197,6 +248,7 @@ def test_the_image_goes_to_the_accounts_own_registry(cloud, monkeypatch, tmp_pat
     program = tmp_path / "docker"
     program.write_text(
         f"#!{sys.executable}\nimport json, os, sys\n"
+        "if sys.argv[1:3] == ['image', 'inspect']: sys.exit(print('linux/' + os.environ.get('BUILT_FOR', 'amd64')))\n"
         "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
         "made = open(sys.argv[-1] + '/Dockerfile').read() if sys.argv[1] == 'build' else ''\n"
         f"open({str(tmp_path / 'calls')!r}, 'a').write(json.dumps([sys.argv[1:], bool(said), made]) + '\\n')\n"
@@ -211,6 +263,9 @@ def test_the_image_goes_to_the_accounts_own_registry(cloud, monkeypatch, tmp_pat
     assert calls[0][1]
     assert calls[1][2] == "FROM ftsdk:9\nUSER root\n"
     assert calls[3][0] == ["push", address]
+    monkeypatch.setenv("BUILT_FOR", "arm64")
+    with pytest.raises(FtsdkError, match="--platform linux/amd64"):
+        run("image", "push", "-b", "sagemaker", "--tag", "ftsdk:9")
 
 
 # --- jobs ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from ftsdk.backends.sagemaker import limits
 from ftsdk.errors import FtsdkError, SpecError, UnsupportedError
 from tests.backends.sagemaker import service_limits
+from tests.emulators import service_model
 from tests.golden import plans
 from tests.golden.sagemaker import REQUESTS, backend
 
@@ -56,6 +57,14 @@ MALFORMED = {
     "no machine": (GOOD, ("ResourceConfig", "InstanceCount"), 0),
     "count as text": (GOOD, ("ResourceConfig", "InstanceCount"), "2"),
     "no disk": (GOOD, ("ResourceConfig", "VolumeSizeInGB"), 0),
+    "a key for local storage": (GOOD, ("ResourceConfig", "VolumeKmsKeyId"), "0123abcd"),
+    "more than the local storage": (GOOD, ("ResourceConfig", "VolumeSizeInGB"), 900),
+    "pending for a minute": (GOOD, ("StoppingCondition", "MaxPendingTimeInSeconds"), 60),
+    "reserved on spot": (
+        SPOT,
+        ("ResourceConfig", "TrainingPlanArn"),
+        "arn:aws:sagemaker:us-west-2:123456789012:training-plan/ours",
+    ),
     "warm for 7 hours": (GOOD, ("ResourceConfig", "KeepAlivePeriodInSeconds"), 7 * 3600),
     "warm on spot": (SPOT, ("ResourceConfig", "KeepAlivePeriodInSeconds"), 600),
     "type and preferences": (GOOD, ("ResourceConfig", "InstancePreferences"), [{"InstanceType": "ml.g5.xlarge"}]),
@@ -210,3 +219,36 @@ def test_planning_needs_no_boto3():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == str(len(REQUESTS))
+
+
+def test_the_emulator_agrees_about_local_storage():
+    for what in ("a key for local storage", "more than the local storage", "reserved on spot"):
+        assert service_model.refusals(changed(*MALFORMED[what]))
+
+
+def test_a_v100_is_refused_with_cuda_13():
+    asked, found = plans.spec(resources={"accelerator": "V100"}), plans.facts()
+    with pytest.raises(UnsupportedError, match="torch=cuda12"):
+        backend().plan(asked, found)
+    assert backend(torch="cuda12").plan(asked, found).request["AlgorithmSpecification"]["TrainingImage"].endswith("12")
+    backend(image="123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1").plan(asked, found)
+
+
+def test_nodes_without_efa_talk_tcp_and_the_estimate_knows():
+    resources = {"accelerator": "H100", "accelerators_per_node": 8, "num_nodes": 2}
+    asked = plans.spec(resources=resources, model="Qwen/Qwen3-8B", tuning="full", sharding="fsdp")
+    found = plans.facts(local_model=False)
+    tcp, efa = backend().plan(asked, found), backend(efa=True, image="ours").plan(asked, found)
+    assert any("talk TCP" in warning for warning in tcp.warnings)
+    assert not any("talk TCP" in warning for warning in efa.warnings)
+    assert "FI_PROVIDER" not in tcp.request["Environment"] and efa.request["Environment"]["FI_PROVIDER"] == "efa"
+    assert tcp.estimate.speed.tokens_per_s < efa.estimate.speed.tokens_per_s
+    assert tcp.estimate.speed.bound == "network"
+
+
+@pytest.mark.parametrize("sharding", ["zero2", "zero3"])
+def test_what_the_image_lacks_is_refused_before_a_machine_is_paid_for(sharding):
+    asked = plans.spec(resources={"accelerator": "A10G", "accelerators_per_node": 4}, sharding=sharding)
+    with pytest.raises(UnsupportedError, match=r"deepspeed, which .* use `sharding: fsdp`"):
+        backend().plan(asked, plans.facts())
+    backend(image="123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1").plan(asked, plans.facts())

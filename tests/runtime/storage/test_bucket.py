@@ -17,6 +17,8 @@ import pytest
 from ftsdk.runtime.checkpoints.checkpoints import Identity, committed, publish, restore, retain
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import aliyun_credentials, connection
+from ftsdk.runtime.storage.aws_regions import bucket_region
+from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.bucket import PIECE_BYTES, BucketStore
 from ftsdk.runtime.storage.spool import DurableBucket
 from tests.emulators.buckets import KEY, SECRET, TOKEN, Buckets, GcsBuckets, OssBuckets
@@ -223,6 +225,31 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# --- regions --------------------------------------------------------------------------------------------
+def test_a_bucket_of_another_region_is_said_at_once(s3, bucket):
+    s3.region = "eu-west-1"
+    began = time.monotonic()
+    for call in (lambda: bucket.put("key", b"x"), lambda: bucket.read("key"), lambda: list(bucket.list())):
+        with pytest.raises(OSError, match="another region") as told:
+            call()
+        assert not isinstance(told.value, ConnectionError)
+        assert STORAGE_RETRY.is_final(told.value)
+    assert time.monotonic() - began < 5.0
+    s3.region = ""
+
+
+def test_the_region_of_a_bucket_is_looked_up(s3, monkeypatch):
+    s3.region = "eu-west-1"
+    assert bucket_region("bucket", s3.url) == "eu-west-1"
+    assert bucket_region("bucket", "http://127.0.0.1:9") is None
+    monkeypatch.setattr(connection, "s3_endpoint", lambda region: f"{s3.url}/" if region == "eu-west-1" else s3.url)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    store = connection.connect("s3://bucket.x/a", {}, {**os.environ, "AWS_REGION": "us-west-2"}, RetryPolicy()).store
+    assert store.config["region"] == "eu-west-1"
+    s3.region = ""
 
 
 # --- credentials --------------------------------------------------------------------------------------------

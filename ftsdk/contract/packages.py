@@ -1,0 +1,47 @@
+"""Python packages that a trainer's arguments need beyond the trainer itself: read by plans and by the supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+
+class RequiredPackage(NamedTuple):
+    """A package that an argument needs."""
+
+    argument: str
+    package: str
+    """Name on PyPI."""
+    module: str
+    """What Python imports."""
+    in_image: tuple[str, ...] = ()
+    """Builds of torch whose ftsdk image has it (`containers/locks`)."""
+
+
+PACKAGES: Final = (
+    RequiredPackage("deepspeed", "deepspeed", "deepspeed"),
+    RequiredPackage("enable_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
+    RequiredPackage("use_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
+    RequiredPackage("quantization_bit", "bitsandbytes", "bitsandbytes", ("cpu", "cuda", "cuda12")),
+    RequiredPackage("use_vllm", "vllm", "vllm"),
+    RequiredPackage("use_unsloth", "unsloth", "unsloth"),
+    RequiredPackage("use_galore", "galore_torch", "galore_torch"),
+    RequiredPackage("use_apollo", "apollo_torch", "apollo_torch"),
+    RequiredPackage("use_badam", "badam", "badam"),
+    RequiredPackage("use_adam_mini", "adam-mini", "adam_mini"),
+    RequiredPackage("use_swanlab", "swanlab", "swanlab"),
+    RequiredPackage("mixture_of_depths", "mixture-of-depth", "MoD"),
+    RequiredPackage("use_kt", "kt-kernel", "kt_kernel"),
+    RequiredPackage("fp8", "torchao", "torchao"),
+)
+OTHER_QUANTIZERS: Final = ("hqq", "eetq")
+"""Values of `quantization_method` that need packages of their own."""
+
+
+def required(config: Mapping[str, Any]) -> Iterator[RequiredPackage]:
+    """The packages that a trainer's arguments need."""
+    for row in PACKAGES:
+        if config.get(row.argument) and not (
+            row.argument == "quantization_bit" and config.get("quantization_method") in OTHER_QUANTIZERS
+        ):
+            yield row

@@ -1,0 +1,90 @@
+"""Checks in the first seconds of a job, whatever image and entry point were used: the driver and the packages.
+
+A job that cannot run on its machine would otherwise fail after the model was downloaded, or take the CPU silently.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import sysconfig
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.contract.documents import JobDocument
+from ftsdk.contract.packages import required
+from ftsdk.runtime.overlays import OVERLAYS, overlay
+
+DRIVERS = {12: "R525", 13: "R580"}
+"""Oldest NVIDIA driver for each major CUDA version (NVIDIA's CUDA compatibility guide)."""
+GPU_DEVICE = Path("/dev/nvidiactl")
+
+
+class MachineProblem(NamedTuple):
+    """Why this machine or image cannot run the job, and what to do."""
+
+    message: str
+    hint: str
+
+
+def machine_problem(document: JobDocument, python_path: str = "") -> MachineProblem | None:
+    """The first reason why the job cannot run here; None if there is none.
+
+    `python_path` is the trainer's PYTHONPATH.
+    """
+    needed = torch_cuda()
+    if needed and GPU_DEVICE.exists() and (problem := driver_problem(needed, driver_cuda())):
+        return problem
+    return package_problem(document["trainer"], document["config"], python_path)
+
+
+def torch_cuda() -> int:
+    """Major CUDA version that torch is built with, read without importing it; 0 for a CPU build or without torch."""
+    try:
+        version = Path(sysconfig.get_path("purelib"), "torch", "version.py").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^cuda\b[^=]*= '(\d+)", version, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def driver_cuda() -> tuple[int, int] | None:
+    """CUDA version that the driver can run; None if its library is not in the container."""
+    version = ctypes.c_int(0)
+    try:
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
+
+
+def driver_problem(needed: int, driver: tuple[int, int] | None) -> MachineProblem | None:
+    """Why a machine with a GPU cannot run this torch; torch itself would take the CPU silently."""
+    if driver is None:
+        return MachineProblem(
+            "There is a GPU but no driver library in the container.", "Start it with the NVIDIA container runtime."
+        )
+    if driver[0] >= needed:
+        return None
+    return MachineProblem(
+        f"The machine's NVIDIA driver runs CUDA {driver[0]}.{driver[1]}, and the image's torch needs CUDA {needed} "
+        f"(driver {DRIVERS.get(needed, 'newer')} or newer).",
+        "Use the image of `ftsdk image build --torch cuda12` (SageMaker: -o torch=cuda12), or a machine "
+        "with a newer driver.",
+    )
+
+
+def package_problem(trainer: str, config: dict[str, Any], python_path: str = "") -> MachineProblem | None:
+    """A package that the trainer's arguments need and the image lacks."""
+    folders = [str(overlay(OVERLAYS[trainer]))] if trainer in OVERLAYS else []
+    path = [*filter(None, python_path.split(os.pathsep)), *folders, *sys.path]
+    for row in required(config):
+        if PathFinder.find_spec(row.module, path) is None:
+            return MachineProblem(
+                f"{row.argument} needs the package {row.package}, which this image does not have.",
+                f"Use an image that has {row.package}, or leave {row.argument} out.",
+            )
+    return None

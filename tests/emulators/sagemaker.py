@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
 
+from botocore.exceptions import ClientError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -189,8 +190,12 @@ class SageMakerCloud:
         if ".dkr.ecr." not in registry:
             return
         repository, _, tag = name.partition(":")
-        found = self.client("ecr").batch_get_image(repositoryName=repository, imageIds=[{"imageTag": tag}])["images"]
-        kind = found[0]["imageManifestMediaType"] if found else "none"
+        try:
+            place = {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}
+            found = self.client("ecr").batch_get_image(**place)["images"]
+        except ClientError:  # no such repository: that comes out when the image is pulled
+            return
+        kind = found[0]["imageManifestMediaType"] if found else "docker"
         if "docker" not in kind or "list" in kind:
             raise RefusalError("ValidationException", f"Unsupported manifest media type {kind} for image {image}.")
 

@@ -27,6 +27,9 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "long": (int,),
     "boolean": (bool,),
 }
+PASSED_KINDS: Final[Mapping[str, str]] = {
+    "structure": "object", "map": "object", "integer": "int", "long": "int", "boolean": "bool",
+}  # fmt: skip
 UNITS: Final[Mapping[str, str]] = {"string": " letters", "list": " of them", "map": " of them"}
 CLASSES: Final = ((r"\p{Alnum}", "A-Za-z0-9"), (r"\p{L}", r"\w"), (r"\p{Z}", " "), (r"\p{N}", r"\d"))
 """Unicode classes of the service's (Java) patterns that Python's `re` writes otherwise."""
@@ -88,6 +91,22 @@ def instance_types_of_botocore() -> frozenset[str]:
     except ImportError:
         return frozenset()
     return frozenset(get_session().get_service_model("sagemaker").shape_for("TrainingInstanceType").enum)
+
+
+@cache
+def fields() -> Mapping[str, str]:
+    """Every field of the request: dotted path -> kind as `passthrough.KINDS` names it."""
+    return dict(_fields(_shape(), ""))
+
+
+def _fields(shape: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if shape["type"] == "list":
+        yield path, "list"
+        shape = shape["member"]
+    elif path:
+        yield path, PASSED_KINDS.get(shape["type"], "str")
+    for name, member in shape.get("members", {}).items() if shape["type"] == "structure" else ():
+        yield from _fields(member, f"{path}.{name}" if path else name)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from ftsdk.backends.options import Options, Pairs, Words, first_set
+from ftsdk.backends.passthrough import RequestFields
 from ftsdk.backends.sagemaker import limits
 from ftsdk.errors import did_you_mean
 
@@ -64,6 +65,9 @@ class SageMakerOptions(Options):
     """Tags of the job, e.g. `team=nlp,project=bot`."""
     secrets_prefix: str = "ftsdk/"
     """What stands before a secret's name in Secrets Manager; in SSM Parameter Store, with a slash before it."""
+    request: RequestFields = Field(default={})
+    """Fields of CreateTrainingJob that have no option, e.g. `-o request.MlflowConfig.MlflowResourceArn=arn:…`; a field
+    that the service does not have, and one that ftsdk sets itself, is refused."""
     endpoint_url: str | None = None
     """Address of all AWS services, for tests; the region's own if left out."""
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
+from ftsdk.backends import passthrough
 from ftsdk.backends.sagemaker import limits, machines
 from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.contract.documents import JobDocument
@@ -229,6 +230,7 @@ def request(context: SageMakerContext) -> dict[str, Any]:
         **({"CheckpointConfig": _synced(context)} if options.network_isolation else {}),
         **({"RemoteDebugConfig": {"EnableRemoteDebug": True}} if options.remote_debug else {}),
     }
+    body = passthrough.merged(body, options.request, known=limits.fields(), service="CreateTrainingJob")
     refuse(body)
     return body
 

@@ -65,7 +65,7 @@ def spot_nodes(folder: Path) -> None:
         folder,
         key,
         compute=Compute(
-            instance_type="ml.p4d.24xlarge",
+            instance_type="ml.p3.16xlarge",
             instance_count=2,
             volume_size_in_gb=500,
             volume_kms_key_id=key,

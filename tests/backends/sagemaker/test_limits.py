@@ -252,3 +252,17 @@ def test_what_the_image_lacks_is_refused_before_a_machine_is_paid_for(sharding):
     with pytest.raises(UnsupportedError, match=r"deepspeed, which .* use `sharding: fsdp`"):
         backend().plan(asked, plans.facts())
     backend(image="123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1").plan(asked, plans.facts())
+
+
+def test_a_field_without_an_option_is_passed_through_and_checked():
+    asked, found = plans.spec(resources={"accelerator": "A10G"}), plans.facts()
+    arn = "arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/ours"
+    passed = {"MlflowConfig.MlflowResourceArn": arn, "EnableNetworkIsolation2": "true"}
+    with pytest.raises(SpecError, match="EnableNetworkIsolation2: CreateTrainingJob has no such"):
+        backend(request=passed).plan(asked, found)
+    del passed["EnableNetworkIsolation2"]
+    assert backend(request=passed).plan(asked, found).request["MlflowConfig"] == {"MlflowResourceArn": arn}
+    with pytest.raises(SpecError, match="does not have the form"):
+        backend(request={"MlflowConfig.MlflowResourceArn": "ours"}).plan(asked, found)
+    with pytest.raises(SpecError, match="ftsdk sets this field itself"):
+        backend(request={"RoleArn": "x"}).plan(asked, found)

@@ -28,7 +28,7 @@ RECORDED = HERE / "model_trainer.json"
 PAGE = HERE.parents[2] / "docs" / "backends" / "sagemaker.md"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1"
 KMS_KEY = "arn:aws:kms:us-west-2:123456789012:key/0123abcd"
-SOLD_OUT = {"ml.g5.2xlarge", "ml.g6.2xlarge", "ml.p4d.24xlarge"}
+SOLD_OUT = {"ml.g5.2xlarge", "ml.g6.2xlarge", "ml.p3.16xlarge"}
 """So that the emulator runs nothing: the requests are what we want."""
 
 WORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -42,7 +42,7 @@ WORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "resources": {"num_nodes": 2, "accelerators_per_node": 8, "spot": True, "disk_gb": 500},
         },
         {
-            "instance_type": "ml.p4d.24xlarge",
+            "instance_type": "ml.p3.16xlarge",
             "max_wait_hours": 36.0,
             "retries": 2,
             "subnets": ("subnet-0a1b2c3d",),

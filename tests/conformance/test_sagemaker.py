@@ -30,6 +30,7 @@ from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET
 from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import image, options
+from tests.emulators.roles import RoleAddress
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 pytestmark = pytest.mark.docker
@@ -86,7 +87,7 @@ class TestSageMaker(BackendConformance):
         job = self.start(plan, backend, MAKES_A_FILE + "\nfor i in range(1000): print('line', i)")
         texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
         assert texts == [f"line {i}" for i in range(1000)]
-        assert job.result(PATIENCE_S).files == {"weights.bin": 256 * 40}
+        assert job.result(PATIENCE_S).files["weights.bin"] == 256 * 40
         assert list(cloud.jobs) == [plan.native_name]
 
     def test_a_client_that_dies_after_the_create_loses_nothing(self, backend, plan, cloud, tmp_path):
@@ -128,10 +129,42 @@ class TestSageMaker(BackendConformance):
         assert states.state_of({"TrainingJobStatus": "Failed", "FailureReason": said}).message in info.message
         assert info.native["training_seconds"] is not None
 
-    def test_what_it_made_is_where_the_platform_looks_too(self, backend, plan, cloud):
+    def test_what_it_made_is_uploaded_once_unless_asked(self, backend, spec, facts, cloud):
+        plan = backend.plan(spec, facts)
         self.start(plan, backend, MAKES_A_FILE).result(PATIENCE_S)
         address = cloud.jobs[plan.native_name].describe()["ModelArtifacts"]["S3ModelArtifacts"]
+        assert list(open_store(address, plan.storage).list()) == []
+        asking = SageMaker(backend.options.model_copy(update={"model_artifacts": True}))
+        plan = asking.plan(spec.model_copy(update={"name": f"{spec.name}-2"}), facts)
+        self.start(plan, asking, MAKES_A_FILE).result(PATIENCE_S)
+        address = cloud.jobs[plan.native_name].describe()["ModelArtifacts"]["S3ModelArtifacts"]
         assert open_store(address, plan.storage).read("weights.bin") == bytes(range(256)) * 40
+
+    def test_a_start_that_the_platform_breaks_is_made_again(self, backend, spec, facts, cloud):
+        cloud.internal_errors, cloud.logs.empty_pages = 1, True
+        patient = SageMaker(backend.options.model_copy(update={"max_pending_hours": 1.0}))
+        plan = patient.plan(spec, facts)
+        job = self.start(plan, patient, MAKES_A_FILE + "\nfor i in range(1000): print('line', i)")
+        texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
+        assert texts == [f"line {i}" for i in range(1000)]
+        assert job.result(PATIENCE_S).files["weights.bin"] == 256 * 40
+        passed = [row["Status"] for row in cloud.jobs[plan.native_name].transitions]
+        assert passed[0] == "Pending" and "Restarting" in passed and "DownloadingTrainingImage" in passed
+
+    def test_role_keys_from_an_address_that_fails_now_and_then(self, backend, plan, cloud):
+        cloud.role = RoleAddress()
+        cloud.role.trouble, cloud.role.lifetime_s = 0.4, 2.0
+        job = self.start(plan, backend, MAKES_A_FILE + "\nimport time; time.sleep(5)")
+        assert job.result(PATIENCE_S).files["weights.bin"] == 256 * 40
+        assert len(cloud.role.ends) > 1 and cloud.role.failures > 0
+        cloud.role.close()
+
+    def test_an_old_image_and_a_missing_package_end_before_the_training(self, backend, plan, cloud):
+        lacking = replace(plan, document={**plan.document, "config": {**plan.document["config"], "use_vllm": True}})
+        info = self.start(lacking, backend, HELLO).wait(PATIENCE_S)
+        assert (info.state, info.reason) == (JobState.FAILED, "bad_config")
+        assert "vllm" in info.message
+        assert "vllm" in cloud.jobs[plan.native_name].describe()["FailureReason"]
 
     def test_no_capacity(self, backend, plan, cloud):
         cloud.sold_out = {"ml.m5.xlarge"}
@@ -178,7 +211,9 @@ class TestSageMaker(BackendConformance):
         assert cloud.calls["PUT"] == puts + 1  # the job document
 
     @pytest.mark.long
-    def test_the_vendors_own_objects_know_the_job(self, backend, plan, cloud, tmp_path):
+    def test_the_vendors_own_objects_know_the_job(self, backend, spec, facts, cloud, tmp_path):
+        backend = SageMaker(backend.options.model_copy(update={"model_artifacts": True}))
+        plan = backend.plan(spec, facts)
         with socket.create_server(("127.0.0.1", 0)) as meeting, ThreadPoolExecutor() as pool:
             here = f"socket.create_connection(('127.0.0.1', {meeting.getsockname()[1]})).recv(1)"
             job = self.start(plan, backend, f"import socket; {here}\n{MAKES_A_FILE}")

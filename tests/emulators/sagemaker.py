@@ -24,6 +24,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from tests.emulators.cloudwatch import PAGE_STREAMS, Streams
+from tests.emulators.roles import RoleAddress
 from tests.emulators.service_model import refusals
 from tests.emulators.training_job import ACCOUNT, REGION, TrainingJob, arn
 
@@ -63,6 +64,8 @@ class SageMakerCloud:
         self.grace_s = 120
         self.platform = {"os": "linux", "architecture": "amd64"}
         """What the configuration of every image in ECR says."""
+        self.role: RoleAddress | None = None
+        """Gives the role's keys to the containers; without it they have fixed ones."""
         self.internal_errors = 0
         """So many of the next starts fail by the platform's own fault."""
         self._chance = random.Random(7)

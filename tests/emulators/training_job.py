@@ -362,7 +362,9 @@ class Node:
         from tests.emulators.sagemaker import KEYS
 
         own = {"TRAINING_JOB_NAME": self._job.name, "TRAINING_JOB_ARN": arn(self._job.name)}
-        return {**KEYS, **self._job.request.get("Environment", {}), **own}
+        role = self._job.cloud.role
+        keys = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{role.url}/role"} if role else KEYS
+        return {**keys, **self._job.request.get("Environment", {}), **own}
 
 
 def _split(address: str) -> tuple[str, str]:

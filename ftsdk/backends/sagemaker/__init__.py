@@ -1,6 +1,8 @@
 """The sagemaker backend: a managed training job of Amazon SageMaker, in any image that holds the trainer.
 
 It calls boto3 directly: the vendor's own SDK can neither name a job nor plan one without uploading.
+
+More than fifteen files: a training job touches eight services of AWS, and each has its own.
 """
 
 from __future__ import annotations

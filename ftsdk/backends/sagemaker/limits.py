@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from ftsdk.backends.sagemaker import machines
+from ftsdk.backends.sagemaker import disks
 
 DAY_S: Final = 86400
 LONGEST_RUN_S: Final = 28 * DAY_S
@@ -207,7 +207,7 @@ def _types(request: Mapping[str, Any]) -> list[str]:
 
 
 def _fixed_disks_gb(request: Mapping[str, Any]) -> list[int]:
-    return [machines.local_disks_gb()[name] for name in _types(request) if name in machines.local_disks_gb()]
+    return [disks.local_disks_gb()[name] for name in _types(request) if name in disks.local_disks_gb()]
 
 
 def _reserved_names(request: Mapping[str, Any]) -> bool:
@@ -259,7 +259,7 @@ CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
         "several types exclude spot",
     ),
     (
-        lambda r: bool(_get(r, "ResourceConfig.VolumeKmsKeyId")) and any(map(machines.has_local_disk, _types(r))),
+        lambda r: bool(_get(r, "ResourceConfig.VolumeKmsKeyId")) and any(map(disks.has_local_disk, _types(r))),
         "ResourceConfig.VolumeKmsKeyId",
         "types with local storage take no key: the hardware encrypts it",
     ),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends import shared
 from ftsdk.backends.image import Torch
+from ftsdk.backends.sagemaker import disks
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
@@ -26,8 +23,6 @@ EFA_ENVIRONMENT: Final = {"FI_PROVIDER": "efa", "FI_EFA_USE_DEVICE_RDMA": "1", "
 """What SageMaker's own training toolkit sets; FI_EFA_FORK_SAFE would do the same from libfabric 1.13 on."""
 TCP_GB_S: Final = 10.0
 """Between two machines without EFA: one network card of 100 Gbit/s (EC2 user guide), of which TCP uses four fifths."""
-LOCAL_DISK_FAMILIES: Final = re.compile(r"g[5-9]e?|p[5-9].*|p4de?|p3dn|g4dn|[a-z]+\d+[a-z]*d[a-z]*")
-"""Families with NVMe storage of their own: a `d` behind the generation says so, the newer GPU families all have it."""
 
 
 def instance_for(resources: Resources) -> str:
@@ -46,19 +41,6 @@ def instance_for(resources: Resources) -> str:
 def has_efa(instance_type: str) -> bool:
     """Whether machines of this type have an Elastic Fabric Adapter (an image needs libfabric to use it)."""
     return instance_type.split(".")[1] in EFA_FAMILIES
-
-
-def has_local_disk(instance_type: str) -> bool:
-    """Whether the disk is NVMe storage of the machine: its size is fixed, and the service takes no KMS key for it."""
-    return bool(LOCAL_DISK_FAMILIES.fullmatch(instance_type.split(".")[1]))
-
-
-@cache
-def local_disks_gb() -> Mapping[str, int]:
-    """Training type -> gigabytes of its own NVMe storage, where that is published."""
-    text = files("ftsdk.backends.sagemaker").joinpath("data", "local_disks.csv").read_text("utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {row["instance"]: int(row["gb"]) for row in csv.DictReader(lines)}
 
 
 def network_gb_s(types: tuple[str, ...], resources: Resources, *, efa: bool) -> float | None:
@@ -89,7 +71,7 @@ def refuse_volta(types: tuple[str, ...], options: SageMakerOptions) -> None:
 def warnings(types: tuple[str, ...], resources: Resources, options: SageMakerOptions) -> tuple[str, ...]:
     """What a user should know of these machines before paying for them."""
     found = [warning for name in types for warning in shared.unused_accelerators(instance_of(name), resources)]
-    own_disks = [name for name in types if has_local_disk(name)]
+    own_disks = [name for name in types if disks.has_local_disk(name)]
     if options.kms_key and own_disks:
         found.append(f"kms_key: the disk of {own_disks[0]} is encrypted by its hardware, so only results use the key.")
     if resources.num_nodes > 1 and not options.efa and any(map(has_efa, types)):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
-from ftsdk.backends.sagemaker import limits, machines
+from ftsdk.backends.sagemaker import disks, limits, machines
 from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.contract.documents import JobDocument
 from ftsdk.engines.base import Layout
@@ -303,7 +303,7 @@ def _machines(context: SageMakerContext) -> dict[str, Any]:
     else:
         plan = {"TrainingPlanArn": options.training_plan} if options.training_plan else {}
         kind = {"InstanceType": context.types[0], "InstanceCount": count, **plan}
-    has_own_disk = any(map(machines.has_local_disk, context.types))
+    has_own_disk = any(map(disks.has_local_disk, context.types))
     return {
         **kind,
         "VolumeSizeInGB": options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB,

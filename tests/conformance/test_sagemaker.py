@@ -153,7 +153,7 @@ class TestSageMaker(BackendConformance):
 
     def test_role_keys_from_an_address_that_fails_now_and_then(self, backend, plan, cloud):
         cloud.role = RoleAddress()
-        cloud.role.trouble, cloud.role.lifetime_s = 0.4, 2.0
+        cloud.role.trouble, cloud.role.lifetime_s = 0.6, 2.0
         job = self.start(plan, backend, MAKES_A_FILE + "\nimport time; time.sleep(5)")
         assert job.result(PATIENCE_S).files["weights.bin"] == 256 * 40
         assert len(cloud.role.ends) > 1 and cloud.role.failures > 0

@@ -5,7 +5,7 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ftsdk.contract.lineage import Origin
 

@@ -70,9 +70,13 @@ def _remote(address: str) -> ModelFacts:
 
 
 def _files(folder: Path) -> tuple[Fingerprint, ...]:
-    """Every file but the lineage record: what is learnt from a model does not depend on when it was made."""
+    """Every file but the lineage record and a version control's own.
+
+    What is learnt from a model does not depend on when it was made, and `.git` holds its weights a second time.
+    """
     record = str(folder / contract.LINEAGE_FILE)
-    return tuple(file for file in fingerprints.below(folder, "model") if file.path != record)
+    files = (file for file in fingerprints.below(folder, "model") if file.path != record)
+    return tuple(file for file in files if not Path(file.path).relative_to(folder).parts[0].startswith(".git"))
 
 
 def _lineage(folder: Path) -> dict[str, Any] | None:

@@ -39,6 +39,8 @@ AS_ROOT: Final = {"kubernetes": {"pod_config": {"spec": {"securityContext": {"ru
 """SkyPilot refuses pods whose user is not root and has no sudo (exit code 52), whatever image they run."""
 LOCKS: Final = ("lf", "rl")
 """What a virtual environment on a node gets, of the locks in `containers`."""
+FILES_MAX: Final = 200
+"""Files of a folder that are copied one by one; SkyPilot calls rsync for each."""
 FIRST_PORT, PORTS = 20000, 10000
 """Below Linux's ephemeral ports (32768 and up)."""
 
@@ -237,10 +239,24 @@ def _file_mounts(context: SkyPilotContext) -> dict[str, str]:
     brought = {context.facts.runtime.path: "runtime.pyz"}
     if _needs_setup(context):
         brought[str(trainer_dir(context.facts.home))] = "trainer"
-    mounts = {target: path.rstrip("/") for path, target in _copied(context).items()}
+    mounts = _input_mounts(context)
     mounts |= {_node_path(context, path, name): path for path, name in brought.items() if not context.is_shared(path)}
     if "://" in context.durable:
         mounts[_document(context)] = str(jobs_dir(context.facts.home, "skypilot") / context.name / contract.JOB_FILE)
+    return mounts
+
+
+def _input_mounts(context: SkyPilotContext) -> dict[str, str]:
+    """Path on the node -> input. A folder is copied as its single files: SkyPilot's rsync leaves out what a folder's
+    .gitignore names, weights for example, and takes along what the job does not need."""
+    mounts: dict[str, str] = {}
+    for path, target in _copied(context).items():
+        folder = f"{path.rstrip('/')}/"
+        below = [file.path for file in context.facts.files if file.path.startswith(folder)]
+        if 0 < len(below) <= FILES_MAX:
+            mounts |= {f"{target}/{file.removeprefix(folder)}": file for file in below}
+        else:
+            mounts[target] = path.rstrip("/")
     return mounts
 
 

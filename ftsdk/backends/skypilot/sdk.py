@@ -17,7 +17,9 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
     import sky
     import sky.jobs
 
-    task = sky.Task.from_yaml_config(request["task"], secrets_overrides=list(request["secrets"].items()))
+    task = sky.Task.from_yaml_config(
+        _without_links(request["task"]), secrets_overrides=list(request["secrets"].items())
+    )
     if request["kind"] == "on-cluster":
         return {"request_id": str(_on_cluster(task, request["cluster"]))}
     with sky.Dag() as dag:
@@ -26,6 +28,13 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
     managed = request["kind"] == "managed"
     request_id = sky.jobs.launch(task, name=task.name) if managed else sky.launch(task, cluster_name=request["cluster"])
     return {"request_id": str(request_id)}
+
+
+def _without_links(task: dict[str, Any]) -> dict[str, Any]:
+    """The task with the files that links point to: rsync would copy a link into a hub's cache as a link."""
+    mounts = task.get("file_mounts", {})
+    real = {target: path if "://" in path else os.path.realpath(path) for target, path in mounts.items()}
+    return {**task, "file_mounts": real} if mounts else task
 
 
 def _on_cluster(task: Any, cluster: str) -> Any:

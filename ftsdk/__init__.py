@@ -62,11 +62,14 @@ if TYPE_CHECKING:
     from ftsdk.spec import Checkpoint as Checkpoint
     from ftsdk.spec import CloudWatch as CloudWatch
     from ftsdk.spec import Dataset as Dataset
+    from ftsdk.spec import Evaluate as Evaluate
     from ftsdk.spec import Freeze as Freeze
     from ftsdk.spec import Full as Full
+    from ftsdk.spec import Generate as Generate
     from ftsdk.spec import Hyperparameters as Hyperparameters
     from ftsdk.spec import JobSpec as JobSpec
     from ftsdk.spec import Lora as Lora
+    from ftsdk.spec import Merge as Merge
     from ftsdk.spec import Method as Method
     from ftsdk.spec import Oft as Oft
     from ftsdk.spec import QLora as QLora
@@ -96,10 +99,12 @@ _HOMES = {
     "Decision": "jobs.retrying",
     "Estimate": "sizing.estimate",
     "Estimator": "estimator",
+    "Evaluate": "spec",
     "Facts": "facts",
     "Freeze": "spec",
     "FtsdkError": "errors",
     "Full": "spec",
+    "Generate": "spec",
     "Hyperparameters": "spec",
     "Job": "jobs.job",
     "JobFailedError": "errors",
@@ -111,6 +116,7 @@ _HOMES = {
     "LogLine": "storage.records",
     "WatchEvent": "jobs.resident",
     "Lora": "spec",
+    "Merge": "spec",
     "Method": "spec",
     "MetricRecord": "jobs.metrics",
     "MetricRecords": "jobs.metrics",
@@ -167,10 +173,12 @@ __all__ = [
     "Decision",
     "Estimate",
     "Estimator",
+    "Evaluate",
     "Facts",
     "Freeze",
     "FtsdkError",
     "Full",
+    "Generate",
     "Hyperparameters",
     "Job",
     "JobFailedError",
@@ -181,6 +189,7 @@ __all__ = [
     "ListedJob",
     "LogLine",
     "Lora",
+    "Merge",
     "Method",
     "MetricRecord",
     "MetricRecords",

@@ -11,10 +11,9 @@ from typing import Any, Unpack
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
-from ftsdk.errors import DataError, UnsupportedError
 from ftsdk.facts import Facts, inspect
 from ftsdk.facts.model import refuse_incomplete
-from ftsdk.jobs import live, watching
+from ftsdk.jobs import checks, live, watching
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
@@ -22,6 +21,7 @@ from ftsdk.plan import Plan, budgets
 from ftsdk.spec import JobSpec
 from ftsdk.spec.fields import SpecFields
 from ftsdk.spec.loading import name_notes, normalized, parse
+from ftsdk.spec.program import other_model
 from ftsdk.storage import copying
 from ftsdk.terminal.progress import byte_bar
 
@@ -107,10 +107,10 @@ class Estimator:
         for sentence in plan.warnings:
             on_warning(sentence)
         if size_check:
-            refuse_what_cannot_fit(plan)
+            checks.refuse_what_cannot_fit(plan)
             budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())
         if data_check:
-            refuse_bad_data(self.spec, facts)
+            checks.refuse_bad_data(self.spec, facts)
         if not copy:
             copying.refuse(plan.copies)
         shows = progress and live.can_show(sys.stderr)
@@ -128,48 +128,14 @@ class Estimator:
         return job
 
 
-def refuse_what_cannot_fit(plan: Plan) -> None:
-    """Better now than after twenty paid minutes. Raises UnsupportedError with the smallest change that helps."""
-    estimate = plan.estimate
-    if estimate.fits != "no" or estimate.memory is None:
-        return
-    helps = [", ".join(estimate.advice.changes)] if estimate.advice else []
-    helps += [f"a larger accelerator ({' or '.join(estimate.next_cards)})"] if estimate.next_cards else []
-    remedy = " or ".join(helps) or "more accelerators"
-    raise UnsupportedError(
-        f"It cannot fit: about {estimate.memory.total_gib:.1f} GiB are needed on each accelerator and "
-        f"{estimate.card} has {estimate.usable_gib:.1f}; what helps: {remedy} "
-        f"(`ftsdk plan` shows every term, --no-size-check submits all the same)."
-    )
-
-
-def refuse_bad_data(spec: JobSpec, facts: Facts) -> None:
-    """Better now than on a paid GPU. Raises DataError with the first errors; data elsewhere cannot be looked at."""
-    from ftsdk.data.cache import check_summary
-    from ftsdk.data.checks.report import CODES, FEW_ROWS
-    from ftsdk.facts.sources import hashed_files
-
-    train, held_out = hashed_files(facts.train), hashed_files(facts.eval)
-    if not train:
-        return
-    summary = check_summary(train, held_out, method=spec.method.stage)
-    if summary.verdict != "fail":
-        return
-    total = sum(count for code, count in summary.counts.items() if CODES[code][0] == "error")
-    remedy = ", with --fix it writes a clean copy" if total <= FEW_ROWS * summary.num_rows else (
-        "; so many mean that the format was not understood: say it with dataset.format and dataset.columns"
-    )  # fmt: skip
-    raise DataError(
-        f"The data has {total} error{'s' if total > 1 else ''}: {'; '.join(summary.first)}. `ftsdk data check` lists "
-        f"all{remedy}; --no-data-check submits all the same."
-    )
-
-
 def _with_model_of_job(spec: JobSpec) -> JobSpec:
     """A finished job's URI as a model means the model that it made. Raises JobFailedError if it made none."""
     judge = spec.method.reward_model
     method = spec.method.model_copy(update={"reward_model": _model_of(judge)}) if judge else spec.method
-    return spec.model_copy(update={"model": _model_of(spec.model), "method": method})
+    program, other = spec.program, other_model(spec.program)
+    if other:
+        program = program.model_copy(update={"against": _model_of(other)})
+    return spec.model_copy(update={"model": _model_of(spec.model), "method": method, "program": program})
 
 
 def _model_of(address: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from ftsdk import Estimator
 from ftsdk.errors import AuthError, DataError, SpecError, UnsupportedError
-from ftsdk.estimator import refuse_what_cannot_fit
+from ftsdk.jobs.checks import refuse_what_cannot_fit
 from ftsdk.jobs.starting import read_secrets
 from ftsdk.sizing import estimate_job
 from ftsdk.spec.loading import parse

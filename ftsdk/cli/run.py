@@ -48,7 +48,7 @@ def plan(
         return
     made = estimator.plan()
     for warning in made.warnings:
-        _warn(warning)
+        warn(warning)
     emit(made.to_json(), as_json, lambda: _plan_text(made))
 
 
@@ -78,7 +78,7 @@ def submit(
         again=again,
         size_check=not no_size_check,
         data_check=not no_data_check,
-        on_warning=_warn,
+        on_warning=warn,
         copy=copy,
         on_attach=lambda info: say(f"This job exists already ({info.state}); --again starts another one."),
     )
@@ -150,5 +150,6 @@ def _plan_text(made: Any) -> str:
     return "\n\n".join(parts)
 
 
-def _warn(sentence: str) -> None:
+def warn(sentence: str) -> None:
+    """Show a warning of a plan."""
     say(sentence, mark=click.style("Warning:", fg="yellow") + " ")

@@ -18,6 +18,8 @@ from ftsdk.contract.environment import ENV_NUM_NODES as ENV_NUM_NODES
 from ftsdk.contract.environment import ENV_SECRETS as ENV_SECRETS
 from ftsdk.contract.environment import ENV_SECRETS_FILE as ENV_SECRETS_FILE
 from ftsdk.contract.environment import ENV_SECRETS_FROM as ENV_SECRETS_FROM
+from ftsdk.contract.environment import ENV_SERVE as ENV_SERVE
+from ftsdk.contract.environment import SERVER_READY as SERVER_READY
 from ftsdk.contract.keys import ATTEMPTS_DIR as ATTEMPTS_DIR
 from ftsdk.contract.keys import CHECKPOINTS_DIR as CHECKPOINTS_DIR
 from ftsdk.contract.keys import COMMIT_FILE as COMMIT_FILE

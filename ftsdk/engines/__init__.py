@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from ftsdk.engines import base_model, modules, training_arguments
 from ftsdk.errors import UnsupportedError
+from ftsdk.spec.program import Train
 
 if TYPE_CHECKING:
     from ftsdk.engines.base import Engine, Layout, Rendered
@@ -24,6 +25,9 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """Name -> module of every engine, in order of preference. A module is imported when it is first used."""
 
+PROGRAMS = "ftsdk.engines.programs.render"
+"""Renders every program but `train`; it is no engine, as it trains no method."""
+
 
 def get(name: str) -> Engine:
     """The engine of this name; KeyError if there is none."""
@@ -31,7 +35,12 @@ def get(name: str) -> Engine:
 
 
 def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
-    """Render the spec with the first engine that trains its method. Raises SpecError, DataError, UnsupportedError."""
+    """Render the spec with the first engine that trains its method, or with the programs' own.
+
+    Raises SpecError, DataError and UnsupportedError.
+    """
+    if not isinstance(spec.program, Train):
+        return cast("Engine", import_module(PROGRAMS)).render(spec, facts, layout)
     training_arguments.refuse(spec)
     base_model.refuse(spec, facts)
     spec = modules.resolved(spec, facts)

@@ -119,6 +119,8 @@ class Facts:
     """The user's own price file; empty without one."""
     reward_model: ModelFacts | None = None
     """The model that scores answers, if the method has one."""
+    against: ModelFacts | None = None
+    """The model that an evaluation compares with, unless it is the base model."""
     reward_files: dict[str, Fingerprint] = field(default_factory=dict)
     """Files with reward functions, by their paths as `method.rewards` writes them."""
     reward_imports: dict[str, dict[str, Fingerprint]] = field(default_factory=dict)
@@ -143,9 +145,9 @@ class Facts:
         """Every local input file, each once."""
         sources = (*self.train, *self.eval)
         beside = (*self.arguments, *(source.attached for source in sources if source.attached))
-        judge = self.reward_model.files if self.reward_model else ()
+        others = (file for model in (self.reward_model, self.against) if model for file in model.files)
         data = (source.file for source in sources if source.file)
         attached = (file for item in beside for file in item.files)
         imported = (file for files in self.reward_imports.values() for file in files.values())
         own = (*self.reward_files.values(), *imported)
-        return tuple(dict.fromkeys((*self.model.files, *judge, *data, *attached, *own)))
+        return tuple(dict.fromkeys((*self.model.files, *others, *data, *attached, *own)))

@@ -19,6 +19,7 @@ from ftsdk.facts.weights import read_modules
 from ftsdk.home import home_dir
 from ftsdk.sizing.price.price_file import own_prices
 from ftsdk.spec import JobSpec
+from ftsdk.spec.program import other_model
 
 
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
@@ -38,7 +39,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     tokenizer = None if model.kind == "remote" else model.base.removeprefix("modelscope:")
     train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
-    judge = spec.method.reward_model
+    judge, against = spec.method.reward_model, other_model(spec.program)
     reward_files = inspect_rewards(spec.method, root)
     unknown = [f"rows of {s.address} (not on this machine)" for s in (*train, *held_out) if s.num_rows is None]
     if model.config is None:
@@ -55,6 +56,7 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
         lengths=lengths,
         prices=own_prices(home),
         reward_model=inspect_model(judge, root) if judge else None,
+        against=inspect_model(against, root) if against else None,
         reward_files=reward_files,
         reward_imports=inspect_imports(reward_files.values()),
         git=git_state(root),

@@ -55,7 +55,7 @@ def inspect_sources(
     data = inspect_files(
         files,
         InspectionOptions(
-            method=spec.method.stage,
+            method=spec.rows_method,
             tokenizer=tokenizer,
             cutoff_len=hyperparameters.cutoff_len,
             batch_size=hyperparameters.per_device_train_batch_size,
@@ -189,7 +189,7 @@ def _below(folder: Path, value: object, name: str) -> str:
 def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Path) -> SourceFacts | LocalFile:
     from ftsdk.data.inspection import LocalFile, count_rows
 
-    check_entry(name, entry, spec.method.stage)
+    check_entry(name, entry, spec.rows_method)
     source = SourceFacts(
         name=name, address=name, file=None, entry=entry, format=str(entry.get("formatting", "alpaca")), num_rows=None
     )

@@ -9,12 +9,12 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, SupportsNativeHandle, SupportsTerminal
-from ftsdk.errors import FtsdkError, JobFailedError, UnsupportedError
-from ftsdk.jobs import metrics, resident, watching
+from ftsdk.errors import FtsdkError, UnsupportedError
+from ftsdk.jobs import metrics, programs, resident, watching
 from ftsdk.jobs.metrics import MetricRecords
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.status import Status
-from ftsdk.models.model import Model, open_model
+from ftsdk.models.model import Model
 from ftsdk.terminal import notebook
 
 
@@ -87,10 +87,7 @@ class Job(JobReference):
 
     def model(self) -> Model:
         """The model that the job made. Raises JobFailedError if it has none (yet)."""
-        info = self.info()
-        if info.state is not JobState.SUCCEEDED:
-            raise _no_model(self.uri, info)
-        return open_model(self.store, self.uri, self.document)
+        return programs.model_of(self)
 
     # --- the platform --------------------------------------------------------------------------------------
     def terminal(self) -> str:
@@ -131,10 +128,3 @@ def _progress_rows(status: Status) -> dict[str, object]:
         "hours": f"{status.hours:.2f}",
         "cost": None if cost is None else f"{cost:.2f} USD",
     }
-
-
-def _no_model(uri: str, info: JobInfo) -> JobFailedError:
-    if not info.state.terminal:
-        return JobFailedError(f"Job {uri} is {info.state}: there is no model yet; `ftsdk wait {uri}` waits for it.")
-    why = f" ({info.reason})" if info.reason else ""
-    return JobFailedError(f"Job {uri} ended as {info.state}{why}: {info.message}", reason=info.reason or "error")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 
-from ftsdk.backends.base import Backend, JobInfo, JobState
-from ftsdk.errors import JobNotFoundError, SpecError
-from ftsdk.jobs import history
+from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.jobs.job import Job
-from ftsdk.jobs.starting import no_bar, start
-from ftsdk.plan import Plan, budgets
-from ftsdk.spec import Budget
+from ftsdk.jobs.launching import start_or_attach
+from ftsdk.jobs.starting import no_bar
+from ftsdk.plan import Plan
 from ftsdk.storage.staging import Bar
 
 
@@ -24,33 +20,5 @@ def submit(
     `on_attach` is called with the state of a job that exists already; `bar` opens a progress bar for each transfer.
     """
     job = Job(plan.uri, backend)
-    existing = _existing(job)
-    if existing is not None and (not existing.state.terminal or existing.state is JobState.SUCCEEDED):
-        on_attach(existing)
-        return job
-    start(job, plan.for_attempt(1) if existing is None else _after(job, existing, plan), secrets, bar=bar)
+    start_or_attach(job, plan, secrets=secrets, on_attach=on_attach, bar=bar)
     return job
-
-
-def _existing(job: Job) -> JobInfo | None:
-    try:
-        return job.info()
-    except JobNotFoundError:
-        return None
-
-
-def _after(job: Job, existing: JobInfo, plan: Plan) -> Plan:
-    """The next attempt, with what is left of the budget. Raises SpecError if nothing is."""
-    budget = Budget.model_validate(plan.spec["budget"])
-    next_attempt = plan.for_attempt(existing.attempt + 1)
-    if plan.document["budget_s"] is None:
-        return next_attempt
-    attempts = history.history(job.store, existing, num_nodes=job.document["num_nodes"], now=time.time())
-    hours = history.hours(attempts)
-    left_s = budgets.left_s(budget, plan.usd_per_hour, hours=hours, cost_usd=history.cost_usd(attempts) or 0.0)
-    if not left_s:
-        raise SpecError(
-            f"Job {job.uri} has used its budget ({hours:.3g} h of running): raise budget.max_hours or "
-            f"budget.max_cost_usd, then submit again; it goes on from its last checkpoint."
-        )
-    return replace(next_attempt, document={**plan.document, "budget_s": left_s})

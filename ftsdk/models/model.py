@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,14 +13,25 @@ from pathlib import Path
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
 from ftsdk.contract.lineage import LineageRecord
-from ftsdk.errors import DataError, JobFailedError
-from ftsdk.models import lineage, pushing
+from ftsdk.errors import DataError, JobFailedError, UnsupportedError
+from ftsdk.models import evaluation, lineage, pushing
 from ftsdk.models.downloading import download_model
+from ftsdk.models.evaluation import Evaluation
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
+from ftsdk.spec import Evaluate, JobSpec, Merge, Stage
+from ftsdk.spec.program import Dtype, MetricName
 from ftsdk.storage import records
 from ftsdk.terminal import notebook
+
+RunProgram = Callable[[JobSpec, str], "Model"]
+"""Runs a spec on the backend of this name."""
+
+
+def no_launcher(spec: JobSpec, backend: str) -> Model:
+    """Stands in for the launcher of a model that was opened without a job. Raises UnsupportedError."""
+    raise UnsupportedError(f"{spec.model} was opened without its job: use `Job.attach(…).model()`.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +52,8 @@ class Model:
     store: Store = field(repr=False)
     document: JobDocument = field(repr=False)
     """The job document of its job."""
+    run: RunProgram = field(repr=False, default=no_launcher)
+    """Runs a job on the model and returns what it made; set by the job that the model comes from."""
 
     def _repr_html_(self) -> str:
         """The model in a notebook."""
@@ -68,6 +82,46 @@ class Model:
     def lineage(self) -> LineageRecord:
         """What the model was made from, with and where: the record of `ftsdk.json` and the model's evaluations."""
         return lineage.read(self.store, self.document, self.job_uri)
+
+    def merge(self, *, dtype: Dtype = "auto", backend: str = "local") -> Model:
+        """Merge this adapter into its base model and return the whole model; waits for the job.
+
+        Args:
+            dtype: number format of the merged weights; `auto` is the base model's own.
+            backend: registry name of the place where the job runs.
+
+        Raises SpecError if this is no adapter, and JobFailedError if the merged model's predictions differ from those
+        of base and adapter by more than 0.001 nats per token.
+        """
+        return self.run(JobSpec(model=self.uri, program=Merge(dtype=dtype)), backend)
+
+    def evaluate(
+        self,
+        dataset: str | Path,
+        *,
+        metrics: Sequence[MetricName] = (),
+        against: str | None = None,
+        method: Stage = "sft",
+        backend: str = "local",
+    ) -> Evaluation:
+        """Measure this model on the rows of a file; waits for the job. The result is kept beside the model, too.
+
+        Args:
+            dataset: held-out rows, in any form that trains.
+            metrics: what is measured; by default loss and perplexity, for dpo also preference_accuracy and margin.
+            against: `base`, or another model's folder or address, measured on the same rows.
+            method: what the rows are for: `sft`, `pt` or `dpo`.
+            backend: registry name of the place where the job runs.
+        """
+        program = Evaluate(metrics=tuple(metrics), against=against)
+        spec = JobSpec(model=self.uri, dataset=str(dataset), method=method, program=program)
+        return self.keep_evaluation(self.run(spec, backend))
+
+    def keep_evaluation(self, made: Model) -> Evaluation:
+        """Read the evaluation that a job made, and keep it beside this model."""
+        written = made.store.read(f"{contract.MODEL_DIR}/{evaluation.FILE}")
+        self.store.put(f"{evaluation.FOLDER}/{made.job_uri.rpartition('/')[2]}.json", written)
+        return Evaluation.from_json(made.job_uri, json.loads(written))
 
     def download(self, folder: Path | str, *, overwrite: bool = False, on_bytes: OnBytes = ignore_bytes) -> Path:
         """Copy the model's files into a folder and return it; all of them come, or none.
@@ -109,7 +163,7 @@ class Model:
             yield {name: copied / name for name in self.files}
 
 
-def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
+def open_model(store: Store, job_uri: str, document: JobDocument, *, run: RunProgram = no_launcher) -> Model:
     """The model in a job's durable folder. Raises JobFailedError if none was published."""
     prefix = f"{contract.MODEL_DIR}/"
     committed = records.read_json(store, prefix + contract.COMMIT_FILE)
@@ -126,6 +180,7 @@ def open_model(store: Store, job_uri: str, document: JobDocument) -> Model:
         files={name: size for name, size in files.items() if name not in ours},
         store=store,
         document=document,
+        run=run,
     )
 
 

@@ -18,8 +18,10 @@ from ftsdk.plan import Copy, Plan, Upload, budgets, hubs
 from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
+from ftsdk.sizing.forward import estimate_forward
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec, Tracking
+from ftsdk.spec.program import Train
 
 OWN_MTBF_HOURS = 24.0
 """Assumed mean time between interruptions on capacity that is not spot: reboots, crashes, power failures."""
@@ -88,18 +90,11 @@ def draft(
     With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
     how the job reaches a durable address. `network_gb_s` is the traffic between nodes per accelerator, if known.
     """
-    spec, epoch_warnings = advice.with_epochs(spec, facts)
-    rendered = render(spec, facts, layout)
+    rendered = _rendered(spec, facts, layout)
     region = (storage or {}).get("region", "")
     probed = platforms.warnings(platforms.of(facts.platforms, backend, scope or region), grace_s=grace_s)
-    warnings = (
-        *rendered.warnings,
-        *epoch_warnings,
-        *advice.notes(spec, facts),
-        *probed,
-        *hubs.warnings(facts, region, spec.env),
-    )
-    rendered = replace(rendered, warnings=warnings)
+    hub_warnings = hubs.warnings(facts, region, spec.env)
+    rendered = replace(rendered, warnings=(*rendered.warnings, *probed, *hub_warnings))
     name = job_name(spec, digest)
     document = JobDocument(
         contract=contract.VERSION,
@@ -134,6 +129,14 @@ def draft(
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate)
 
 
+def _rendered(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    if not isinstance(spec.program, Train):
+        return render(spec, facts, layout)
+    spec, epoch_warnings = advice.with_epochs(spec, facts)
+    rendered = render(spec, facts, layout)
+    return replace(rendered, warnings=(*rendered.warnings, *epoch_warnings, *advice.notes(spec, facts)))
+
+
 @dataclass(frozen=True, slots=True)
 class DataStatistics:
     """Statistics of the training data that an estimate needs; None is unknown."""
@@ -158,6 +161,8 @@ def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) 
     here = next(iter(facts.machine.accelerators), None)
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
     try:
+        if not isinstance(spec.program, Train):
+            return estimate_forward(spec, facts.model.config, card)
         return estimate_job(
             spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
             max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
@@ -169,16 +174,13 @@ def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) 
 
 def staged(facts: Facts, root: str) -> dict[str, str]:
     """Path of each local input -> its path below `root` in the job, where this machine's paths do not exist."""
-    model, judge = facts.model, facts.reward_model
-    inputs = {}
-    if model.kind == "path":
-        inputs[model.address] = f"{root}/model"
-    if model.base != model.address and base_is_here(model):
-        inputs[model.base] = f"{root}/base"
-    if judge is not None and judge.kind == "path":
-        inputs[judge.address] = f"{root}/reward-model"
-        if judge.base not in (judge.address, *inputs) and base_is_here(judge):
-            inputs[judge.base] = f"{root}/reward-base"
+    models = {"": facts.model, "reward-": facts.reward_model, "against-": facts.against}
+    inputs: dict[str, str] = {}
+    for prefix, model in models.items():
+        if model is not None and model.kind == "path" and model.address not in inputs:
+            inputs[model.address] = f"{root}/{prefix}model"
+        if model is not None and model.base not in (model.address, *inputs) and base_is_here(model):
+            inputs[model.base] = f"{root}/{prefix}base"
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
     inputs |= {file.path: f"{root}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}
     inputs |= _staged_rewards(facts, f"{root}/rewards")

@@ -1,4 +1,7 @@
-"""`python runtime.pyz supervise` starts a job's supervisor; `python runtime.pyz train` is one trainer process of it."""
+"""`python runtime.pyz supervise` starts a job's supervisor; `… train` is one trainer process of it.
+
+`python runtime.pyz serve` answers requests to a model, outside of any job.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ def main() -> int:
         from ftsdk.runtime.programs.worker import work
 
         return work(os.environ)
-    sys.stderr.write("usage: python runtime.pyz supervise | train\n")
+    if verb == "serve":
+        from ftsdk.runtime.programs.trained.server import main as serve
+
+        return serve(os.environ)
+    sys.stderr.write("usage: python runtime.pyz supervise | train | serve\n")
     return 64
 
 

@@ -1,10 +1,14 @@
-"""WHAT to train: the spec and its parts."""
+"""WHAT to train: the spec and its parts.
+
+More than fifteen files: one for each part of a spec, and those that read and describe it.
+"""
 
 from ftsdk.spec.dataset import Dataset, Format
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec, clean_label
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, CloudWatch, Resources, Retry, Tracking, Wandb
+from ftsdk.spec.program import Evaluate, Generate, Merge, Program, Train
 from ftsdk.spec.rewards import Reward
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
@@ -14,14 +18,18 @@ __all__ = [
     "Checkpoint",
     "CloudWatch",
     "Dataset",
+    "Evaluate",
     "Format",
     "Freeze",
     "Full",
+    "Generate",
     "Hyperparameters",
     "JobSpec",
     "Lora",
+    "Merge",
     "Method",
     "Oft",
+    "Program",
     "QLora",
     "Resources",
     "Retry",
@@ -29,6 +37,7 @@ __all__ = [
     "Sharding",
     "Stage",
     "Tracking",
+    "Train",
     "Tuning",
     "Wandb",
     "clean_label",

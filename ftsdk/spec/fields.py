@@ -10,6 +10,7 @@ from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.program import Program, ProgramType
 from ftsdk.spec.sharding import Sharding, ShardingType
 from ftsdk.spec.tuning import Tuning, TuningType
 
@@ -28,7 +29,7 @@ class SpecFields(TypedDict, total=False):
     tuning: TuningType | Tuning | Mapping[str, object]
     """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
     dataset: str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]] | Table | Dataset | Mapping[str, object]
-    """What the model learns from."""
+    """What the model learns from; with another `program` than `train`, the rows that it reads."""
     hyperparameters: Hyperparameters | Mapping[str, object]
     """How it learns."""
     resources: Resources | Mapping[str, object]
@@ -51,3 +52,5 @@ class SpecFields(TypedDict, total=False):
     """Folder or address under which the job keeps its results; the backend's own place if left out."""
     timeout_hours: float | None
     """Stop the job, with a checkpoint, after this many hours."""
+    program: ProgramType | Program | Mapping[str, object]
+    """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""

@@ -19,6 +19,7 @@ SHORT = {
     "sharding": "ShardingType",
     "checkpoint": 'Literal["auto"]',
     "retry": "int",
+    "program": "ProgramType",
 }
 """Field -> the short form of its value."""
 LOOSE = {"secrets": "list[str] | tuple[str, ...]", "env": "Mapping[str, str]"}
@@ -35,6 +36,7 @@ from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.program import Program, ProgramType
 from ftsdk.spec.sharding import Sharding, ShardingType
 from ftsdk.spec.tuning import Tuning, TuningType
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ftsdk.spec.base import Part
 from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method
 from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.program import Generate, Program, Train, needs_rows
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Lora, Tuning
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LABEL_MAX_LENGTH = 48
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_ROWS = Dataset.model_construct(train=())
+"""The dataset of a job whose program reads none."""
 
 
 class NormalizedSpec(dict[str, Any]):
@@ -51,7 +54,7 @@ class JobSpec(Part):
     tuning: Tuning = Lora()
     """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
     dataset: Dataset
-    """What the model learns from."""
+    """What the model learns from; with another `program` than `train`, the rows that it reads."""
     hyperparameters: Hyperparameters = Hyperparameters()
     """How it learns."""
     resources: Resources = Resources()
@@ -74,15 +77,20 @@ class JobSpec(Part):
     """Folder or address under which the job keeps its results; the backend's own place if left out."""
     timeout_hours: float | None = Field(default=None, gt=0)
     """Stop the job, with a checkpoint, after this many hours."""
+    program: Program = Train()
+    """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        return with_full_forms(value) if isinstance(value, dict) and not isinstance(value, NormalizedSpec) else value
+        if not isinstance(value, dict):
+            return value
+        full = value if isinstance(value, NormalizedSpec) else with_full_forms(value)
+        return full if "dataset" in full or needs_rows(full.get("program", "train")) else {**full, "dataset": NO_ROWS}
 
     @model_validator(mode="after")
     def _fill_label(self) -> JobSpec:
-        label = clean_label(self.name or f"{PurePosixPath(self.model).name}-{self.method.stage}")
+        label = clean_label(self.name or f"{PurePosixPath(self.model).name}-{self._verb}")
         object.__setattr__(self, "name", label)
         return self
 
@@ -93,6 +101,25 @@ class JobSpec(Part):
         if save_steps is not None and other and save_steps != checkpoint.every_steps:
             raise ValueError("hyperparameters.save_steps and checkpoint say different things; keep one of them")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A training is written as before there were other programs: its digest stays the same."""
+        data: dict[str, Any] = serialize(self)
+        if isinstance(self.program, Train):
+            data.pop("program", None)
+        if not self.dataset.train:
+            data.pop("dataset", None)
+        return data
+
+    @property
+    def rows_method(self) -> str:
+        """The method whose rows `dataset` holds: prompts for the program `generate`, as for `grpo`."""
+        return "grpo" if isinstance(self.program, Generate) else self.method.stage
+
+    @property
+    def _verb(self) -> str:
+        return self.method.stage if isinstance(self.program, Train) else self.program.type
 
     @field_validator("secrets")
     @classmethod
@@ -110,9 +137,9 @@ def clean_label(text: str) -> str:
 
 
 def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the short forms that people write: a bare method, tuning, sharding, dataset path or number of retries."""
+    """Replace the short forms that people write: a bare method, tuning, program, dataset path …"""
     full = dict(data)
-    for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type")):
+    for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type"), ("program", "type")):
         if isinstance(full.get(field), str):
             full[field] = {key: full[field]}
     name_tuning(full)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,8 +12,9 @@ from ftsdk.spec.base import plain
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import LABEL_MAX_LENGTH, JobSpec, NormalizedSpec, name_tuning, with_full_forms
 from ftsdk.spec.names import GONE, LLAMAFACTORY, OTHERS, REPLACED, REWRITTEN, is_foreign, put, write_at
+from ftsdk.spec.program import PROGRAMS, Program
 from ftsdk.spec.rewards import REWARDS
-from ftsdk.spec.tuning import TUNINGS
+from ftsdk.spec.tuning import TUNINGS, Tuning
 
 EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
 """Lists that people write as a bare text; what they wrote may be a secret, so it is not repeated."""
@@ -45,6 +46,12 @@ EXCLUSIVE = {
 """Field -> the other field for the same thing, which a change of the first one removes."""
 _UNION_MEMBERS = ("constrained-float", "literal['auto']", "int", "float")
 """pydantic's words for the kinds of num_train_epochs and of numbers of steps."""
+KINDS = {
+    "rewards": ("reward", "name", REWARDS),
+    "program": ("program", "type", PROGRAMS),
+    "tuning": ("tuning", "type", TUNINGS),
+}
+"""Field whose value says by a key what it is -> its name in messages, the key, the key's values."""
 _ORDER = {name: number for number, name in enumerate((*LLAMAFACTORY, *OTHERS, *REPLACED, *GONE, *REWRITTEN))}
 
 
@@ -121,7 +128,8 @@ def sentences(problem: ValidationError) -> str:
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    kinds = (*(REWARDS if "rewards" in error["loc"] else TUNINGS), *_UNION_MEMBERS)
+    place = next((field for field in KINDS if field in error["loc"]), "")
+    kinds = (*(KINDS[place][2] if place else ()), *_UNION_MEMBERS)
     location = [_printable(str(part)) for part in error["loc"] if part not in kinds]
     field = ".".join(location) or "the spec"
     match error["type"]:
@@ -143,7 +151,8 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 def _unknown_kind(location: list[str], given: Any) -> str:
-    what, key, names = ("reward", "name", REWARDS[:-1]) if "rewards" in location else ("tuning", "type", TUNINGS)
+    what, key, known = KINDS[next(field for field in KINDS if field in location)]
+    names = [name for name in known if name != "function"]
     given = given.get(key) if isinstance(given, dict) else given
     if not isinstance(given, str):
         return f"{key} is a name, not {_shown(given)}"
@@ -183,11 +192,12 @@ def _names_at(location: list[str]) -> list[str]:
         kinds = [field.annotation] if field else []
         model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if model is None:
-            return _tuning_names() if part == "tuning" else []
+            return _names_of_kinds(part)
     return list(model.model_fields)
 
 
-def _tuning_names() -> list[str]:
-    from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora
-
-    return sorted({name for kind in (Full, Freeze, Lora, QLora, Oft) for name in kind.model_fields})
+def _names_of_kinds(field: str) -> list[str]:
+    """Names of the fields of every kind of tuning or program."""
+    union = {"tuning": Tuning, "program": Program}.get(field)
+    kinds = get_args(get_args(union)[0]) if union else ()
+    return sorted({name for kind in kinds for name in kind.model_fields})

@@ -6,6 +6,7 @@ from typing import Any
 
 from ftsdk.spec.job import JobSpec
 from ftsdk.spec.method import STAGES
+from ftsdk.spec.program import PROGRAMS
 from ftsdk.spec.sharding import SHARDINGS
 from ftsdk.spec.tuning import TUNINGS
 
@@ -17,6 +18,7 @@ def json_schema() -> dict[str, Any]:
         "method": {"enum": list(STAGES)},
         "tuning": {"enum": list(TUNINGS)},
         "sharding": {"enum": list(SHARDINGS)},
+        "program": {"enum": list(PROGRAMS)},
         "retry": {"type": "integer", "minimum": 0},
         "dataset": {"type": ["string", "array"], "items": {"type": "string"}},
     }
@@ -32,6 +34,8 @@ def json_schema() -> dict[str, Any]:
             "anyOf": [one_path, {k: v for k, v in field.items() if k not in ("title", "description", "default")}],
             **{k: v for k, v in field.items() if k in ("title", "description", "default")},
         }
+    schema["required"] = ["model"]
+    schema["anyOf"] = [{"required": ["dataset"]}, {"required": ["program"]}]
     rewards = schema["$defs"]["Method"]["properties"]["rewards"]
     rewards["items"] = {"anyOf": [{"type": "string", "minLength": 1}, rewards["items"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ftsdk job"}

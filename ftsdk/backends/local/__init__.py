@@ -165,7 +165,9 @@ def _is_missing(trainer: str) -> bool:
     beside_llamafactory = find_spec("llamafactory") is not None
     if trainer == "trl":  # the TRL beside LLaMA-Factory is too old, one that stands alone is the user's choice
         return not overlays.overlay("rl").is_dir() and (beside_llamafactory or find_spec("trl") is None)
-    return trainer in ("llamafactory", "ppo") and not beside_llamafactory
+    if trainer.startswith("trained.") and trainer != "trained.evaluator":  # which reads rows as LLaMA-Factory does
+        return find_spec("transformers") is None
+    return trainer in ("llamafactory", "ppo", "trained.evaluator") and not beside_llamafactory
 
 
 def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) -> None:

@@ -30,15 +30,16 @@ def read(document: JobDocument, *, chat: bool) -> tuple[Dataset, Dataset | None]
     """
     config, info = document["config"], document["dataset_info"]
     most, eval_names = config.get("max_samples"), config["eval_dataset"]
-    train = _joined(config["dataset"], info, most, chat)
-    held_out = _joined(eval_names, info, most, chat) if eval_names else None
+    train = joined(config["dataset"], info, most, chat)
+    held_out = joined(eval_names, info, most, chat) if eval_names else None
     if held_out is None and config.get("eval_fraction"):
         parts = train.train_test_split(test_size=config["eval_fraction"], seed=config["arguments"]["seed"])
         return parts["train"], parts["test"]
     return train, held_out
 
 
-def _joined(names: list[str], info: Mapping[str, Any], most: int | None, chat: bool) -> Dataset:
+def joined(names: list[str], info: Mapping[str, Any], most: int | None, chat: bool) -> Dataset:
+    """The rows of data sets by name, at most `most` of each; `info` is their dataset_info.json."""
     from datasets import concatenate_datasets
 
     return concatenate_datasets([_source(name, info[name], most, chat) for name in names])

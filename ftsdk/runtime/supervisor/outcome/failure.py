@@ -82,6 +82,12 @@ SIGNATURES: tuple[FailureSignature, ...] = (
         "Check that the adapter or checkpoint was made on this base model (adapter_config.json names it).",
     ),
     FailureSignature(
+        "bad_config",
+        r"loading\.ModelError",
+        "The model cannot be used",
+        "Change what the message names, and submit again.",
+    ),
+    FailureSignature(
         "nan_loss",
         r"NonFiniteLossError",
         "The loss is no longer a number",

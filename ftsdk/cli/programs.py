@@ -1,0 +1,191 @@
+"""`ftsdk merge`, `evaluate` and `generate`: jobs that work on a model that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ftsdk.cli.completion import complete_backend, complete_job
+from ftsdk.cli.output import emit, json_option, say, table
+from ftsdk.errors import SpecError
+
+if TYPE_CHECKING:
+    from ftsdk.jobs.job import Job
+    from ftsdk.models.evaluation import Evaluation, Sample
+    from ftsdk.models.model import Model
+
+SHOWN_SAMPLES, SHOWN_CHARACTERS = 3, 200
+FILE, ANSWERS = "evaluation.json", "answers.jsonl"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def program_options(command: Command) -> Command:
+    """MODEL and the options that every program has."""
+    options = [
+        click.argument("model", shell_complete=complete_job),
+        click.option("--backend", "-b", default="local", show_default=True, shell_complete=complete_backend,
+                     help="Where to run; `ftsdk backends` shows all."),
+        click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE",
+                     help="An option of the backend. Repeatable."),
+        click.option("--detach", is_flag=True, help="Return once the job is started, and print its URI."),
+        json_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@program_options
+@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
+              help="Number format of the merged weights; the base model's own if left out.")  # fmt: skip
+def merge(model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, dtype: str) -> None:
+    """Merge the adapter MODEL into its base model: the result is a whole model.
+
+    MODEL is a job that made an adapter, or an adapter's folder. The job measures how far the predictions of the merged
+    model are from those of base and adapter, and fails where they differ by more than 0.001 nats per token.
+    """
+    job = started({"model": model_address(model), "program": {"type": "merge", "dtype": dtype}}, backend, options)
+    if detach:
+        emit({"uri": job.uri}, as_json, lambda: job.uri)
+        return
+    merged, report = finished(job).uri, document(job, "fidelity.json")
+    emit({"uri": job.uri, "model": merged, **report}, as_json, lambda: merged)
+    if not as_json:
+        say(f"Merged in {report['dtype']}; {report['mean_kl']:.2g} nats per token from base and adapter.")
+
+
+@click.command()
+@program_options
+@click.option("--data", metavar="FILE", help="Held-out rows; left out: those that the model's job held out.")
+@click.option("--method", type=click.Choice(["pt", "sft", "dpo"]), help="What the rows are for; the job's own method "
+              "if left out, else sft.")  # fmt: skip
+@click.option("--metrics", metavar="NAME,...", default="", help="loss, perplexity, exact_match, accuracy, precision, "
+              "recall, f1, bleu, rouge1, rouge2, rougeL, preference_accuracy, margin.")  # fmt: skip
+@click.option("--against", metavar="MODEL", help="Measure this model on the same rows, too; `base` is the base model.")
+@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens of an answer.")
+def evaluate(
+    model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, data: str | None,
+    method: str | None, metrics: str, against: str | None, max_tokens: int,
+) -> None:  # fmt: skip
+    """Measure MODEL on held-out rows, with the template, the cut and the loss of its training.
+
+    With --against, each metric has a 95 % interval of the difference (a paired bootstrap over the rows) and a verdict.
+    """
+    from ftsdk.jobs.held_out import evaluation_fields
+    from ftsdk.models.evaluation import Evaluation
+
+    address = model_address(model)
+    program = {
+        "type": "evaluate",
+        "metrics": [name.strip() for name in metrics.split(",") if name.strip()],
+        "against": model_address(against) if against and against != "base" else against,
+        "max_new_tokens": max_tokens,
+    }
+    fields = evaluation_fields(address, data=data, method=method)
+    job = started({**fields, "model": address, "program": program}, backend, options)
+    if detach:
+        emit({"uri": job.uri}, as_json, lambda: job.uri)
+        return
+    made = finished(job)
+    evaluated = model_of_job(address)
+    result = evaluated.keep_evaluation(made) if evaluated else Evaluation.from_json(job.uri, document(job, FILE))
+    emit(result.to_json(), as_json, lambda: _evaluation_text(result))
+
+
+@click.command()
+@program_options
+@click.option(
+    "--prompts", required=True, metavar="FILE", help="Rows with a `prompt` or `messages`, in any data format."
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers to this new file.")
+@click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Tokens of an answer.")
+@click.option("--temperature", type=float, help="0 takes the most probable tokens; the model's default if left out.")
+def generate(
+    model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, prompts: str,
+    output: Path | None, max_tokens: int, temperature: float | None,
+) -> None:  # fmt: skip
+    """Let MODEL answer the prompts of a file, as a job that goes on after an interruption.
+
+    The answers are JSON lines with `messages`, `answer` and `finish_reason`, in the order of the prompts.
+    """
+    if output and output.exists():
+        raise SpecError(f"{output} exists already: choose another file, or remove it.")
+    program = {"type": "generate", "max_new_tokens": max_tokens, "temperature": temperature}
+    job = started({"model": model_address(model), "dataset": prompts, "program": program}, backend, options)
+    if detach:
+        emit({"uri": job.uri}, as_json, lambda: job.uri)
+        return
+    made = finished(job)
+    address = f"{made.uri}/{ANSWERS}"
+    if output:
+        output.write_bytes(made.store.read(f"model/{ANSWERS}"))
+        address = str(output)
+    emit({"uri": job.uri, "answers": address}, as_json, lambda: address)
+
+
+def _evaluation_text(result: Evaluation) -> str:
+    rows = [
+        (
+            name,
+            f"{m.value:.4g}",
+            *((f"{m.against:.4g}", f"{m.low:+.3g} to {m.high:+.3g}", m.verdict) if m.verdict else ()),
+        )
+        for name, m in result.metrics.items()
+    ]
+    header = ("METRIC", "VALUE", "AGAINST", "DIFFERENCE (95 %)", "VERDICT")
+    shown = table(header[: len(rows[0])], rows)
+    samples = "".join(_sample_text(sample) for sample in result.samples[:SHOWN_SAMPLES])
+    return f"{shown}\n{result.num_rows} rows{samples}"
+
+
+def _sample_text(sample: Sample) -> str:
+    lines = {"prompt": sample.prompt, "expected": sample.reference, "answer": sample.answer, "against": sample.against}
+    cut = {name: shorten(text, SHOWN_CHARACTERS) for name, text in lines.items() if text is not None}
+    return "\n\n" + "\n".join(f"{name + ':':10}{text}" for name, text in cut.items())
+
+
+def model_of_job(address: str) -> Model | None:
+    """The model of the job with this URI; None for another address."""
+    from ftsdk import backends
+    from ftsdk.jobs.job import Job
+
+    scheme, mark, _ = address.partition("://")
+    return Job.attach(address).model() if mark and scheme in backends.names() else None
+
+
+def model_address(model: str) -> str:
+    """MODEL as a spec writes it: a folder's path, an address, a hub id, or the URI of the job of this name."""
+    from ftsdk.jobs import journal
+
+    known = "://" in model or "/" in model or Path(model).exists()
+    return model if known or not (entries := journal.entries(model)) else entries[0].uri
+
+
+def started(fields: dict[str, Any], backend: str, options: tuple[str, ...]) -> Job:
+    """Start the job, or attach to an equal one."""
+    from ftsdk.cli.run import pairs, warn
+    from ftsdk.estimator import Estimator
+    from ftsdk.spec.loading import parse
+
+    estimator = Estimator(parse(fields, where="model"), backend=backend, options=pairs(options))
+    return estimator.fit(wait=False, on_warning=warn)
+
+
+def finished(job: Job) -> Model:
+    """Show the job's progress to its end and return what it made."""
+    from ftsdk.cli.follow import follow_job
+
+    return follow_job(job)
+
+
+def document(job: Job, name: str) -> dict[str, Any]:
+    """A JSON file among those that the job made."""
+    from ftsdk import contract
+    from ftsdk.storage.records import read_json
+
+    return read_json(job.store, f"{contract.MODEL_DIR}/{name}") or {}

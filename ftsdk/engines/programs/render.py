@@ -1,0 +1,132 @@
+"""JobSpec -> the configuration of a program of `ftsdk.runtime.programs.trained`. Pure."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from ftsdk.engines import shared
+from ftsdk.engines.base import Arguments, Layout, Rendered
+from ftsdk.engines.llamafactory import render as llamafactory
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.spec import JobSpec
+from ftsdk.spec.program import BASE, Evaluate, Generate, Merge, Train
+
+if TYPE_CHECKING:
+    from ftsdk.facts import Facts, ModelFacts
+
+QUANTIZED = "quantization_config"
+"""Key of config.json where weights are stored in fewer bits."""
+
+
+READS = frozenset({
+    "stage", "model_name_or_path", "adapter_name_or_path", "model_revision", "template", "cutoff_len", "dataset",
+    "eval_dataset", "val_size", "max_samples", "dataset_dir", "media_dir", "seed", "train_on_prompt", "mask_history",
+    "default_system", "enable_thinking", "tool_format", "preprocessing_num_workers", "trust_remote_code",
+})  # fmt: skip
+"""Arguments of LLaMA-Factory that say how rows become tokens."""
+FIXED = {"do_train": False, "do_eval": True, "report_to": "none", "bf16": False, "fp16": False}
+
+
+def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    """The program and its configuration. Raises SpecError and UnsupportedError for a job that the program refuses."""
+    if spec.resources.num_nodes * spec.resources.accelerators_per_node > 1:
+        raise UnsupportedError(f"program {spec.program.type} runs in one process: leave resources.num_nodes and "
+                               f"resources.accelerators_per_node out.")  # fmt: skip
+    if isinstance(spec.program, Merge):
+        return _merge(spec.program, spec, facts, layout)
+    if isinstance(spec.program, Evaluate):
+        return _evaluate(spec.program, spec, facts, layout)
+    if isinstance(spec.program, Generate):
+        return _generate(spec.program, spec, facts, layout)
+    raise UnsupportedError(f"program {spec.program.type}: no engine runs it.")
+
+
+def model_arguments(spec: JobSpec, model: ModelFacts, layout: Layout) -> Arguments:
+    """Where the program finds the model; an adapter stands beside its base model.
+
+    Raises SpecError for an adapter without its base, UnsupportedError for a model that reads images.
+    """
+    if model.config is None and PurePath(model.base).is_absolute():
+        raise SpecError(f"model {model.address}: its base model {model.base} is not on this machine; put it there, or "
+                        f"name another base in the adapter's adapter_config.json.")  # fmt: skip
+    if model.config and "vision_config" in model.config:
+        raise UnsupportedError(f"model {model.address} reads images, too; the programs after training read text only.")
+    return {
+        "model_name_or_path": layout.inside(model.base) if model.kind == "path" else model.base,
+        "adapter_name_or_path": layout.inside(model.address) if is_adapter(model) else None,
+        "model_revision": spec.revision,
+    }
+
+
+def is_adapter(model: ModelFacts) -> bool:
+    """Whether the model is an adapter on a base model."""
+    return model.base != model.address
+
+
+def _merge(program: Merge, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    model = facts.model
+    if not is_adapter(model) and model.kind in ("path", "remote"):
+        raise SpecError(f"model {model.address} is no adapter: there is nothing to merge.")
+    if model.config and QUANTIZED in model.config:
+        method = model.config[QUANTIZED].get("quant_method", "fewer bits")
+        raise UnsupportedError(
+            f"The base model {model.base} is stored quantised ({method}), and merged weights would be rounded to it: "
+            f"name the 16-bit model it was made from in the adapter's adapter_config.json."
+        )
+    config = {**model_arguments(spec, model, layout), "dtype": program.dtype}
+    return Rendered(
+        trainer="trained.merger",
+        config=_present(config),
+        dataset_info={},
+    )
+
+
+def _evaluate(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    if spec.method.stage not in llamafactory.STAGES or spec.method.stage in ("rm", "kto"):
+        raise UnsupportedError(f"method {spec.method.stage}: rows of this method are not evaluated; use sft or dpo.")
+    if program.against == BASE and not is_adapter(facts.model):
+        raise SpecError(f"model {facts.model.address} is no adapter and names no base model: give the model to compare "
+                        f"with as program.against.")  # fmt: skip
+    training = llamafactory.render(spec.model_copy(update={"program": Train()}), facts, layout)
+    data = {name: value for name, value in training.config.items() if name in READS} | FIXED
+    if not data.get("eval_dataset") and not data.get("val_size"):
+        data["eval_dataset"] = data.pop("dataset")
+    config = {
+        "model": _present(model_arguments(spec, facts.model, layout)),
+        "against": _against(program, spec, facts, layout),
+        "metrics": list(program.metrics),
+        "max_new_tokens": program.max_new_tokens,
+        "data": data,
+    }
+    return Rendered(trainer="trained.evaluator", config=_present(config), dataset_info=training.dataset_info)
+
+
+def _against(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Arguments | None:
+    if facts.against is not None:
+        return _present({**model_arguments(spec, facts.against, layout), "model_revision": None})
+    if program.against is None:
+        return None
+    return _present({**model_arguments(spec, facts.model, layout), "adapter_name_or_path": None})
+
+
+def _generate(program: Generate, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    names = shared.dataset_names(facts.train)
+    settings = {
+        "max_tokens": program.max_new_tokens,
+        "temperature": program.temperature,
+        "top_p": program.top_p,
+    }
+    config = {
+        "model": _present(model_arguments(spec, facts.model, layout)),
+        "dataset": names,
+        "max_samples": spec.dataset.max_samples,
+        "settings": _present(settings),
+        "seed": spec.hyperparameters.seed,
+    }
+    entries = {name: shared.entry(source, layout) for name, source in zip(names, facts.train, strict=True)}
+    return Rendered(trainer="trained.generator", config=_present(config), dataset_info=entries)
+
+
+def _present(arguments: Arguments) -> Arguments:
+    return {name: value for name, value in arguments.items() if value is not None}

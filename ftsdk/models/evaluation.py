@@ -1,0 +1,57 @@
+"""Evaluation: what a model scored on held-out rows, beside another model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+FILE = "evaluation.json"
+FOLDER = "evaluations"
+"""Folder of a model's job that holds its evaluations, `NAME.json` each."""
+Verdict = Literal["better", "worse", "same", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric."""
+
+    value: float
+    against: float | None
+    """The other model's value; None without one."""
+    low: float | None
+    high: float | None
+    """95 % interval of `value - against`, by a paired bootstrap over the rows."""
+    verdict: Verdict
+    """`same` if the interval holds 0; empty without another model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A held-out row and the answers to it."""
+
+    prompt: str
+    reference: str
+    answer: str
+    against: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics by name, and samples if answers were generated."""
+
+    job_uri: str
+    num_rows: int
+    metrics: Mapping[str, Measured]
+    samples: tuple[Sample, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, job_uri: str, data: Mapping[str, Any]) -> Evaluation:
+        """Read the `evaluation.json` of a job."""
+        samples = (Sample(s["prompt"], s["reference"], s["answer"], s.get("against")) for s in data["samples"])
+        measured = {name: Measured(**values) for name, values in data["metrics"].items()}
+        return cls(job_uri, data["num_rows"], measured, tuple(samples))

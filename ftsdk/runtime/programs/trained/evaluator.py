@@ -1,0 +1,156 @@
+"""Measures a model on held-out rows, beside another model if the job names one."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.runtime.programs.interruption import StopRequest
+from ftsdk.runtime.programs.session import session
+from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
+from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, measure
+from ftsdk.runtime.worker_protocol import TrainJob
+
+REPORT, ROWS = "evaluation.json", "rows.jsonl"
+NO_LABEL = -100
+NUM_SAMPLES = 8
+PREFERENCE = ("preference_accuracy", "margin")
+
+
+class EncodedRow(NamedTuple):
+    """Token ids of a row, and which of them the loss counts (`NO_LABEL` elsewhere); for preferences also the other."""
+
+    input_ids: list[int]
+    labels: list[int]
+    rejected_ids: list[int] | None = None
+    rejected_labels: list[int] | None = None
+
+    @property
+    def last_answer(self) -> tuple[int, int]:
+        """Start and end of the last run of tokens that the loss counts."""
+        end = max((i for i, label in enumerate(self.labels) if label != NO_LABEL), default=-1) + 1
+        start = end
+        while start and self.labels[start - 1] != NO_LABEL:
+            start -= 1
+        return start, end
+
+
+def train(job: TrainJob, stop: StopRequest) -> None:
+    """Evaluate as the job document says. Raises ModelError for rows that the metrics cannot use."""
+    with session():
+        from ftsdk.runtime.programs.chat_template.check import with_checked_template
+        from ftsdk.runtime.programs.data import examples
+
+        examples.install()
+        document, output = job["document"], job["output"]
+        data = {"dataset_dir": job["data"], **document["config"]["data"], "output_dir": output}
+        evaluate(document["config"], with_checked_template(data, document.get("contents", [])), Path(output))
+
+
+def evaluate(config: dict[str, Any], data: dict[str, Any], output: Path) -> None:
+    """Write `evaluation.json` and `rows.jsonl` into a folder; `data` is the trainer's configuration of the rows."""
+    tokenizer, rows = read_rows(data)
+    names = chosen_metrics(config["metrics"], rows)
+    generates = config["max_new_tokens"] if any(METRICS[name].generates for name in names) else 0
+    models = [config["model"], *([config["against"]] if config.get("against") else [])]
+    _require_one_tokenizer(models)
+    answers = [list(_answers(model, tokenizer, rows, generates)) for model in models]
+    others = answers[1] if len(answers) > 1 else None
+    measured = {name: measure(METRICS[name], answers[0], others)._asdict() for name in names}
+    samples = [_sample(tokenizer, row, *given) for row, *given in zip(rows, *answers, strict=True)]
+    report = {"num_rows": len(rows), "metrics": measured, "samples": samples[:NUM_SAMPLES] if generates else []}
+    (output / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), "utf-8")
+    with (output / ROWS).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    sys.stdout.write(json.dumps({name: line["value"] for name, line in measured.items()}) + "\n")
+
+
+def read_rows(data: dict[str, Any]) -> tuple[Any, list[EncodedRow]]:
+    """The tokenizer and the rows, tokenised by the trainer itself: the same template, cut and labels as in training."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+
+    model_args, data_args, training_args, _, _ = get_train_args(data)
+    loaded = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(loaded["tokenizer"], data_args)
+    stage = "rm" if data["stage"] == "dpo" else data["stage"]
+    held_out = get_dataset(template, model_args, data_args, training_args, stage=stage, **loaded)["eval_dataset"]
+    return loaded["tokenizer"], [_row(row) for row in held_out]
+
+
+def chosen_metrics(requested: Sequence[str], rows: Sequence[EncodedRow]) -> list[str]:
+    """The metrics by name, by default those of the rows' kind. Raises ModelError for metrics that the rows lack."""
+    pairs = rows[0].rejected_ids is not None
+    names = list(requested) or (["loss", "perplexity", *PREFERENCE] if pairs else ["loss", "perplexity"])
+    if not pairs and (wrong := [name for name in names if name in PREFERENCE]):
+        raise ModelError(f"metrics: {', '.join(wrong)} needs rows with a chosen and a rejected answer.")
+    return names
+
+
+def _require_one_tokenizer(models: Sequence[dict[str, Any]]) -> None:
+    """Raise ModelError for models whose tokens differ: a loss per token of one says nothing about the other."""
+    first, *others = (load_tokenizer(model).get_vocab() for model in models)
+    if any(other != first for other in others):
+        raise ModelError(f"{models[1]['model_name_or_path']} has another tokenizer: evaluate it on its own.")
+
+
+def _row(row: dict[str, Any]) -> EncodedRow:
+    if "chosen_input_ids" in row:
+        return EncodedRow(
+            row["chosen_input_ids"], row["chosen_labels"], row["rejected_input_ids"], row["rejected_labels"]
+        )
+    return EncodedRow(row["input_ids"], row["labels"])
+
+
+# --- one model ----------------------------------------------------------------------------------------------
+def _answers(
+    model_config: dict[str, Any], tokenizer: Any, rows: Sequence[EncodedRow], new_tokens: int
+) -> Iterator[Answer]:
+    model = load_model(model_config, tokenizer)
+    for row in rows:
+        loss, count = _loss(model, row.input_ids, row.labels)
+        rejected, _ = _loss(model, row.rejected_ids, row.rejected_labels or []) if row.rejected_ids else (loss, 0)
+        start, end = row.last_answer
+        reference = tokenizer.decode(row.input_ids[start:end], skip_special_tokens=True)
+        text = _generated(model, tokenizer, row.input_ids[:start], new_tokens) if new_tokens else ""
+        yield Answer(loss, count, rejected - loss, text, reference)
+    del model
+    gc.collect()
+
+
+def _loss(model: Any, input_ids: list[int], labels: list[int]) -> tuple[float, int]:
+    """Sum of the negative log-likelihoods of the labelled tokens, in nats, and their number."""
+    import torch
+
+    device = model.get_input_embeddings().weight.device
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([input_ids], device=device)).logits[0, :-1].float()
+    targets = torch.tensor(labels[1:], device=logits.device)
+    loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=NO_LABEL, reduction="sum")
+    return float(loss), int((targets != NO_LABEL).sum())
+
+
+def _generated(model: Any, tokenizer: Any, prompt: list[int], new_tokens: int) -> str:
+    """The most probable answer (greedy decoding)."""
+    import torch
+
+    ids = torch.tensor([prompt], device=model.get_input_embeddings().weight.device)
+    with torch.inference_mode():
+        made = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens, do_sample=False,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+    return str(tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True))
+
+
+def _sample(tokenizer: Any, row: EncodedRow, answer: Answer, other: Answer | None = None) -> dict[str, Any]:
+    """A row as people read it: prompt, reference, and what each model made of it."""
+    start, _ = row.last_answer
+    prompt = tokenizer.decode(row.input_ids[:start], skip_special_tokens=True)
+    sample = {"prompt": prompt, "reference": answer.reference, "answer": answer.text, "loss": answer.loss}
+    return sample if other is None else {**sample, "against": other.text, "against_loss": other.loss}

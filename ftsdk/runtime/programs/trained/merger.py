@@ -1,0 +1,94 @@
+"""Merges an adapter into its base model and measures how far the result's predictions are from the pair's."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ftsdk.runtime.programs.interruption import StopRequest
+from ftsdk.runtime.programs.session import session
+from ftsdk.runtime.programs.trained import fidelity
+from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
+from ftsdk.runtime.programs.trained.shards import cannot_merge_shards, merge_shards
+from ftsdk.runtime.worker_protocol import TrainJob
+
+MAX_KL = 1e-3
+"""Nats per token; rounding 32-bit products to bfloat16 stays below it."""
+REPORT = "fidelity.json"
+
+
+def train(job: TrainJob, stop: StopRequest) -> None:
+    """Merge as the job document says. Raises ModelError for a model that differs too much afterwards."""
+    with session():
+        merge(job["document"]["config"], Path(job["output"]), offload=str(Path(job["run"], "offload")))
+
+
+def merge(config: dict[str, Any], output: Path, *, offload: str | None = None) -> None:
+    """Write the merged model, its tokenizer and the measured difference into a folder.
+
+    `offload` is a folder for weights that fit into no memory. Raises ModelError for a model that cannot be merged, or
+    that differs too much afterwards.
+    """
+    base = folder_of(config["model_name_or_path"], config.get("model_revision"))
+    if "adapter_name_or_path" not in config:
+        raise ModelError(f"{base} is no adapter: there is nothing to merge.")
+    config = {**config, "model_name_or_path": str(base), "dtype": dtype_of(base, config["dtype"])}
+    tokenizer = load_tokenizer(config)
+    before = predictions(config, tokenizer, offload)
+    write(config, tokenizer, output)
+    merged = {"model_name_or_path": str(output), "dtype": config["dtype"]}
+    measured = fidelity.compare(before, predictions(merged, tokenizer, offload))
+    say(f"Merged in {config['dtype']}: {measured.mean_kl:.2g} nats per token from adapter and base.")
+    if measured.mean_kl > MAX_KL:
+        raise ModelError(
+            f"The merged model differs from adapter and base by {measured.mean_kl:.2g} nats per token, more than "
+            f"{MAX_KL:g}: merge with another dtype, such as float32."
+        )
+    report = {**measured.to_json(), "limit": MAX_KL, "dtype": config["dtype"]}
+    (output / REPORT).write_text(json.dumps(report, indent=1), "utf-8")
+
+
+def write(config: dict[str, Any], tokenizer: Any, output: Path) -> None:
+    """Write the merged model and its tokenizer: file by file where the adapter allows it, else whole in memory."""
+    base, adapter = Path(config["model_name_or_path"]), Path(config["adapter_name_or_path"])
+    why_not = cannot_merge_shards(base, adapter)
+    if why_not:
+        say(f"The whole model is loaded to merge it ({why_not}).")
+        load_model(config, tokenizer).merge_and_unload(safe_merge=True).save_pretrained(output)
+    else:
+        merge_shards(base, adapter, output, config["dtype"])
+    tokenizer.save_pretrained(output)
+
+
+def predictions(config: dict[str, Any], tokenizer: Any, offload: str | None) -> list[Any]:
+    """What the model predicts on the probes; its memory is free again afterwards."""
+    rows = fidelity.probes(tokenizer)
+    made = fidelity.log_probabilities(load_model(config, tokenizer, offload=offload), rows)
+    gc.collect()
+    return made
+
+
+def folder_of(model: str, revision: str | None) -> Path:
+    """The folder of a model; one on a hub is downloaded."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, revision=revision))
+
+
+def dtype_of(base: Path, requested: str) -> str:
+    """The number format of the merged weights: the base model's own for `auto`."""
+    if requested != "auto":
+        return requested
+    config = json.loads((base / "config.json").read_bytes())
+    named = config.get("dtype") or config.get("torch_dtype") or config.get("text_config", {}).get("dtype")
+    return str(named or "float32")
+
+
+def say(text: str) -> None:
+    """Write a line to the job's log."""
+    sys.stdout.write(f"{text}\n")

@@ -1,0 +1,78 @@
+"""Program: what a job does. Training is the default; the others work on a model that exists."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from ftsdk.spec.base import Part
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Train(Part):
+    """Train the model."""
+
+    type: Literal["train"] = "train"
+
+
+class Merge(Part):
+    """Add an adapter's weights to those of its base model: the result is a whole model."""
+
+    type: Literal["merge"] = "merge"
+    dtype: Dtype = "auto"
+    """Number format of the merged weights; `auto` is the base model's own."""
+
+
+MetricName = Literal[
+    "loss", "perplexity", "preference_accuracy", "margin", "exact_match", "accuracy", "precision", "recall", "f1",
+    "bleu", "rouge1", "rouge2", "rougeL",
+]  # fmt: skip
+METRICS: tuple[str, ...] = get_args(MetricName)
+
+
+class Evaluate(Part):
+    """Measure the model on held-out rows: those of `dataset.eval`, else those held out of `dataset.train` by
+    `eval_fraction` or `eval_rows`, else all of `dataset.train`."""
+
+    type: Literal["evaluate"] = "evaluate"
+    metrics: tuple[MetricName, ...] = Field(default=(), strict=False)
+    """What is measured; left out: loss and perplexity, for pairs of answers also preference_accuracy and margin."""
+    against: str | None = None
+    """Another model on the same rows: `base` (the model under the adapter), a folder or an address."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Tokens of an answer at most, for metrics that compare answers."""
+
+
+class Generate(Part):
+    """Answer the prompts of `dataset`, one after the other; after an interruption it goes on where it was."""
+
+    type: Literal["generate"] = "generate"
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Tokens of an answer at most."""
+    temperature: float | None = Field(default=None, ge=0)
+    """Sampling temperature; 0 takes the most probable tokens; the model's own default if left out."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Sample from the most likely tokens that make up this probability; the model's own default if left out."""
+
+
+ProgramType = Literal["train", "merge", "evaluate", "generate"]
+PROGRAMS: tuple[str, ...] = get_args(ProgramType)
+Program = Annotated[Train | Merge | Evaluate | Generate, Field(discriminator="type")]
+BASE = "base"
+"""Value of `against` for the model under the adapter."""
+WITHOUT_ROWS = frozenset({"merge"})
+"""Programs that need no `dataset`."""
+
+
+def needs_rows(program: Any) -> bool:
+    """Whether a job with this value of `program` reads a dataset."""
+    kind = program.get("type") if isinstance(program, dict) else getattr(program, "type", program)
+    return not (isinstance(kind, str) and kind in WITHOUT_ROWS)
+
+
+def other_model(program: Program) -> str | None:
+    """The address of a second model that the program reads; None without one."""
+    against = program.against if isinstance(program, Evaluate) else None
+    return None if against == BASE else against

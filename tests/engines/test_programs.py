@@ -1,0 +1,87 @@
+"""The configurations of programs for a model that exists, and what is refused before a job is started."""
+
+from dataclasses import replace
+
+import pytest
+
+from ftsdk import engines
+from ftsdk.engines.base import Layout
+from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts import ModelFacts
+from ftsdk.plan.build import estimate_of
+from ftsdk.spec import JobSpec
+from tests.golden import plans
+
+LAYOUT = Layout(durable="/d", scratch="/s", inputs={plans.WORK + "/base": "/in/base"})
+CONFIG = {
+    "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072, "vocab_size": 151936,
+}  # fmt: skip
+
+
+def facts(config=CONFIG, adapter=True):
+    address = f"{plans.WORK}/adapter"
+    base = f"{plans.WORK}/base" if adapter else address
+    model = ModelFacts(address=address, kind="path", base=base, files=(), config=config)
+    return replace(plans.facts(), model=model, eval=())
+
+
+def render(program, given=None, **fields):
+    spec = JobSpec(model="./adapter", program=program, **fields)
+    return engines.render(spec, given or facts(), LAYOUT)
+
+
+def test_a_merge_names_adapter_and_base():
+    made = render("merge")
+    assert made.trainer == "trained.merger"
+    assert made.config == {
+        "model_name_or_path": "/in/base",
+        "adapter_name_or_path": f"{plans.WORK}/adapter",
+        "dtype": "auto",
+    }
+
+
+def test_an_evaluation_reads_the_rows_as_the_training_does():
+    made = render({"type": "evaluate", "against": "base"}, dataset="rows.jsonl", hyperparameters={"cutoff_len": 99})
+    assert made.config["against"] == {"model_name_or_path": "/in/base"}
+    data = made.config["data"]
+    assert (data["cutoff_len"], data["do_train"], data["stage"]) == (99, False, "sft")
+    assert set(data["eval_dataset"].split(",")) == set(made.dataset_info)
+    assert "dataset" not in data
+
+
+def test_rows_that_a_training_held_out_are_split_off_again():
+    rows = {"train": ["rows.jsonl"], "eval_fraction": 0.1}
+    data = render("evaluate", dataset=rows, hyperparameters={"seed": 3}).config["data"]
+    assert (data["val_size"], data["seed"], "eval_dataset" in data) == (0.1, 3, False)
+
+
+def test_generation_takes_the_prompts():
+    made = render({"type": "generate", "temperature": 0.0}, dataset="rows.jsonl")
+    assert made.config["settings"] == {"max_tokens": 512, "temperature": 0.0}
+    assert made.config["dataset"] == list(made.dataset_info)
+
+
+@pytest.mark.parametrize(
+    ("program", "given", "fields", "error", "words"),
+    [
+        ("merge", facts(adapter=False), {}, SpecError, "there is nothing to merge"),
+        ("merge", facts({**CONFIG, "quantization_config": {"quant_method": "gptq"}}), {}, UnsupportedError, "gptq"),
+        ("merge", facts({**CONFIG, "vision_config": {}}), {}, UnsupportedError, "reads images"),
+        ("merge", facts(None), {}, SpecError, "is not on this machine"),
+        ("merge", facts(), {"resources": {"num_nodes": 2}}, UnsupportedError, "runs in one process"),
+        ({"type": "evaluate", "against": "base"}, facts(adapter=False), {"dataset": "r"}, SpecError, "no adapter"),
+        ("evaluate", facts(), {"dataset": "r", "method": "kto"}, UnsupportedError, "kto"),
+    ],
+)
+def test_what_cannot_work_is_refused(program, given, fields, error, words):
+    with pytest.raises(error, match=words):
+        render(program, given, **fields)
+
+
+def test_memory_is_that_of_a_forward_pass_and_time_is_unknown():
+    spec = JobSpec(model="./adapter", program="merge", resources={"accelerator": "L4"})
+    estimate = estimate_of(spec, facts())
+    assert estimate.memory.gib("weights") == pytest.approx(2 * estimate.parameters / 2**30)
+    assert (estimate.fits, estimate.hours) == ("yes", None)
+    assert any(sentence.startswith("time:") for sentence in estimate.unknown)

@@ -309,6 +309,18 @@ class TestPai(BackendConformance):
         with pytest.raises(AuthError, match="ftsdk secrets put ANOTHER --backend pai"):
             self.start(backend.plan(told, facts), backend, HELLO, ANOTHER="x")
 
+    def test_the_default_role_reaches_one_bucket(self, spec, facts, cloud):
+        """Where the workspace cannot be asked, the job itself shows it: its role may not write."""
+        cloud.denied = {"ListConfigs"}
+        backend = Pai(options(cloud, sanity_check=True))
+        for default, state in (("ours", JobState.SUCCEEDED), ("theirs", JobState.FAILED)):
+            cloud.default_bucket = default
+            plan = backend.plan(parse({**spec.model_dump(), "name": new_label()}, where="test"), facts)
+            job = self.start(plan, backend, HELLO)
+            assert job.wait(PATIENCE_S).state is state, job.info()
+            statuses = [step["Status"] for step in cloud.job(plan.native_name).history]
+            assert statuses.index("SanityChecking") < statuses.index("Running")
+
     def test_a_secret_is_put_and_put_again(self, backend, cloud):
         for value in ("one", "two"):
             assert backend.put_secret("A", value) == "ftsdk/A"

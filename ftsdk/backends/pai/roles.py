@@ -1,5 +1,5 @@
 """What the job's role reaches. PAI's default role, which a job without the option `role` has, reaches the bucket of the
-workspace's default storage only (PAI user guide, "Use the default role of DLC")."""
+workspace's default storage only, as PAI's documents say; docs/backends/checked-against.md says how sure that is."""
 
 from __future__ import annotations
 

@@ -120,10 +120,11 @@ class Estimator:
         job = submit(plan, self.backend, secrets=secrets, on_attach=on_attach, bar=bar)
         if not wait:
             return job
-        if shows:
-            live.show(job, sys.stderr, on_decision=on_decision)
-        else:
-            job.wait(on_decision=on_decision)
+        with live.interruptible(job, sys.stderr):
+            if shows:
+                live.show(job, sys.stderr, on_decision=on_decision)
+            else:
+                job.wait(on_decision=on_decision)
         job.model()
         return job
 

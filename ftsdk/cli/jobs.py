@@ -51,13 +51,18 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 @job_argument
 @click.option("--follow", "-f", is_flag=True, help="Continue until the job ends.")
 @click.option("--after", metavar="CURSOR", help="Start after the line with this cursor (see --json).")
+@click.option("--events", is_flag=True, help="Print ftsdk's own events among the lines, too.")
 @json_option
-def logs(job: str, follow: bool, after: str | None, as_json: bool) -> None:
-    """Print a job's output. With --json each line is an object with `text` and `cursor`."""
+def logs(job: str, follow: bool, after: str | None, events: bool, as_json: bool) -> None:
+    """Print a job's output. With --json each line, events too, is an object with `text` and `cursor`."""
     import json
 
-    write = sys.stdout.write
+    from ftsdk import contract
+
+    write, shows_events = sys.stdout.write, events or as_json
     for line in attach(job).logs(follow=follow, after=after):
+        if not shows_events and contract.parse_event(line.text) is not None:
+            continue
         write(json.dumps({"text": line.text, "cursor": line.cursor}) + "\n" if as_json else printable(line.text) + "\n")
         if follow:
             sys.stdout.flush()

@@ -86,9 +86,9 @@ def submit(
     if follow:
         from ftsdk.cli.follow import follow_job
 
-        follow_job(job)
+        say(f"Model: {follow_job(job).uri}")
     elif not as_json:
-        say(f"Follow it with: ftsdk logs {job.uri} -f")
+        say(f"Follow it with: ftsdk follow {job.uri}")
         if estimator.spec.resources.spot and not estimator.backend.capabilities.recovers:
             say(f"To restart it after a preemption, keep this running: ftsdk watch {job.uri}")
 

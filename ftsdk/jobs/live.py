@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from ftsdk import contract
@@ -17,6 +19,19 @@ from ftsdk.terminal.progress import JobProgress
 def can_show(stream: TextIO) -> bool:
     """Whether a person reads this stream as it is written: a terminal, or a notebook's output."""
     return stream.isatty() or "ipykernel" in sys.modules
+
+
+@contextmanager
+def interruptible(job: JobReference, stream: TextIO) -> Iterator[None]:
+    """Around a wait: after Ctrl-C a line on the stream says what goes on, how to come back, and how to end the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stream.write(
+            f"\nStopped watching; the job continues. Watch again: ftsdk follow {job.uri}; end it: "
+            f"ftsdk cancel {job.uri}\n"
+        )
+        raise
 
 
 def show(job: JobReference, stream: TextIO, *, on_decision: OnDecision = ignore_decision) -> None:

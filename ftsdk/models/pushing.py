@@ -70,7 +70,7 @@ def public_contents(model: Publication, name: str) -> Contents:
 def _to_store(contents: Contents, to: str, *, overwrite: bool) -> str:
     """Write to a folder or a bucket; what a push that was killed has left there is not sent again."""
     store = open_store(to if "://" in to else str(Path(to).expanduser().absolute()))
-    digest = _digest(contents)
+    digest = digest_of(contents)
     there = {item.key: item.bytes for item in store.list()}
     goes_on = UNFINISHED in there and _unfinished(store) == digest
     if there and not goes_on and not overwrite:
@@ -102,7 +102,7 @@ def _put(store: Store, name: str, content: Path | bytes) -> None:
         store.put_file(name, content)
 
 
-def _digest(contents: Contents) -> str:
+def digest_of(contents: Contents) -> str:
     """Changes with every name, size and text; the weights are covered by the hashes in the lineage."""
     parts = sorted(
         (name, hashlib.sha256(c).hexdigest() if isinstance(c, bytes) else str(c.stat().st_size))

@@ -1,6 +1,8 @@
 """Verbs on real jobs: status, wait, watch, clean."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -121,3 +123,40 @@ def test_a_label_names_a_job_unless_several_have_it(spec_folder):
     other.wait(60)
     ambiguous = ftsdk("status", "labelled")
     assert (ambiguous.returncode, "is 2 jobs" in ambiguous.stderr) == (2, True)
+
+
+def test_follow_shows_a_job_that_another_process_started(spec_folder):
+    job = started(spec_folder, MAKES, name="followed")
+    done = ftsdk("follow", job.uri)
+    assert (done.returncode, done.stdout.strip()) == (0, job.model().uri), done.stderr
+    assert "SUCCEEDED" in done.stderr
+    failed = started(spec_folder, "sys.exit(3)", name="fails")
+    refused = ftsdk("follow", failed.uri)
+    assert (refused.returncode, failed.uri in refused.stderr) == (21, True)
+
+
+def test_logs_leave_events_out_unless_asked(spec_folder):
+    job = started(spec_folder, f"print('of the trainer', flush=True)\n{MAKES}", name="spoken")
+    job.wait(60)
+    plain, all_lines = ftsdk("logs", job.uri).stdout, ftsdk("logs", job.uri, "--events").stdout
+    assert "of the trainer" in plain
+    assert '"event"' not in plain
+    assert '"event": "metrics"' in all_lines
+    assert any('"event' in json.loads(line)["text"] for line in ftsdk("logs", job.uri, "--json").stdout.splitlines())
+
+
+def test_ctrl_c_in_fit_says_how_to_come_back(spec_folder):
+    job = started(spec_folder, RUNS, name="interrupted")
+    program = (
+        "import sys, os, signal, threading\n"
+        "from ftsdk.jobs import live\n"
+        "from ftsdk.jobs.job import Job\n"
+        "job = Job.attach(sys.argv[1])\n"
+        "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "with live.interruptible(job, sys.stderr):\n    job.wait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, job.uri], capture_output=True, text=True, check=False)
+    assert f"Watch again: ftsdk follow {job.uri}; end it: ftsdk cancel {job.uri}" in done.stderr
+    assert Job.attach(job.uri).state == "RUNNING"
+    job.cancel()
+    job.wait(60)

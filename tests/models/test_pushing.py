@@ -11,6 +11,8 @@ import yaml
 from ftsdk import AuthError, BackendError, FtsdkError, SpecError
 from ftsdk.models.card import model_card
 from ftsdk.models.licences import licence_of
+from ftsdk.models.pushing import UNFINISHED, Publication, digest_of, public_contents
+from ftsdk.storage.store import open_store
 from tests.cli.test_cli import ftsdk
 from tests.models.hub_server import TOKEN, Hub
 from tests.reports.jobs import TRAINS, finished
@@ -102,15 +104,21 @@ def test_secrets_are_not_published(model, tmp_path, monkeypatch):
         model.push(str(tmp_path / "out"))
 
 
-def test_a_bucket_gets_the_same_and_an_interrupted_push_goes_on(model, s3):
-    from ftsdk.storage.store import open_store
-
+def test_a_bucket_gets_the_same_and_what_a_killed_push_left_is_not_sent_again(model, s3):
     place = f"{s3.address}/pushed"
     model.push(place)
     store = open_store(place)
     assert json.loads(store.read("ftsdk.json"))["name"] == model.job_uri.rpartition("/")[2]
     with pytest.raises(FtsdkError, match="holds a model already"):
         model.push(place)
+    files = {name: model.path / name for name in model.files}
+    contents = public_contents(Publication(model.lineage, files, model.adapter, model.base_model), "pushed")
+    store.delete("README.md", "ftsdk.json")
+    store.put(UNFINISHED, json.dumps({"digest": digest_of(contents)}).encode())  # what a kill after the weights leaves
+    s3.requests.clear()
+    model.push(place)
+    assert {"README.md", "ftsdk.json", "adapter_model.safetensors"} <= {item.key for item in store.list()}
+    assert not [request for request in s3.requests if "PUT" in str(request) and "safetensors" in str(request)]
 
 
 def pushed(model, *arguments):

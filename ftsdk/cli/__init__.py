@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:data", "Check, measure, convert and split training data."),
     "jobs": ("jobs:jobs", "List the jobs that this machine started."),
     "status": ("status:status", "Show how a job is doing."),
-    "follow": ("follow:follow", "Show a job's progress until it is over."),
+    "follow": ("jobs:follow", "Show a job's progress until it is over."),
     "logs": ("jobs:logs", "Print a job's output."),
     "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
     "wait": ("jobs:wait", "Wait until a job has ended."),

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import click
-
 from ftsdk.backends.base import JobInfo
-from ftsdk.cli.jobs import attach, job_argument
-from ftsdk.cli.output import emit, json_option, say
+from ftsdk.cli.output import say
 from ftsdk.jobs import live
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.retrying import Decision
@@ -20,18 +17,6 @@ def follow_job(job: Job) -> Model:
     with live.interruptible(job, sys.stderr):
         live.show(job, sys.stderr)
     return job.model()
-
-
-@click.command()
-@job_argument
-@json_option
-def follow(job: str, as_json: bool) -> None:
-    """Show JOB's progress until it is over, from any machine that reaches it; its model's address is printed last.
-
-    Starts again what the job's `retry` says, as `wait` does. Ctrl-C leaves the job running.
-    """
-    model = follow_job(attach(job))
-    emit({"uri": model.job_uri, "model": model.uri}, as_json, lambda: model.uri)
 
 
 def say_decision(decision: Decision, info: JobInfo) -> None:

@@ -49,6 +49,20 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 
 @click.command()
 @job_argument
+@json_option
+def follow(job: str, as_json: bool) -> None:
+    """Show JOB's progress until it is over, from any machine that reaches it; its model's address is printed last.
+
+    Starts again what the job's `retry` says, as `wait` does. Ctrl-C leaves the job running.
+    """
+    from ftsdk.cli.follow import follow_job
+
+    model = follow_job(attach(job))
+    emit({"uri": model.job_uri, "model": model.uri}, as_json, lambda: model.uri)
+
+
+@click.command()
+@job_argument
 @click.option("--follow", "-f", is_flag=True, help="Continue until the job ends.")
 @click.option("--after", metavar="CURSOR", help="Start after the line with this cursor (see --json).")
 @click.option("--events", is_flag=True, help="Print ftsdk's own events among the lines, too.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -9,6 +10,8 @@ from io import TextIOWrapper
 
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
+
+PR_SET_PDEATHSIG = 1
 
 
 def work(environ: Mapping[str, str]) -> int:
@@ -18,6 +21,7 @@ def work(environ: Mapping[str, str]) -> int:
     """
     job, rank = worker_protocol.read_job(environ), int(environ.get("RANK", "0"))
     _set_line_buffering()
+    _die_with_parent()
     stop = StopRequest(job["run"], rank)
     worker_protocol.register(job["run"], rank)
     try:
@@ -37,6 +41,14 @@ def _set_line_buffering() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True, write_through=False)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process with its parent: torchrun, killed at once, leaves its workers alone."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _record_failure(run: str, rank: int, problem: BaseException) -> None:

@@ -130,6 +130,8 @@ class AttemptRunner:
             return AttemptOutcome("FAILED", "bad_data", str(bad_input), hint)
         if failure := self._fetch_from_hubs(environ):
             return failure
+        if survivors := self._process_tree.end_survivors(worker_protocol.ENV_TRAIN, str(self._scratch.train_file)):
+            self._warn(f"{len(survivors)} processes of a previous attempt were still running and have been killed.")
         self._scratch.create()
         try:
             checkpoint = self._restore_checkpoint()

@@ -23,6 +23,11 @@ class Scratch:
         self.folder = Path(document["scratch"])
         self.output, self.run, self._data = (self.folder / name for name in ("output", "run", "data"))
 
+    @property
+    def train_file(self) -> Path:
+        """The file that tells the trainer processes what to do."""
+        return self.run / worker_protocol.TRAIN_FILE
+
     def create(self) -> None:
         """Create empty folders and the data registration, and make the scratch folder the working directory."""
         self.clear()
@@ -48,6 +53,5 @@ class Scratch:
             run=str(self.run),
             resume=str(resume) if resume else None,
         )
-        path = self.run / worker_protocol.TRAIN_FILE
-        path.write_text(json.dumps(job), encoding="utf-8")
-        return path
+        self.train_file.write_text(json.dumps(job), encoding="utf-8")
+        return self.train_file

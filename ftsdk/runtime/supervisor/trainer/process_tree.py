@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,13 @@ PROC = Path("/proc").is_dir()
 KILL_TIMEOUT_S = 10.0
 POLL_S = 0.01
 DISMISSED = b"dismissed"
+_DIES_WITH_PARENT = (
+    "import ctypes, os, sys\n"
+    "ctypes.CDLL(None).prctl(1, 9)\n"  # PR_SET_PDEATHSIG, SIGKILL; kept over exec
+    "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"  # it was killed before the call above
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
+"""A program that becomes the trainer, which the kernel ends as soon as the supervisor is gone, watchdog or not."""
 
 
 class ProcessTree:
@@ -33,6 +41,8 @@ class ProcessTree:
     def start(self, argv: list[str], environment: Mapping[str, str], output: int) -> int:
         """Start the trainer in a session of its own, stdout and stderr both to `output`; returns its process id."""
         null = os.open(os.devnull, os.O_RDONLY)
+        if sys.platform == "linux":
+            argv = [sys.executable, "-SE", "-c", _DIES_WITH_PARENT, str(os.getpid()), *argv]
         try:
             return os.posix_spawnp(
                 argv[0],
@@ -52,13 +62,22 @@ class ProcessTree:
 
     def members(self) -> list[int]:
         """Process ids of all processes that carry the token; empty where there is no /proc."""
-        pids = []
-        for name in os.listdir("/proc") if PROC else ():  # noqa: PTH208 - a Path for each process costs ten times more
-            if name.isdecimal():
-                with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb", 0) as file:  # noqa: PTH123
-                    if self._mark in file.read():
-                        pids.append(int(name))
-        return pids
+        return _with_variable(self._mark)
+
+    def end_survivors(self, name: str, value: str) -> list[int]:
+        """Kill the processes whose environment has this variable, such as the trainer of a previous attempt.
+
+        Returns their ids. Call it before a trainer is started.
+        """
+        mark = f"{name}={value}\0".encode()
+        survivors = _with_variable(mark)
+        deadline = time.monotonic() + KILL_TIMEOUT_S
+        while (left := _with_variable(mark)) and time.monotonic() < deadline:
+            for pid in left:
+                send(pid, signal.SIGKILL)
+            self.reap()
+            time.sleep(POLL_S)
+        return survivors
 
     def kill(self, leader: int) -> None:
         """Send SIGKILL repeatedly until no process is left: new ones may start in between."""
@@ -80,6 +99,16 @@ class ProcessTree:
                 if not pid:
                     break
                 self.wait_statuses[pid] = status
+
+
+def _with_variable(mark: bytes) -> list[int]:
+    pids = []
+    for name in os.listdir("/proc") if PROC else ():  # noqa: PTH208 - a Path for each process costs ten times more
+        if name.isdecimal() and int(name) != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb", 0) as file:  # noqa: PTH123
+                if mark in file.read():
+                    pids.append(int(name))
+    return pids
 
 
 def send(pid: int, number: int) -> None:

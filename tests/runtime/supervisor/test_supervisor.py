@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from pathlib import Path
 
 import pytest
 
@@ -191,39 +189,6 @@ def test_nothing_of_the_family_outlives_a_killed_supervisor(tmp_path):
     run.wait()
     assert gone(mark)
     assert gone(str(tmp_path / "trainer_file.py"))
-
-
-def test_the_trainer_dies_with_supervisor_and_watchdog_at_once(tmp_path):
-    mark = uuid.uuid4().hex
-    trainer = script(tmp_path, f"mark = {mark!r}\nprint('begun', flush=True)\ntime.sleep(600)").rename(
-        tmp_path / f"{mark}.py"
-    )
-    run = Supervised(tmp_path, trainer)
-    run.wait_for("begun")
-    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    watchdog = [int(pid) for pid in children if mark not in Path(f"/proc/{pid}/cmdline").read_text()]
-    for pid in (*watchdog, run.process.pid):
-        os.kill(pid, signal.SIGKILL)
-    run.wait()
-    assert len(watchdog) == 1
-    assert gone(mark)
-
-
-def test_a_next_attempt_begins_without_survivors(tmp_path):
-    """Such as a process that has left the trainer's tree by a session and an environment of its own."""
-    mark = uuid.uuid4().hex
-    escapes = (
-        "import subprocess\n"
-        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark!r}], start_new_session=True, "
-        "env={'FTSDK_TRAIN': os.environ['FTSDK_TRAIN']}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-        "sys.exit(3)"
-    )
-    Supervised(tmp_path, script(tmp_path, escapes)).wait()
-    assert len(living(mark)) == 1
-    again = Supervised(tmp_path, script(tmp_path, "print('begun')"), attempt=2)
-    assert again.wait() == contract.EXIT_SUCCEEDED
-    assert any("1 processes of a previous attempt were still running" in line for line in again.lines())
-    assert gone(mark)
 
 
 def test_nothing_of_the_family_outlives_a_killed_trainer(tmp_path):

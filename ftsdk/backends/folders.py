@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -144,15 +143,6 @@ def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobIn
         message = "Cancelled; it ended without recording an outcome."
         return replace(running, state=JobState.CANCELLED, reason=Reason.CANCELLED, message=message)
     return replace(running, state=JobState.FAILED, reason=Reason(gone[0]), message=gone[1]) if gone else running
-
-
-def write_secrets(secrets: Mapping[str, str]) -> Path | None:
-    """A file that only this user can read, in memory where the system has such a folder; None without secrets."""
-    if not secrets:
-        return None
-    memory = Path("/dev/shm")
-    folder = tempfile.mkdtemp(prefix="ftsdk-", dir=memory if os.access(memory, os.W_OK) else None)
-    return secrets_file(Path(folder), secrets)
 
 
 def secrets_file(folder: Path, secrets: Mapping[str, str]) -> Path:

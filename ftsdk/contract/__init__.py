@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ftsdk.contract.environment import DESCRIPTORS as DESCRIPTORS
 from ftsdk.contract.environment import ENV_JOB as ENV_JOB
 from ftsdk.contract.environment import ENV_MASTER_ADDR as ENV_MASTER_ADDR
 from ftsdk.contract.environment import ENV_MASTER_PORT as ENV_MASTER_PORT

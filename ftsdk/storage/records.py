@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -126,15 +127,21 @@ def read_lines(
     readers: dict[int, _NodeReader] = {}
     pause_s = POLL_MIN_S
     last_rounds = not follow
+    segments_of: dict[int, list[str]] = {}
+    quiet = True
     while True:
+        if is_listed := quiet:  # a listing costs as much as a chunk: only where there is nothing left to read
+            segments_of = _segments(store)
         quiet = True
-        for node, segments in _segments(store).items():
+        for node, segments in segments_of.items():
             reader = readers.setdefault(node, _NodeReader(seen.get(node)))
             lines = reader.next_lines(store, segments)
             quiet = quiet and not lines
             yield from _with_cursors(lines, node, seen)
         if not quiet:
             pause_s = POLL_MIN_S
+        elif not is_listed:
+            continue
         elif last_rounds:
             return
         elif ended():  # what was written before the end is read in one more round
@@ -197,10 +204,10 @@ class _NodeReader:
 
     def _next_data(self, store: ReadableStore, segments: list[str]) -> bytes:
         while not (data := self._whole_lines(store)):
-            later = [key for key in segments if key > self.segment]
-            if not later:
+            later = bisect_right(segments, self.segment)
+            if later == len(segments):
                 return b""
-            self.segment, self.offset = later[0], 0
+            self.segment, self.offset = segments[later], 0
         self.offset += len(data)
         return data
 

@@ -136,3 +136,21 @@ def test_only_one_caller_puts_if_absent(tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(wins) == [False] * 15 + [True]
+
+
+class Counting(FolderStore):
+    """A folder that counts how often it is listed."""
+
+    listings = 0
+
+    def list(self, prefix=""):
+        self.listings += 1
+        return super().list(prefix)
+
+
+def test_many_segments_are_listed_once_and_once_at_the_end(tmp_path):
+    store = Counting(tmp_path)
+    for number in range(300):
+        write_segment(store, 1, 0, number, [(number, f"line {number}")])
+    assert texts(store) == [f"line {number}" for number in range(300)]
+    assert store.listings == 2

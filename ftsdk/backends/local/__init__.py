@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -171,10 +173,11 @@ def _is_missing(trainer: str) -> bool:
 
 
 def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) -> None:
-    secrets_file = folders.write_secrets(secrets)
     environment = {**os.environ, **plan.request["env"]}
-    if secrets_file:
-        environment[contract.ENV_SECRETS_FILE] = str(secrets_file)
+    inherited = [lock]
+    if secrets:
+        inherited.append(_in_memory(json.dumps(dict(secrets)).encode()))
+        environment[contract.ENV_SECRETS_FILE] = f"{contract.DESCRIPTORS}{inherited[-1]}"
     log = job.store.path(contract.supervisor_log_key(plan.attempt))
     try:
         with log.open("ab") as errors:
@@ -186,7 +189,7 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
                 stdout=subprocess.DEVNULL,  # its lines are in the segments
                 stderr=errors,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=inherited,
             )
     except OSError as problem:
         folders.release(job, plan.attempt)
@@ -194,8 +197,22 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
             f"{plan.request['argv'][0]} cannot be started ({problem.strerror}): "
             f"set the local backend's option 'python'."
         ) from problem
+    finally:
+        for descriptor in inherited[1:]:
+            os.close(descriptor)
     Thread(target=process.wait, daemon=True).start()  # avoids a zombie process
     job.store.put(contract.process_key(plan.attempt), b'{"pid": %d}' % process.pid)
+
+
+def _in_memory(data: bytes) -> int:
+    """A descriptor of data that no folder names: it is gone with the processes that hold it, however they end."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("ftsdk-secrets")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.write(descriptor, data)
+    return descriptor
 
 
 # --- liveness ---------------------------------------------------------------------------------------------

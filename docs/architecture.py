@@ -31,6 +31,7 @@ ROOMS = {
     "jobs": "start, watch, retry, list",
     "backends": "where a job runs",
     "models": "the handle on what was made",
+    "preview": "rows as the trainer sees them",
     "plan": "all that a submit would do",
     "engines": "spec → trainer's configuration",
     "facts": "the only look at the world",

@@ -18,6 +18,7 @@ from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets
+from ftsdk.preview import Preview, preview
 from ftsdk.spec import JobSpec
 from ftsdk.spec.fields import SpecFields
 from ftsdk.spec.loading import name_notes, normalized, parse
@@ -73,6 +74,13 @@ class Estimator:
     def plan(self, facts: Facts | None = None) -> Plan:
         """The exact request that `fit` would send. Creates nothing."""
         return self.backend.plan(self.spec, facts or self.inspect())
+
+    def preview(self, *, first: int | None = 3, only: int | None = None) -> Preview:
+        """The first training rows, or only one (1 = first), as the trainer sees them; all rows for `first=None`.
+
+        Raises NotInstalledError without the trainer, and DataError if it cannot read the rows.
+        """
+        return preview(self.spec, self.inspect(), first=first, only=only)
 
     def fit(
         self,

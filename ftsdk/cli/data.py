@@ -1,4 +1,4 @@
-"""`ftsdk data check|convert|stats|split`: commands on training data."""
+"""`ftsdk data check|convert|stats|split|preview`: commands on training data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ftsdk.cli.output import emit, json_option, say, table
+from ftsdk.cli.preview import preview
 from ftsdk.data.formats.catalog import FORMATS, OPENAI_TAGS, SPELLINGS
 from ftsdk.errors import DataError, SpecError, did_you_mean
 
@@ -29,7 +30,7 @@ SPEC_SUFFIXES = (".yaml", ".yml")
 
 @click.group()
 def data() -> None:
-    """Check, measure, convert and split training data.
+    """Check, preview, measure, convert and split training data.
 
     PATHS are files (JSON, JSON Lines, CSV, TSV, Parquet, Arrow, Excel, text; also .gz and .zst), folders and patterns,
     here or in a bucket (s3://, oss://, gs://). Nothing is ever changed in place.
@@ -334,3 +335,6 @@ def split(
     made = split_data(files, folder, fraction=fraction, num_eval=num_eval, seed=seed, method=given["method"])
     emit(asdict(made), as_json, lambda: f"{made.train}\n{made.eval}")
     say(f"{made.num_train:,} rows to train on, {made.num_eval:,} held out")
+
+
+data.add_command(preview)

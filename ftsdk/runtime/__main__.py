@@ -1,6 +1,6 @@
 """`python runtime.pyz supervise` starts a job's supervisor; `… train` is one trainer process of it.
 
-`python runtime.pyz serve` answers requests to a model, outside of any job.
+Outside of any job `python runtime.pyz serve` answers requests to a model, `… preview` shows what a training will learn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ def main() -> int:
         from ftsdk.runtime.programs.trained.server import main as serve
 
         return serve(os.environ)
-    sys.stderr.write("usage: python runtime.pyz supervise | train | serve\n")
+    if verb == "preview":
+        from ftsdk.runtime.programs.preview.program import main as preview
+
+        return preview()
+    sys.stderr.write("usage: python runtime.pyz supervise | train | serve | preview\n")
     return 64
 
 

@@ -13,9 +13,9 @@ ROWS = [
 ]
 
 
-def ftsdk(*arguments, cwd=None):
+def ftsdk(*arguments, cwd=None, timeout=60):
     command = [sys.executable, "-c", "from ftsdk.cli import main; main()", "data", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout)
 
 
 @pytest.fixture
@@ -150,3 +150,23 @@ def test_png_or_a_word_about_the_extra(good, tmp_path):
         assert "pip install 'ftsdk[plot]'" in done.stderr
         return
     assert struct.unpack(">II", path.read_bytes()[16:24]) == (1280, 720)
+
+
+@pytest.mark.trainer
+def test_a_preview_in_three_forms(tiny_folder, tmp_path):
+    spec = {"model": str(tiny_folder / "model"), "dataset": str(tiny_folder / "train.json"),
+            "hyperparameters": {"cutoff_len": 64}}  # fmt: skip
+    (tmp_path / "job.yaml").write_text(json.dumps(spec))
+    shown = ftsdk("preview", tmp_path / "job.yaml", "--rows", "2", timeout=300)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "row 1\n" in shown.stdout
+    assert "row 2\n" in shown.stdout
+    assert "<|im_start|>assistant" in shown.stdout
+    page = tmp_path / "rows.html"
+    assert ftsdk("preview", tmp_path / "job.yaml", "--row", "3", "--html", page, timeout=300).returncode == 0
+    assert 'class="answer learned"' in page.read_text("utf-8")
+    made = json.loads(ftsdk("preview", tmp_path / "job.yaml", "--all", "--json", timeout=300).stdout)
+    assert (len(made["rows"]), made["num_rows"], made["findings"]) == (128, 128, [])
+    none = ftsdk("preview", tmp_path / "job.yaml", "--row", "129", timeout=300)
+    assert none.returncode == 3
+    assert "There is no row 129: the training data has 128 rows" in none.stderr

@@ -105,7 +105,7 @@ def found() -> list[object]:
         commands = [line for block in blocks(page, "bash") for line in lines(block)]
         run = [line for line in commands if not reason_not_to_run(line)]
         marks = [pytest.mark.docker] if any(re.search("docker|sagemaker|pai", line) for line in run) else []
-        marks += [pytest.mark.trainer] if any("ftsdk submit" in line for line in run) else []
+        marks += [pytest.mark.trainer] if any(re.search("ftsdk submit|data preview", line) for line in run) else []
         if commands:
             parameters.append(pytest.param(page, marks=marks, id=page.relative_to(ROOT).as_posix()))
     return parameters

@@ -65,4 +65,4 @@ def test_another_pythons_bytecode_is_passed_over(tmp_path):
             data = source.read(name)
             target.writestr(name, b"\0\0\r\n" + data[4:16] + b"no bytecode" if name.endswith(".pyc") else data)
     run = subprocess.run([sys.executable, foreign, "nonsense"], capture_output=True, check=False, text=True)
-    assert (run.returncode, run.stderr) == (64, "usage: python runtime.pyz supervise | train | serve\n")
+    assert (run.returncode, run.stderr) == (64, "usage: python runtime.pyz supervise | train | serve | preview\n")

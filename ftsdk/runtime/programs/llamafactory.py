@@ -19,15 +19,21 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
-        from ftsdk.runtime.programs.chat_template.check import with_checked_template
-        from ftsdk.runtime.programs.data import examples
 
-        examples.install()
-        config = with_checked_template(configured(job), job["document"].get("contents", []))
+        config = prepared(job)
         callbacks = build_callbacks(job, stop)
-        config = use_parts_of_adapter(config)
         _prepare_every_trainer(callbacks[0], job["resume"], config)
         run_exp(config, callbacks=list(callbacks))
+
+
+def prepared(job: TrainJob) -> dict[str, Any]:
+    """LLaMA-Factory ready to read the data, and its configuration: the same for a training and for its preview."""
+    from ftsdk.runtime.programs.chat_template.check import with_checked_template
+    from ftsdk.runtime.programs.data import examples
+
+    examples.install()
+    config = with_checked_template(configured(job), job["document"].get("contents", []))
+    return use_parts_of_adapter(config)
 
 
 def configured(job: TrainJob) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
             f"LLaMA-Factory's, or give an interpreter or image with TRL 1.16."
         )
     config = job["document"]["config"]
-    tokenizer = _tokenizer(config)
+    tokenizer = tokenizer_of(config)
     train_rows, held_out = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
     return _resumable(getattr(trl, f"{config['algorithm'].upper()}Trainer"))(
         model=_model(config),
@@ -115,7 +115,8 @@ def _named_targets(config: dict[str, Any]) -> list[str]:
     return targets if isinstance(targets, list) and not config.get("adapter_name_or_path") else []
 
 
-def _tokenizer(config: dict[str, Any]) -> Any:
+def tokenizer_of(config: dict[str, Any]) -> Any:
+    """The tokenizer that samples and trains."""
     from transformers import AutoTokenizer
 
     source = config.get("adapter_name_or_path") or config["model_name_or_path"]
@@ -134,7 +135,7 @@ def _model(config: dict[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
-    vocabulary = len(_tokenizer(config))
+    vocabulary = len(tokenizer_of(config))
     if vocabulary > base.get_input_embeddings().num_embeddings:  # tokens that an earlier training added
         base.resize_token_embeddings(vocabulary, pad_to_multiple_of=VOCABULARY_MULTIPLE)
     adapted = PeftModel.from_pretrained(base, adapter, is_trainable=bool(config.get("peft")))

@@ -144,7 +144,7 @@ def test_a_supervisor_that_cannot_begin_leaves_its_last_words(make, start, backe
     info = job.wait(60)
     assert (info.state, info.reason) == (JobState.FAILED, "crashed")
     lines = list(job.logs())
-    assert {line.text for line in lines} == {"usage: python runtime.pyz supervise | train"}
+    assert {line.text for line in lines} == {"usage: python runtime.pyz supervise | train | serve | preview"}
     assert list(job.logs(after=lines[-2].cursor)) == lines[-1:]
     assert eventually(lambda: not left(plan))
     assert list(Docker(backend.options).logs(plan.name)) == lines  # kept when the container is gone

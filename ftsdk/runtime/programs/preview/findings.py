@@ -1,0 +1,67 @@
+"""What is unusual in the rows as they will be learned, one sentence each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+SENTENCES = {
+    "dropped": "{rows} dropped: the trainer reads no question and answer in them",
+    "nothing learned": "{rows} nothing that is learned; raise cutoff_len, or see why every answer is masked",
+    "prompt learned": "{rows} a prompt that is learned as well (train_on_prompt)",
+    "bos twice": "{rows} two begin-of-text tokens at the start",
+    "eos never": "{rows} no end-of-text token that is learned: the model will not learn to stop",
+    "thoughts": "{rows} thoughts that the template removes",
+    "system": "{rows} a system prompt that nobody wrote",
+    "tools": "{rows} a list of tools that the template leaves out",
+    "cut": "{rows} tokens that cutoff_len cuts off",
+}
+
+
+def findings(items: Iterable[Mapping[str, Any]], bos: int | None, ends: set[int]) -> list[str]:
+    """A sentence for each kind of finding, with the number of rows and the first of them."""
+    counts: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    for item in items:
+        for code in dict.fromkeys(_codes(item, bos, ends)):
+            counts[code] += 1
+            first.setdefault(code, item["rows"][0] if item["rows"] else 0)
+    return [_sentence(code, counts[code], first[code]) for code in SENTENCES if counts[code]]
+
+
+def _sentence(code: str, count: int, first: int) -> str:
+    verb = "are" if code == "dropped" else "have"
+    subject = f"{count:,} rows {verb}" if count > 1 else f"1 row {'is' if code == 'dropped' else 'has'}"
+    return f"{SENTENCES[code].format(rows=subject)} (first: row {first})."
+
+
+def _codes(item: Mapping[str, Any], bos: int | None, ends: set[int]) -> Iterator[str]:
+    if item["dropped"]:
+        yield "dropped"
+        return
+    for side in item["sides"]:
+        yield from _codes_of_side(side, bos, ends)
+    kinds = {segment["kind"] for side in item["sides"] for segment in side["segments"]}
+    if item.get("has_thoughts") and "thought" not in kinds:
+        yield "thoughts"
+    if item.get("has_tools") and "tool" not in kinds:
+        yield "tools"
+    if "system" in kinds and item.get("has_system") is False and not item["has_tools"]:
+        yield "system"
+
+
+def _codes_of_side(side: Mapping[str, Any], bos: int | None, ends: set[int]) -> Iterator[str]:
+    segments = side["segments"]
+    ids = [number for segment in segments for number in segment["ids"]]
+    learned = [number for segment in segments if segment["learned"] for number in segment["ids"]]
+    if not learned:
+        yield "nothing learned"
+    elif not side["num_cut"] and not ends & set(learned):
+        yield "eos never"
+    if bos is not None and ids[:2] == [bos, bos]:
+        yield "bos twice"
+    if any(segment["learned"] and segment["kind"] in ("prompt", "system") for segment in segments):
+        yield "prompt learned"
+    if side["num_cut"]:
+        yield "cut"

@@ -1,0 +1,146 @@
+"""Tokens that know where they come from, while LLaMA-Factory's own functions put them together.
+
+LLaMA-Factory builds the ids of a row from lists of integers. `trace` lets its template make integers that carry a kind
+and a row, so that whatever the processors do with the lists (cut, join, pack), each id still says what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+KINDS = {
+    "format_prefix": "prompt",
+    "format_user": "prompt",
+    "format_assistant": "answer",
+    "format_function": "answer",
+    "format_observation": "tool",
+    "format_system": "system",
+}
+"""Part of a LLaMA-Factory template -> kind of its tokens."""
+
+
+class Token(int):
+    """A token id with its kind (system, prompt, tool, thought, answer) and its row, counted from 1."""
+
+    kind: str
+    row: int
+
+    @classmethod
+    def of(cls, number: int, kind: str, row: int) -> Token:
+        """A token."""
+        token = cls(number)
+        token.kind, token.row = kind, row
+        return token
+
+
+class _Text(str):
+    kind: str
+
+
+class _Set(set[Any]):
+    kind: str
+
+
+class _Dict(dict[str, Any]):
+    kind: str
+
+
+class Trace:
+    """What a template composed since `start`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.row = 0
+        self.sizes: list[int] = []
+        """Tokens of each encoded conversation before `cutoff_len` cuts it."""
+        self.tool_text = ""
+        self.thought_words = ("", "")
+        self._tokenizer = tokenizer
+        self._texts: dict[int, str] = {}
+
+    def start(self, row: int) -> None:
+        """A row begins."""
+        self.row, self.sizes = row, []
+
+    def text(self, number: int) -> str:
+        """The text of one token."""
+        if number not in self._texts:
+            self._texts[number] = self._tokenizer.decode([number])
+        return self._texts[number]
+
+    def tokens(self, ids: list[int], kind: str) -> list[Token]:
+        """Ids of one piece of text, with the kinds of its parts: tools in a system prompt, thoughts in an answer."""
+        if kind == "system" and self.tool_text:
+            return list(self._within(ids, kind, self.tool_text, self.tool_text, "tool"))
+        opening, closing = self.thought_words
+        if kind == "answer" and opening:
+            return list(self._within(ids, kind, opening, closing, "thought"))
+        return [Token.of(number, kind, self.row) for number in ids]
+
+    def _within(self, ids: list[int], kind: str, opening: str, closing: str, inner: str) -> Iterator[Token]:
+        """Tokens of a text, those from `opening` to the end of `closing` of another kind."""
+        text = "".join(self.text(number) for number in ids)
+        begin = text.find(opening)
+        end = text.find(closing, begin) + len(closing) if begin >= 0 else -1
+        position = 0
+        for number in ids:
+            is_inner = begin >= 0 and begin <= position < end
+            yield Token.of(number, inner if is_inner else kind, self.row)
+            position += len(self.text(number))
+
+
+def trace(template: Any, tokenizer: Any) -> Trace:
+    """Let a template make traced tokens; returns the trace."""
+    traced = Trace(tokenizer)
+    traced.thought_words = tuple(word.strip() for word in template.thought_words)
+    for part, kind in KINDS.items():
+        formatter = getattr(template, part)
+        formatter.apply = _marking(formatter.apply, kind)
+    template.format_tools.apply = _remembering(template.format_tools.apply, traced)
+    convert, thought_ids = template._convert_elements_to_ids, template.get_thought_word_ids
+
+    def traced_ids(tokenizer: Any, elements: list[Any]) -> list[Token]:
+        pieces = ((convert(tokenizer, [item]), getattr(item, "kind", "prompt")) for item in elements)
+        return [token for ids, kind in pieces for token in traced.tokens(ids, kind)]
+
+    template._convert_elements_to_ids = traced_ids
+    template.get_thought_word_ids = lambda tokenizer: [
+        Token.of(number, "thought", traced.row) for number in thought_ids(tokenizer)
+    ]
+    for name in ("encode_oneturn", "encode_multiturn"):
+        setattr(template, name, _measured(getattr(template, name), traced))
+    return traced
+
+
+def _marking(apply: Callable[..., list[Any]], kind: str) -> Callable[..., list[Any]]:
+    def marked(**values: Any) -> list[Any]:
+        return [_marked(slot, kind) for slot in apply(**values)]
+
+    return marked
+
+
+def _marked(slot: Any, kind: str) -> Any:
+    kept: Any = _Text(slot) if isinstance(slot, str) else _Set(slot) if isinstance(slot, set) else _Dict(slot)
+    kept.kind = kind
+    return kept
+
+
+def _remembering(apply: Callable[..., list[Any]], traced: Trace) -> Callable[..., list[Any]]:
+    def remembered(**values: Any) -> list[Any]:
+        slots = apply(**values)
+        traced.tool_text = str(slots[0]).strip()
+        return slots
+
+    return remembered
+
+
+def _measured(encode: Callable[..., Any], traced: Trace) -> Callable[..., Any]:
+    def measured(tokenizer: Any, messages: Any, system: Any = None, tools: Any = None, *rest: Any) -> Any:
+        if not tools:
+            traced.tool_text = ""
+        made = encode(tokenizer, messages, system, tools, *rest)
+        pairs = made if isinstance(made, list) else [made]
+        traced.sizes.append(sum(len(source) + len(target) for source, target in pairs))
+        return made
+
+    return measured

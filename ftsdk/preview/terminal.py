@@ -36,7 +36,9 @@ def as_text(made: Preview) -> Text:
 
 
 def heading(item: dict[str, Any]) -> str:
-    """`row 3`, or `rows 1, 7, 9 together`."""
+    """`row 3`, or `rows 1, 7, 9 together`; text for pretraining is joined before it is cut into blocks."""
+    if not item["rows"]:
+        return "a block of text"
     numbers = ", ".join(str(row) for row in item["rows"])
     label = "" if "label" not in item else f" ({'desired' if item['label'] else 'undesired'})"
     return f"rows {numbers} together" if len(item["rows"]) > 1 else f"row {numbers}{label}"

@@ -109,7 +109,7 @@ def batches_of(config, monkeypatch):
         ("alpaca", {"template": "llama2", "mask_history": True}),
         ("dpo", {}),
         ("kto", {}),
-        ("text", {}),
+        ("text", {"cutoff_len": 16}),
     ],
 )
 def test_labels_are_those_of_the_loss(tmp_path, tiny_folder, monkeypatch, shape, given):

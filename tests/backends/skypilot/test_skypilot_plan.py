@@ -82,7 +82,8 @@ def test_slurm_says_that_it_has_no_spot():
 def test_inputs_on_shared_folders_stay_where_they_are():
     copied = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]["file_mounts"]
     assert set(copied.values()) == {
-        f"{plans.WORK}/model",
+        f"{plans.WORK}/model/config.json",
+        f"{plans.WORK}/model/model.safetensors",
         f"{plans.WORK}/train.jsonl",
         f"{plans.WORK}/eval.jsonl",
         f"{plans.HOME}/cache/runtime-0123456789ab.pyz",

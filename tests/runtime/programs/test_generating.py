@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ftsdk import contract
+from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.programs.interruption import InterruptedTraining
 from ftsdk.runtime.programs.trained import generator
 from ftsdk.runtime.programs.trained.chat import Speaker
@@ -29,7 +30,8 @@ def speaker(tiny_folder):
     return Speaker(load_model(config, tokenizer), tokenizer, "model")
 
 
-def test_interrupted_answers_are_those_of_a_run_in_one_piece(speaker, tmp_path, capfd):
+def test_interrupted_answers_are_those_of_a_run_in_one_piece(speaker, tmp_path, monkeypatch):
+    monkeypatch.setenv(worker_protocol.ENV_EVENTS, str(tmp_path / "events"))
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     whole.mkdir()
     pieces.mkdir()
@@ -44,5 +46,5 @@ def test_interrupted_answers_are_those_of_a_run_in_one_piece(speaker, tmp_path, 
     answers = (whole / generator.ANSWERS).read_text("utf-8")
     assert (pieces / generator.ANSWERS).read_text("utf-8") == answers
     assert [json.loads(line)["messages"] for line in answers.splitlines()] == PROMPTS
-    events = filter(None, map(contract.parse_event, capfd.readouterr().out.splitlines()))
+    events = map(json.loads, (tmp_path / "events").read_text("utf-8").splitlines())
     assert [event["step"] for event in events if event["event"] == contract.EVENT_CHECKPOINT] == [1, 2, 3]

@@ -82,7 +82,7 @@ def test_a_job_survives_several_faults(started):
     assert {one.kind for one in done} <= {"term", "kill"}
     assert (done[0].kind, done[0].reason) in {("term", "preempted"), ("kill", "killed")}
     assert {one.state for one in done} == {"FAILED"}
-    assert started.result(60).files == {"weights.bin": 9}
+    assert started.result(60).files["weights.bin"] == 9
     assert steps(started) == list(range(1, STEPS + 1))
 
 

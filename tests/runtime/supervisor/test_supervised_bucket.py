@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on_from_the_checkpoint_in_the_bucket(s3, tmp_path):
     assert second.stdout.decode().split("\n")[:-1] == second.stamped()
     model = open_model(second.store, "local://job", document(tmp_path, first))
     assert (model.download(tmp_path / "model") / "weights.bin").stat().st_size == 20_000_000
-    assert model.uri == f"{s3.address}/model" and model.files == {"weights.bin": 20_000_000}
+    assert model.uri == f"{s3.address}/model" and model.files["weights.bin"] == 20_000_000
 
 
 def test_a_restarted_container_goes_on_behind_its_lines(s3, tmp_path):

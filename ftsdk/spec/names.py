@@ -239,7 +239,8 @@ def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -
     if name in REWRITTEN and value not in (None, False, *RESUMES_ANYWAY.get(name, ())):
         raise SpecError(f"{name}: {REWRITTEN[name]}.")
     place = place_of(name)
-    if name in _LOSS_NAMES and value is not None and value not in LOSSES:  # it stands for no method of ours
+    is_loss = isinstance(value, str) and value in LOSSES
+    if name in _LOSS_NAMES and value is not None and not is_loss:  # it stands for no method of ours
         place = Place("hyperparameters.pref_loss")
     if place is None:
         return None if value in (None, False) or name == "do_train" else f"{name} is ignored: {_reason(name)}."

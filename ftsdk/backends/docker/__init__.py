@@ -20,7 +20,7 @@ from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, Observed
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.nodes import NodesState
-from ftsdk.backends.docker.options import DockerOptions
+from ftsdk.backends.docker.options import DockerOptions as DockerOptions
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
 from ftsdk.contract import Reason, Stamp

@@ -124,7 +124,7 @@ class Estimator:
         shows = progress and live.can_show(sys.stderr)
         bar = byte_bar if shows else no_bar
         secrets = read_secrets(plan)
-        refuse_incomplete(facts.model)
+        refuse_incomplete(facts.model, needs_weights=not plan.trainer_config.get("train_from_scratch"))
         job = submit(plan, self.backend, secrets=secrets, on_attach=on_attach, bar=bar)
         if not wait:
             return job

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
+from ftsdk.errors import SpecError
 from ftsdk.facts import platforms, runtime_archive
 from ftsdk.facts.chat_template import own_template
 from ftsdk.facts.facts import Facts
@@ -21,6 +22,9 @@ from ftsdk.sizing.price.price_file import own_prices
 from ftsdk.spec import JobSpec
 from ftsdk.spec.program import other_model
 
+MAX_SHOWN_LETTERS = 120
+"""Of a path in a message."""
+
 
 def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
     """Inspect what the spec names: files and their hashes, the model's config, this machine.
@@ -29,6 +33,20 @@ def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> 
     offline; hashes are cached by path, size and mtime.
     Raises SpecError for what does not exist and DataError for data that cannot be read.
     """
+    try:
+        return _inspect(spec, folder, again=again)
+    except OSError as problem:  # such as a name that is too long for the file system
+        raise SpecError(
+            f"{_shortened(str(problem.filename or folder))} cannot be read ({problem.strerror or problem}): "
+            f"check the path and its permissions."
+        ) from problem
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= MAX_SHOWN_LETTERS else f"{path[:MAX_SHOWN_LETTERS]}…"
+
+
+def _inspect(spec: JobSpec, folder: Path | str, *, again: bool) -> Facts:
     root, home = Path(folder).absolute(), home_dir()
     model = inspect_model(spec.model, root)
     if model.kind in ("path", "hub"):

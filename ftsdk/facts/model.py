@@ -116,17 +116,20 @@ def _base_of_adapter(adapter: Path) -> str:
     return str(base)
 
 
-def refuse_incomplete(model: ModelFacts) -> None:
-    """Raise SpecError for a folder without weights or without a tokenizer; models elsewhere cannot be looked at."""
+def refuse_incomplete(model: ModelFacts, *, needs_weights: bool = True) -> None:
+    """Raise SpecError for a folder without weights or without a tokenizer; models elsewhere cannot be looked at.
+
+    `needs_weights` is False where the trainer initializes them (`train_from_scratch`).
+    """
     own = [PurePath(file.path) for file in model.files]
     for folder in dict.fromkeys((model.address, model.base)):
         names = [path.name for path in own if path.is_relative_to(folder)]
         if model.kind == "path" and names:
-            _refuse_lacking(folder, names, is_adapter=folder != model.base)
+            _refuse_lacking(folder, names, is_adapter=folder != model.base, needs_weights=needs_weights)
 
 
-def _refuse_lacking(folder: str, names: Iterable[str], *, is_adapter: bool) -> None:
-    if not any(name.endswith(WEIGHTS) for name in names):
+def _refuse_lacking(folder: str, names: Iterable[str], *, is_adapter: bool, needs_weights: bool) -> None:
+    if needs_weights and not any(name.endswith(WEIGHTS) for name in names):
         raise SpecError(
             f"model {folder}: the folder has no weights (*.safetensors or *.bin); download the model again, or give "
             f"its hub id."

@@ -34,3 +34,10 @@ def test_a_complete_folder_is_taken(spec_folder, files):
 
 def test_a_model_on_a_hub_is_left_alone(spec_folder):
     refuse_incomplete(inspect_model("Qwen/Qwen3-8B", spec_folder))
+
+
+def test_a_model_that_is_initialized_by_the_trainer_needs_no_weights(spec_folder):
+    (spec_folder / "model" / "tokenizer.json").write_text("{}")
+    refuse_incomplete(inspect_model("./model", spec_folder), needs_weights=False)
+    with pytest.raises(SpecError, match="no weights"):
+        refuse_incomplete(inspect_model("./model", spec_folder))

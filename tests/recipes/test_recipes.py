@@ -25,8 +25,17 @@ ROWS = {
 BACKENDS = ("local", "docker")
 CLOUDS = {
     "sagemaker": ({"role": "arn:aws:iam::123456789012:role/ftsdk", "region": "us-west-2"}, None),
-    "skypilot": ({"storage": "s3://bucket/ftsdk", "infra": "aws"}, None),
-    "pai": ({"workspace_id": "46099", "region": "cn-hangzhou", "bucket": "ours", "image": "ours/ftsdk:1"}, "A100-80GB"),
+    "skypilot": ({"storage": "s3://bucket/ftsdk", "infra": "aws", "image": "ours/ftsdk:1"}, None),
+    "pai": (
+        {
+            "workspace_id": "46099",
+            "region": "cn-hangzhou",
+            "bucket": "ours",
+            "image": "ours/ftsdk:1",
+            "role": "acs:ram::1234567890123456:role/ftsdk",
+        },
+        "A100-80GB",
+    ),
 }
 """Options, and an accelerator instead of the named one where the cloud has others."""
 

@@ -18,6 +18,8 @@ def main(_verb: str, folder: str, url: str, runs: str) -> None:
     place = Path(folder)
     (place / "model").mkdir()
     (place / "model" / "config.json").write_text('{"model_type": "qwen2"}', "utf-8")
+    for name in ("pytorch_model.bin", "tokenizer.json"):  # a complete model's folder; nothing reads them
+        (place / "model" / name).write_text("{}", "utf-8")
     rows = [{"instruction": f"What is {i}?", "output": f"It is {i}."} for i in range(100)]
     (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     options = {"role": ROLE, "region": "us-west-2", "endpoint_url": url, "instance_type": "ml.m5.xlarge"}

@@ -25,6 +25,8 @@ def main(_verb: str, folder: str, url: str, runs: str) -> None:
     for name in ("model", "train"):
         (place / name).mkdir()
     (place / "model" / "config.json").write_text('{"model_type": "qwen2"}', "utf-8")
+    for name in ("pytorch_model.bin", "tokenizer.json"):  # a complete model's folder; nothing reads them
+        (place / "model" / name).write_text("{}", "utf-8")
     rows = [{"instruction": f"What is {i}?", "output": f"It is {i}."} for i in range(100)]
     (place / "train" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     timings = [timed(lambda number=number: _submit(place, number)) for number in range(int(runs))]

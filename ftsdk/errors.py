@@ -37,6 +37,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+def on_one_line(text: str) -> str:
+    """A key or a name as it can stand in a sentence, line breaks as their escapes: YAML allows them in keys."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def shortened(text: str) -> str:
     """Text without the middle of words longer than MAX_WORD, and of the whole if it is longer than MAX_SENTENCE."""
     text = _LONG_WORD.sub(lambda match: f"{match[0][:60]}…{match[0][-20:]}", text)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ftsdk.errors import SpecError
+from ftsdk.errors import SpecError, on_one_line
 
 MAX_NODES: Final = 20_000
 """Values in a spec, with everything that is named several times counted each time."""
@@ -55,7 +55,7 @@ class _Plain:
         self._count += 1
         if self._count > MAX_NODES or len(path) > MAX_DEPTH:
             what = f"{MAX_NODES} values" if self._count > MAX_NODES else f"{MAX_DEPTH} levels"
-            raise SpecError(f"{'.'.join(path[:3])}: a spec has at most {what}.")
+            raise SpecError(f"{_place(path[:3])}: a spec has at most {what}.")
         if isinstance(value, BaseModel):
             return value.model_dump(exclude_unset=False)
         if isinstance(value, Mapping):
@@ -63,8 +63,12 @@ class _Plain:
         if isinstance(value, list | tuple):
             return [self.of(item, (*path, str(number))) for number, item in enumerate(value)]
         if isinstance(value, int | float) and (problem := _problem(value)):
-            raise SpecError(f"{'.'.join(path) or 'the spec'}: {problem}.")
+            raise SpecError(f"{_place(path) or 'the spec'}: {problem}.")
         return value
+
+
+def _place(path: tuple[str, ...]) -> str:
+    return ".".join(map(on_one_line, path))
 
 
 def _problem(number: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
+from ftsdk.errors import SpecError, UnsupportedError, did_you_mean, on_one_line
 from ftsdk.spec.base import plain
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import LABEL_MAX_LENGTH, JobSpec, NormalizedSpec, name_tuning, with_full_forms
@@ -130,7 +130,7 @@ def sentences(problem: ValidationError) -> str:
 def _sentence(error: dict[str, Any]) -> str:
     place = next((field for field in KINDS if field in error["loc"]), "")
     kinds = (*(KINDS[place][2] if place else ()), *_UNION_MEMBERS)
-    location = [_printable(str(part)) for part in error["loc"] if part not in kinds]
+    location = [on_one_line(str(part)) for part in error["loc"] if part not in kinds]
     field = ".".join(location) or "the spec"
     match error["type"]:
         case "missing":
@@ -160,11 +160,6 @@ def _unknown_kind(location: list[str], given: Any) -> str:
         return f"write {given} as {WRITTEN[given]}"
     more = ", or a function of yours as FILE.py:FUNCTION" if what == "reward" else ""
     return f"{given!r} is no {what}{did_you_mean(given, names)}; choose one of {', '.join(names)}{more}"
-
-
-def _printable(text: str) -> str:
-    """A key as it can stand in a sentence: YAML allows line breaks in keys."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _message(text: str) -> str:

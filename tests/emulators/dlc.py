@@ -159,7 +159,7 @@ class DlcCloud:
         """Status and body; None cuts the connection."""
         path, _, query = target.partition("?")
         if path.startswith("/role/"):
-            return 200, self._role(self.jobs[path.rpartition("/")[2]])
+            return 200, self._role(self.jobs.get(path.rpartition("/")[2]))
         action = headers.get("x-acs-action", "")
         self.calls[action] += 1
         trouble = self.troubles[action].pop(0) if self.troubles.get(action) else None
@@ -213,11 +213,15 @@ class DlcCloud:
         answer: dict[str, Any] = found(parts, query, body)
         return answer
 
-    def _role(self, job: DlcJob) -> dict[str, Any]:
-        """What ALIBABA_CLOUD_CREDENTIALS_URI answers in a job; PAI's default role has a token that reaches less."""
+    def _role(self, job: DlcJob | None) -> dict[str, Any]:
+        """What ALIBABA_CLOUD_CREDENTIALS_URI answers in a job; PAI's default role has a token that reaches less.
+
+        Without a job: what it answers where the request names a role.
+        """
         self.oss.default_role_bucket = self.default_bucket
-        items = job.request["CredentialConfig"]["CredentialConfigItems"]
-        token = TOKEN if any("RoleArn" in role for item in items for role in item["Roles"]) else DEFAULT_ROLE_TOKEN
+        items = job.request["CredentialConfig"]["CredentialConfigItems"] if job else []
+        named = job is None or any("RoleArn" in role for item in items for role in item["Roles"])
+        token = TOKEN if named else DEFAULT_ROLE_TOKEN
         ends = datetime.now(UTC) + timedelta(hours=1)
         return {"AccessKeyId": KEY, "AccessKeySecret": SECRET, "SecurityToken": token,
                 "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"), "Code": "Success"}  # fmt: skip

@@ -152,10 +152,12 @@ def test_ctrl_c_in_fit_says_how_to_come_back(spec_folder):
         "from ftsdk.jobs import live\n"
         "from ftsdk.jobs.job import Job\n"
         "job = Job.attach(sys.argv[1])\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "with live.interruptible(job, sys.stderr):\n    job.wait()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, job.uri], capture_output=True, text=True, check=False)
+    argv = [sys.executable, "-c", program, job.uri]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert f"Watch again: ftsdk follow {job.uri}; end it: ftsdk cancel {job.uri}" in done.stderr
     assert Job.attach(job.uri).state == "RUNNING"
     job.cancel()

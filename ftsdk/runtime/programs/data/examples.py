@@ -28,7 +28,7 @@ def install() -> None:
     from llamafactory.data import loader
     from llamafactory.data.processor import SupervisedDatasetProcessor
 
-    loader.FILEEXT2TYPE.update(rows.EXTENSIONS)
+    loader.FILEEXT2TYPE = {**loader.FILEEXT2TYPE, **rows.EXTENSIONS}
     loader.load_dataset = _loading(loader.load_dataset)
     loader.align_dataset = align
     SupervisedDatasetProcessor._encode_data_example = labelled(SupervisedDatasetProcessor._encode_data_example)

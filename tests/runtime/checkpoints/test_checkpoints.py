@@ -15,6 +15,7 @@ from ftsdk import contract
 from ftsdk.runtime.checkpoints.checkpoints import DamagedCheckpointError, Identity, committed, publish, restore, retain
 from ftsdk.runtime.storage.durable import DurableFolder
 from tests.runtime.harness import Supervised, script
+from tests.runtime.stores import check_objects_are_put_whole_and_once
 
 ALONE = Identity(digest="d" * 64, attempt=1, num_nodes=1, node=0, world_size=1)
 
@@ -173,32 +174,8 @@ def test_the_one_before_a_damaged_checkpoint_is_resumed(tmp_path):
     assert any("checkpoint 4 is damaged" in line and "state.txt" in line for line in second.lines())
 
 
-def keys(store, prefix=""):
-    return [item.key for item in store.list(prefix)]
-
-
 def test_objects_are_put_whole_and_once(tmp_path):
-    durable = DurableFolder(tmp_path / "durable")
-    assert durable.put_if_absent("a/b", b"one")
-    assert not durable.put_if_absent("a/b", b"two")
-    assert durable.read("a/b") == b"one"
-    durable.put("a/b", b"three")
-    durable.put("a/bc/d", b"")
-    durable.put("ab", b"")
-    assert keys(durable, "a/") == ["a/b", "a/bc/d"] and durable.read("a/b") == b"three"
-    assert keys(durable, "a/b") == ["a/b", "a/bc/d"] and durable.size("a/b") == 5
-    durable.delete("a/b", "a/b/c", "nothing")
-    assert keys(durable) == ["a/bc/d", "ab"]
-    durable.delete_folder("a")
-    durable.delete_folder("a")
-    assert keys(durable) == ["ab"] and keys(durable, "a/") == []
-    for act in (
-        lambda: durable.read("a/b"),
-        lambda: durable.size("ab/c"),
-        lambda: durable.fetch("a/b", tmp_path / "x"),
-    ):
-        with pytest.raises(FileNotFoundError):
-            act()
+    check_objects_are_put_whole_and_once(DurableFolder(tmp_path / "durable"), tmp_path)
 
 
 def test_a_publish_that_fails_leaves_nothing_and_training_goes_on(tmp_path):

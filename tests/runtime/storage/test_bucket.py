@@ -23,6 +23,7 @@ from ftsdk.runtime.storage.bucket import PIECE_BYTES, BucketStore
 from ftsdk.runtime.storage.spool import DurableBucket
 from tests.emulators.buckets import KEY, SECRET, TOKEN, Buckets, GcsBuckets, OssBuckets
 from tests.emulators.proxy import Network
+from tests.runtime.stores import check_objects_are_put_whole_and_once, keys
 
 SOON_S = 30.0
 
@@ -61,31 +62,8 @@ def bucket(s3):
     return BucketStore(s3.address, {}, os.environ, retry_s=20)
 
 
-def keys(store, prefix=""):
-    return [item.key for item in store.list(prefix)]
-
-
 def test_objects_are_put_whole_and_once(durable, tmp_path):
-    assert durable.put_if_absent("a/b", b"one")
-    assert not durable.put_if_absent("a/b", b"two")
-    assert durable.read("a/b") == b"one"
-    durable.put("a/b", b"three")
-    durable.put("a/bc/d", b"")
-    durable.put("ab", b"")
-    assert keys(durable, "a/") == ["a/b", "a/bc/d"] and durable.read("a/b") == b"three"
-    assert keys(durable, "a/b") == ["a/b", "a/bc/d"] and durable.size("a/b") == 5
-    durable.delete("a/b", "a/b/c", "nothing")
-    assert keys(durable) == ["a/bc/d", "ab"]
-    durable.delete_folder("a")
-    durable.delete_folder("a")
-    assert keys(durable) == ["ab"] and keys(durable, "a/") == []
-    for act in (
-        lambda: durable.read("a/b"),
-        lambda: durable.size("ab/c"),
-        lambda: durable.fetch("a/b", tmp_path / "x"),
-    ):
-        with pytest.raises(FileNotFoundError):
-            act()
+    check_objects_are_put_whole_and_once(durable, tmp_path)
 
 
 def test_files_come_back_as_they_were(durable, tmp_path):

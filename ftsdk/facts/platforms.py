@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from ftsdk.runtime.storage.folder import FolderStore
 
 FOLDER: Final = "platforms"
 AT: Final = "at"
 """Key of the time at which something was last kept, in seconds since the epoch."""
 Platforms = Mapping[str, Mapping[str, Any]]
 """`BACKEND/SCOPE` -> what is known of it."""
+_KEEPING: Final = threading.Lock()  # doctor asks several services at once
 
 
 def keep(home: Path, backend: str, scope: str, **known: Any) -> Path:
     """Add to what is known of a backend's scope (a region, a cluster; empty if there is one only); returns the file."""
-    path = home / FOLDER / backend / f"{_file_name(scope)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({**_read(path), **known, AT: time.time()}, indent=1) + "\n", "utf-8")
-    return temporary.replace(path)
+    folder, name = home / FOLDER / backend, f"{_file_name(scope)}.json"
+    with _KEEPING:
+        document = json.dumps({**_read(folder / name), **known, AT: time.time()}, indent=1) + "\n"
+        FolderStore(folder).put(name, document.encode())
+    return folder / name
 
 
 def kept(home: Path) -> Platforms:

@@ -1,0 +1,15 @@
+"""What is known of platforms is kept whole, whoever writes it at the same time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from ftsdk.facts import platforms
+
+
+def test_checks_that_run_at_once_lose_nothing(tmp_path):
+    names = [f"check_{i}" for i in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: platforms.keep(tmp_path, "pai", "cn-hangzhou", **{name: True}), names))
+    known = platforms.of(platforms.kept(tmp_path), "pai", "cn-hangzhou")
+    assert set(names) <= set(known)

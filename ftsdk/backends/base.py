@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 
 from ftsdk.contract import Reason
 from ftsdk.errors import UnsupportedError
+from ftsdk.spec.program import other_model
 
 if TYPE_CHECKING:
     from ftsdk.backends.options import Options
@@ -90,6 +91,8 @@ class Capabilities:
     """`output` may be (or must be) an address such as s3://."""
     remote_inputs: bool = False
     """`model` and `dataset` may be addresses such as s3://."""
+    copies_models: bool = False
+    """A `model` in a bucket is copied to this machine before the job, if `--copy` is given."""
     image: bool = False
     """The job runs in a container image."""
     recovers: bool = False
@@ -208,21 +211,23 @@ class SupportsNativeHandle(Protocol):
         """The vendor SDK's object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
 
 
-def _remote(spec: JobSpec) -> str:
+def _remote(spec: JobSpec, *, with_models: bool) -> str:
     """The first input in a bucket, or an empty string."""
-    addresses = (spec.model, *spec.dataset.train, *spec.dataset.eval)
+    models = (spec.model, spec.method.reward_model or "", other_model(spec.program) or "") if with_models else ()
+    addresses = (*models, *spec.dataset.train, *spec.dataset.eval)
     return next((address for address in addresses if address.startswith(("s3://", "oss://", "gs://"))), "")
 
 
 def require(backend: str, capabilities: Capabilities, spec: JobSpec) -> None:
     """Raise UnsupportedError if the spec needs something that the backend does not support."""
+    remote = _remote(spec, with_models=not capabilities.copies_models)
     requirements = {
         "multi_node": (spec.resources.num_nodes > 1, "resources.num_nodes > 1", "use one node with more accelerators"),
         "spot": (spec.resources.spot, "resources.spot", "leave spot out"),
         "accelerators": (spec.resources.accelerator is not None, "resources.accelerator", "leave accelerator out"),
         "memory_limit": (spec.resources.memory_gb is not None, "resources.memory_gb", "leave memory_gb out"),
         "secrets": (bool(spec.secrets), "secrets", "leave secrets out"),
-        "remote_inputs": (bool(remote := _remote(spec)), f"model or dataset {remote!r}", "download it and give a path"),
+        "remote_inputs": (bool(remote), f"model or dataset {remote!r}", "download it and give a path"),
         "remote_output": ("://" in (spec.output or ""), f"output {spec.output!r}", "give a folder"),
     }
     for capability, (required, what, instead) in requirements.items():

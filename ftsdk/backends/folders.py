@@ -22,11 +22,11 @@ from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts, MachineFacts
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.home import home_dir, jobs_dir
-from ftsdk.plan import Plan
+from ftsdk.plan import Copy, Plan
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.sizing.price.market import Market, own_machine
 from ftsdk.spec import JobSpec
-from ftsdk.storage import records
+from ftsdk.storage import copying, records
 
 PLAN_FILE = "plan.json"
 FolderJob = SubmittedJob[FolderStore]
@@ -35,6 +35,12 @@ FolderJob = SubmittedJob[FolderStore]
 def durable_folder(backend: str, name: str, spec: JobSpec, facts: Facts) -> Path:
     """Where a job keeps its results: below `output` (read against the spec's folder), else below ftsdk's home. Pure."""
     return Path(facts.folder, spec.output, name) if spec.output else jobs_dir(facts.home, backend) / name
+
+
+def model_copies(facts: Facts) -> dict[str, Copy]:
+    """Address of each model in a bucket -> its copy in this machine's cache. Pure."""
+    root = str(Path(facts.home, "cache"))
+    return {address: copying.copy_of(address, root, size) for address, size in facts.remote_models.items()}
 
 
 def require_accelerator(spec: JobSpec, facts: Facts) -> None:

@@ -36,5 +36,6 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         yield f"  speed: {speed.tokens_per_s:,.0f} tokens/s per accelerator ({span})"
     if estimate.hours is not None and estimate.hours_low is not None and estimate.hours_high is not None:
         low, high = duration(3600 * estimate.hours_low), duration(3600 * estimate.hours_high)
-        yield f"  time: {duration(3600 * estimate.hours)} of training ({low} to {high})"
+        what = " of training" if estimate.trained is not None else ""
+        yield f"  time: {duration(3600 * estimate.hours)}{what} ({low} to {high})"
     yield from (f"  unknown: {sentence}" for sentence in estimate.unknown)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import reduce, wraps
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,42 +22,61 @@ if TYPE_CHECKING:
 
 SHOWN_SAMPLES, SHOWN_CHARACTERS = 3, 200
 FILE, ANSWERS = "evaluation.json", "answers.jsonl"
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def program_options(command: Command) -> Command:
-    """MODEL and the options that every program has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and how a program runs: the options that every one has."""
+
+    backend: str
+    options: tuple[str, ...]
+    changes: tuple[str, ...]
+    copy: bool
+    only_plan: bool
+    detach: bool
+    as_json: bool
+
+
+def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """MODEL and the options that every program has; the command gets the latter as `place`."""
     options = [
         click.argument("model", shell_complete=complete_job),
         click.option("--backend", "-b", default="local", show_default=True, shell_complete=complete_backend,
                      help="Where to run; `ftsdk backends` shows all."),
         click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE",
                      help="An option of the backend. Repeatable."),
+        click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
+                     help="Set a field of the job's spec, e.g. resources.accelerator=A10G. Repeatable."),
+        click.option("--copy", is_flag=True, help="Copy a model that is elsewhere first; --plan shows size and cost."),
+        click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing."),
         click.option("--detach", is_flag=True, help="Return once the job is started, and print its URI."),
         json_option,
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        place = Place(**{field.name: given.pop(field.name) for field in fields(Place)})
+        command(place=place, **given)
+
+    return reduce(lambda decorated, option: option(decorated), reversed(options), run)
 
 
 @click.command()
 @program_options
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
               help="Number format of the merged weights; the base model's own if left out.")  # fmt: skip
-def merge(model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, dtype: str) -> None:
+def merge(model: str, place: Place, dtype: str) -> None:
     """Merge the adapter MODEL into its base model: the result is a whole model.
 
     MODEL is a job that made an adapter, or an adapter's folder. The job measures how far the predictions of the merged
     model are from those of base and adapter, and fails where they differ by more than 0.001 nats per token.
     """
-    job = started({"model": model_address(model), "program": {"type": "merge", "dtype": dtype}}, backend, options)
-    if detach:
-        emit({"uri": job.uri}, as_json, lambda: job.uri)
+    job = started({"model": model_address(model), "program": {"type": "merge", "dtype": dtype}}, place)
+    if job is None:
         return
     merged, report = finished(job).uri, document(job, "fidelity.json")
-    emit({"uri": job.uri, "model": merged, **report}, as_json, lambda: merged)
-    if not as_json:
+    emit({"uri": job.uri, "model": merged, **report}, place.as_json, lambda: merged)
+    if not place.as_json:
         say(f"Merged in {report['dtype']}; {report['mean_kl']:.2g} nats per token from base and adapter.")
 
 
@@ -69,8 +90,7 @@ def merge(model: str, backend: str, options: tuple[str, ...], detach: bool, as_j
 @click.option("--against", metavar="MODEL", help="Measure this model on the same rows, too; `base` is the base model.")
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens of an answer.")
 def evaluate(
-    model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, data: str | None,
-    method: str | None, metrics: str, against: str | None, max_tokens: int,
+    model: str, place: Place, data: str | None, method: str | None, metrics: str, against: str | None, max_tokens: int
 ) -> None:  # fmt: skip
     """Measure MODEL on held-out rows, with the template, the cut and the loss of its training.
 
@@ -86,15 +106,14 @@ def evaluate(
         "against": model_address(against) if against and against != "base" else against,
         "max_new_tokens": max_tokens,
     }
-    fields = evaluation_fields(address, data=data, method=method)
-    job = started({**fields, "model": address, "program": program}, backend, options)
-    if detach:
-        emit({"uri": job.uri}, as_json, lambda: job.uri)
+    rows = evaluation_fields(address, data=data, method=method)
+    job = started({**rows, "model": address, "program": program}, place)
+    if job is None:
         return
     made = finished(job)
     evaluated = model_of_job(address)
     result = evaluated.keep_evaluation(made) if evaluated else Evaluation.from_json(job.uri, document(job, FILE))
-    emit(result.to_json(), as_json, lambda: _evaluation_text(result))
+    emit(result.to_json(), place.as_json, lambda: _evaluation_text(result))
 
 
 @click.command()
@@ -106,8 +125,7 @@ def evaluate(
 @click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Tokens of an answer.")
 @click.option("--temperature", type=float, help="0 takes the most probable tokens; the model's default if left out.")
 def generate(
-    model: str, backend: str, options: tuple[str, ...], detach: bool, as_json: bool, prompts: str,
-    output: Path | None, max_tokens: int, temperature: float | None,
+    model: str, place: Place, prompts: str, output: Path | None, max_tokens: int, temperature: float | None
 ) -> None:  # fmt: skip
     """Let MODEL answer the prompts of a file, as a job that goes on after an interruption.
 
@@ -116,16 +134,15 @@ def generate(
     if output and output.exists():
         raise SpecError(f"{output} exists already: choose another file, or remove it.")
     program = {"type": "generate", "max_new_tokens": max_tokens, "temperature": temperature}
-    job = started({"model": model_address(model), "dataset": prompts, "program": program}, backend, options)
-    if detach:
-        emit({"uri": job.uri}, as_json, lambda: job.uri)
+    job = started({"model": model_address(model), "dataset": prompts, "program": program}, place)
+    if job is None:
         return
     made = finished(job)
     address = f"{made.uri}/{ANSWERS}"
     if output:
         output.write_bytes(made.store.read(f"model/{ANSWERS}"))
         address = str(output)
-    emit({"uri": job.uri, "answers": address}, as_json, lambda: address)
+    emit({"uri": job.uri, "answers": address}, place.as_json, lambda: address)
 
 
 def _evaluation_text(result: Evaluation) -> str:
@@ -166,14 +183,27 @@ def model_address(model: str) -> str:
     return model if known or not (entries := journal.entries(model)) else entries[0].uri
 
 
-def started(fields: dict[str, Any], backend: str, options: tuple[str, ...]) -> Job:
-    """Start the job, or attach to an equal one."""
-    from ftsdk.cli.run import pairs, warn
+def started(given: dict[str, Any], place: Place) -> Job | None:
+    """Start the job of these fields, or attach to an equal one; None where a plan or a URI is all that is wanted."""
+    from ftsdk.cli.run import pairs, plan_text, warn
     from ftsdk.estimator import Estimator
-    from ftsdk.spec.loading import parse
+    from ftsdk.recipes import specfile
 
-    estimator = Estimator(parse(fields, where="model"), backend=backend, options=pairs(options))
-    return estimator.fit(wait=False, on_warning=warn)
+    if made := model_of_job(given["model"]):
+        given = {**given, "resources": made.resources_on(place.backend).model_dump(mode="json")}
+    loaded = specfile.from_data(given, where=given["model"], folder=Path(), changes=place.changes)
+    estimator = Estimator(loaded.spec, backend=place.backend, options=pairs(place.options))
+    if place.only_plan:
+        plan = estimator.plan()
+        for sentence in plan.warnings:
+            warn(sentence)
+        emit(plan.to_json(), place.as_json, lambda: plan_text(plan))
+        return None
+    job = estimator.fit(wait=False, copy=place.copy, on_warning=warn)
+    if not place.detach:
+        return job
+    emit({"uri": job.uri}, place.as_json, lambda: job.uri)
+    return None
 
 
 def finished(job: Job) -> Model:

@@ -49,7 +49,7 @@ def plan(
     made = estimator.plan()
     for warning in made.warnings:
         warn(warning)
-    emit(made.to_json(), as_json, lambda: _plan_text(made))
+    emit(made.to_json(), as_json, lambda: plan_text(made))
 
 
 @click.command()
@@ -128,7 +128,7 @@ def _yaml(data: Any) -> str:
     return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
-def _plan_text(made: Any) -> str:
+def plan_text(made: Any) -> str:
     """The plan as text: the job, then the request and the trainer's configuration as YAML."""
     from ftsdk.storage import copying
 

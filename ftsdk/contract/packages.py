@@ -38,8 +38,18 @@ OTHER_QUANTIZERS: Final = ("hqq", "eetq")
 """Values of `quantization_method` that need packages of their own."""
 
 
+METRIC_PACKAGES: Final = {
+    "bleu": RequiredPackage("metric bleu", "sacrebleu", "sacrebleu"),
+    **{
+        name: RequiredPackage(f"metric {name}", "rouge-score", "rouge_score") for name in ("rouge1", "rouge2", "rougeL")
+    },
+}
+"""Metric of an evaluation -> the package that computes it."""
+
+
 def required(config: Mapping[str, Any]) -> Iterator[RequiredPackage]:
-    """The packages that a trainer's arguments need."""
+    """The packages that the arguments of a trainer or an evaluation need."""
+    yield from (row for name, row in METRIC_PACKAGES.items() if name in config.get("metrics", ()))
     for row in PACKAGES:
         if config.get(row.argument) and not (
             row.argument == "quantization_bit" and config.get("quantization_method") in OTHER_QUANTIZERS

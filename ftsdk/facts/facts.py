@@ -141,13 +141,25 @@ class Facts:
         return tuple({item.path: item for item in (*self.arguments, *media)}.values())
 
     @property
+    def models(self) -> dict[str, ModelFacts]:
+        """Role -> model: `model`, and where there are such, `reward` (it scores answers) and `against`."""
+        roles = {"model": self.model, "reward": self.reward_model, "against": self.against}
+        return {role: model for role, model in roles.items() if model is not None}
+
+    @property
+    def remote_models(self) -> dict[str, int | None]:
+        """Address of each model and base model in a bucket -> bytes, None if unknown."""
+        sized = (pair for m in self.models.values() for pair in ((m.base, m.base_bytes), (m.address, m.bytes)))
+        return {address: size for address, size in sized if "://" in address}
+
+    @property
     def files(self) -> tuple[Fingerprint, ...]:
         """Every local input file, each once."""
         sources = (*self.train, *self.eval)
         beside = (*self.arguments, *(source.attached for source in sources if source.attached))
-        others = (file for model in (self.reward_model, self.against) if model for file in model.files)
+        models = (file for model in self.models.values() for file in model.files)
         data = (source.file for source in sources if source.file)
         attached = (file for item in beside for file in item.files)
         imported = (file for files in self.reward_imports.values() for file in files.values())
         own = (*self.reward_files.values(), *imported)
-        return tuple(dict.fromkeys((*self.model.files, *others, *data, *attached, *own)))
+        return tuple(dict.fromkeys((*models, *data, *attached, *own)))

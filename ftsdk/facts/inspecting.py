@@ -54,7 +54,7 @@ def _inspect(spec: JobSpec, folder: Path | str, *, again: bool) -> Facts:
         template = own_template(tokens) if tokens else None
         modules = read_modules(Path(model.base))
         model = replace(model, tokenizer=tokens, chat_template=template, modules=modules)
-    tokenizer = None if model.kind == "remote" else model.base.removeprefix("modelscope:")
+    tokenizer = None if "://" in model.base else model.base.removeprefix("modelscope:")
     train, lengths = inspect_sources(spec.dataset.train, spec, root, tokenizer=tokenizer, measure_lengths=True)
     held_out, _ = inspect_sources(spec.dataset.eval, spec, root, tokenizer=tokenizer, measure_lengths=False)
     judge, against = spec.method.reward_model, other_model(spec.program)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ftsdk import backends
 from ftsdk.errors import SpecError
+from ftsdk.facts.sources import WILDCARDS
 from ftsdk.jobs.job import Job
 
 SAME = ("template", "cutoff_len", "seed")
@@ -20,25 +22,31 @@ def evaluation_fields(model: str, *, data: str | None = None, method: str | None
     """
     scheme, mark, _ = model.partition("://")
     job = Job.attach(model) if mark and scheme in backends.names() else None
-    spec = job.plan.spec if job and job.plan else None
-    if spec is None or job is None:
+    origin = job.document.get("origin") if job else None
+    if job is None or origin is None:
         if data is None:
             raise SpecError(f"{model}: its held-out rows are not known here; name a file of rows with --data.")
         return {"dataset": data, "method": method or "sft"}
+    spec = origin["spec"]
     given = {name: spec["hyperparameters"][name] for name in SAME if spec["hyperparameters"].get(name) is not None}
-    rows = {"train": [data]} if data else _held_out(job, spec["dataset"])
+    rows = {"train": [data]} if data else _held_out(job, spec["dataset"], Path(origin["folder"]))
     return {"dataset": rows, "method": method or {"stage": spec["method"]["stage"]}, "hyperparameters": given}
 
 
-def _held_out(job: Job, dataset: dict[str, Any]) -> dict[str, Any]:
-    """The training's dataset with the paths that its files have on this machine."""
+def _held_out(job: Job, dataset: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The training's dataset with addresses that do not depend on the current folder."""
     if not (dataset["eval"] or dataset["eval_fraction"] or dataset["eval_rows"]):
         raise SpecError(f"Job {job.uri} trained without held-out rows: name a file of rows with --data.")
-    config, info = job.document["config"], job.document["dataset_info"]
-    found = {}
-    for ours, theirs in (("train", "dataset"), ("eval", "eval_dataset")):
-        names = [name for name in str(config.get(theirs) or "").split(",") if name]
-        found[ours] = [str(info[name].get("file_name", "")) for name in names if name in info]
-        if missing := next((path for path in found[ours] if "://" not in path and not Path(path).is_file()), None):
-            raise SpecError(f"Job {job.uri}: its rows {missing!r} are not on this machine; name a file with --data.")
-    return {**dataset, **found, "directory": None}
+    staged = {upload.source: upload.target for upload in job.plan.uploads} if job.plan else {}
+    directory = str(folder / dataset["directory"]) if dataset["directory"] else None
+
+    def address(path: str) -> str:
+        here = folder / Path(path).expanduser()
+        if "://" in path or (directory and not here.exists()):  # the latter is a name in its dataset_info.json
+            return path
+        if not here.exists() and not set(WILDCARDS) & set(path) and str(here) not in staged:
+            raise SpecError(f"Job {job.uri}: its rows {path!r} are not on this machine; name a file with --data.")
+        return str(here) if here.exists() else staged.get(str(here), str(here))
+
+    found = {role: [address(path) for path in dataset[role]] for role in ("train", "eval")}
+    return {**dataset, **found, "directory": directory}

@@ -21,6 +21,7 @@ from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
 from ftsdk.spec import Evaluate, JobSpec, Merge, Stage
+from ftsdk.spec.parts import Resources
 from ftsdk.spec.program import Dtype, MetricName
 from ftsdk.storage import records
 from ftsdk.terminal import notebook
@@ -83,6 +84,13 @@ class Model:
         """What the model was made from, with and where: the record of `ftsdk.json` and the model's evaluations."""
         return lineage.read(self.store, self.document, self.job_uri)
 
+    def resources_on(self, backend: str) -> Resources:
+        """What a job on the model asks for: the accelerator of its own job, if that ran on this backend."""
+        spec = (self.document.get("origin") or {"spec": {}})["spec"]
+        if self.document["backend"] != backend:
+            return Resources()
+        return Resources(accelerator=spec.get("resources", {}).get("accelerator"))
+
     def merge(self, *, dtype: Dtype = "auto", backend: str = "local") -> Model:
         """Merge this adapter into its base model and return the whole model; waits for the job.
 
@@ -93,7 +101,8 @@ class Model:
         Raises SpecError if this is no adapter, and JobFailedError if the merged model's predictions differ from those
         of base and adapter by more than 0.001 nats per token.
         """
-        return self.run(JobSpec(model=self.uri, program=Merge(dtype=dtype)), backend)
+        resources = self.resources_on(backend)
+        return self.run(JobSpec(model=self.uri, program=Merge(dtype=dtype), resources=resources), backend)
 
     def evaluate(
         self,
@@ -114,7 +123,9 @@ class Model:
             backend: registry name of the place where the job runs.
         """
         program = Evaluate(metrics=tuple(metrics), against=against)
-        spec = JobSpec(model=self.uri, dataset=str(dataset), method=method, program=program)
+        spec = JobSpec(
+            model=self.uri, dataset=str(dataset), method=method, program=program, resources=self.resources_on(backend)
+        )
         return self.keep_evaluation(self.run(spec, backend))
 
     def keep_evaluation(self, made: Model) -> Evaluation:

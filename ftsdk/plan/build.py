@@ -21,7 +21,7 @@ from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.forward import estimate_forward
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec, Tracking
-from ftsdk.spec.program import Train
+from ftsdk.spec.program import Evaluate, Train
 
 OWN_MTBF_HOURS = 24.0
 """Assumed mean time between interruptions on capacity that is not spot: reboots, crashes, power failures."""
@@ -155,6 +155,18 @@ def data_statistics(facts: Facts) -> DataStatistics:
     return DataStatistics(facts.lengths.num_rows, facts.lengths.mean_tokens, facts.lengths.max_tokens)
 
 
+def rows_read(spec: JobSpec, facts: Facts) -> int | None:
+    """Number of rows that an evaluation or a generation reads; None if unknown."""
+    sources, dataset = facts.eval or facts.train, spec.dataset
+    counts = [source.num_rows for source in sources]
+    total = None if not counts or None in counts else sum(count for count in counts if count)
+    if facts.eval or not isinstance(spec.program, Evaluate):
+        return total
+    if dataset.eval_rows:
+        return dataset.eval_rows
+    return round(total * dataset.eval_fraction) if total and dataset.eval_fraction else total
+
+
 def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) -> Estimate:
     """Estimate the job on the spec's accelerator, else on this machine's GPU."""
     data = data_statistics(facts)
@@ -162,7 +174,9 @@ def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) 
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
     try:
         if not isinstance(spec.program, Train):
-            return estimate_forward(spec, facts.model.config, card)
+            based = spec.model_copy(update={"model": facts.model.base})  # an adapter's address tells no size
+            rows = rows_read(spec, facts)
+            return estimate_forward(based, facts.model.config, card, num_rows=rows, mean_tokens=data.mean_tokens)
         return estimate_job(
             spec, config=facts.model.config, num_rows=data.rows, mean_tokens=data.mean_tokens,
             max_tokens=data.max_tokens, card=card, prices=known_prices(facts.prices),
@@ -174,12 +188,12 @@ def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) 
 
 def staged(facts: Facts, root: str) -> dict[str, str]:
     """Path of each local input -> its path below `root` in the job, where this machine's paths do not exist."""
-    models = {"": facts.model, "reward-": facts.reward_model, "against-": facts.against}
     inputs: dict[str, str] = {}
-    for prefix, model in models.items():
-        if model is not None and model.kind == "path" and model.address not in inputs:
+    for role, model in facts.models.items():
+        prefix = "" if role == "model" else f"{role}-"
+        if model.kind == "path" and model.address not in inputs:
             inputs[model.address] = f"{root}/{prefix}model"
-        if model is not None and model.base not in (model.address, *inputs) and base_is_here(model):
+        if model.base not in (model.address, *inputs) and base_is_here(model):
             inputs[model.base] = f"{root}/{prefix}base"
     data = [source.file for source in (*facts.train, *facts.eval) if source.file]
     inputs |= {file.path: f"{root}/data/{number}/{_file_name(file.path)}" for number, file in enumerate(data)}

@@ -9,9 +9,13 @@ from ftsdk.facts import Facts
 
 def from_hugging_face(facts: Facts) -> Iterator[str]:
     """The models and data sets that a job downloads from Hugging Face."""
-    models = (facts.model, *((facts.reward_model,) if facts.reward_model else ()))
-    yield from (model.address for model in models if model.kind == "hub")
+    yield from dict.fromkeys(model.base for model in facts.models.values() if is_hub_id(model.base))
     yield from (source.address for source in (*facts.train, *facts.eval) if "hf_hub_url" in source.entry)
+
+
+def is_hub_id(address: str) -> bool:
+    """Whether the address of a model or of its base is Hugging Face's `ORG/NAME`, and neither a path nor a bucket's."""
+    return address.count("/") == 1 and not address.startswith((".", "/", "~", "modelscope:"))
 
 
 def warnings(facts: Facts, region: str, env: Mapping[str, str]) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from ftsdk.storage.fingerprints import Fingerprint
 
 def origin_of(spec: JobSpec, facts: Facts) -> Origin:
     """The origin of the model that a training will make; `placed` adds where it runs."""
-    models = (facts.model, facts.reward_model) if facts.reward_model else (facts.model,)
     return Origin(
         job="",
         spec=spec.model_dump(mode="json"),
@@ -28,7 +27,7 @@ def origin_of(spec: JobSpec, facts: Facts) -> Origin:
         image=None,
         git=facts.git,
         ftsdk=__version__,
-        parents=[model.lineage for model in models if model.lineage],
+        parents=[model.lineage for model in facts.models.values() if model.lineage],
     )
 
 

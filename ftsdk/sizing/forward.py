@@ -1,32 +1,74 @@
-"""Memory of a forward pass: what merging, evaluating and generating need. Pure."""
+"""Memory and time of forward passes: what merging, evaluating and generating need. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftsdk.sizing.architecture.shapes import ModelShape
-from ftsdk.sizing.catalogue import card_of
+from ftsdk.sizing.catalogue import Card, card_of
 from ftsdk.sizing.estimate import Estimate, shape_of
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Memory, Term
 from ftsdk.sizing.price.offers import fit
-from ftsdk.spec import JobSpec
+from ftsdk.sizing.time.throughput import HIGH, LOW, OPERATIONS_PER_LAYER, RATES
+from ftsdk.spec import Evaluate, Generate, JobSpec, Merge
+from ftsdk.spec.program import ANSWER_METRICS
 
 WEIGHT_BYTES, CACHE_BYTES, LOGIT_BYTES = 2, 2, 8
 """16-bit weights and cache; logits in 16 bits, their 32-bit copy and half of another for the softmax."""
-NO_TIME = "time: the speed of this program is not modelled"
+NO_TIME = "time: it depends on the speed of the disk that the weights are read from and written to"
+EARLY_END = 0.5
+"""Assumed share of the permitted tokens that an answer has."""
+RANGE_NOTE = (
+    "time: rows one after the other in transformers, from the card's published rates, not measured on a card; answers "
+    "of half the permitted tokens are assumed, of all of them for the slow end and of none for the fast one"
+)
 
 
-def estimate_forward(spec: JobSpec, config: Mapping[str, Any] | None, card: str | None) -> Estimate:
-    """Estimate a program that trains nothing. The time is unknown.
+class Work(NamedTuple):
+    """What a program computes, over all rows and models."""
+
+    rows: int
+    """Forward passes over a row."""
+    tokens_per_row: float
+    answer_tokens: int
+    """Tokens of all answers at most."""
+
+
+def work_of(spec: JobSpec, num_rows: int | None, mean_tokens: float | None) -> Work | None:
+    """The work of an evaluation or a generation over this many rows; None if it is not known."""
+    program = spec.program
+    if num_rows is None or mean_tokens is None:
+        return None
+    if isinstance(program, Generate):
+        return Work(num_rows, mean_tokens, num_rows * program.max_new_tokens)
+    if isinstance(program, Evaluate):
+        passes = num_rows * (2 if program.against else 1) * (2 if spec.method.stage == "dpo" else 1)
+        answers = passes if ANSWER_METRICS & set(program.metrics) else 0
+        return Work(passes, min(mean_tokens, spec.hyperparameters.cutoff_len), answers * program.max_new_tokens)
+    return None
+
+
+def estimate_forward(
+    spec: JobSpec,
+    config: Mapping[str, Any] | None,
+    card: str | None,
+    *,
+    num_rows: int | None = None,
+    mean_tokens: float | None = None,
+) -> Estimate:
+    """Estimate a program that trains nothing, from the number of rows that it reads and their mean length.
 
     Raises SpecError for a card that ftsdk does not know.
     """
     shape, source = shape_of(spec, config)
     known_card = card_of(card) if card else None
     if shape is None:
-        return Estimate(model_source=source, card=card, unknown=(f"model: {source}", NO_TIME))
+        return Estimate(model_source=source, card=card, unknown=(f"model: {source}, and its name tells no size",))
     memory = forward_memory(shape, tokens=spec.hyperparameters.cutoff_len, rows=1)
+    work = work_of(spec, num_rows, mean_tokens)
+    hours = _hours(shape, known_card, work) if known_card and work else None
+    low, middle, high = hours or (None, None, None)
     return Estimate(
         parameters=shape.parameters.total,
         model_source=source,
@@ -34,8 +76,34 @@ def estimate_forward(spec: JobSpec, config: Mapping[str, Any] | None, card: str 
         fits=fit(memory, known_card),
         card=known_card.name if known_card else None,
         usable_gib=known_card.usable_gib if known_card else None,
-        unknown=(NO_TIME,),
+        hours=middle,
+        hours_low=low,
+        hours_high=high,
+        notes=(RANGE_NOTE,) if hours else (),
+        unknown=() if hours else (_why_no_time(spec, known_card, work),),
     )
+
+
+def _why_no_time(spec: JobSpec, card: Card | None, work: Work | None) -> str:
+    if isinstance(spec.program, Merge):
+        return NO_TIME
+    if card is None:
+        return "accelerator: give resources.accelerator, or a machine type, to know the time"
+    return "time: the rows are not on this machine" if work is None else f"time: {card.name}'s peak is not published"
+
+
+def _hours(shape: ModelShape, card: Card, work: Work) -> tuple[float, float, float] | None:
+    """Fast end, middle and slow end; None where the card's rates are not known."""
+    if not card.tflops or not card.bandwidth_gb_s:
+        return None
+    launches_s = shape.num_layers * OPERATIONS_PER_LAYER * RATES.operation_us / 1e6
+    weights_s = WEIGHT_BYTES * shape.active_linear / (card.bandwidth_gb_s * 1e9)
+    share = dict(RATES.matrix_share)[card.generation]
+    computed_s = 2 * shape.active_linear * work.tokens_per_row / (card.tflops * share * 1e12)
+    reading_s = work.rows * max(launches_s, weights_s, computed_s)
+    answering_s = work.answer_tokens * max(launches_s, weights_s)
+    seconds = (reading_s / HIGH, reading_s + EARLY_END * answering_s, (reading_s + answering_s) / LOW)
+    return seconds[0] / 3600, seconds[1] / 3600, seconds[2] / 3600
 
 
 def forward_memory(shape: ModelShape, *, tokens: int, rows: int) -> Memory:

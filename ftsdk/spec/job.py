@@ -90,7 +90,9 @@ class JobSpec(Part):
 
     @model_validator(mode="after")
     def _fill_label(self) -> JobSpec:
-        label = clean_label(self.name or f"{PurePosixPath(self.model).name}-{self._verb}")
+        path = PurePosixPath(self.model)
+        model = path.parent.name if path.name == "model" and path.parent.name else path.name  # a job's own: JOB/model
+        label = clean_label(self.name or f"{model}-{self._verb}")
         object.__setattr__(self, "name", label)
         return self
 

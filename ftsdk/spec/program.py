@@ -30,6 +30,8 @@ MetricName = Literal[
     "bleu", "rouge1", "rouge2", "rougeL",
 ]  # fmt: skip
 METRICS: tuple[str, ...] = get_args(MetricName)
+ANSWER_METRICS = frozenset(METRICS) - {"loss", "perplexity", "preference_accuracy", "margin"}
+"""Metrics for which the model has to answer the rows."""
 
 
 class Evaluate(Part):

@@ -1,4 +1,4 @@
-"""Copies between clouds that a plan needs: shown with size and cost, made only with `--copy`."""
+"""Copies from another cloud, or to this machine, that a plan needs: shown with size and cost, made with `--copy`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftsdk.errors import SpecError, UnsupportedError
-from ftsdk.runtime.storage.base import OnBytes, ignore_bytes
+from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
+from ftsdk.storage.store import open_store
 from ftsdk.storage.transfers import Copy
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def refuse(copies: Sequence[Copy]) -> None:
     """Raise UnsupportedError that lists the copies, for a submit without `--copy`."""
     if copies:
         needed = "; ".join(map(described, copies))
-        raise UnsupportedError(f"This job needs a copy from another cloud: {needed}. Say --copy to make it.")
+        raise UnsupportedError(
+            f"This job needs a copy of what lies elsewhere: {needed}. Say --copy to make it, or run the job where the "
+            f"files are (-b BACKEND)."
+        )
 
 
 def described(copy: Copy) -> str:
@@ -53,7 +57,7 @@ def make_copy(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) ->
     """
     from ftsdk.storage.objects import ObjectStore
 
-    source, target = ObjectStore(copy.source, {}), ObjectStore(copy.target, storage)
+    source, target = ObjectStore(copy.source, {}), open_store(copy.target, storage)
     every, copied = list(source.list()), set(target.list())
     if not every:
         raise SpecError(f"There is nothing at {copy.source}: check the address.")
@@ -63,7 +67,7 @@ def make_copy(copy: Copy, storage: Storage, on_bytes: OnBytes = ignore_bytes) ->
     return sum(item.bytes for item in files)
 
 
-def _copy_file(source: ObjectStore, target: ObjectStore, key: str, on_bytes: OnBytes) -> None:
+def _copy_file(source: ObjectStore, target: Store, key: str, on_bytes: OnBytes) -> None:
     with tempfile.TemporaryDirectory(prefix="ftsdk-copy-") as folder:
         path = Path(folder) / "file"
         source.fetch(key, path)

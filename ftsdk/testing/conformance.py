@@ -54,12 +54,13 @@ from ftsdk.testing.programs import (
     new_label,
 )
 from ftsdk.testing.purity import sealed
+from ftsdk.testing.trained import ProgramConformance
 
 PATIENCE_S = 120.0
 OTHER_PROCESS = "import json, sys; from ftsdk.jobs.job import Job; job = Job.attach(sys.argv[1]); "
 
 
-class BackendConformance:
+class BackendConformance(ProgramConformance):
     """Subclass it as `Test…`; the fixture `backend` and the hooks that raise NotImplementedError must be overridden."""
 
     # --- what a backend gives ------------------------------------------------------------------------------

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.backends.sagemaker import SageMaker
+from ftsdk.cli import cli
 from ftsdk.facts import inspect
+from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
 from ftsdk.testing.programs import TWELVE_STEPS, new_label
@@ -135,3 +139,28 @@ def test_without_a_network_the_platform_carries_the_folder(cloud, tiny_fields):
     assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED, job.info()
     assert "adapter_model.safetensors" in job.model().files
     assert sorted(made(job)[0]) == list(range(1, 13))
+
+
+@pytest.mark.long
+def test_a_model_is_evaluated_where_it_is(cloud, tiny_fields, tmp_path, monkeypatch):
+    """Its weights and its held-out rows are in the bucket only; the result comes to lie beside the model."""
+    rows = tmp_path / "held-out.jsonl"
+    rows.write_text('{"instruction": "sun moon.", "input": "", "output": "river stone."}\n' * 4)
+    dataset = {"train": tiny_fields["dataset"], "eval": str(rows)}
+    job = started(cloud, {**tiny_fields, "dataset": dataset, "hyperparameters": {**TWELVE_STEPS, "max_steps": 2}})
+    job.result(PATIENCE_S)
+    rows.unlink()
+    for name, value in options(cloud, image=image()).model_dump().items():
+        if name in ("role", "region", "endpoint_url", "image"):
+            monkeypatch.setenv(f"FTSDK_SAGEMAKER_{name.upper()}", value)
+    asked = ["evaluate", job.uri, "--against", "base", "-b", "sagemaker", "-o", "instance_type=ml.m5.xlarge", "--json"]
+    refused = CliRunner().invoke(cli, ["evaluate", job.uri])
+    assert "Say --copy to make it" in str(refused.exception)
+    said = CliRunner().invoke(cli, asked, catch_exceptions=False)
+    result = json.loads(said.stdout)
+    assert result["num_rows"] == 4
+    assert result["metrics"]["loss"]["against"] is not None
+    (kept,) = job.model().lineage["evaluations"]
+    assert kept["metrics"] == result["metrics"]
+    sent = [upload["source"] for upload in Job.attach(result["job_uri"]).plan.to_json()["uploads"]]
+    assert not [path for path in sent if "adapter" in path]

@@ -152,8 +152,10 @@ PLANS: dict[str, Callable[[], Plan]] = {
 
 def golden_files() -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each golden file, and what should be in it."""
-    from tests.golden import pai, sagemaker
+    from tests.golden import pai, programs, sagemaker
 
+    for name, plan in programs.golden_files():
+        yield FOLDER / "programs" / f"{name}.json", plan
     for name, make in PLANS.items():
         yield FOLDER / f"{name}.json", make().to_json()
     for backend, requests in (("pai", pai.REQUESTS), ("sagemaker", sagemaker.REQUESTS)):

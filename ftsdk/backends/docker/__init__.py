@@ -42,7 +42,9 @@ class Docker:
     """Jobs as containers; they outlive the program that started them."""
 
     name: ClassVar[str] = "docker"
-    capabilities: ClassVar[Capabilities] = Capabilities(multi_node=True, memory_limit=True, image=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        multi_node=True, memory_limit=True, copies_models=True, image=True
+    )
     options_model: ClassVar[type[Options]] = DockerOptions
     scope_option: ClassVar[str | None] = None
 
@@ -83,6 +85,7 @@ class Docker:
             backend=self.name,
             request=requests.request(context),
             options=options,
+            copies=tuple(folders.model_copies(facts).values()),
             warnings=folders.precision_warnings(draft.rendered.config, facts.machine),
             image=context.image,
         )

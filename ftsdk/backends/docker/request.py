@@ -11,12 +11,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
+from ftsdk.backends import folders
 from ftsdk.engines.base import Layout
 from ftsdk.plan import build
 
 if TYPE_CHECKING:
     from ftsdk.backends.docker.options import DockerOptions
-    from ftsdk.facts import Facts
+    from ftsdk.facts import Facts, ModelFacts
     from ftsdk.spec import JobSpec
 
 DURABLE: Final = "/ftsdk/job"
@@ -61,7 +62,8 @@ class DockerContext:
 
 def layout(facts: Facts) -> Layout:
     """Paths inside the job."""
-    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS))
+    copied = {address: f"{INPUTS}/remote-model-{number}" for number, address in enumerate(facts.remote_models)}
+    return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS) | copied)
 
 
 def request(context: DockerContext) -> dict[str, Any]:
@@ -167,6 +169,8 @@ def _mounts(context: DockerContext, name: str) -> Iterator[str]:
     yield mount(context.facts.runtime.path, RUNTIME, readonly=True)
     for path in dict.fromkeys(file.path for file in context.facts.files):
         yield mount(path, inside(path), readonly=True)  # one by one: a folder may contain links to files outside it
+    for address, copy in folders.model_copies(context.facts).items():
+        yield mount(copy.target.rstrip("/"), inside(address), readonly=True)
     if hub := _hub_cache(context):
         yield mount(hub, HUB_CACHE)
     if context.spec.secrets:
@@ -184,10 +188,14 @@ def mount(source: str, target: str, *, readonly: bool = False) -> str:
 def _hub_cache(context: DockerContext) -> str | None:
     """Folder that caches hub downloads between jobs; None if nothing comes from a hub."""
     facts = context.facts
-    models = [model for model in (facts.model, facts.reward_model) if model]
     from_hub = any(not source.is_here for source in (*facts.train, *facts.eval))
-    from_hub = from_hub or not all(map(build.base_is_here, models))
+    from_hub = from_hub or not all(map(_is_given, facts.models.values()))
     return _join(context, facts.home, "cache", "hub") if from_hub else None
+
+
+def _is_given(model: ModelFacts) -> bool:
+    """Whether a model and its base come from this machine or from a bucket, and not from a hub."""
+    return "://" in model.base or build.base_is_here(model)
 
 
 def _secrets_folder(context: DockerContext, name: str) -> str:

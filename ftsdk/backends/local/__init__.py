@@ -52,7 +52,7 @@ class Local:
     """Jobs as child processes of this machine's user; they outlive the program that started them."""
 
     name: ClassVar[str] = "local"
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: ClassVar[Capabilities] = Capabilities(copies_models=True)
     options_model: ClassVar[type[Options]] = LocalOptions
     scope_option: ClassVar[str | None] = None
 
@@ -66,7 +66,9 @@ class Local:
         digest = build.digest_of(spec, facts)
         name = build.job_name(spec, digest)
         folder = folders.durable_folder(self.name, name, spec, facts)
-        layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs={})
+        copies = folders.model_copies(facts)
+        inputs = {address: copy.target.rstrip("/") for address, copy in copies.items()}
+        layout = Layout(durable=str(folder), scratch=str(folder / "scratch"), inputs=inputs)
         draft = build.draft(
             spec,
             facts,
@@ -87,7 +89,10 @@ class Local:
         }
         options = self.options.model_dump(mode="json")
         warnings = folders.precision_warnings(draft.rendered.config, facts.machine)
-        return build.plan_from(draft, spec, backend=self.name, request=request, options=options, warnings=warnings)
+        return build.plan_from(
+            draft, spec, backend=self.name, request=request, options=options, copies=tuple(copies.values()),
+            warnings=warnings,
+        )  # fmt: skip
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """This machine's accelerators; nothing to pay."""

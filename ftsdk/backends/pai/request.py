@@ -127,9 +127,8 @@ def _folders(context: PaiContext) -> Iterator[MountedFolder]:
 def _remote(facts: Facts) -> dict[str, str]:
     """Addresses in buckets -> paths inside. A folder is mounted, so a file lies below the mount of its folder."""
     found = {}
-    for number, address in enumerate(_models(facts)):
-        if "://" in address:
-            found[address] = f"{MOUNTS}/remote-model-{number}"
+    for number, address in enumerate(facts.remote_models):
+        found[address] = f"{MOUNTS}/remote-model-{number}"
     for number, source in enumerate((*facts.train, *facts.eval)):
         if source.address.startswith(ELSEWHERE):
             raise UnsupportedError(f"dataset {source.address}: PAI reads from OSS; copy the file there first.")
@@ -150,16 +149,9 @@ def _remote_sources(facts: Facts, root: str) -> Iterator[MountedFolder]:
 
 def copies(context: PaiContext) -> Iterator[Copy]:
     """Copies of models in another cloud's bucket."""
-    model = context.facts.model
-    for address in _models(context.facts):
+    for address, size in context.facts.remote_models.items():
         if address.startswith(ELSEWHERE):
-            yield copying.copy_of(address, context.root, model.bytes if address == model.address else model.base_bytes)
-
-
-def _models(facts: Facts) -> list[str]:
-    """Addresses of the model, its base and the reward model, each once."""
-    judge = facts.reward_model
-    return list(dict.fromkeys((facts.model.address, facts.model.base, *((judge.address,) if judge else ()))))
+            yield copying.copy_of(address, context.root, size)
 
 
 # --- the request -------------------------------------------------------------------------------------------

@@ -97,12 +97,7 @@ class Channel:
 def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
     """Paths inside the job."""
     inputs: dict[str, str] = {}
-    model = facts.model
-    names = {channel.name for channel in inputs_of(facts, root)}
-    if "model" in names:
-        inputs[model.address] = f"{CHANNELS}/model"
-    if "base" in names:
-        inputs[model.base] = f"{CHANNELS}/base"
+    inputs |= {address: f"{CHANNELS}/{name}" for address, name in _model_channel_names(facts).items()}
     for role, sources in (("train", facts.train), ("eval", facts.eval)):
         for number, source in enumerate(sources):
             if source.file:
@@ -126,8 +121,8 @@ def inputs_of(facts: Facts, root: str) -> list[Channel]:
 
 
 def _more(facts: Facts) -> dict[str, str]:
-    """Reward functions, a reward model, media and files that arguments name: local path -> path in their channel."""
-    kinds = ("rewards/", "reward-model", "reward-base", "beside/")
+    """Reward functions, other models, media and files that arguments name: local path -> path in their channel."""
+    kinds = ("rewards/", "reward-", "against-", "beside/")
     return {
         path: inside.removeprefix("/")
         for path, inside in build.staged(facts, "").items()
@@ -146,24 +141,30 @@ def own_channels(context: SageMakerContext) -> list[Channel]:
     ]
 
 
+def _model_channel_names(facts: Facts) -> dict[str, str]:
+    """Address of a model -> its channel: the job's own model and its base, and every other one in a bucket."""
+    names: dict[str, str] = {}
+    for role, model in facts.models.items():
+        prefix = "" if role == "model" else f"{role}-"
+        for address, kind in ((model.address, "model"), (model.base, "base")):
+            here = role == "model" and any(_below(address, file.path) for file in model.files)
+            if (here or address.startswith(REMOTE)) and address not in names:
+                names[address] = prefix + kind
+    return names
+
+
 def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
-    model = facts.model
-    for name, address in dict.fromkeys((("model", model.address), ("base", model.base))):
-        if name == "base" and model.base == model.address:
-            continue
+    for address, name in _model_channel_names(facts).items():
         if address.startswith(REMOTE):
             yield Channel(name, _in_s3(address, root))
-            continue
-        files = [(inside, file) for file in model.files if (inside := _below(address, file.path))]
-        if files:
+        else:
+            files = ((inside, file) for file in facts.model.files if (inside := _below(address, file.path)))
             yield _staged(name, files, root)
 
 
 def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
     """Copies of models in another cloud's bucket."""
-    model = facts.model
-    sizes = {model.base: model.base_bytes, model.address: model.bytes}
-    for address, size in sizes.items():
+    for address, size in facts.remote_models.items():
         if address.startswith(REMOTE[1:]):
             yield copying.copy_of(address, root, size)
 

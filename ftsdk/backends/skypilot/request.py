@@ -119,9 +119,7 @@ def _copied(context: SkyPilotContext) -> dict[str, str]:
 def _remote(context: SkyPilotContext) -> dict[str, str]:
     """Address in a bucket -> where SkyPilot copies it."""
     facts, folder = context.facts, f"{context.base}/inputs"
-    models = [facts.model, *([facts.reward_model] if facts.reward_model else [])]
-    addresses = dict.fromkeys(address for model in models for address in (model.address, model.base))
-    entries = {address: f"{folder}/remote-model-{number}" for number, address in enumerate(addresses)}
+    entries = {address: f"{folder}/remote-model-{number}" for number, address in enumerate(facts.remote_models)}
     for number, source in enumerate((*facts.train, *facts.eval)):
         entries[source.address] = f"{folder}/remote-data-{number}/{PurePosixPath(source.address).name}"
     if oss := next((address for address in entries if address.startswith("oss://")), None):

@@ -108,7 +108,7 @@ def _reference(spec: JobSpec, facts: Facts, layout: Layout) -> Arguments:
     model = facts.model
     if model.base == model.address or spec.method.stage not in combinations.REFERENCED:
         return {}
-    inside = layout.inside(model.base) if model.kind == "path" else model.base
+    inside = layout.inside(model.base)
     bits = spec.tuning.bits if isinstance(spec.tuning, QLora) else None
     return {
         "ref_model": inside,

@@ -53,7 +53,7 @@ def model_arguments(spec: JobSpec, model: ModelFacts, layout: Layout) -> Argumen
     if model.config and "vision_config" in model.config:
         raise UnsupportedError(f"model {model.address} reads images, too; the programs after training read text only.")
     return {
-        "model_name_or_path": layout.inside(model.base) if model.kind == "path" else model.base,
+        "model_name_or_path": layout.inside(model.base),
         "adapter_name_or_path": layout.inside(model.address) if is_adapter(model) else None,
         "model_revision": spec.revision,
     }

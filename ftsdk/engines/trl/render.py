@@ -124,7 +124,7 @@ def _evaluation(spec: JobSpec) -> str:
 def _model(spec: JobSpec, facts: Facts, layout: Layout, *, bf16: bool) -> Arguments:
     model = facts.model
     return {
-        "model_name_or_path": layout.inside(model.base) if model.kind == "path" else model.base,
+        "model_name_or_path": layout.inside(model.base),
         "adapter_name_or_path": layout.inside(model.address) if model.base != model.address else None,
         "model_revision": spec.revision,
         # what is trained keeps 32 bits; a frozen base needs no more than it is computed in

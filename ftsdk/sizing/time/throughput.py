@@ -46,7 +46,7 @@ RATES: Final = Rates()
 LOW: Final = 0.70
 HIGH: Final = 1.35
 """The stated range around the middle; covers 80 % of published runs (see docs/sizing.md)."""
-_OPERATIONS_PER_LAYER: Final = 45
+OPERATIONS_PER_LAYER: Final = 45
 """Forward pass of a decoder layer in transformers, counted with a tracer."""
 _OPERATIONS_PER_ADAPTER: Final = 8
 _OPERATIONS_PER_UNPACKING: Final = {"gptq": 10, "bnb": 2, "bnb-double": 3}
@@ -156,7 +156,7 @@ def _adapter_bytes(step: TrainingStep) -> float:
 def _launch_s(step: TrainingStep, rates: Rates) -> float:
     """Seconds that Python needs for a micro-step's operations: forward, backward (twice as many), recomputation."""
     s = step.shape
-    per_layer = _OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(step.adapted)
+    per_layer = OPERATIONS_PER_LAYER + _OPERATIONS_PER_ADAPTER * len(step.adapted)
     if step.weight_bits < 16:
         per_layer += _OPERATIONS_PER_UNPACKING[step.quantization] * len(s.linears)
     passes = 4 if step.checkpointing else 3

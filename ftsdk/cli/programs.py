@@ -25,7 +25,7 @@ FILE, ANSWERS = "evaluation.json", "answers.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RunOptions:
     """Where and how a program runs: the options that every one has."""
 
     backend: str
@@ -55,7 +55,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        place = Place(**{field.name: given.pop(field.name) for field in fields(Place)})
+        place = RunOptions(**{field.name: given.pop(field.name) for field in fields(RunOptions)})
         command(place=place, **given)
 
     return reduce(lambda decorated, option: option(decorated), reversed(options), run)
@@ -65,7 +65,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @program_options
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
               help="Number format of the merged weights; the base model's own if left out.")  # fmt: skip
-def merge(model: str, place: Place, dtype: str) -> None:
+def merge(model: str, place: RunOptions, dtype: str) -> None:
     """Merge the adapter MODEL into its base model: the result is a whole model.
 
     MODEL is a job that made an adapter, or an adapter's folder. The job measures how far the predictions of the merged
@@ -90,7 +90,8 @@ def merge(model: str, place: Place, dtype: str) -> None:
 @click.option("--against", metavar="MODEL", help="Measure this model on the same rows, too; `base` is the base model.")
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens of an answer.")
 def evaluate(
-    model: str, place: Place, data: str | None, method: str | None, metrics: str, against: str | None, max_tokens: int
+    model: str, place: RunOptions, data: str | None, method: str | None, metrics: str, against: str | None,
+    max_tokens: int,
 ) -> None:  # fmt: skip
     """Measure MODEL on held-out rows, with the template, the cut and the loss of its training.
 
@@ -125,7 +126,7 @@ def evaluate(
 @click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Tokens of an answer.")
 @click.option("--temperature", type=float, help="0 takes the most probable tokens; the model's default if left out.")
 def generate(
-    model: str, place: Place, prompts: str, output: Path | None, max_tokens: int, temperature: float | None
+    model: str, place: RunOptions, prompts: str, output: Path | None, max_tokens: int, temperature: float | None
 ) -> None:  # fmt: skip
     """Let MODEL answer the prompts of a file, as a job that goes on after an interruption.
 
@@ -183,7 +184,7 @@ def model_address(model: str) -> str:
     return model if known or not (entries := journal.entries(model)) else entries[0].uri
 
 
-def started(given: dict[str, Any], place: Place) -> Job | None:
+def started(given: dict[str, Any], place: RunOptions) -> Job | None:
     """Start the job of these fields, or attach to an equal one; None where a plan or a URI is all that is wanted."""
     from ftsdk.cli.run import pairs, plan_text, warn
     from ftsdk.estimator import Estimator

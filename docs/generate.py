@@ -35,12 +35,15 @@ from ftsdk.spec import (
     JobSpec,
     Lora,
     Method,
+    Mlflow,
     Oft,
     QLora,
     Resources,
     Retry,
     Sharding,
+    Swanlab,
     Tracking,
+    Trackio,
     Wandb,
 )
 
@@ -86,6 +89,9 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
     ("budget", Budget, ""),
     ("tracking", Tracking, ""),
     ("tracking.wandb", Wandb, ""),
+    ("tracking.mlflow", Mlflow, ""),
+    ("tracking.swanlab", Swanlab, ""),
+    ("tracking.trackio", Trackio, ""),
     ("tracking.cloudwatch", CloudWatch, ""),
 )
 

@@ -71,13 +71,16 @@ if TYPE_CHECKING:
     from ftsdk.spec import Lora as Lora
     from ftsdk.spec import Merge as Merge
     from ftsdk.spec import Method as Method
+    from ftsdk.spec import Mlflow as Mlflow
     from ftsdk.spec import Oft as Oft
     from ftsdk.spec import QLora as QLora
     from ftsdk.spec import Resources as Resources
     from ftsdk.spec import Retry as Retry
     from ftsdk.spec import Reward as Reward
     from ftsdk.spec import Sharding as Sharding
+    from ftsdk.spec import Swanlab as Swanlab
     from ftsdk.spec import Tracking as Tracking
+    from ftsdk.spec import Trackio as Trackio
     from ftsdk.spec import Tuning as Tuning
     from ftsdk.spec import Wandb as Wandb
     from ftsdk.spec.fields import SpecFields as SpecFields
@@ -118,6 +121,7 @@ _HOMES = {
     "Lora": "spec",
     "Merge": "spec",
     "Method": "spec",
+    "Mlflow": "spec",
     "MetricRecord": "jobs.metrics",
     "MetricRecords": "jobs.metrics",
     "Model": "models.model",
@@ -131,6 +135,7 @@ _HOMES = {
     "Retry": "spec",
     "Reward": "spec",
     "Sharding": "spec",
+    "Swanlab": "spec",
     "SpecError": "errors",
     "SpecFields": "spec.fields",
     "Status": "jobs.status",
@@ -142,6 +147,7 @@ _HOMES = {
     "SupportsSecretStore": "backends.base",
     "SupportsTerminal": "backends.base",
     "Tracking": "spec",
+    "Trackio": "spec",
     "Tuning": "spec",
     "UnavailableError": "errors",
     "UnsupportedError": "errors",
@@ -193,6 +199,7 @@ __all__ = [
     "Method",
     "MetricRecord",
     "MetricRecords",
+    "Mlflow",
     "Model",
     "NotInstalledError",
     "Oft",
@@ -215,7 +222,9 @@ __all__ = [
     "SupportsOnDemand",
     "SupportsSecretStore",
     "SupportsTerminal",
+    "Swanlab",
     "Tracking",
+    "Trackio",
     "Tuning",
     "UnavailableError",
     "UnsupportedError",

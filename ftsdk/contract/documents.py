@@ -45,6 +45,40 @@ class WandbRun(TypedDict):
     """The whole spec and plan, shown on the run's page."""
 
 
+class MlflowRun(TypedDict):
+    """The MLflow run that every attempt continues: MLflow makes its id, it is found by a tag that holds `run_id`."""
+
+    run_id: str
+    uri: str | None
+    """None: the job's environment says it, else a database beside the model."""
+    experiment: str | None
+    """None: the job's environment says it."""
+
+
+class SwanlabRun(TypedDict):
+    """The SwanLab run that every attempt continues."""
+
+    run_id: str
+    project: str | None
+    """None: the job's environment says it."""
+    workspace: str | None
+    mode: str
+
+
+class TrackioRun(TypedDict):
+    """The Trackio run that every attempt continues; project and space are arguments of the trainer."""
+
+    run_id: str
+
+
+class Trackers(TypedDict, total=False):
+    """Runs of trackers other than W&B."""
+
+    mlflow: MlflowRun
+    swanlab: SwanlabRun
+    trackio: TrackioRun
+
+
 class CloudWatchLogs(TypedDict):
     """The destination of a copy of lines and metrics in Amazon CloudWatch."""
 
@@ -71,6 +105,7 @@ class _LaterFields(TypedDict, total=False):
     """Fields that a job document of an earlier launcher lacks."""
 
     origin: Origin
+    trackers: Trackers
     contents: list[str]
     """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
 

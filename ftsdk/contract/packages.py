@@ -30,6 +30,9 @@ PACKAGES: Final = (
     RequiredPackage("use_badam", "badam", "badam"),
     RequiredPackage("use_adam_mini", "adam-mini", "adam_mini"),
     RequiredPackage("use_swanlab", "swanlab", "swanlab"),
+    RequiredPackage("tracking.mlflow", "mlflow", "mlflow"),
+    RequiredPackage("tracking.swanlab", "swanlab", "swanlab"),
+    RequiredPackage("tracking.trackio", "trackio", "trackio"),
     RequiredPackage("mixture_of_depths", "mixture-of-depth", "MoD"),
     RequiredPackage("use_kt", "kt-kernel", "kt_kernel"),
     RequiredPackage("fp8", "torchao", "torchao"),
@@ -50,8 +53,13 @@ METRIC_PACKAGES: Final = {
 def required(config: Mapping[str, Any]) -> Iterator[RequiredPackage]:
     """The packages that the arguments of a trainer or an evaluation need."""
     yield from (row for name, row in METRIC_PACKAGES.items() if name in config.get("metrics", ()))
+    given = {**config, **config.get("arguments", {})}
+    reporters = given.get("report_to") or ()
     for row in PACKAGES:
-        if config.get(row.argument) and not (
-            row.argument == "quantization_bit" and config.get("quantization_method") in OTHER_QUANTIZERS
+        area, _, name = row.argument.rpartition(".")
+        if area == "tracking" and name in reporters:
+            yield row
+        if given.get(row.argument) and not (
+            row.argument == "quantization_bit" and given.get("quantization_method") in OTHER_QUANTIZERS
         ):
             yield row

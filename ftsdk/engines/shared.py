@@ -62,9 +62,16 @@ def lacks_bf16(card: str) -> bool:
     return any(mark in card.upper().replace(" ", "") for mark in _NO_BF16)
 
 
-def report_to(spec: JobSpec) -> list[str] | str:
-    """A list: transformers takes `wandb,tensorboard` for the name of one integration."""
-    return [name for name in ("wandb", "tensorboard") if getattr(spec.tracking, name)] or "none"
+TRACKERS = ("wandb", "tensorboard", "mlflow", "swanlab", "trackio")
+"""Integrations of transformers that write into one run over restarts."""
+
+
+def tracking_arguments(spec: JobSpec) -> Arguments:
+    """What the trainer's reporters are told. A list: transformers takes `wandb,tensorboard` for one integration."""
+    trackio = spec.tracking.trackio
+    places = {"project": trackio.project, "trackio_space_id": trackio.space} if trackio else {}
+    report_to = [name for name in TRACKERS if getattr(spec.tracking, name)] or "none"
+    return {"report_to": report_to, "run_name": spec.name, **places}
 
 
 MULTIMODAL = (

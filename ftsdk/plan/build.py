@@ -9,18 +9,18 @@ from pathlib import PurePath
 from typing import Any
 
 from ftsdk import contract
-from ftsdk.contract.documents import CheckpointPolicy, CloudWatchLogs, InputFile, JobDocument, Storage, WandbRun
+from ftsdk.contract.documents import CheckpointPolicy, InputFile, JobDocument, Storage
 from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts, platforms
-from ftsdk.plan import Copy, Plan, Upload, budgets, hubs
+from ftsdk.plan import Copy, Plan, Upload, budgets, hubs, tracking
 from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.forward import estimate_forward
 from ftsdk.sizing.price.prices import known_prices
-from ftsdk.spec import JobSpec, Tracking
+from ftsdk.spec import JobSpec
 from ftsdk.spec.program import Evaluate, Train
 
 OWN_MTBF_HOURS = 24.0
@@ -112,8 +112,9 @@ def draft(
         nproc_per_node=nproc_per_node,
         num_nodes=spec.resources.num_nodes,
         checkpoint=_cadence(spec),
-        wandb=_wandb(spec.tracking, f"{name}-{backend}", spec, rendered.config),
-        cloudwatch=_cloudwatch(spec.tracking, f"{name}-{backend}"),
+        wandb=tracking.wandb(spec, f"{name}-{backend}", rendered.config),
+        cloudwatch=tracking.cloudwatch(spec.tracking, f"{name}-{backend}"),
+        trackers=tracking.others(spec, f"{name}-{backend}", layout.durable),
         env=dict(spec.env),
         grace_s=grace_s,
         after_save=after_save,
@@ -291,25 +292,4 @@ def _cadence(spec: JobSpec) -> CheckpointPolicy:
         every_steps=steps,
         mtbf_hours=None if fixed else mtbf_hours,
         keep=requested.keep,
-    )
-
-
-def _wandb(tracking: Tracking, run_id: str, spec: JobSpec, config: dict[str, Any]) -> WandbRun | None:
-    if tracking.wandb is None:
-        return None
-    wandb = tracking.wandb
-    config_page = {"spec": spec.model_dump(mode="json"), "trainer": config}
-    return WandbRun(project=wandb.project, entity=wandb.entity, mode=wandb.mode, run_id=run_id, config=config_page)
-
-
-def _cloudwatch(tracking: Tracking, run_id: str) -> CloudWatchLogs | None:
-    sink = tracking.cloudwatch
-    if sink is None:
-        return None
-    return CloudWatchLogs(
-        job=run_id,
-        region=sink.region,
-        log_group=sink.log_group,
-        namespace=sink.namespace,
-        retention_days=sink.retention_days,
     )

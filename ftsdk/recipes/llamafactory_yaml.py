@@ -44,8 +44,8 @@ PPO_NAMES: Mapping[str, str] = {
 """LLaMA-Factory's name for PPO -> the method's."""
 NO_NOTE = frozenset({"do_train", "plot_loss"})
 """Arguments without effect: ftsdk always trains, and `ftsdk metrics --plot` draws the loss."""
-SERVED_TRACKERS = frozenset({"wandb", "tensorboard", "all"})
-"""Values of `report_to` that are taken over; `all` is every tracker that ftsdk has."""
+SERVED_TRACKERS = frozenset({"wandb", "tensorboard", "mlflow", "swanlab", "trackio", "all"})
+"""Values of `report_to` that are taken over; `all` is the trackers that ftsdk's image has."""
 NAMES = ("stage", "finetuning_type", "pref_loss", "model_name_or_path", "dataset_dir", "save_strategy", "project")
 NUMBERS = ("val_size", "save_steps", "warmup_steps", "max_steps")
 LISTS = ("dataset", "eval_dataset", "report_to", "adapter_name_or_path")
@@ -214,13 +214,15 @@ def _tracking(given: Arguments) -> Arguments:
     if unserved := sorted(trackers - SERVED_TRACKERS):
         hint = did_you_mean(unserved[0], SERVED_TRACKERS)
         raise UnsupportedError(
-            f"report_to {', '.join(unserved)}: ftsdk reports to wandb and tensorboard{hint}; leave it out and read the "
-            f"metrics with `ftsdk metrics`."
+            f"report_to {', '.join(unserved)}: ftsdk reports to {', '.join(sorted(SERVED_TRACKERS - {'all'}))}{hint}; "
+            f"leave it out and read the metrics with `ftsdk metrics`."
         )
     tracking: Arguments = {"tensorboard": bool(trackers & {"tensorboard", "all"})}
     if trackers & {"wandb", "all"}:
         tracking["wandb"] = {"project": given.get("project")}
-    return tracking
+    if "trackio" in trackers:
+        tracking["trackio"] = {"project": given.get("project"), "space": given.pop("trackio_space_id", None)}
+    return tracking | {name: {} for name in ("mlflow", "swanlab") if name in trackers}
 
 
 def _checkpoint(given: Arguments) -> Arguments:

@@ -7,7 +7,18 @@ from ftsdk.spec.dataset import Dataset, Format
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.job import JobSpec, clean_label
 from ftsdk.spec.method import Method, Stage
-from ftsdk.spec.parts import Budget, Checkpoint, CloudWatch, Resources, Retry, Tracking, Wandb
+from ftsdk.spec.parts import (
+    Budget,
+    Checkpoint,
+    CloudWatch,
+    Mlflow,
+    Resources,
+    Retry,
+    Swanlab,
+    Tracking,
+    Trackio,
+    Wandb,
+)
 from ftsdk.spec.program import Evaluate, Generate, Merge, Program, Train
 from ftsdk.spec.rewards import Reward
 from ftsdk.spec.sharding import Sharding
@@ -28,6 +39,7 @@ __all__ = [
     "Lora",
     "Merge",
     "Method",
+    "Mlflow",
     "Oft",
     "Program",
     "QLora",
@@ -36,7 +48,9 @@ __all__ = [
     "Reward",
     "Sharding",
     "Stage",
+    "Swanlab",
     "Tracking",
+    "Trackio",
     "Train",
     "Tuning",
     "Wandb",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -107,6 +108,43 @@ class CloudWatch(Part):
     """Namespace of the metrics; their dimension `Job` is the job's name."""
 
 
+class Mlflow(Part):
+    """MLflow. Restarts of a job continue one run."""
+
+    experiment: str | None = None
+    """Experiment that the run belongs to; left out: MLFLOW_EXPERIMENT_NAME of the job's environment, else MLflow's
+    `Default`."""
+    uri: str | None = None
+    """Tracking server, e.g. `https://mlflow.example.com` or `databricks`; left out: MLFLOW_TRACKING_URI of the job's
+    environment, else a SQLite file `mlflow/mlflow.db` beside the model."""
+
+
+class Swanlab(Part):
+    """SwanLab. Restarts of a job continue one run."""
+
+    project: str | None = None
+    """Project that the run belongs to; left out: SWANLAB_PROJ_NAME of the job's environment, else SwanLab's choice."""
+    workspace: str | None = None
+    """User or organization; the key's own if left out."""
+    mode: Literal["auto", "online", "offline"] = "auto"
+    """`auto` is SWANLAB_MODE of the job's environment, else online with SWANLAB_API_KEY (name it in `secrets`), else
+    the run is kept in files to sync later."""
+
+
+class Trackio(Part):
+    """Trackio, by Hugging Face. Restarts of a job continue one run."""
+
+    project: str | None = None
+    """Project that the run belongs to; `huggingface` if left out."""
+    space: str | None = None
+    """Space of the Hugging Face hub that shows the run, e.g. `my-team/trackio` (name HF_TOKEN in `secrets`); left out:
+    a local database `trackio/` beside the model."""
+
+
+SHORT_FORMS = {"wandb": "project", "mlflow": "experiment", "swanlab": "project", "trackio": "project"}
+"""Tracker -> the field that a text stands for."""
+
+
 class Tracking(Part):
     """Where metrics go besides our own stream."""
 
@@ -114,12 +152,26 @@ class Tracking(Part):
     """Weights & Biases."""
     tensorboard: bool = False
     """Write TensorBoard event files beside the model."""
+    mlflow: Mlflow | None = None
+    """MLflow."""
+    swanlab: Swanlab | None = None
+    """SwanLab."""
+    trackio: Trackio | None = None
+    """Trackio."""
     cloudwatch: CloudWatch | None = None
     """Amazon CloudWatch."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("wandb"), str):
-            return {**value, "wandb": {"project": value["wandb"]}}
-        return value
+        if not isinstance(value, dict):
+            return value
+        texts = {name: field for name, field in SHORT_FORMS.items() if isinstance(value.get(name), str)}
+        return {**value, **{name: {field: value[name]} for name, field in texts.items()}}
+
+    def own_server(self, given: Mapping[str, str]) -> Iterator[str]:
+        """Trackers that keep a database beside the model; `given` are the job's variables by their names."""
+        if self.mlflow and not self.mlflow.uri and "MLFLOW_TRACKING_URI" not in given:
+            yield "tracking.mlflow"
+        if self.trackio and not self.trackio.space:
+            yield "tracking.trackio"

@@ -31,8 +31,8 @@ def plan(spec_folder):
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"report_to": "mlflow"}, "report_to mlflow: ftsdk reports to wandb and tensorboard"),
-        ({"report_to": ["wandb", "swanlab", "tensorboard"]}, "report_to swanlab"),
+        ({"report_to": "comet_ml"}, "report_to comet_ml: ftsdk reports to mlflow, swanlab, tensorboard"),
+        ({"report_to": ["wandb", "neptune", "tensorboard"]}, "report_to neptune"),
         ({"report_to": "wanbd"}, "did you mean 'wandb'"),
         ({**HELD_OUT, "early_stopping_steps": 2}, "early_stopping_steps needs load_best_model_at_end"),
         ({"early_stopping_steps": 2, "load_best_model_at_end": True}, "early_stopping_steps needs held-out rows"),
@@ -62,6 +62,15 @@ def plan(spec_folder):
 def test_what_the_trainer_refuses_is_refused_at_plan(plan, keys, says):
     with pytest.raises(FtsdkError, match=says):
         plan(**keys)
+
+
+def test_every_tracker_is_reported_to(plan):
+    made = plan(report_to=["mlflow", "swanlab", "trackio"], project="tries", trackio_space_id="me/tries")
+    config, runs = made.trainer_config, made.document["trackers"]
+    assert config["report_to"] == ["mlflow", "swanlab", "trackio"]
+    assert (config["project"], config["trackio_space_id"]) == ("tries", "me/tries")
+    assert {run["run_id"] for run in runs.values()} == {f"{made.document['name']}-local"}
+    assert list(runs) == ["mlflow", "swanlab", "trackio"]
 
 
 @pytest.mark.parametrize("key", ["logging_steps", "eval_steps"])

@@ -22,8 +22,10 @@ def refuse(spec: JobSpec, facts: Facts, options: SageMakerOptions) -> None:
 
 
 def _needs(spec: JobSpec, facts: Facts) -> Iterator[str]:
-    if spec.tracking.wandb and spec.tracking.wandb.mode != "offline":
-        yield "tracking.wandb (set its mode to offline)"
+    for name in ("wandb", "swanlab"):
+        if (tracker := getattr(spec.tracking, name)) and tracker.mode != "offline":
+            yield f"tracking.{name} (set its mode to offline)"
+    yield from (f"tracking.{name} (leave it out)" for name in ("mlflow", "trackio") if getattr(spec.tracking, name))
     if facts.model.kind in ("hub", "modelscope"):
         yield f"model {facts.model.address} comes from a hub (give a folder or s3://)"
     elif not _base_is_given(facts):

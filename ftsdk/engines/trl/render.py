@@ -54,8 +54,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         **_hyperparameters(spec, algorithm),
         "bf16": bf16,
         "fp16": fp16,
-        "report_to": shared.report_to(spec),
-        "run_name": spec.name,
+        **shared.tracking_arguments(spec),
         **sharding.arguments(spec.sharding),
         **spec.hyperparameters.passed_through,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.model.parts import use_parts_of_adapter
 from ftsdk.runtime.programs.session import session
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
-    with session():
+    with session(job["document"].get("trackers")):
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
@@ -46,6 +47,7 @@ def configured(job: TrainJob) -> dict[str, Any]:
         config["save_strategy"] = "no"  # our cadence saves; only `load_best_model_at_end` needs the trainer's own saves
     return {
         **config,
+        **trackers.arguments(job["document"]),
         "output_dir": job["output"],
         "overwrite_output_dir": False,
         "dataset_dir": config.get("dataset_dir", job["data"]),  # a plan sets it only to REMOTE:…

@@ -1,22 +1,27 @@
-"""The context of every training: one visible device per process, checkpoints that load, and the W&B run's status."""
+"""The context of every training: one visible device per process, checkpoints that load, and its runs in trackers."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 from ftsdk import contract
+from ftsdk.contract.documents import Trackers
+from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.interruption import InterruptedTraining
 
 
 @contextmanager
-def session() -> Iterator[None]:
-    """Enter before the trainer's library is imported: torch reads the visible devices once."""
+def session(runs: Trackers | None = None) -> Iterator[None]:
+    """Enter before the trainer's library is imported: torch reads the visible devices once.
+
+    `runs` of trackers are continued.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         limit_to_one_device(os.environ)
     _let_torch_load_on_numbered_cpus()
+    trackers.continue_runs(runs or {}, os.environ)
     exit_code = contract.EXIT_FAILED
     try:
         yield
@@ -25,7 +30,7 @@ def session() -> Iterator[None]:
         exit_code = contract.EXIT_INTERRUPTED
         raise
     finally:
-        _finish_wandb(exit_code)
+        trackers.finish(exit_code)
 
 
 def limit_to_one_device(environ: MutableMapping[str, str]) -> None:
@@ -40,12 +45,3 @@ def _let_torch_load_on_numbered_cpus() -> None:
     torch.serialization.register_package(
         1, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
     )
-
-
-def _finish_wandb(exit_code: int) -> None:
-    """Report the result to W&B, whose exit hook would report a success: the process exits without an exception."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        if exit_code == contract.EXIT_INTERRUPTED:
-            wandb.run.mark_preempting()
-        wandb.finish(exit_code=exit_code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import TrainJob
@@ -17,7 +18,7 @@ OLDEST = "1."
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
-    with session():
+    with session(job["document"].get("trackers")):
         from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
         from ftsdk.runtime.programs.model.modules import refuse_unmatched
         from ftsdk.runtime.programs.resumable import make_resumable
@@ -66,6 +67,7 @@ def arguments(job: TrainJob) -> Any:
     return getattr(trl, f"{config['algorithm'].upper()}Config")(
         **{
             **arguments,
+            **trackers.arguments(job["document"]),
             "output_dir": job["output"],
             "save_strategy": "no",  # our cadence saves
             "disable_tqdm": True,

@@ -14,12 +14,10 @@ from ftsdk.runtime.logs import reporters
 from ftsdk.runtime.overlays import OVERLAYS, overlay
 from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS
 from ftsdk.runtime.supervisor.start import StartConfiguration
+from ftsdk.runtime.supervisor.trainer import trackers
 
 ARCHIVE = str(Path(sys.argv[0]).absolute())
 """The zipapp that this supervisor was started from."""
-WANDB_KEY = "WANDB_API_KEY"
-DEFAULT_PROJECT = "huggingface"
-"""transformers' own default."""
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """Progress is reported by metrics events; progress bars made of carriage returns only fill logs."""
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -67,9 +65,10 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
         worker_protocol.ENV_TRAIN: str(train_file),
         worker_protocol.ENV_EVENTS: str(train_file.with_name(worker_protocol.EVENTS_PIPE)),
     }
-    if not variables.get(WANDB_KEY):
-        variables.pop(WANDB_KEY, None)  # an empty one makes W&B fail, even offline
-    return variables | _import_path(document["trainer"], variables) | _wandb(start, variables, reports)
+    for key in (trackers.WANDB_KEY, trackers.SWANLAB_KEY):
+        if not variables.get(key):
+            variables.pop(key, None)  # an empty one makes W&B fail, even offline
+    return variables | _import_path(document["trainer"], variables) | trackers.environment(document, variables)
 
 
 def _only_weights(document: JobDocument) -> dict[str, str]:
@@ -87,23 +86,6 @@ def _import_path(trainer: str, environ: Mapping[str, str]) -> dict[str, str]:
     if folder is None or not folder.is_dir():
         return {}
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), environ.get("PYTHONPATH"))))}
-
-
-def _wandb(start: StartConfiguration, environ: Mapping[str, str], reports: Path) -> dict[str, str]:
-    """Every attempt continues the W&B run that the plan names."""
-    run = start.document["wandb"]
-    if run is None:
-        return {"WANDB_MODE": environ.get("WANDB_MODE", "disabled")}
-    auto = environ.get("WANDB_MODE") or ("online" if WANDB_KEY in environ else "offline")  # W&B itself has no "auto"
-    (reports / "wandb").mkdir(parents=True, exist_ok=True)
-    return {
-        "WANDB_PROJECT": run["project"] or environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
-        **({"WANDB_ENTITY": run["entity"]} if run["entity"] else {}),
-        "WANDB_RUN_ID": run["run_id"],
-        "WANDB_RESUME": "allow",
-        "WANDB_MODE": auto if run["mode"] == "auto" else run["mode"],
-        "WANDB_DIR": str(reports),
-    }
 
 
 def _free_port() -> int:

@@ -13,7 +13,7 @@ from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
 from ftsdk.facts import Facts, inspect
 from ftsdk.facts.model import refuse_incomplete
-from ftsdk.jobs import checks, live, watching
+from ftsdk.jobs import checks, continuing, live, watching
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
@@ -87,6 +87,7 @@ class Estimator:
         *,
         wait: bool = True,
         again: bool = False,
+        continue_: bool | str = False,
         size_check: bool = True,
         data_check: bool = True,
         copy: bool = False,
@@ -101,6 +102,8 @@ class Estimator:
             wait: wait for the end, start again what `retry` says, and raise JobFailedError if there is no model; False
                 returns at once.
             again: start one more job although an equal one lives or has succeeded.
+            continue_: go on from the last checkpoint of a finished job with this URI; True takes this machine's newest
+                that differs in `num_train_epochs` or `max_steps` only.
             size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory
                 or into its budget.
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
@@ -110,6 +113,11 @@ class Estimator:
             on_decision: called with what follows an attempt that has ended, while waiting.
             on_warning: called with each warning of the plan; by default Python's own.
         """
+        if continue_:
+            return self._continuing(continue_).fit(
+                wait=wait, again=again, size_check=size_check, data_check=data_check, copy=copy, progress=progress,
+                on_attach=on_attach, on_decision=on_decision, on_warning=on_warning,
+            )  # fmt: skip
         facts = self.inspect(again=again)
         plan = self.plan(facts)
         for sentence in plan.warnings:
@@ -136,6 +144,12 @@ class Estimator:
         job.model()
         return job
 
+    def _continuing(self, job: bool | str) -> Estimator:
+        uri = job if isinstance(job, str) else continuing.job_to_continue(self.spec, self.backend.name)
+        checkpoint = self.spec.checkpoint.model_copy(update={"start_from": uri})
+        spec = self.spec.model_copy(update={"checkpoint": checkpoint})
+        return Estimator(spec, backend=self.backend, folder=self.folder)
+
 
 def _with_model_of_job(spec: JobSpec) -> JobSpec:
     """A finished job's URI as a model means the model that it made. Raises JobFailedError if it made none."""
@@ -144,7 +158,12 @@ def _with_model_of_job(spec: JobSpec) -> JobSpec:
     program, other = spec.program, other_model(spec.program)
     if other:
         program = program.model_copy(update={"against": _model_of(other)})
-    return spec.model_copy(update={"model": _model_of(spec.model), "method": method, "program": program})
+    start = spec.checkpoint.start_from or ""
+    checkpoint = spec.checkpoint
+    if start.partition("://")[0] in backends.names():
+        checkpoint = checkpoint.model_copy(update={"start_from": str(continuing.newest_checkpoint(start))})
+    parts = {"method": method, "program": program, "checkpoint": checkpoint}
+    return spec.model_copy(update={"model": _model_of(spec.model), **parts})
 
 
 def _model_of(address: str) -> str:

@@ -56,6 +56,15 @@ def plan(
 @spec_options
 @click.option("--follow/--detach", default=False, help="Show progress until the end, or return at once (the default).")
 @click.option("--again", is_flag=True, help="Start another job although an equal one runs or has succeeded.")
+@click.option(
+    "--continue",
+    "continued",
+    is_flag=False,
+    flag_value="",
+    metavar="[JOB]",
+    help="Go on from a finished job's last checkpoint, with more epochs or steps; without JOB it is the newest one "
+    "here that differs in these only. Write it after SPEC.",
+)
 @click.option("--no-data-check", is_flag=True, help="Submit although the data has errors.")
 @click.option(
     "--no-size-check",
@@ -66,7 +75,8 @@ def plan(
 @json_option
 def submit(
     spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool,
-    follow: bool, again: bool, no_data_check: bool, no_size_check: bool, copy: bool, as_json: bool,
+    follow: bool, again: bool, continued: str | None, no_data_check: bool, no_size_check: bool, copy: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Start the training that SPEC describes, and print the job's URI.
 
@@ -76,6 +86,7 @@ def submit(
     job = estimator.fit(
         wait=False,
         again=again,
+        continue_=continued or continued == "",
         size_check=not no_size_check,
         data_check=not no_data_check,
         on_warning=warn,

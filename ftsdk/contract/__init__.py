@@ -31,6 +31,7 @@ from ftsdk.contract.keys import MODEL_DIR as MODEL_DIR
 from ftsdk.contract.keys import NATIVE_NAME as NATIVE_NAME
 from ftsdk.contract.keys import PROBE_KEY as PROBE_KEY
 from ftsdk.contract.keys import PROBE_SIGNAL_KEY as PROBE_SIGNAL_KEY
+from ftsdk.contract.keys import TAKEN_OVER_FILE as TAKEN_OVER_FILE
 from ftsdk.contract.keys import cancel_key as cancel_key
 from ftsdk.contract.keys import checkpoint_key as checkpoint_key
 from ftsdk.contract.keys import claim_key as claim_key

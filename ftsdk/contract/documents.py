@@ -101,11 +101,20 @@ class Storage(TypedDict, total=False):
     """The position of the bucket's name: `virtual` (in the host), `path`, or `cname` (the endpoint is the bucket)."""
 
 
+class StartCheckpoint(TypedDict):
+    """A checkpoint among the inputs that an attempt without one of its own starts from."""
+
+    path: str
+    """Its folder inside the job."""
+    step: int
+
+
 class _LaterFields(TypedDict, total=False):
     """Fields that a job document of an earlier launcher lacks."""
 
     origin: Origin
     trackers: Trackers
+    start_from: StartCheckpoint | None
     contents: list[str]
     """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
 

@@ -14,6 +14,8 @@ EVALUATIONS_DIR: Final = "evaluations"
 """Holds a JSON record for each evaluation of the job's model."""
 COMMIT_FILE: Final = "COMMIT"
 """Written last: a checkpoint or a model without it does not exist."""
+TAKEN_OVER_FILE: Final = "ftsdk_taken_over"
+"""Marks the copy of another training's checkpoint on scratch."""
 
 
 def claim_key(attempt: int) -> str:

@@ -9,6 +9,7 @@ from ftsdk.contract.lineage import GitState
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
+from ftsdk.facts.start import StartFacts
 from ftsdk.facts.weights import ModelModules
 from ftsdk.runtime.chat_templates.comparing import OwnTemplate
 from ftsdk.sizing.price.prices import Prices
@@ -129,6 +130,8 @@ class Facts:
     """Random to start one more job of the same spec and data, else empty."""
     git: GitState | None = None
     """The repository of `folder`; None if it is in none."""
+    start: StartFacts | None = None
+    """The checkpoint that the job starts from."""
     arguments: tuple[Attached, ...] = ()
     """Files and folders that the trainer's arguments name."""
     platforms: Platforms = field(default_factory=dict)
@@ -138,7 +141,8 @@ class Facts:
     def attached(self) -> tuple[Attached, ...]:
         """Every file and folder that travels beside the model and the data files, each once."""
         media = (source.attached for source in (*self.train, *self.eval) if source.attached)
-        return tuple({item.path: item for item in (*self.arguments, *media)}.values())
+        start = (Attached(path=self.start.path, files=self.start.files),) if self.start else ()
+        return tuple({item.path: item for item in (*self.arguments, *media, *start)}.values())
 
     @property
     def models(self) -> dict[str, ModelFacts]:
@@ -156,10 +160,9 @@ class Facts:
     def files(self) -> tuple[Fingerprint, ...]:
         """Every local input file, each once."""
         sources = (*self.train, *self.eval)
-        beside = (*self.arguments, *(source.attached for source in sources if source.attached))
         models = (file for model in self.models.values() for file in model.files)
         data = (source.file for source in sources if source.file)
-        attached = (file for item in beside for file in item.files)
+        attached = (file for item in self.attached for file in item.files)
         imported = (file for files in self.reward_imports.values() for file in files.values())
         own = (*self.reward_files.values(), *imported)
         return tuple(dict.fromkeys((*models, *data, *attached, *own)))

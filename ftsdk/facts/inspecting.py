@@ -16,6 +16,7 @@ from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
 from ftsdk.facts.reward_files import inspect_imports, inspect_rewards
 from ftsdk.facts.sources import arguments_of, inspect_sources
+from ftsdk.facts.start import inspect_start
 from ftsdk.facts.weights import read_modules
 from ftsdk.home import home_dir
 from ftsdk.sizing.price.price_file import own_prices
@@ -79,6 +80,7 @@ def _inspect(spec: JobSpec, folder: Path | str, *, again: bool) -> Facts:
         reward_imports=inspect_imports(reward_files.values()),
         git=git_state(root),
         nonce=secrets.token_hex(8) if again else "",
+        start=inspect_start(spec.checkpoint.start_from, root),
         arguments=arguments_of(spec, root),
         platforms=platforms.kept(home),
     )

@@ -62,3 +62,11 @@ def modules_of(tensors: Iterable[tuple[str, Any]]) -> ModelModules:
         if len(tensor["shape"]) >= 2 and parameter != "bias":
             matrices.add(module)
     return ModelModules(names=tuple(sorted(names)), matrices=frozenset(matrices))
+
+
+def ends_within(file: Path, header: dict[str, Any]) -> bool:
+    """Whether a safetensors file is as long as its header says; one that was cut off while copying is not."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+    ends = [int(tensor["data_offsets"][1]) for tensor in header.values()]
+    return bool(file.stat().st_size == 8 + length + max(ends, default=0))

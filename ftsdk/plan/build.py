@@ -14,7 +14,7 @@ from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
 from ftsdk.facts import Facts, ModelFacts, platforms
-from ftsdk.plan import Copy, Plan, Upload, budgets, hubs, tracking
+from ftsdk.plan import Copy, Plan, Upload, budgets, hubs, start, tracking
 from ftsdk.plan.origin import origin_of, placed
 from ftsdk.sizing import Estimate, estimate_job, spot
 from ftsdk.sizing.catalogue import card_named_by_driver
@@ -94,7 +94,7 @@ def draft(
     region = (storage or {}).get("region", "")
     probed = platforms.warnings(platforms.of(facts.platforms, backend, scope or region), grace_s=grace_s)
     hub_warnings = hubs.warnings(facts, region, spec.env)
-    rendered = replace(rendered, warnings=(*rendered.warnings, *probed, *hub_warnings))
+    rendered = replace(rendered, warnings=(*rendered.warnings, *probed, *hub_warnings, *start.notes(facts)))
     name = job_name(spec, digest)
     document = JobDocument(
         contract=contract.VERSION,
@@ -122,6 +122,7 @@ def draft(
         budget_s=None,
         restarts=spec.retry.retries if restarts else 0,
         restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
+        start_from=start.start_of(spec, facts, layout),
         contents=sorted({kind for source in facts.train for kind in source.contents}),
         notes=[],
         origin=origin_of(spec, facts),

@@ -40,6 +40,11 @@ def _joined(value: Any) -> str | None:
     return ",".join(value) or None
 
 
+def _folder(value: Any) -> Any:
+    """A job resumes its own checkpoints in any case, which `true` asks for."""
+    return NOTHING if isinstance(value, bool) or not value else value
+
+
 def _number(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -66,6 +71,7 @@ LLAMAFACTORY: Mapping[str, Place] = MappingProxyType(
         "model_name_or_path": Place("model"),
         "model_revision": Place("revision"),
         "run_name": Place("name"),
+        "resume_from_checkpoint": Place("checkpoint.start_from", read=_folder),
         "stage": Place("method.stage", write=lambda stage: "dpo" if stage in LOSSES.values() else stage),
         "pref_loss": Place(
             "method.stage",
@@ -200,8 +206,6 @@ GONE: Mapping[str, str] = MappingProxyType(
 
 REWRITTEN: Mapping[str, str] = MappingProxyType(
     {
-        "resume_from_checkpoint": "a job resumes its own checkpoints by itself; to go on from another training's, give "
-        "the checkpoint's folder as `model` (its weights are used; the steps and the optimizer start anew)",
         "train_mm_proj_only": "write freeze_language_model: true and freeze_multi_modal_projector: false",
         "checkpoint_dir": "give the adapter's folder as `model`",
         "max_source_length": "write cutoff_len, the length of prompt and answer together",
@@ -216,8 +220,6 @@ REWRITTEN: Mapping[str, str] = MappingProxyType(
 """Arguments that cannot be taken over as they are, and what to write instead."""
 
 
-RESUMES_ANYWAY: Mapping[str, tuple[object, ...]] = {"resume_from_checkpoint": (True,)}
-"""Values of a rewritten argument that ask for what happens in any case."""
 _LOSS_NAMES = ("pref_loss", "dpo_loss")
 
 
@@ -236,7 +238,7 @@ def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -
 
     Raises SpecError if the place already says something else, unless `replace`, and for names that must be rewritten.
     """
-    if name in REWRITTEN and value not in (None, False, *RESUMES_ANYWAY.get(name, ())):
+    if name in REWRITTEN and value not in (None, False):
         raise SpecError(f"{name}: {REWRITTEN[name]}.")
     place = place_of(name)
     is_loss = isinstance(value, str) and value in LOSSES

@@ -39,6 +39,9 @@ class Checkpoint(Part):
     """Optimizer steps between checkpoints; below 1 a share of all steps."""
     keep: int = Field(default=2, ge=2)
     """How many committed checkpoints are kept; never fewer than two."""
+    start_from: str | None = None
+    """Folder of another training's checkpoint, such as LLaMA-Factory's or TRL's `saves/old/checkpoint-500`, or the URI
+    of a finished job: this job goes on from its weights, optimizer and step. Its files are part of the digest."""
 
     @model_validator(mode="before")
     @classmethod

@@ -56,7 +56,7 @@ def plan(spec_folder):
         ({"finetuning_type": "full", "use_galore": True, "use_apollo": True}, "keep one of them"),
         ({"quantization_bit": 4, "create_new_adapter": True}, "create_new_adapter"),
         ({"max_grad_norm": -0.5}, "max_grad_norm"),
-        ({"resume_from_checkpoint": "saves/old/checkpoint-500"}, "give the checkpoint's folder as `model`"),
+        ({"resume_from_checkpoint": "saves/old/checkpoint-500"}, "give the folder of a checkpoint on this machine"),
     ],
 )
 def test_what_the_trainer_refuses_is_refused_at_plan(plan, keys, says):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk import contract
+from ftsdk.runtime.storage.base import Store
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
@@ -58,14 +59,14 @@ class DamagedCheckpointError(Exception):
     """A committed checkpoint does not match its manifests; the message names the file and the difference."""
 
 
-def committed(durable: Durable, digest: str) -> list[Commit]:
+def committed(durable: Store, digest: str) -> list[Commit]:
     """Committed checkpoints of this digest, newest first."""
     commits = [_commit(durable, prefix) for prefix in _folders(durable)]
     ours = [commit for commit in commits if commit and commit.record["digest"] == digest]
     return sorted(ours, key=lambda commit: commit.step, reverse=True)
 
 
-def restore(durable: Durable, commit: Commit, target: Path) -> None:
+def restore(durable: Store, commit: Commit, target: Path) -> None:
     """Copy a checkpoint to a local folder, verifying every byte.
 
     Raises DamagedCheckpointError, after deleting the local folder.
@@ -146,7 +147,7 @@ def retain(durable: Durable, digest: str, keep: int) -> None:
             durable.delete_folder(prefix)
 
 
-def _commit(durable: Durable, prefix: str) -> Commit | None:
+def _commit(durable: Store, prefix: str) -> Commit | None:
     """The COMMIT of a folder; None if it is missing, incomplete, or another folder's."""
     try:
         record = json.loads(durable.read(f"{prefix}/{contract.COMMIT_FILE}"))
@@ -161,7 +162,7 @@ def _seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _folders(durable: Durable) -> list[str]:
+def _folders(durable: Store) -> list[str]:
     """Prefixes of all checkpoints, committed or not."""
     return sorted({"/".join(item.key.split("/")[:2]) for item in durable.list(f"{contract.CHECKPOINTS_DIR}/")})
 
@@ -171,7 +172,7 @@ def _step_of(prefix: str) -> int:
     return int(step) if step.isdecimal() else 0
 
 
-def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[int, str]]:
+def _manifest(durable: Store, commit: Commit, node: int) -> dict[str, tuple[int, str]]:
     name = contract.manifest_key(node)
     try:
         data = durable.read(f"{commit.prefix}/{name}")
@@ -185,7 +186,7 @@ def _manifest(durable: Durable, commit: Commit, node: int) -> dict[str, tuple[in
         raise DamagedCheckpointError(f"{name} is no manifest") from None
 
 
-def _fetch(durable: Durable, key: str, target: Path, size: int, sha256: str) -> None:
+def _fetch(durable: Store, key: str, target: Path, size: int, sha256: str) -> None:
     try:
         written = durable.fetch(key, target)
     except FileNotFoundError:

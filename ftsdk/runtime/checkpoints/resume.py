@@ -6,11 +6,13 @@ global batch. A different number of processes with the same global batch, or oth
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ftsdk.contract.documents import JobDocument
+from ftsdk import contract
+from ftsdk.contract.documents import JobDocument, StartCheckpoint
 from ftsdk.runtime.checkpoints.checkpoints import Commit, DamagedCheckpointError, Identity, committed, restore
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
@@ -69,6 +71,14 @@ def restore_newest(
 def local_folder(output: Path, step: int) -> Path:
     """The trainer's folder of the checkpoint of a step."""
     return output / f"checkpoint-{step}"
+
+
+def take_over(start: StartCheckpoint, output: Path) -> Path:
+    """Copy another training's checkpoint, whose files were verified as inputs, to `output`; returns the folder."""
+    folder = local_folder(output, start["step"])
+    shutil.copytree(start["path"], folder, ignore=shutil.ignore_patterns("training_args.bin"))
+    (folder / contract.TAKEN_OVER_FILE).touch()
+    return folder
 
 
 def _restore_both(durable: Durable, commit: Commit, every: list[Commit], output: Path) -> None:

@@ -20,7 +20,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ftsdk import contract
 from ftsdk.runtime.programs.interruption import EvaluationStopped
+from ftsdk.runtime.programs.model.modules import refuse_other_tensors
 
 if TYPE_CHECKING:
     from ftsdk.runtime.programs.callbacks import CheckpointCallback
@@ -190,6 +192,9 @@ class Resumable:
         saved = self._read(Path(self._resume))
         self._set_attributes(saved["attributes"])
         self._complete_step, self._has_finished = trainer.state.global_step, saved["finished"]
+        if _is_taken_over(Path(self._resume)):
+            refuse_other_tensors(trainer.model, Path(self._resume))
+            self._begin_after_another_training()
         best = trainer.state.best_model_checkpoint
         if best:  # scratch may be another folder than when it was saved
             trainer.state.best_model_checkpoint = str(Path(trainer.args.output_dir, Path(best).name))
@@ -197,6 +202,12 @@ class Resumable:
             self._load_rng_state(self._resume)
             self._do_pending(saved)
             self._random_after = random_state()
+
+    def _begin_after_another_training(self) -> None:
+        """Its end is not this one's, and its best model is not here."""
+        trainer: Any = self
+        self._has_finished = trainer.state.global_step >= trainer.state.max_steps
+        trainer.state.best_model_checkpoint = trainer.state.best_metric = trainer.state.best_global_step = None
 
     def _do_pending(self, saved: Mapping[str, Any]) -> None:
         trainer: Any = self
@@ -238,6 +249,8 @@ class Resumable:
         if ranks == self._world_size:
             return _load(folder / FILE.format(trainer.args.process_index))
         states = [_load(folder / FILE.format(rank)) for rank in range(ranks)]
+        if not states[0]["attributes"]:
+            return states[0]
         sums = [state["attributes"]["_tr_loss"] for state in states]
         states[0]["attributes"]["_tr_loss"] = sum(sums) / ranks
         return states[0]
@@ -279,9 +292,16 @@ def set_random_state(state: tuple[Any, ...]) -> None:
         torch.cuda.set_rng_state_all(state[3])
 
 
+def _is_taken_over(folder: Path) -> bool:
+    return (folder / contract.TAKEN_OVER_FILE).is_file()
+
+
 def _load(path: Path) -> dict[str, Any]:
     import torch
 
+    if not path.is_file() and _is_taken_over(path.parent):
+        ranks = max(1, len(list(path.parent.glob("rng_state_*.pth"))))
+        return {"world_size": ranks, "attributes": {}, "owed": "", "finished": False}
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent.name} has no {path.name}: it was not saved by ftsdk's trainer")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

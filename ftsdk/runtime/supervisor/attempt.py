@@ -162,6 +162,10 @@ class AttemptRunner:
         """Restore the newest valid checkpoint to scratch; returns its folder, None if there is none."""
         config, output = self._start.document["config"], self._scratch.output
         commit = resume.restore_newest(self._durable, self._identity, output, config, self._warn)
+        start = self._start.document.get("start_from")
+        if commit is None and start:
+            self._progress.step = start["step"]
+            return resume.take_over(start, output)
         if commit is None:
             return None
         self._progress.saved_step = self._progress.step = commit.step
@@ -172,7 +176,7 @@ class AttemptRunner:
         document = self._start.document
         oom_kills_before = oom_kills.oom_kills()
         self._trainer = trainer = self._trainer_process()
-        self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._progress.saved_step)
+        self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._progress.step)
         uploader = ReportUploader(document, self._durable)
         train_file = self._scratch.write_job(self._start.attempt, checkpoint)
         status = trainer.run(

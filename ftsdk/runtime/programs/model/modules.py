@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 
@@ -36,3 +37,28 @@ def _refuse(what: str, names: Iterable[str], matched: list[str], model: Any) -> 
             close = get_close_matches(name, own, n=1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
             raise UnmatchedModulesError(f"{name!r} is {what} and the model has no such module{hint}")
+
+
+def refuse_other_tensors(model: Any, folder: Path) -> None:
+    """Raise UnmatchedModulesError if a checkpoint's tensors have other names than those that this model trains.
+
+    The Trainer loads those that match and drops the others with a warning at most.
+    """
+    from safetensors import safe_open
+
+    adapted = getattr(model, "pretrained_model", model)
+    own, file = set(adapted.state_dict()), folder / "adapter_model.safetensors"
+    if hasattr(adapted, "peft_config"):
+        from peft import get_peft_model_state_dict
+
+        own = set(get_peft_model_state_dict(adapted))
+    files = [file] if file.is_file() else sorted(folder.glob("model*.safetensors"))
+    given: set[str] = set()
+    for one in files:
+        with safe_open(one, framework="pt") as tensors:
+            given |= set(tensors.keys())
+    missing = own - given if file.is_file() else set()  # tied weights are saved once
+    if different := sorted(missing | (given - own)):
+        raise UnmatchedModulesError(
+            f"the checkpoint to start from is of another model: {len(different)} tensors differ, such as {different[0]}"
+        )

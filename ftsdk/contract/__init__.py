@@ -45,11 +45,13 @@ from ftsdk.contract.keys import process_key as process_key
 from ftsdk.contract.keys import segment_key as segment_key
 from ftsdk.contract.keys import segments_prefix as segments_prefix
 from ftsdk.contract.keys import split_native_name as split_native_name
+from ftsdk.contract.keys import stacks_key as stacks_key
 from ftsdk.contract.keys import start_key as start_key
 from ftsdk.contract.keys import supervisor_log_key as supervisor_log_key
 from ftsdk.contract.lineage import LINEAGE_FILE as LINEAGE_FILE
 from ftsdk.contract.lines import EVENT_CHECKPOINT as EVENT_CHECKPOINT
 from ftsdk.contract.lines import EVENT_COMMIT as EVENT_COMMIT
+from ftsdk.contract.lines import EVENT_HEARTBEAT as EVENT_HEARTBEAT
 from ftsdk.contract.lines import EVENT_MARK as EVENT_MARK
 from ftsdk.contract.lines import EVENT_METRICS as EVENT_METRICS
 from ftsdk.contract.lines import EVENT_OUTCOME as EVENT_OUTCOME

@@ -115,6 +115,9 @@ class _LaterFields(TypedDict, total=False):
     origin: Origin
     trackers: Trackers
     start_from: StartCheckpoint | None
+    hang_s: float | None
+    """Shortest time without progress after which a training step counts as hung, in seconds; the limits of the other
+    phases are multiples of it. None or missing: hangs are not looked for."""
     contents: list[str]
     """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
 

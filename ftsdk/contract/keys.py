@@ -53,6 +53,17 @@ def clock_key(attempt: int, node: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/clock-n{node}.json"
 
 
+def stacks_key(attempt: int, node: int, start: int) -> str:
+    """Key of the stacks of all processes of a node when its training hung.
+
+    Args:
+        attempt: number of the attempt.
+        node: rank of the node.
+        start: 1-based start of the supervisor or restart of the trainer within the attempt.
+    """
+    return f"{ATTEMPTS_DIR}/a{attempt}/stacks-n{node}-{start}.txt"
+
+
 def start_key(attempt: int, node: int) -> str:
     """Key under which a node's supervisor announces the generation of its start to the other nodes."""
     return f"{ATTEMPTS_DIR}/a{attempt}/start-n{node}.json"

@@ -84,6 +84,8 @@ EVENT_CHECKPOINT: Final = "checkpoint"
 """Trainer to supervisor: {step, path}: a checkpoint is complete on local scratch."""
 EVENT_COMMIT: Final = "commit"
 """Supervisor: {step, seconds, bytes}: the checkpoint is in durable storage."""
+EVENT_HEARTBEAT: Final = "heartbeat"
+"""Trainer to supervisor, not logged: {rank, phase, slowest_step_s}: this rank has made progress."""
 EVENT_OUTCOME: Final = "outcome"
 """Supervisor's last event: the outcome record."""
 
@@ -93,6 +95,7 @@ _REQUIRED: Final[dict[str, dict[str, type | tuple[type, ...]]]] = {
     EVENT_METRICS: {"step": int},
     EVENT_CHECKPOINT: {"step": int},
     EVENT_COMMIT: {"step": int, "seconds": _NUMBER, "bytes": _NUMBER},
+    EVENT_HEARTBEAT: {"rank": int, "phase": str, "slowest_step_s": _NUMBER},
     EVENT_OUTCOME: {"state": str},
 }
 """What every event of a kind has."""

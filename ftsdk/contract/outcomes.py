@@ -38,6 +38,7 @@ class Reason(StrEnum):
     AUTH = "auth"
     HUB_UNREACHABLE = "hub_unreachable"
     COMMUNICATION = "communication"
+    HANG = "hang"
     KILLED = "killed"
     CRASHED = "crashed"
     LOST = "lost"
@@ -63,8 +64,8 @@ INFRA_REASONS: Final = PREEMPTIONS | {"killed", "lost", "communication", "hub_un
 RETRIED: Final = MappingProxyType(
     {
         "preemption": PREEMPTIONS,
-        "infra": INFRA_REASONS,
-        "any": INFRA_REASONS | {"crashed", "host_oom", "error"},
+        "infra": INFRA_REASONS | {"hang"},
+        "any": INFRA_REASONS | {"hang", "crashed", "host_oom", "error"},
     }
 )
 """`retry.on` -> the reasons after which an attempt is followed by another."""

@@ -42,6 +42,7 @@ class Draft:
 
 NOT_IN_THE_MODEL: Any = {
     "timeout_hours": True,
+    "hang_minutes": True,
     "checkpoint": True,
     "retry": True,
     "budget": True,
@@ -123,6 +124,7 @@ def draft(
         restarts=spec.retry.retries if restarts else 0,
         restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
         start_from=start.start_of(spec, facts, layout),
+        hang_s=spec.hang_minutes * 60 if spec.hang_minutes else None,
         contents=sorted({kind for source in facts.train for kind in source.contents}),
         notes=[],
         origin=origin_of(spec, facts),

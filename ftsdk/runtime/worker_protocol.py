@@ -4,19 +4,25 @@
 - `run/events`, trainer to supervisor: a named pipe, one JSON object a line (`contract.EVENT_…`); what a trainer prints
   is text, whatever it looks like
 - `run/worker-R.pid`, rank R to supervisor: this process handles SIGTERM as a request to save and stop
+- `run/stacks-R.txt`, rank R to supervisor: the stacks of its threads, written on `STACKS_SIGNAL`
 - `run/worker-R.json`, rank R to supervisor: how it ended, in more detail than an exit code
 - `run/published.json`, supervisor to rank 0: how many seconds the last checkpoint took to reach durable storage
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ftsdk.contract import EVENT_HEARTBEAT
 from ftsdk.contract.documents import JobDocument
 
 ENV_TRAIN = "FTSDK_TRAIN"
@@ -28,6 +34,29 @@ MLFLOW_TAG = "ftsdk.run"
 TRAIN_FILE = "train.json"
 EVENTS_PIPE = "events"
 PUBLISHED_FILE = "published.json"
+
+STACKS_SIGNAL = signal.SIGUSR2
+"""A registered worker writes its stacks on it, and so do the processes that it forks."""
+
+
+class Phase(StrEnum):
+    """What a trainer process is doing; the limits are in `supervisor/hangs/limits.py`."""
+
+    LOADING = "loading"
+    """Importing libraries, fetching and loading the model."""
+    TOKENISING = "tokenising"
+    COMPILE = "compile"
+    """The first step: kernels are compiled, processes connect, a resumed data order is skipped through."""
+    STEP = "step"
+    REWARD = "reward"
+    """A reward function scores a batch of answers."""
+    EVALUATION = "evaluation"
+    CHECKPOINT = "checkpoint"
+    FINISHING = "finishing"
+    """After the last step: the best checkpoint is loaded, the model is written."""
+    EXIT = "exit"
+    """The record of how the process ended is written."""
+
 
 SUCCEEDED = "succeeded"
 INTERRUPTED = "interrupted"
@@ -86,8 +115,22 @@ def send_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
         os.close(descriptor)
 
 
+def send_heartbeat(environ: Mapping[str, str], phase: Phase, slowest_step_s: float) -> None:
+    """Tell the supervisor that this rank makes progress. Never blocks: if the pipe is full, nothing is sent."""
+    event = {"event": EVENT_HEARTBEAT, "rank": int(environ.get("RANK", "0")), "phase": phase}
+    line = json.dumps({**event, "slowest_step_s": round(slowest_step_s, 3)}).encode() + b"\n"
+    with contextlib.suppress(OSError, KeyError):  # KeyError: no supervisor listens
+        descriptor = os.open(environ[ENV_EVENTS], os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+
 def register(run: str, rank: int) -> None:
-    """Tell the supervisor that this process handles SIGTERM as a request to save and stop."""
+    """Tell the supervisor that this process saves and stops on SIGTERM, and writes its stacks on `STACKS_SIGNAL`."""
+    stacks = Path(run, f"stacks-{rank}.txt").open("ab", buffering=0)  # noqa: SIM115 - open as long as the process
+    faulthandler.register(STACKS_SIGNAL, file=stacks, all_threads=True, chain=False)
     _put(Path(run, f"worker-{rank}.pid"), b"%d" % os.getpid())
 
 
@@ -97,9 +140,9 @@ def record(run: str, rank: int, state: str, *, causes: Sequence[str] = (), trace
     _put(Path(run, f"worker-{rank}.json"), json.dumps(content).encode())
 
 
-def registered(run: Path) -> list[int]:
-    """Process ids of the registered workers."""
-    return [int(path.read_bytes()) for path in run.glob("worker-*.pid")]
+def registered(run: Path) -> dict[int, int]:
+    """Rank -> process id of the registered workers."""
+    return {int(path.stem.rpartition("-")[2]): int(path.read_bytes()) for path in run.glob("worker-*.pid")}
 
 
 def records(run: Path) -> list[WorkerRecord]:

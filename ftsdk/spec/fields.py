@@ -52,5 +52,8 @@ class SpecFields(TypedDict, total=False):
     """Folder or address under which the job keeps its results; the backend's own place if left out."""
     timeout_hours: float | None
     """Stop the job, with a checkpoint, after this many hours."""
+    hang_minutes: float | None
+    """Minutes without progress after which a training step counts as hung, or three times the slowest steps if that is
+    more; other phases have multiples of it (docs/hangs.md). `null` looks for no hangs."""
     program: ProgramType | Program | Mapping[str, object]
     """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""

@@ -77,6 +77,9 @@ class JobSpec(Part):
     """Folder or address under which the job keeps its results; the backend's own place if left out."""
     timeout_hours: float | None = Field(default=None, gt=0)
     """Stop the job, with a checkpoint, after this many hours."""
+    hang_minutes: float | None = Field(default=1, gt=0)
+    """Minutes without progress after which a training step counts as hung, or three times the slowest steps if that is
+    more; other phases have multiples of it (docs/hangs.md). `null` looks for no hangs."""
     program: Program = Train()
     """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""
 

@@ -15,6 +15,7 @@ from ftsdk import contract
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.programs.agreement import Agreement
 from ftsdk.runtime.programs.cadence import Cadence
+from ftsdk.runtime.programs.heartbeat import heartbeat_callback
 from ftsdk.runtime.programs.interruption import EvaluationStopped, InterruptedTraining, StopRequest
 from ftsdk.runtime.worker_protocol import TrainJob
 
@@ -25,13 +26,13 @@ class NonFiniteLossError(ArithmeticError):
     """The loss is NaN or infinite: every further step would be wasted."""
 
 
-def build_callbacks(job: TrainJob, stop: StopRequest) -> tuple[CheckpointCallback, MetricsCallback]:
+def build_callbacks(job: TrainJob, stop: StopRequest) -> tuple[CheckpointCallback, MetricsCallback, TrainerCallback]:
     """ftsdk's callbacks, in the order in which they run; the trainer's own follow. They fit any trainer.
 
     A training program passes them to its Trainer, disables the Trainer's own saving (except with
     `load_best_model_at_end`), and calls `make_resumable(trainer, checkpoints, job["resume"])` before it trains.
     """
-    return CheckpointCallback(job, stop), MetricsCallback(job)
+    return CheckpointCallback(job, stop), MetricsCallback(job), heartbeat_callback()
 
 
 def emit(kind: str, **fields: Any) -> None:

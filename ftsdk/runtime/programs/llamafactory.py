@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.runtime.programs import trackers
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT, watch_tokenising
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.model.parts import use_parts_of_adapter
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.worker_protocol import TrainJob
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 if TYPE_CHECKING:
     from ftsdk.runtime.programs.callbacks import CheckpointCallback
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
+    HEARTBEAT.enter(Phase.LOADING)
     with session(job["document"].get("trackers")):
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks
 
         config = prepared(job)
+        watch_tokenising()
         callbacks = build_callbacks(job, stop)
         _prepare_every_trainer(callbacks[0], job["resume"], config)
         run_exp(config, callbacks=list(callbacks))

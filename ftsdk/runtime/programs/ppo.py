@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftsdk.runtime import overlays
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.worker_protocol import TrainJob
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     sys.path.append(str(overlays.overlay("rl")))  # for math-verify alone: the environment's packages take precedence
+    HEARTBEAT.enter(Phase.LOADING)
     with session(job["document"].get("trackers")):
         import llamafactory.extras.packages  # noqa: F401  # lets TRL 0.24 import beside transformers 5
 
@@ -213,4 +215,4 @@ def _callbacks(job: TrainJob, stop: StopRequest) -> list[Any]:
             if stop.received and state.global_step < state.max_steps:
                 raise InterruptedTraining
 
-    return [StopCallback(), RewardMetricsCallback(job)]
+    return [StopCallback(), RewardMetricsCallback(job), heartbeat_callback()]

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftsdk import contract
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.programs.interruption import EvaluationStopped
 from ftsdk.runtime.programs.model.modules import refuse_other_tensors
+from ftsdk.runtime.worker_protocol import Phase
 
 if TYPE_CHECKING:
     from ftsdk.runtime.programs.callbacks import CheckpointCallback
@@ -121,8 +123,9 @@ class Resumable:
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         trainer: Any = self
         began = time.monotonic()
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        self._write(Path(trainer.args.output_dir, f"checkpoint-{trainer.state.global_step}"))
+        with HEARTBEAT.during(Phase.CHECKPOINT):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            self._write(Path(trainer.args.output_dir, f"checkpoint-{trainer.state.global_step}"))
         self._complete_step = trainer.state.global_step
         self._checkpoints.set_cost(time.monotonic() - began)
 
@@ -139,7 +142,8 @@ class Resumable:
     def _stopped_on_request(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         trainer: Any = self
         try:
-            return call(*args, **kwargs)
+            with HEARTBEAT.during(Phase.EVALUATION):
+                return call(*args, **kwargs)
         except EvaluationStopped:
             if trainer.is_in_train:
                 raise

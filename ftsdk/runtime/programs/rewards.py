@@ -15,6 +15,9 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT
+from ftsdk.runtime.worker_protocol import Phase
+
 ROW = "ftsdk_row"
 """Column with the origin of each row; it is not passed to reward functions."""
 COLUMNS = "ftsdk_columns"
@@ -53,7 +56,8 @@ class Reward:
         if not self._own:
             values["completion_ids"] = completion_ids
         try:
-            scores = self._score(list(prompts), texts, values)
+            with HEARTBEAT.during(Phase.REWARD):
+                scores = self._score(list(prompts), texts, values)
         except Exception as problem:
             row = self._failing_row(list(prompts), texts, values, rows)
             error = f"{type(problem).__name__}: {problem}"

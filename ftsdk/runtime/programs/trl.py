@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from ftsdk.runtime.programs import trackers
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback, watch_tokenising
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
-from ftsdk.runtime.worker_protocol import TrainJob
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 VOCABULARY_MULTIPLE = 64
 """LLaMA-Factory pads a grown vocabulary to it, and an adapter's embeddings have that size."""
@@ -18,13 +19,15 @@ OLDEST = "1."
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
+    HEARTBEAT.enter(Phase.LOADING)
     with session(job["document"].get("trackers")):
         from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
         from ftsdk.runtime.programs.model.modules import refuse_unmatched
         from ftsdk.runtime.programs.resumable import make_resumable
 
         checkpoints = SamplingCheckpointCallback(job, stop)
-        trainer = build(job, [checkpoints, RewardMetricsCallback(job)])
+        watch_tokenising()
+        trainer = build(job, [checkpoints, RewardMetricsCallback(job), heartbeat_callback()])
         refuse_unmatched(trainer.model, _named_targets(job["document"]["config"]), ())
         make_resumable(trainer, checkpoints, job["resume"])
         trainer.train(resume_from_checkpoint=job["resume"])

@@ -9,7 +9,9 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from ftsdk.runtime import worker_protocol
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 PR_SET_PDEATHSIG = 1
 
@@ -24,6 +26,12 @@ def work(environ: Mapping[str, str]) -> int:
     _die_with_parent()
     stop = StopRequest(job["run"], rank)
     worker_protocol.register(job["run"], rank)
+    exit_code = _train(job, rank, stop)
+    HEARTBEAT.enter(Phase.EXIT)
+    return exit_code
+
+
+def _train(job: TrainJob, rank: int, stop: StopRequest) -> int:
     try:
         import_module(f"ftsdk.runtime.programs.{job['document']['trainer']}").train(job, stop)
     except InterruptedTraining:

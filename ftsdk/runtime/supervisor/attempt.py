@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import Outcome
@@ -28,6 +29,7 @@ from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
 from ftsdk.runtime.supervisor import hub_addresses, machine_check
 from ftsdk.runtime.supervisor.clock import AttemptClock
+from ftsdk.runtime.supervisor.hangs.watch import Hang, HangWatch
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
 from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
 from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure, Nodes
@@ -73,6 +75,8 @@ class AttemptRunner:
         self._trainer: TrainerProcess | None = None
         self._tail = b""
         self._node_failure: NodeFailure | None = None
+        self._hang: Hang | None = None
+        self._hang_watch: HangWatch | None = None
         self._nodes = Nodes(durable, start.attempt, cluster)
         self._cancel_requested = BackgroundPoll(self._is_cancelled, CANCEL_POLL_S)
         self._identity = _identity(start)
@@ -86,7 +90,7 @@ class AttemptRunner:
             sequence=max(position.sequence, (self._clock.starts - 1) * durable.lines_apart),
             segment=position.segment,
             mask=self._mask,
-            on_event=self._progress.on_event,
+            on_event=self._on_event,
         )
 
     def run(self, environ: Mapping[str, str], restarts: Restarts) -> int | None:
@@ -177,6 +181,9 @@ class AttemptRunner:
         oom_kills_before = oom_kills.oom_kills()
         self._trainer = trainer = self._trainer_process()
         self._log.event(contract.EVENT_PHASE, phase="training", resume_step=self._progress.step)
+        self._hang_watch = HangWatch(
+            self._process_tree, self._scratch.run, document.get("hang_s"), num_nodes=document["num_nodes"]
+        )
         uploader = ReportUploader(document, self._durable)
         train_file = self._scratch.write_job(self._start.attempt, checkpoint)
         status = trainer.run(
@@ -198,6 +205,7 @@ class AttemptRunner:
             oom_kills=oom_kills.oom_kills() - oom_kills_before,
             stopped=trainer.stopped,
             node_failure=self._node_failure,
+            hang=self._hang.message if self._hang else "",
             cancelled=bool(trainer.stopped) and self._is_cancelled(),
             saved_step=self._progress.saved_step,
         )
@@ -220,6 +228,13 @@ class AttemptRunner:
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         self._log.feed(data)
 
+    def _on_event(self, event: dict[str, Any]) -> bool:
+        if event["event"] != contract.EVENT_HEARTBEAT:
+            return self._progress.on_event(event)
+        if self._hang_watch:
+            self._hang_watch.heartbeat(event)
+        return False
+
     def _on_round(self) -> None:
         self._log.tick()
         self._clock.tick()
@@ -231,7 +246,23 @@ class AttemptRunner:
             self._warn(failure.message)
             self._node_failure = failure
             self._trainer.stop_for_node_failure()
+        self._end_if_hung()
         self._log_publishes()
+
+    def _end_if_hung(self) -> None:
+        if self._trainer is None or self._hang_watch is None or self._trainer.stopped or self._hang:
+            return
+        self._hang = self._hang_watch.check()
+        if self._hang:
+            self._trainer.kill_hung()
+            self._log.end_line()
+            self._warn(self._hang.message)
+            self._log.feed(self._hang.stacks.encode("utf-8", "replace"))
+            key = contract.stacks_key(self._start.attempt, self._identity.node, self._clock.starts)
+            with contextlib.suppress(OSError):  # the log has the stacks too
+                self._durable.put(key, self._mask.text(self._hang.stacks).encode("utf-8", "replace"))
+                for trace in self._hang.traces:
+                    self._durable.put_file(f"{key.removesuffix('.txt')}-{trace.name}", trace)
 
     def _log_publishes(self) -> None:
         for report in self._progress.published():

@@ -11,7 +11,7 @@ from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure
 from ftsdk.runtime.worker_protocol import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
 
 RESUMES, BEGINS_ANEW = "Starting again goes on from there.", "Starting again begins anew."
-CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable"})
+CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable", "hang"})
 """Reasons of failures that may not repeat: a platform may start the attempt again."""
 
 
@@ -44,7 +44,9 @@ class ExitEvidence(NamedTuple):
     tail: Sequence[str]
     oom_kills: int
     stopped: str
-    """Why the supervisor stopped it: `signal`, `timeout`, `budget`, `node`, or empty."""
+    """Why the supervisor stopped it: `signal`, `timeout`, `budget`, `node`, `hang`, or empty."""
+    hang: str
+    """How and where it hung, if that is why it was stopped."""
     node_failure: NodeFailure | None
     """The failure of another node, if that is why it was stopped."""
     cancelled: bool
@@ -69,6 +71,9 @@ def unfinished(evidence: ExitEvidence) -> AttemptOutcome:
         return AttemptOutcome("CANCELLED", "cancelled", f"Cancelled as requested. {saved}.")
     if evidence.node_failure:
         return AttemptOutcome(*evidence.node_failure)
+    if evidence.hang:
+        hint = f"The log has the stacks of all processes: `ftsdk logs JOB`. {restart}"
+        return AttemptOutcome("FAILED", "hang", f"{evidence.hang} {saved}.", hint)
     if evidence.stopped == "timeout":
         hint = f"Raise timeout_hours. {restart}"
         return AttemptOutcome("FAILED", "timeout", f"The job's time limit is over. {saved}.", hint)

@@ -13,6 +13,7 @@ from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.logs import reporters
 from ftsdk.runtime.overlays import OVERLAYS, overlay
 from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS
+from ftsdk.runtime.supervisor.hangs import flight_recorder
 from ftsdk.runtime.supervisor.start import StartConfiguration
 from ftsdk.runtime.supervisor.trainer import trackers
 
@@ -57,6 +58,7 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
         "TENSORBOARD_LOGGING_DIR": str(reports / "tensorboard"),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(min(document["grace_s"], 30))),
         **_only_weights(document),
+        **flight_recorder.environment(train_file.parent),
         **QUIET,
         **OPENMP,
         **inherited,

@@ -20,6 +20,8 @@ ROUND_MS = 1000
 LAST_OUTPUT_TIMEOUT_S = 2.0
 """How long output is read after the whole process tree has been killed."""
 NODE_FAILURE_GRACE_S = 20.0
+UNKILLABLE_S = 30.0
+"""How long after SIGKILL a process is waited for."""
 TRAINER_SHARE, SUPERVISOR_SHARE = 0.8, 0.95
 """Fractions of the grace after which the trainer is killed, and after which publishing is abandoned."""
 
@@ -38,7 +40,8 @@ class TrainerProcess:
         limits_s: Mapping[str, float | None],
     ) -> None:
         self.stopped = ""
-        """Why a stop was requested: `signal`, a limit's name, or `node` after another node's failure; else empty."""
+        """Why a stop was requested: `signal`, a limit's name, `hang`, or `node` after another node's failure; else
+        empty."""
         self.workers = workers
         self._kill_at = 0.0
         self._publish_until: float | None = None
@@ -46,7 +49,7 @@ class TrainerProcess:
         self._run_folder, self._grace_s = run_folder, grace_s
         now = time.monotonic()
         self._ends_at = {name: now + limit for name, limit in limits_s.items() if limit is not None}
-        self._killed = False
+        self._killed_at: float | None = None
 
     def run(
         self,
@@ -82,7 +85,7 @@ class TrainerProcess:
             self._process_tree.kill(pid)
             os.close(read)
             os.close(events)
-        return self._process_tree.wait_statuses[pid]
+        return self._process_tree.wait_statuses.get(pid, signal.SIGKILL)  # missing: it cannot be killed
 
     def time_left_s(self) -> float | None:
         """Seconds left for publishing, None without a deadline. A signal may also arrive after the trainer's end."""
@@ -95,13 +98,18 @@ class TrainerProcess:
         if not self.stopped:
             self._stop("node", time.monotonic(), NODE_FAILURE_GRACE_S)
 
+    def kill_hung(self) -> None:
+        """Have the trainer killed at once: it answers no request."""
+        self._stop("hang", time.monotonic(), self._grace_s)
+        self._kill_at = time.monotonic()
+
     def _follow(self, pid: int, readers: dict[int, Callable[[bytes], None]], on_round: Callable[[], None]) -> None:
         poll = select.poll()
         for descriptor in (*readers, self._signals.descriptor):
             poll.register(descriptor, select.POLLIN)
         output_open, last_output = True, 0.0
         ended = self._process_tree.wait_statuses
-        while output_open or pid not in ended:
+        while (output_open or pid not in ended) and not self._cannot_be_killed():
             for descriptor, _ in poll.poll(ROUND_MS):
                 if descriptor == self._signals.descriptor:
                     self._signals.drain()
@@ -127,9 +135,13 @@ class TrainerProcess:
                 self._stop(reached[0], now, self._grace_s)
             if self.stopped:
                 self._terminate(pid)
-        elif not self._killed and now >= self._kill_at:
-            self._killed = True
+        elif self._killed_at is None and now >= self._kill_at:
+            self._killed_at = now
             self._process_tree.kill(pid)
+
+    def _cannot_be_killed(self) -> bool:
+        """A process that waits for a dead mount stays; the attempt must end without it."""
+        return self._killed_at is not None and time.monotonic() > self._killed_at + UNKILLABLE_S
 
     def _stop(self, reason: str, at: float, grace_s: float) -> None:
         self.stopped = reason
@@ -143,7 +155,7 @@ class TrainerProcess:
         middle of the save.
         """
         members = set(self._process_tree.members())
-        registered = [worker for worker in worker_protocol.registered(self._run_folder) if worker in members]
+        registered = [worker for worker in worker_protocol.registered(self._run_folder).values() if worker in members]
         for worker in registered:
             send(worker, signal.SIGTERM)
         if len(registered) < max(self.workers, 1):

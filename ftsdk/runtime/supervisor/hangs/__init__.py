@@ -1,0 +1,1 @@
+"""Finds trainer processes that hang, from their heartbeats and from what the kernel says about them."""

@@ -10,7 +10,7 @@ Names are imported when they are first used, so that `import ftsdk` costs next t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ftsdk.backends.base import Backend as Backend
@@ -238,7 +238,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'ftsdk' has no attribute '{name}'")
     from importlib import import_module

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, JobInfo
@@ -49,7 +49,7 @@ class Estimator:
         spec: JobSpec | None = None,
         *,
         backend: str | Backend = "local",
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         folder: Path | str = ".",
         **fields: Unpack[SpecFields],
     ) -> None:

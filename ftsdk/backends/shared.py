@@ -14,6 +14,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.packages import required
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.plan import Plan
@@ -200,7 +201,7 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def refuse_missing_packages(config: Mapping[str, Any], torch: str) -> None:
+def refuse_missing_packages(config: JsonObject, torch: str) -> None:
     """Raise UnsupportedError for arguments whose package ftsdk's own image for this build of torch does not have."""
     for row in required(config):
         if torch not in row.in_image:

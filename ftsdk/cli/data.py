@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ftsdk.data.statistics.stats import Stats
     from ftsdk.recipes.specfile import Loaded
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Paths: TypeAlias = "Sequence[str | Path | DataFile]"
+Command = TypeVar("Command", bound=Callable[..., object])
 METHODS = list(dict.fromkeys(method for info in FORMATS.values() for method in info.methods))
 SPEC_SUFFIXES = (".yaml", ".yml")
 
@@ -48,6 +49,22 @@ def _fetch_remote(_context: click.Context, _parameter: click.Parameter, paths: t
     return tuple(
         str(file) for path in paths for file in (fetch(path, progress=byte_bar) if is_remote(path) else [path])
     )
+
+
+class ShapeOptions(TypedDict):
+    """What `shape_options` adds to a command."""
+
+    columns: tuple[str, ...]
+    tags: tuple[str, ...]
+    format: str | None
+    method: str | None
+
+
+class RowOptions(ShapeOptions):
+    """The same, and how rows are measured."""
+
+    cutoff_len: int | None
+    tokenizer: str | None
 
 
 def shape_options(command: Command) -> Command:
@@ -80,7 +97,7 @@ def _pairs(texts: tuple[str, ...], option: str, known: Iterable[str]) -> dict[st
     return pairs
 
 
-def _data_files(paths: Iterable[str | Path | DataFile], given: dict[str, Any]) -> list[DataFile]:
+def _data_files(paths: Iterable[str | Path | DataFile], given: ShapeOptions) -> list[DataFile]:
     """Paths with the shape options; a DataFile keeps its own shape."""
     from ftsdk.data.formats.files import DataFile
 
@@ -93,15 +110,15 @@ def _data_files(paths: Iterable[str | Path | DataFile], given: dict[str, Any]) -
     ]  # fmt: skip
 
 
-def _with_spec(reference: str, eval_paths: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """Paths and options of `check` from a spec; options of the command line take precedence."""
+def _with_spec(reference: str, eval_paths: Paths, given: RowOptions) -> tuple[Paths, Paths, RowOptions]:
+    """Training files, held-out files and options of a spec; options of the command line take precedence."""
     from ftsdk.recipes import specfile
 
     loaded = specfile.load(reference)
     spec, dataset = loaded.spec, loaded.spec.dataset
-    return {
-        "paths": [file for address in dataset.train for file in _files_of(address, loaded)],
-        "eval_paths": eval_paths or [file for address in dataset.eval for file in _files_of(address, loaded)],
+    train = [file for address in dataset.train for file in _files_of(address, loaded)]
+    held_out = eval_paths or [file for address in dataset.eval for file in _files_of(address, loaded)]
+    options: RowOptions = {
         "method": given["method"] or spec.method.stage,
         "format": given["format"] or dataset.format,
         "columns": given["columns"] or tuple(f"{role}={name}" for role, name in dataset.columns.items()),
@@ -109,6 +126,7 @@ def _with_spec(reference: str, eval_paths: tuple[str, ...], given: dict[str, Any
         "cutoff_len": given["cutoff_len"] or spec.hyperparameters.cutoff_len,
         "tokenizer": given["tokenizer"] or spec.model,
     }
+    return train, held_out, options
 
 
 def _files_of(address: str, loaded: Loaded) -> Sequence[Path | DataFile]:
@@ -154,7 +172,7 @@ def check(
     strict: bool,
     limit: int,
     as_json: bool,
-    **given: Any,
+    **given: Unpack[RowOptions],
 ) -> None:
     """Check training data and report every problem with its row number. PATHS may also be one spec (YAML).
 
@@ -165,16 +183,17 @@ def check(
     from ftsdk.data.checks.check import check as check_data
     from ftsdk.data.checks.fix import fix
 
-    given |= {"paths": paths, "eval_paths": eval_paths}
+    train_paths: Paths = paths
+    held_out_paths: Paths = eval_paths
     if len(paths) == 1 and Path(paths[0]).suffix.lower() in SPEC_SUFFIXES:
-        given = _with_spec(paths[0], eval_paths, given)
+        train_paths, held_out_paths, given = _with_spec(paths[0], eval_paths, given)
     options = CheckOptions(
         method=given["method"] or "sft",
         cutoff_len=given["cutoff_len"],
         tokenizer=given["tokenizer"],
         heuristics=heuristics,
     )
-    train, held_out = (_data_files(given[side], given) for side in ("paths", "eval_paths"))
+    train, held_out = _data_files(train_paths, given), _data_files(held_out_paths, given)
     if fix_folder:
         fixed = fix(train, fix_folder, options, eval_paths=held_out)
         report = fixed.report
@@ -240,7 +259,7 @@ def _say_verdict(report: DataReport) -> None:
 @click.option("--to", help="New format; the same one, in a form that the trainer can load, if left out.")
 @shape_options
 @json_option
-def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, **given: Any) -> None:
+def convert(paths: tuple[str, ...], output: str, to: str | None, as_json: bool, **given: Unpack[ShapeOptions]) -> None:
     """Write data in another format, or one file in a form that the trainer can load."""
     from ftsdk.data import convert as converting
 
@@ -275,7 +294,7 @@ def stats(
     steps_batch_size: int | None,
     png: Path | None,
     as_json: bool,
-    **given: Any,
+    **given: Unpack[ShapeOptions],
 ) -> None:
     """Show token lengths, a fitting cutoff_len, padding and packing, and steps per epoch."""
     from ftsdk.data.statistics import histogram
@@ -326,7 +345,7 @@ def split(
     num_eval: int | None,
     seed: int,
     as_json: bool,
-    **given: Any,
+    **given: Unpack[ShapeOptions],
 ) -> None:
     """Split rows into train.jsonl and eval.jsonl, with no prompt in both."""
     from ftsdk.data.split import split as split_data

@@ -6,18 +6,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import ago, emit, json_option, say, size, table
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import printable
 
 if TYPE_CHECKING:
     from ftsdk.jobs.job import Job
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def job_argument(command: Command) -> Command:
@@ -43,7 +44,7 @@ def jobs(backend: str | None, as_json: bool) -> None:
     emit(rows, as_json, lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), map(_row, rows)))
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
+def _row(row: JsonObject) -> tuple[object, ...]:
     return row["uri"], row["state"], row["reason"] or "-", row["attempt"], ago(row["created_at"])
 
 

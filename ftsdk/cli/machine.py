@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from ftsdk.cli.completion import complete_backend
 from ftsdk.cli.output import emit, json_option, table
+from ftsdk.contract.foreign import JsonObject
 
 
 @click.command()
@@ -23,7 +23,7 @@ def backends(as_json: bool) -> None:
     emit(rows, as_json, lambda: table(header, [_row(row, abilities) for row in rows]))
 
 
-def _row(row: dict[str, Any], abilities: list[str]) -> list[str]:
+def _row(row: JsonObject, abilities: list[str]) -> list[str]:
     return [row["name"], *("yes" if row[key] else "-" for key in abilities)]
 
 
@@ -74,6 +74,6 @@ def doctor(
         raise NotInstalledError(f"Not ready: {', '.join(failed)}; the table shows what to do.")
 
 
-def _check_row(check: dict[str, Any]) -> tuple[str, ...]:
+def _check_row(check: JsonObject) -> tuple[str, ...]:
     detail = check["detail"] if check["ok"] else f"{check['detail']} -> {check['remedy']}"
     return check["backend"], check["what"], "ok" if check["ok"] else "MISSING", detail

@@ -6,13 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from ftsdk.errors import printable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def json_option(command: Command) -> Command:
@@ -20,7 +20,7 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
-def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
+def emit(data: object, as_json: bool, text: Callable[[], str]) -> None:
     """Print data as JSON, or the text for people."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else printable(text()))
 

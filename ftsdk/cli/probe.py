@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -41,7 +41,7 @@ def _price(probe: ProbeJob) -> str:
     return f"The probe runs {probe.plan.uri} for up to {MINUTES} minutes, {price}."
 
 
-def _lines(answers: dict[str, Any], indent: str = "") -> list[str]:
+def _lines(answers: dict[str, object], indent: str = "") -> list[str]:
     lines = []
     for name, value in answers.items():
         if isinstance(value, dict):

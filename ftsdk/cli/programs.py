@@ -13,6 +13,7 @@ import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import emit, json_option, say, table
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def model_address(model: str) -> str:
     return model if known or not (entries := journal.entries(model)) else entries[0].uri
 
 
-def started(given: dict[str, Any], place: RunOptions) -> Job | None:
+def started(given: JsonObject, place: RunOptions) -> Job | None:
     """Start the job of these fields, or attach to an equal one; None where a plan or a URI is all that is wanted."""
     from ftsdk.cli.run import pairs, plan_text, warn
     from ftsdk.estimator import Estimator
@@ -214,7 +215,7 @@ def finished(job: Job) -> Model:
     return follow_job(job)
 
 
-def document(job: Job, name: str) -> dict[str, Any]:
+def document(job: Job, name: str) -> dict[str, object]:
     """A JSON file among those that the job made."""
     from ftsdk import contract
     from ftsdk.storage.records import read_json

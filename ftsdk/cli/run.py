@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,7 +11,11 @@ from ftsdk.cli.completion import complete_backend, complete_spec
 from ftsdk.cli.estimates import estimate_text
 from ftsdk.cli.output import emit, json_option, say, size
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from ftsdk.estimator import Estimator
+    from ftsdk.plan import Plan
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def spec_options(command: Command) -> Command:
@@ -104,7 +108,7 @@ def submit(
             say(f"To restart it after a preemption, keep this running: ftsdk watch {job.uri}")
 
 
-def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Any:
+def _estimator(spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool) -> Estimator:
     from ftsdk.estimator import Estimator
     from ftsdk.recipes import specfile
 
@@ -125,7 +129,7 @@ def pairs(options: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in options)}
 
 
-def _yaml(data: Any) -> str:
+def _yaml(data: object) -> str:
     """YAML in which a text of several lines is a block."""
     import yaml
 
@@ -139,11 +143,11 @@ def _yaml(data: Any) -> str:
     return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
-def plan_text(made: Any) -> str:
+def plan_text(made: Plan) -> str:
     """The plan as text: the job, then the request and the trainer's configuration as YAML."""
     from ftsdk.storage import copying
 
-    def block(title: str, data: Any) -> str:
+    def block(title: str, data: object) -> str:
         return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())
 
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import say
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def chat(model: str, system: str | None, max_tokens: int, temperature: float | N
     """
     from ftsdk.models.serving import serving
 
-    settings = {"max_tokens": max_tokens} | ({} if temperature is None else {"temperature": temperature})
+    settings: JsonObject = {"max_tokens": max_tokens} | ({} if temperature is None else {"temperature": temperature})
     with serving(folder_of(model)) as server:
         say(HELP)
         _converse(server, settings, [{"role": "system", "content": system}] if system else [])
 
 
-def _converse(server: Server, settings: dict[str, Any], messages: list[dict[str, str]]) -> None:
+def _converse(server: Server, settings: JsonObject, messages: list[dict[str, str]]) -> None:
     while (line := _line()) is not None:
         command, _, rest = line.partition(" ")
         if command == "/exit":
@@ -81,7 +82,7 @@ def _line() -> str | None:
         return None
 
 
-def _speak(server: Server, request: dict[str, Any]) -> str | None:
+def _speak(server: Server, request: JsonObject) -> str | None:
     """Print the answer as it comes, and return it; None if the request was refused."""
     parts = []
     try:
@@ -95,7 +96,7 @@ def _speak(server: Server, request: dict[str, Any]) -> str | None:
     return "".join(parts)
 
 
-def _stream(server: Server, request: dict[str, Any]) -> Iterator[str]:
+def _stream(server: Server, request: JsonObject) -> Iterator[str]:
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 

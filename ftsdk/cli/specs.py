@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -103,7 +102,7 @@ def convert(spec: str, form: str, output: Path | None, changes: tuple[str, ...])
     say(f"Train it with: llamafactory-cli train {output}")
 
 
-def _write_yaml(data: dict[str, Any], output: Path | None) -> None:
+def _write_yaml(data: dict[str, object], output: Path | None) -> None:
     import yaml
 
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -48,13 +48,14 @@ def _progress(report: Status) -> str:
     if not latest:
         return ""
     shown = [f"step {latest['step']}/{latest.get('total_steps', '?')}"]
-    shown += [f"{name} {latest[name]:.4g}" for name in LATEST if isinstance(latest.get(name), int | float)]
+    values: Mapping[str, object] = latest
+    shown += [f"{name} {value:.4g}" for name in LATEST if isinstance(value := values.get(name), int | float)]
     if left:
         low, high = duration(3600 * left.hours_low), duration(3600 * left.hours_high)
         span = f" ({low} to {high})" if low != high else ""
         shown.append(f"about {duration(3600 * left.hours)} left{span}")
-    elif not report.info.state.terminal and isinstance(latest.get("eta_s"), int | float):
-        shown.append(f"about {duration(latest['eta_s'])} left")
+    elif not report.info.state.terminal and isinstance(eta_s := latest.get("eta_s"), int | float):
+        shown.append(f"about {duration(eta_s)} left")
     return ", ".join(shown)
 
 

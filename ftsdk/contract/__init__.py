@@ -58,6 +58,7 @@ from ftsdk.contract.lines import EVENT_OUTCOME as EVENT_OUTCOME
 from ftsdk.contract.lines import EVENT_PHASE as EVENT_PHASE
 from ftsdk.contract.lines import METRIC_FIELDS as METRIC_FIELDS
 from ftsdk.contract.lines import STAMP_END as STAMP_END
+from ftsdk.contract.lines import Event as Event
 from ftsdk.contract.lines import Stamp as Stamp
 from ftsdk.contract.lines import event_line as event_line
 from ftsdk.contract.lines import metrics_kind as metrics_kind

@@ -5,8 +5,9 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import Origin
 
 
@@ -32,6 +33,35 @@ class CheckpointPolicy(TypedDict):
     """How many of the newest checkpoints are kept."""
 
 
+class DatasetEntry(TypedDict, total=False):
+    """An entry of LLaMA-Factory's dataset_info.json (0.9.5, `data/parser.py`): one source of rows and their shape."""
+
+    file_name: str
+    hf_hub_url: str
+    ms_hub_url: str
+    om_hub_url: str
+    script_url: str
+    cloud_file_name: str
+    formatting: str
+    ranking: bool
+    subset: str
+    split: str
+    folder: str
+    num_samples: int
+    columns: dict[str, str]
+    """Role -> name of the column."""
+    tags: dict[str, str]
+    """Names inside chat messages."""
+
+
+class PlannedRun(TypedDict):
+    """What is shown on a W&B run's page."""
+
+    spec: JsonObject
+    trainer: JsonObject
+    """The trainer's configuration."""
+
+
 class WandbRun(TypedDict):
     """The W&B run that every attempt continues."""
 
@@ -41,8 +71,7 @@ class WandbRun(TypedDict):
     mode: str
     run_id: str
     """`NAME-BACKEND`: the same training on another backend is another run."""
-    config: dict[str, Any]
-    """The whole spec and plan, shown on the run's page."""
+    config: PlannedRun
 
 
 class MlflowRun(TypedDict):
@@ -135,9 +164,9 @@ class JobDocument(_LaterFields):
     """The model that is trained, as the launcher sees it; recorded as the result's lineage."""
     trainer: str
     """A module of `ftsdk.runtime.programs`, or the path of a Python file that is run instead."""
-    config: dict[str, Any]
+    config: JsonObject
     """The trainer's own configuration; the supervisor sets `output_dir`, `dataset_dir` and the resume arguments."""
-    dataset_info: dict[str, Any]
+    dataset_info: dict[str, DatasetEntry]
     """LLaMA-Factory's registration of the data, written to the scratch folder before the start."""
     inputs: list[InputFile]
     durable: str
@@ -168,8 +197,21 @@ class JobDocument(_LaterFields):
     """Sentences at the beginning of the log: the changes that a retry has made."""
 
 
-class Claim(TypedDict):
-    """Who started an attempt and why; stored at `claim_key` with put-if-absent before anything is started."""
+class PreviousAttempt(TypedDict, total=False):
+    """An outcome as the launcher saw it, which may differ from what the job recorded."""
+
+    state: str
+    reason: str
+    message: str
+    ended_at: float | None
+    """Seconds since the epoch."""
+
+
+class Claim(TypedDict, total=False):
+    """Who started an attempt and why; stored at `claim_key` with put-if-absent before anything is started.
+
+    The reader takes every field as optional: an earlier release may have written the claim.
+    """
 
     time: float
     """Seconds since the epoch."""
@@ -182,10 +224,10 @@ class Claim(TypedDict):
     spot: bool
     usd_per_hour: float | None
     """Price of all machines together; None if it is unknown."""
-    changed: dict[str, Any]
+    changed: JsonObject
     """Arguments of the trainer's configuration that differ from the plan."""
-    before: dict[str, Any]
-    """The outcome of the previous attempt as the launcher saw it: `state`, `reason`, `message`, `ended_at`."""
+    before: PreviousAttempt
+    """The outcome of the previous attempt as the launcher saw it; empty for the first one."""
 
 
 class Clock(TypedDict):

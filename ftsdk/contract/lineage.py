@@ -5,7 +5,9 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
+
+from ftsdk.contract.foreign import JsonObject
 
 LINEAGE_FILE: Final = "ftsdk.json"
 """Name of the record in a model's folder."""
@@ -36,8 +38,8 @@ class Origin(TypedDict):
 
     job: str
     """URI of the job."""
-    spec: dict[str, Any]
-    options: dict[str, Any]
+    spec: JsonObject
+    options: JsonObject
     """The backend's options."""
     folder: str
     """Folder of the spec's relative paths, on the machine that submitted the job."""
@@ -50,8 +52,8 @@ class Origin(TypedDict):
     git: GitState | None
     ftsdk: str
     """Version of the launcher."""
-    parents: list[dict[str, Any]]
-    """`LineageRecord` of each model that the training starts from and ftsdk made."""
+    parents: list[LineageRecord]
+    """Of each model that the training starts from and ftsdk made."""
 
 
 class Machine(TypedDict):
@@ -84,6 +86,36 @@ class ModelFile(TypedDict):
     sha256: str
 
 
+class MeasuredMetric(TypedDict, total=False):
+    """A metric of an evaluation, beside that of another model."""
+
+    value: float
+    against: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+class EvaluationSample(TypedDict, total=False):
+    """A held-out row and the answers to it."""
+
+    prompt: str
+    reference: str
+    answer: str
+    against: str | None
+
+
+class EvaluationRecord(TypedDict, total=False):
+    """What `ftsdk evaluate` has stored with the model."""
+
+    name: str
+    metrics: dict[str, MeasuredMetric | float]
+    """A number alone in records of earlier releases."""
+    job_uri: str
+    num_rows: int
+    samples: list[EvaluationSample]
+
+
 class LineageRecord(TypedDict, total=False):
     """`ftsdk.json`. Fields of `Origin` are missing in a job that an earlier launcher submitted."""
 
@@ -94,8 +126,8 @@ class LineageRecord(TypedDict, total=False):
     """Digest of spec and data."""
     backend: str
     job: str
-    spec: dict[str, Any]
-    options: dict[str, Any]
+    spec: JsonObject
+    options: JsonObject
     folder: str
     base_model: str
     revision: str | None
@@ -103,7 +135,7 @@ class LineageRecord(TypedDict, total=False):
     image: str | None
     git: GitState | None
     ftsdk: str
-    parents: list[dict[str, Any]]
+    parents: list[LineageRecord]
     seed: int | None
     num_nodes: int
     processes_per_node: int
@@ -116,10 +148,10 @@ class LineageRecord(TypedDict, total=False):
     cost_usd: float | None
     """None if a price is unknown."""
     step: int | None
-    metrics: dict[str, Any]
+    metrics: dict[str, object]
     """The newest value of every metric."""
     files: dict[str, ModelFile]
     finished_at: float
     """Seconds since the epoch."""
-    evaluations: list[dict[str, Any]]
+    evaluations: list[EvaluationRecord]
     """Records of `ftsdk evaluate`, added by the reader."""

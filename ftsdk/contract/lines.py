@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, Required, TypedDict, cast
 
 
 class Stamp(NamedTuple):
@@ -40,17 +40,71 @@ def split_line(line: str) -> tuple[Stamp | None, str]:
 EVENT_MARK: Final = "ftsdk "
 
 
-def event_line(kind: str, /, **fields: Any) -> str:
+MetricValue = float | str | None
+"""A number; NaN and infinity as `nan`, `inf` or `-inf`."""
+Metrics = TypedDict(
+    "Metrics",
+    {
+        "loss": MetricValue,
+        "eval_loss": MetricValue,
+        "train_loss": MetricValue,
+        "rewards/margins": MetricValue,
+        "rewards/accuracies": MetricValue,
+        "grad_norm": MetricValue,
+        "learning_rate": MetricValue,
+        "tokens_per_s": MetricValue,
+        "eta_s": MetricValue,
+        "gpu_memory_gib": MetricValue,
+        "reward": MetricValue,
+        "eval_reward": MetricValue,
+        "reward_std": MetricValue,
+        "kl": MetricValue,
+        "entropy": MetricValue,
+        "completion_length": MetricValue,
+    },
+    total=False,
+)
+"""Values of METRIC_FIELDS."""
+
+
+class TrainerMetrics(Metrics, total=False):
+    """One report of the trainer."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    time: float
+    """Seconds since the epoch."""
+
+
+class Event(TrainerMetrics, total=False):
+    """An event of any kind; a newer release, or a user's own program, may add kinds and fields."""
+
+    event: Required[str]
+    """One of `EVENT_…`."""
+    phase: str
+    path: str
+    best: str
+    """Name of the best checkpoint's folder; empty without one."""
+    seconds: float
+    bytes: int
+    state: str
+    reason: str
+    message: str
+    hint: str
+
+
+def event_line(kind: str, /, **fields: object) -> str:
     """One structured line: `ftsdk {"event": KIND, ...}`. Callers pass NaN and infinity as strings."""
     return EVENT_MARK + json.dumps({"event": kind, **fields}, allow_nan=False, default=str)
 
 
-def parse_event(text: str) -> dict[str, Any] | None:
+def parse_event(text: str) -> Event | None:
     """The event in a line's text, or None if the line is ordinary output."""
     return parse_event_json(text[len(EVENT_MARK) :]) if text.startswith(EVENT_MARK + "{") else None
 
 
-def parse_event_json(text: str | bytes) -> dict[str, Any] | None:
+def parse_event_json(text: str | bytes) -> Event | None:
     """The event in a JSON text; None if it is none, or lacks what every event of its kind has.
 
     Metrics that are no numbers are left out. Kinds and fields of newer releases are kept as they are.
@@ -64,8 +118,8 @@ def parse_event_json(text: str | bytes) -> dict[str, Any] | None:
     if not all(_has(event.get(name), kinds) for name, kinds in _REQUIRED.get(event["event"], {}).items()):
         return None
     if event["event"] != EVENT_METRICS:
-        return event
-    return {name: value for name, value in event.items() if name == "event" or _is_number(value)}
+        return cast(Event, event)
+    return cast(Event, {name: value for name, value in event.items() if name == "event" or _is_number(value)})
 
 
 def _has(value: object, kinds: type | tuple[type, ...]) -> bool:
@@ -73,7 +127,7 @@ def _has(value: object, kinds: type | tuple[type, ...]) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return value is None or _has(value, (int, float)) or (isinstance(value, str) and value in _NOT_FINITE)
+    return value is None or _has(value, (int, float)) or (isinstance(value, str) and value in NOT_FINITE)
 
 
 EVENT_PHASE: Final = "phase"
@@ -99,7 +153,7 @@ _REQUIRED: Final[dict[str, dict[str, type | tuple[type, ...]]]] = {
     EVENT_OUTCOME: {"state": str},
 }
 """What every event of a kind has."""
-_NOT_FINITE: Final = ("nan", "inf", "-inf")
+NOT_FINITE: Final = ("nan", "inf", "-inf")
 
 METRIC_FIELDS: Final = (
     "loss",
@@ -121,6 +175,6 @@ METRIC_FIELDS: Final = (
 )
 
 
-def metrics_kind(event: dict[str, Any]) -> str:
+def metrics_kind(event: Metrics) -> str:
     """`train` (the summary at the end), `eval` or `step`: each step has one event of a kind, unless it was repeated."""
     return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"

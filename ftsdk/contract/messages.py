@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 SWITCHES = ("weight", "loss", "train")
 """Keys that say whether an answer is learned: OpenAI's `weight` (0 or 1), `loss` and `train` (true or false)."""
@@ -13,7 +12,7 @@ THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 """Keys that hold the model's thoughts before its answer."""
 
 
-def is_learned(message: Mapping[str, Any]) -> bool:
+def is_learned(message: Mapping[str, object]) -> bool:
     """Whether an answer is part of the loss. Raises ValueError for a value that is neither yes nor no."""
     for key in SWITCHES:
         value = message.get(key)
@@ -26,7 +25,7 @@ def is_learned(message: Mapping[str, Any]) -> bool:
     return True
 
 
-def thought_of(message: Mapping[str, Any]) -> str:
+def thought_of(message: Mapping[str, object]) -> str:
     """The thoughts before an answer; empty without any. Raises ValueError if they are not text."""
     for key in THOUGHTS:
         value = message.get(key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from ftsdk.contract.foreign import JsonObject
 
 
 class RequiredPackage(NamedTuple):
@@ -50,7 +52,7 @@ METRIC_PACKAGES: Final = {
 """Metric of an evaluation -> the package that computes it."""
 
 
-def required(config: Mapping[str, Any]) -> Iterator[RequiredPackage]:
+def required(config: JsonObject) -> Iterator[RequiredPackage]:
     """The packages that the arguments of a trainer or an evaluation need."""
     yield from (row for name, row in METRIC_PACKAGES.items() if name in config.get("metrics", ()))
     given = {**config, **config.get("arguments", {})}

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.release import __version__
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.statistics.truncation import Truncation
@@ -62,31 +62,29 @@ def lengths(
     """Lengths of all files together; None if no row can be read. `tokenizer` as for `tokens.token_counter`."""
     key = _key("lengths", files, method, tokenizer, cutoff_len, batch_size)
     try:
-        return Lengths(**cache.cached(key, lambda: _measure(files, method, tokenizer, cutoff_len, batch_size)))
+        return Lengths(**cache.cached(key, lambda: asdict(_measure(files, method, tokenizer, cutoff_len, batch_size))))
     except DataError:  # the check reports what is wrong with the rows
         return None
 
 
 def _measure(
     files: Sequence[HashedFile], method: str, tokenizer: str | None, cutoff_len: int, batch_size: int
-) -> dict[str, Any]:
+) -> Lengths:
     from ftsdk.data.statistics.stats import stats
 
     measured = stats(
         [hashed.file for hashed in files],
         method=method, tokenizer=tokenizer, cutoff_len=cutoff_len, batch_size=batch_size,
     )  # fmt: skip
-    return asdict(
-        Lengths(
-            num_rows=measured.num_rows,
-            mean_tokens=measured.mean_tokens,
-            max_tokens=measured.percentiles[100],
-            how_counted=measured.how_counted,
-            rows_cut=round(measured.share_cut * measured.num_rows),
-            suggested_cutoff_len=measured.suggested_cutoff_len,
-            padding_waste=measured.padding_waste,
-            packing_waste=measured.packing_waste,
-        )
+    return Lengths(
+        num_rows=measured.num_rows,
+        mean_tokens=measured.mean_tokens,
+        max_tokens=measured.percentiles[100],
+        how_counted=measured.how_counted,
+        rows_cut=round(measured.share_cut * measured.num_rows),
+        suggested_cutoff_len=measured.suggested_cutoff_len,
+        padding_waste=measured.padding_waste,
+        packing_waste=measured.packing_waste,
     )
 
 
@@ -99,7 +97,7 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
 
     path = _local_tokenizer(tokenizer)
 
-    def compute() -> dict[str, Any] | None:
+    def compute() -> JsonObject | None:
         measured = measure(file.file, token_counter(path), cutoff_len)
         return asdict(measured) if measured else None
 
@@ -121,13 +119,11 @@ def _local_tokenizer(tokenizer: str | None) -> Path | None:
 def check_summary(train: Sequence[HashedFile], held_out: Sequence[HashedFile], *, method: str) -> CheckSummary:
     """The result of `ftsdk data check` without heuristics, which are never a reason to refuse data."""
     key = _key("checked rows", [*train, *held_out], method, len(train))
-    values = cache.cached(key, lambda: _check(train, held_out, method))
-    return CheckSummary(
-        verdict=values["verdict"], num_rows=values["num_rows"], counts=values["counts"], first=tuple(values["first"])
-    )
+    values = cache.cached(key, lambda: asdict(_check(train, held_out, method)))
+    return CheckSummary(**{**values, "first": tuple(values["first"])})
 
 
-def _check(train: Sequence[HashedFile], held_out: Sequence[HashedFile], method: str) -> dict[str, Any]:
+def _check(train: Sequence[HashedFile], held_out: Sequence[HashedFile], method: str) -> CheckSummary:
     from ftsdk.data.checks.check import CheckOptions, check
 
     options = CheckOptions(method=method, heuristics=False)
@@ -141,10 +137,10 @@ def _check(train: Sequence[HashedFile], held_out: Sequence[HashedFile], method: 
         for finding in examples
     ]
     num_rows = sum(file.num_rows for file in report.files)
-    return {"verdict": report.verdict, "num_rows": num_rows, "counts": report.counts, "first": first}
+    return CheckSummary(verdict=report.verdict, num_rows=num_rows, counts=report.counts, first=tuple(first))
 
 
-def _key(what: str, files: Sequence[HashedFile], *more: Any) -> str:
+def _key(what: str, files: Sequence[HashedFile], *more: object) -> str:
     """A digest of everything that the result depends on, this version of ftsdk included."""
     shapes = [[hashed.sha256, Path(hashed.file.path).suffix, {**asdict(hashed.file), "path": ""}] for hashed in files]
     return hashlib.sha256(json.dumps([what, __version__, shapes, more], default=dict).encode()).hexdigest()

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.checks.report import CODES
 from ftsdk.data.formats.catalog import FORMATS
-from ftsdk.data.formats.example import Example, read_example, write_example
+from ftsdk.data.formats.example import Example, WrittenRow, read_example, write_example
 from ftsdk.data.formats.files import DataFile, new_file
 from ftsdk.data.formats.opening import OpenFile, open_valid_files
 from ftsdk.data.formats.rows import batches
@@ -81,7 +81,7 @@ def _is_chat(rules: Rules) -> bool:
     return bool({"messages", "history", "tools"} & set(rules.columns)) or shapes != {"text"}
 
 
-def _rows(file: OpenFile) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(file: OpenFile) -> Iterator[tuple[int, JsonObject]]:
     """(row number, row) of each row. Raises DataError at the first row with an error."""
     for batch in batches(file.source):
         for fault in batch.faults:
@@ -104,7 +104,7 @@ def _refusal(file: OpenFile, row: int | None, message: str) -> DataError:
     )
 
 
-def _converted(file: OpenFile, row: int, example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:
+def _converted(file: OpenFile, row: int, example: Example, to: str, *, as_chat: bool) -> WrittenRow | None:
     try:
         return write_example(example, to, as_chat=as_chat)
     except DataError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ftsdk.contract.documents import DatasetEntry
 from ftsdk.data import cache
 from ftsdk.data.cache import HashedFile, Lengths
 from ftsdk.data.formats.catalog import FORMATS
@@ -45,7 +45,7 @@ class LocalFile:
     """Its name in the trainer's dataset_info.json."""
     media_folder: Path
     """Folder against which rows name images, videos and audio files."""
-    entry: dict[str, Any] | None = None
+    entry: DatasetEntry | None = None
     """Its dataset_info.json entry; None if its format is to be detected."""
 
 
@@ -59,7 +59,7 @@ class DataFileFacts:
     """Of the named file."""
     unused: tuple[str, ...]
     """Columns and message fields that the training does not use, with their counts."""
-    entry: dict[str, Any]
+    entry: DatasetEntry
     """LLaMA-Factory's dataset_info.json entry."""
     format: str
     num_rows: int | None
@@ -107,7 +107,7 @@ def count_rows(files: Sequence[DataFile]) -> int | None:
     return None if None in counts else sum(count or 0 for count in counts)
 
 
-def hashed_file(fingerprint: Fingerprint, entry: dict[str, Any], format: str) -> HashedFile:
+def hashed_file(fingerprint: Fingerprint, entry: DatasetEntry, format: str) -> HashedFile:
     """A file with the shape of its dataset_info.json entry, which has no words for prompts alone."""
     file = from_entry(entry, fingerprint.path)
     return HashedFile(replace(file, format="prompts") if format == "prompts" else file, fingerprint.sha256)

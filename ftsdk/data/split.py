@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from ftsdk.data.formats.files import DataFile, new_file
 from ftsdk.data.formats.opening import OpenFile, open_valid_files
@@ -97,7 +96,7 @@ def _prompt_hashes(file: OpenFile, seed: int) -> list[bytes]:
     return hashes
 
 
-def _prompt(row: Mapping[str, Any], rules: Rules) -> str:
+def _prompt(row: Mapping[str, object], rules: Rules) -> str:
     """The prompt of a row as one text; of a chat all messages but the last."""
     columns = rules.columns
     parts = [row.get(columns[role]) for role in ("system", "history", "prompt", "query") if role in columns]

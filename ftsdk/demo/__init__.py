@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from ftsdk.errors import NotInstalledError
 
 if TYPE_CHECKING:
     from ftsdk.demo.rows import DemoData
     from ftsdk.jobs.job import Job
+    from ftsdk.jobs.metrics import MetricRecords
     from ftsdk.terminal.progress import JobProgress
 
 QUESTION = "What does str.isupper do?"
@@ -51,6 +52,13 @@ class DemoResult:
     """What the trained model says to the question."""
     chart_png: str | None
     """The loss curve; None without matplotlib."""
+
+
+class MadeModel(TypedDict):
+    """What `model.py` prints."""
+
+    parameters: int
+    seconds_per_step: float
 
 
 def run_demo(*, steps: int | None = None, stream: TextIO | None = None) -> DemoResult:
@@ -85,7 +93,7 @@ def run_demo(*, steps: int | None = None, stream: TextIO | None = None) -> DemoR
         model=model.uri,
         chart_png=_draw(metrics, folder / "loss.png"),
         question=QUESTION,
-        answer=_run("answer.py", str(model.path), QUESTION)["answer"],
+        answer=json.loads(_run("answer.py", str(model.path), QUESTION))["answer"],
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -130,7 +138,7 @@ def _make_model(folder: Path, data: DemoData, progress: JobProgress) -> int:
 
     progress.phase("making the model")
     size = ("--batch-size", str(BATCH_SIZE), "--tokens", str(CUTOFF_TOKENS))
-    made = _run("model.py", str(folder), str(data.train), *size)
+    made: MadeModel = json.loads(_run("model.py", str(folder), str(data.train), *size))
     progress.line(
         f"Made a Qwen3 with {made['parameters'] / 1e6:.1f} million random weights and its tokenizer: {folder}"
     )
@@ -153,7 +161,7 @@ def _train(model: Path, data: DemoData, steps: int, progress: JobProgress) -> Jo
     return job
 
 
-def _draw(metrics: Iterable[Mapping[str, Any]], path: Path) -> str | None:
+def _draw(metrics: Iterable[Mapping[str, object]], path: Path) -> str | None:
     from ftsdk.terminal.charts import save_png
 
     try:
@@ -162,8 +170,8 @@ def _draw(metrics: Iterable[Mapping[str, Any]], path: Path) -> str | None:
         return None  # the training is not lost for a picture
 
 
-def _run(script: str, *arguments: str) -> dict[str, Any]:
-    """What a script of this package prints as JSON, run by the interpreter that has the trainer (and no ftsdk)."""
+def _run(script: str, *arguments: str) -> str:
+    """The JSON that a script of this package prints, run by the interpreter that has the trainer (and no ftsdk)."""
     from ftsdk.backends.local import trainer_python
     from ftsdk.demo.training import thread_settings
 
@@ -176,7 +184,7 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
     except subprocess.CalledProcessError as problem:
         why = (problem.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise _no_trainer(script, argv[0], why) from problem
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout.splitlines()[-1]
 
 
 def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
@@ -185,8 +193,8 @@ def _no_trainer(script: str, python: str, why: str) -> NotInstalledError:
     )
 
 
-def _series(metrics: Iterable[Mapping[str, Any]], name: str) -> list[float]:
-    return [record[name] for record in metrics if isinstance(record.get(name), int | float)]
+def _series(metrics: MetricRecords, name: str) -> list[float]:
+    return [value for record in metrics if isinstance(value := record.get(name), int | float)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,7 +9,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MAX_NEW_TOKENS = 96
 
@@ -28,7 +31,7 @@ def answer(folder: Path | str, question: str) -> str:
     return str(tokenizer.decode(made[0][prompt["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
 
 
-def load(folder: Path | str) -> Any:
+def load(folder: Path | str) -> PreTrainedModel:
     """The model in the folder; an adapter is put on its base model."""
     from transformers import AutoModelForCausalLM
 

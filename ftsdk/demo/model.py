@@ -13,7 +13,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SEED = 0
 VOCABULARY = 4096
@@ -86,7 +89,7 @@ def seconds_per_step(folder: Path | str, *, batch_size: int, tokens: int) -> flo
     return statistics.median(durations[WARM_UP_STEPS:])
 
 
-def make_tokenizer(rows: Path) -> Any:
+def make_tokenizer(rows: Path) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer with Qwen's special tokens and chat format, trained on the rows' text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

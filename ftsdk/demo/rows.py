@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ANSWER_MAX_CHARS = 300
 ANSWER_MIN_CHARS = 20
@@ -151,7 +151,7 @@ def _documented() -> Iterator[tuple[str, str, str]]:
                 yield from _documented_thing(attribute if name == "builtins" else f"{name}.{attribute}", thing)
 
 
-def _documented_thing(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
+def _documented_thing(name: str, thing: object) -> Iterator[tuple[str, str, str]]:
     if not inspect.isclass(thing):
         if isinstance(thing.__doc__, str):
             yield name, "function", thing.__doc__
@@ -164,7 +164,7 @@ def _documented_thing(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
             yield f"{name}.{attribute}", "function", docstring
 
 
-def _is_method(member: Any) -> bool:
+def _is_method(member: object) -> bool:
     return inspect.isroutine(member) or isinstance(member, classmethod | staticmethod | property)
 
 
@@ -176,11 +176,11 @@ def _public_names(module: ModuleType) -> list[str]:
     return sorted(name for name, thing in vars(module).items() if name[0] != "_" and _home(thing) in homes)
 
 
-def _home(thing: Any) -> Any:
+def _home(thing: object) -> object:
     return getattr(thing, "__module__", None)
 
 
-def _is_standard(thing: Any) -> bool:
+def _is_standard(thing: object) -> bool:
     """A function or class of the standard library itself, not what somebody put in its place."""
     home = str(_home(thing) or "builtins").partition(".")[0]
     return (inspect.isclass(thing) or inspect.isroutine(thing)) and home in sys.stdlib_module_names

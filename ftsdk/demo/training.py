@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.demo.rows import DemoData
+
+if TYPE_CHECKING:
+    from ftsdk.spec.fields import SpecFields
 
 TRAINING_S = 120.0
 """Aimed-at duration of the training, in seconds."""
@@ -29,7 +32,7 @@ def steps_within(seconds_per_step: float) -> int:
     return max(MIN_STEPS, min(fitting, MAX_STEPS))
 
 
-def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int) -> dict[str, Any]:
+def demo_spec(model_dir: Path | str, data: DemoData, *, steps: int) -> SpecFields:
     """Keyword arguments of `Estimator`: full tuning of the model on the rows, held-out rows before, between and after.
 
     Full, because adapters on random weights learn nothing. Packed, because the rows are short: without padding twice

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from ftsdk.contract.foreign import JsonObject
 
 if TYPE_CHECKING:
+    from ftsdk.contract.documents import DatasetEntry
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
 
-Arguments = dict[str, Any]
+Arguments: TypeAlias = JsonObject
 """A trainer's arguments by its own names; the values are JSON data."""
 
 
@@ -39,7 +42,7 @@ class Rendered:
     trainer: str
     """A module of `ftsdk.runtime.programs`, or the path of a Python file."""
     config: Arguments
-    dataset_info: dict[str, Any]
+    dataset_info: dict[str, DatasetEntry]
     warnings: tuple[str, ...] = ()
     checked: str = ""
     """What was compared with the model's own chat template; empty if nothing was."""

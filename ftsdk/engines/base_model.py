@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnsupportedError
 from ftsdk.sizing.architecture.configs import quantization_of
 from ftsdk.spec import JobSpec, Lora, Oft, QLora
@@ -91,16 +92,16 @@ def notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
         )
 
 
-def context_length(config: Mapping[str, Any]) -> int | None:
+def context_length(config: JsonObject) -> int | None:
     """Positions that the model was made for; None if its config does not say."""
     text = _text(config)
     length = next((text[key] for key in ("max_position_embeddings", "n_positions", "seq_length") if key in text), None)
     return length if isinstance(length, int) and length > 0 else None
 
 
-def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _text(config: JsonObject) -> JsonObject:
     inner = config.get("text_config")
-    return inner if isinstance(inner, Mapping) else config
+    return inner if isinstance(inner, dict) else config
 
 
 def _longest(spec: JobSpec, facts: Facts) -> int:
@@ -110,7 +111,7 @@ def _longest(spec: JobSpec, facts: Facts) -> int:
     return cutoff if facts.lengths is None or packed else min(cutoff, facts.lengths.max_tokens)
 
 
-def _context_notes(spec: JobSpec, facts: Facts, config: Mapping[str, Any]) -> Iterator[str]:
+def _context_notes(spec: JobSpec, facts: Facts, config: JsonObject) -> Iterator[str]:
     context, longest = context_length(config), _longest(spec, facts)
     if context and longest > context and not spec.hyperparameters.passed_through.get("rope_scaling"):
         yield (
@@ -119,7 +120,7 @@ def _context_notes(spec: JobSpec, facts: Facts, config: Mapping[str, Any]) -> It
         )
 
 
-def _refuse_head(config: Mapping[str, Any], base: str) -> None:
+def _refuse_head(config: JsonObject, base: str) -> None:
     names = config.get("architectures") or []
     name = str(names[0]) if isinstance(names, list) and names else ""
     what = next((meaning for end, meaning in OTHER_HEADS.items() if name.endswith(end)), None)
@@ -132,7 +133,7 @@ def _refuse_head(config: Mapping[str, Any], base: str) -> None:
         )
 
 
-def _refuse_quantized(spec: JobSpec, config: Mapping[str, Any]) -> None:
+def _refuse_quantized(spec: JobSpec, config: JsonObject) -> None:
     method, bits = quantization_of(config)
     if method is None or method in DEQUANTIZED:
         return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, Literal
 
-from ftsdk.engines.base import Arguments, Layout
+from ftsdk.contract.documents import DatasetEntry
+from ftsdk.engines.base import Layout
 from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.names import LLAMAFACTORY, REPLACED
@@ -29,7 +30,7 @@ _PLAIN_KINDS: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), 
 
 
 def check_passed_through(
-    arguments: Mapping[str, Any], *, known: Mapping[str, str], owned: Mapping[str, str], trainer: str
+    arguments: Mapping[str, object], *, known: Mapping[str, str], owned: Mapping[str, str], trainer: str
 ) -> None:
     """Raise SpecError for an argument that ftsdk sets itself, that the trainer does not know, or of a wrong type.
 
@@ -102,8 +103,13 @@ def dataset_names(sources: tuple[SourceFacts, ...]) -> list[str]:
     return names
 
 
-def entry(source: SourceFacts, layout: Layout) -> Arguments:
+_PATHS: Final[tuple[Literal["file_name", "script_url"], ...]] = ("file_name", "script_url")
+
+
+def entry(source: SourceFacts, layout: Layout) -> DatasetEntry:
     """The entry of dataset_info.json, with paths inside."""
-    paths = {key: source.entry[key] for key in ("file_name", "script_url") if key in source.entry}
-    travel = {key: path for key, path in paths.items() if source.is_here or "://" in path}
-    return {**source.entry, **{key: layout.inside(path) for key, path in travel.items()}}
+    inside = source.entry.copy()
+    for key in _PATHS:
+        if key in inside and (source.is_here or "://" in inside[key]):
+            inside[key] = layout.inside(inside[key])
+    return inside

@@ -6,7 +6,6 @@ Sources: `TrainingArguments.__post_init__`, `Trainer.__init__` and `EarlyStoppin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ftsdk.engines.shared import lacks_bf16
 from ftsdk.errors import SpecError
@@ -91,7 +90,7 @@ def _refuse_schedule(spec: JobSpec) -> None:
         )
 
 
-def _refuse_passed_through(extra: dict[str, Any]) -> None:
+def _refuse_passed_through(extra: dict[str, object]) -> None:
     workers, emptied = extra.get("dataloader_num_workers"), extra.get("torch_empty_cache_steps")
     if extra.get("dataloader_prefetch_factor") is not None and not workers:
         raise SpecError("hyperparameters.dataloader_prefetch_factor needs dataloader_num_workers of 1 or more.")

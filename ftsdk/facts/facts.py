@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ftsdk.contract.lineage import GitState
+from ftsdk.contract.documents import DatasetEntry
+from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.lineage import GitState, LineageRecord
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
 from ftsdk.facts.runtime_archive import RuntimeArchive
@@ -31,7 +33,7 @@ class ModelFacts:
     base: str
     """The model under an adapter folder; else the same as `address`."""
     files: tuple[Fingerprint, ...]
-    config: dict[str, Any] | None
+    config: JsonObject | None
     """The model's config.json; None if it cannot be read from here."""
     tokenizer: TokenizerFacts | None = None
     """None if its files are not on this machine."""
@@ -43,7 +45,7 @@ class ModelFacts:
     """Size of a remote model's files; None if it is not remote, or not known."""
     base_bytes: int | None = None
     """The same of the model under a remote adapter."""
-    lineage: dict[str, Any] | None = None
+    lineage: LineageRecord | None = None
     """`LineageRecord` of a model that ftsdk made; None for any other."""
 
 
@@ -78,7 +80,7 @@ class SourceFacts:
     """As written in the spec; a file as an absolute path."""
     file: Fingerprint | None
     """None if it is not on this machine."""
-    entry: dict[str, Any]
+    entry: DatasetEntry
     """LLaMA-Factory's dataset_info.json entry; `file_name` is the absolute path here."""
     format: str
     num_rows: int | None

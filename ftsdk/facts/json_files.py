@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ftsdk.errors import SpecError
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, object]:
     """The object in a JSON file. Raises SpecError."""
     try:
         data = json.loads(path.read_text("utf-8"))

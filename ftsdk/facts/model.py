@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import Any
+from typing import cast
 
 from ftsdk import contract
+from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
 from ftsdk.facts.facts import ModelFacts
 from ftsdk.facts.json_files import json_object
@@ -79,9 +80,9 @@ def _files(folder: Path) -> tuple[Fingerprint, ...]:
     return tuple(file for file in files if not Path(file.path).relative_to(folder).parts[0].startswith(".git"))
 
 
-def _lineage(folder: Path) -> dict[str, Any] | None:
+def _lineage(folder: Path) -> LineageRecord | None:
     record = folder / contract.LINEAGE_FILE
-    return json_object(record) if record.is_file() else None
+    return cast(LineageRecord, json_object(record)) if record.is_file() else None
 
 
 def _folder(path: Path) -> ModelFacts:

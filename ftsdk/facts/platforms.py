@@ -11,19 +11,20 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.storage.folder import FolderStore
 
 FOLDER: Final = "platforms"
 AT: Final = "at"
 """Key of the time at which something was last kept, in seconds since the epoch."""
-Platforms = Mapping[str, Mapping[str, Any]]
+Platforms: TypeAlias = Mapping[str, JsonObject]
 """`BACKEND/SCOPE` -> what is known of it."""
 _KEEPING: Final = threading.Lock()  # doctor asks several services at once
 
 
-def keep(home: Path, backend: str, scope: str, **known: Any) -> Path:
+def keep(home: Path, backend: str, scope: str, **known: object) -> Path:
     """Add to what is known of a backend's scope (a region, a cluster; empty if there is one only); returns the file."""
     folder, name = home / FOLDER / backend, f"{_file_name(scope)}.json"
     with _KEEPING:
@@ -38,12 +39,12 @@ def kept(home: Path) -> Platforms:
     return {f"{path.parent.name}/{path.stem}": _read(path) for path in sorted(found)}
 
 
-def of(platforms: Platforms, backend: str, scope: str) -> Mapping[str, Any]:
+def of(platforms: Platforms, backend: str, scope: str) -> JsonObject:
     """What is known of a backend's scope; empty if nothing is."""
     return platforms.get(f"{backend}/{_file_name(scope)}", {})
 
 
-def warnings(known: Mapping[str, Any], *, grace_s: float) -> Iterator[str]:
+def warnings(known: JsonObject, *, grace_s: float) -> Iterator[str]:
     """What a probe has measured that a job should not rely on, a sentence each.
 
     Args:
@@ -68,9 +69,9 @@ def _file_name(scope: str) -> str:
     return re.sub(r"[^\w.-]", "_", scope) or "any"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     try:
-        known: dict[str, Any] = json.loads(path.read_bytes())
+        known: JsonObject = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return known

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ftsdk import contract
+from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
+
+if TYPE_CHECKING:
+    from ftsdk.runtime.storage.bucket import BucketStore
 
 RETRY_S: Final = 5.0
 """A plan works without a network: a bucket that does not answer is unknown."""
@@ -23,8 +28,8 @@ class RemoteModel:
     bytes: int | None = None
     base_bytes: int | None = None
     """Of the model under an adapter, if that is in a bucket, too."""
-    config: dict[str, Any] | None = None
-    lineage: dict[str, Any] | None = None
+    config: JsonObject | None = None
+    lineage: LineageRecord | None = None
     """The record of a model that ftsdk made."""
 
 
@@ -54,7 +59,9 @@ def inspect_remote_model(address: str) -> RemoteModel:
         raise SpecError(f"model {address!r}: there is no such folder; give the address of a folder with a config.json.")
     size = sum(files.values())
     base_size = size if base == address else _size(base)
-    return RemoteModel(base=base, bytes=size, base_bytes=base_size, config=config, lineage=lineage)
+    return RemoteModel(
+        base=base, bytes=size, base_bytes=base_size, config=config, lineage=cast("LineageRecord | None", lineage)
+    )
 
 
 def _size(address: str) -> int | None:
@@ -67,7 +74,7 @@ def _size(address: str) -> int | None:
         return None
 
 
-def _base(bucket: Any, address: str) -> str:
+def _base(bucket: BucketStore, address: str) -> str:
     """From our job's document, because the adapter's own config names a path inside a container."""
     from ftsdk.runtime.storage.bucket import BucketStore
 
@@ -79,7 +86,7 @@ def _base(bucket: Any, address: str) -> str:
     return str(named or _json(bucket, "adapter_config.json").get("base_model_name_or_path") or address)
 
 
-def _json(bucket: Any, key: str) -> dict[str, Any]:
+def _json(bucket: BucketStore, key: str) -> JsonObject:
     value = json.loads(bucket.read(key))
     if not isinstance(value, dict):
         raise ValueError(f"{key} holds no object")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
+from ftsdk.contract.documents import DatasetEntry
 from ftsdk.data.formats.files import source
 from ftsdk.data.formats.rows import batches
 from ftsdk.errors import DataError
@@ -15,7 +14,7 @@ MEDIA_COLUMNS = {"images": "image", "videos": "video", "audios": "audio"}
 CALL_KEYS = (b'"tool_calls"', b'"function_call"')
 
 
-def contents_of(path: str, entry: Mapping[str, Any]) -> frozenset[str]:
+def contents_of(path: str, entry: DatasetEntry) -> frozenset[str]:
     """Of `tools`, `image`, `video`, `audio`, those that the first megabyte of rows contains."""
     columns = {**{role: role for role in (*MEDIA_COLUMNS, "tools")}, **(entry.get("columns") or {})}
     found: set[str] = set()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, Literal, cast
 
+from ftsdk.contract.documents import DatasetEntry
 from ftsdk.data.formats.dataset_info import (
     check_entry,
     dataset_info_entry,
@@ -36,7 +37,11 @@ PATH_ARGUMENTS = (
 )  # fmt: skip
 """Arguments of the trainer that may name a file or folder of this machine; it travels with the job."""
 WILDCARDS = "*?["
-HUB_SCHEMES = {"hf": "hf_hub_url", "ms": "ms_hub_url", "modelscope": "ms_hub_url"}
+HUB_SCHEMES: Final[Mapping[str, Literal["hf_hub_url", "ms_hub_url"]]] = {
+    "hf": "hf_hub_url",
+    "ms": "ms_hub_url",
+    "modelscope": "ms_hub_url",
+}
 
 
 def inspect_sources(
@@ -87,7 +92,9 @@ def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
     )
 
 
-def _resolve(address: str, spec: JobSpec, entries: dict[str, Any], root: Path) -> Iterator[SourceFacts | LocalFile]:
+def _resolve(
+    address: str, spec: JobSpec, entries: Mapping[str, DatasetEntry], root: Path
+) -> Iterator[SourceFacts | LocalFile]:
     """An address as facts if no local file has to be read for them, else as its files."""
     from ftsdk.data.inspection import LocalFile
 
@@ -127,7 +134,7 @@ def _file_source(file: LocalFile, data: DataFileFacts) -> SourceFacts:
     )
 
 
-def _matching_files(address: str, root: Path, entries: dict[str, Any]) -> list[Path]:
+def _matching_files(address: str, root: Path, entries: Mapping[str, DatasetEntry]) -> list[Path]:
     """A file, the data files of a folder, or the matches of a pattern."""
     path = Path(address).expanduser()
     if any(mark in address for mark in WILDCARDS):
@@ -144,7 +151,7 @@ def _matching_files(address: str, root: Path, entries: dict[str, Any]) -> list[P
     return files
 
 
-def _advice(address: str, path: Path, entries: dict[str, Any]) -> str:
+def _advice(address: str, path: Path, entries: Mapping[str, DatasetEntry]) -> str:
     if entries:
         return f", and dataset_info.json has no such name{did_you_mean(address, entries)}"
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -152,7 +159,7 @@ def _advice(address: str, path: Path, entries: dict[str, Any]) -> str:
 
 
 # --- dataset_info.json ----------------------------------------------------------------------------------------
-def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
+def _registered_entries(dataset: Dataset, root: Path) -> dict[str, DatasetEntry]:
     """Entries of the dataset folder's dataset_info.json by name, with absolute paths."""
     if dataset.directory is None:
         return {}
@@ -161,10 +168,13 @@ def _registered_entries(dataset: Dataset, root: Path) -> dict[str, Any]:
     if not path.is_file():
         raise SpecError(f"dataset.directory {dataset.directory!r}: there is no dataset_info.json in {folder}.")
     return {
-        name: {
-            key: _below(folder, value, name) if key in ("file_name", "script_url") else value
-            for key, value in without_empty_names(entry).items()
-        }
+        name: cast(
+            DatasetEntry,
+            {
+                key: _below(folder, value, name) if key in ("file_name", "script_url") else value
+                for key, value in without_empty_names(entry).items()
+            },
+        )
         for name, entry in json_object(path).items()
         if isinstance(entry, dict)
     }
@@ -186,7 +196,7 @@ def _below(folder: Path, value: object, name: str) -> str:
     return str(path)
 
 
-def _registered_source(name: str, entry: dict[str, Any], spec: JobSpec, root: Path) -> SourceFacts | LocalFile:
+def _registered_source(name: str, entry: DatasetEntry, spec: JobSpec, root: Path) -> SourceFacts | LocalFile:
     from ftsdk.data.inspection import LocalFile, count_rows
 
     check_entry(name, entry, spec.rows_method)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypedDict
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """The format's own limit."""
@@ -28,6 +28,13 @@ class ModelModules:
     """Those whose weight has two or more dimensions, quantised ones included."""
 
 
+class TensorHeader(TypedDict):
+    """A tensor in a safetensors file's header."""
+
+    dtype: str
+    shape: list[int]
+
+
 def read_modules(folder: Path) -> ModelModules | None:
     """The modules in a folder's safetensors files; None if there are none, or if one cannot be read."""
     files = sorted(folder.glob("*.safetensors"))
@@ -39,7 +46,7 @@ def read_modules(folder: Path) -> ModelModules | None:
         return None
 
 
-def read_header(file: Path) -> dict[str, Any]:
+def read_header(file: Path) -> dict[str, TensorHeader]:
     """Tensor name -> dtype and shape. Raises OSError and ValueError."""
     with file.open("rb") as stream:
         prefix = stream.read(8)
@@ -48,12 +55,12 @@ def read_header(file: Path) -> dict[str, Any]:
         (length,) = struct.unpack("<Q", prefix)
         if length > MAX_HEADER_BYTES:
             raise ValueError(f"{file} has a header of {length} bytes")
-        header: dict[str, Any] = json.loads(stream.read(length))
+        header: dict[str, TensorHeader] = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     return header
 
 
-def modules_of(tensors: Iterable[tuple[str, Any]]) -> ModelModules:
+def modules_of(tensors: Iterable[tuple[str, TensorHeader]]) -> ModelModules:
     """The modules that these tensors belong to."""
     names, matrices = set(), set()
     for name, tensor in tensors:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ftsdk import backends
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
 from ftsdk.facts.sources import WILDCARDS
 from ftsdk.jobs.job import Job
@@ -15,7 +14,7 @@ SAME = ("template", "cutoff_len", "seed")
 """Hyperparameters on which the rows' tokens, and the split, depend."""
 
 
-def evaluation_fields(model: str, *, data: str | None = None, method: str | None = None) -> dict[str, Any]:
+def evaluation_fields(model: str, *, data: str | None = None, method: str | None = None) -> dict[str, object]:
     """`dataset`, `method` and `hyperparameters` of an evaluation of a model: a job's URI, or another address.
 
     `data` is a file of rows; without it the job's own held-out rows are taken. Raises SpecError where there are none.
@@ -33,7 +32,7 @@ def evaluation_fields(model: str, *, data: str | None = None, method: str | None
     return {"dataset": rows, "method": method or {"stage": spec["method"]["stage"]}, "hyperparameters": given}
 
 
-def _held_out(job: Job, dataset: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _held_out(job: Job, dataset: JsonObject, folder: Path) -> JsonObject:
     """The training's dataset with addresses that do not depend on the current folder."""
     if not (dataset["eval"] or dataset["eval_fraction"] or dataset["eval_rows"]):
         raise SpecError(f"Job {job.uri} trained without held-out rows: name a file of rows with --data.")

@@ -6,11 +6,10 @@ Read from the job's durable folder and not from the journal, so every machine th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState
-from ftsdk.contract.documents import Clock, Outcome
+from ftsdk.contract.documents import Claim, Clock, Outcome, PreviousAttempt
 from ftsdk.runtime.storage.base import Store
 from ftsdk.storage import records
 
@@ -46,7 +45,7 @@ class AttemptRecord:
     """It has no machine: it never had one, or the platform took it back and looks for another."""
     spot: bool = False
     usd_per_hour: float | None = None
-    changed: tuple[tuple[str, Any], ...] = ()
+    changed: tuple[tuple[str, object], ...] = ()
     """Arguments of the trainer that a retry changed."""
 
     @property
@@ -54,7 +53,7 @@ class AttemptRecord:
         """What it has cost; None if the price is unknown."""
         return None if self.usd_per_hour is None else self.usd_per_hour * self.seconds / 3600
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         shown = {name: getattr(self, name) for name in self.__slots__}
         return {**shown, "state": str(self.state), "changed": dict(self.changed), "cost_usd": self.cost_usd}
@@ -62,8 +61,9 @@ class AttemptRecord:
 
 def history(store: Store, info: JobInfo, *, num_nodes: int, now: float) -> tuple[AttemptRecord, ...]:
     """All attempts, oldest first; the state of the newest one is `info`'s."""
-    claims = {number: _json(store, contract.claim_key(number)) for number in range(1, info.attempt + 1)}
+    claims = {number: _claim(store, number) for number in range(1, info.attempt + 1)}
     attempts = []
+    end: PreviousAttempt
     for number in range(1, info.attempt + 1):
         outcome = records.outcome(store, number, num_nodes)
         if number == info.attempt:
@@ -89,7 +89,7 @@ def cost_usd(attempts: tuple[AttemptRecord, ...]) -> float | None:
 
 
 def _attempt(
-    number: int, claim: dict[str, Any], end: dict[str, Any], outcome: Outcome | None, clock: Clock | None, now: float
+    number: int, claim: Claim, end: PreviousAttempt, outcome: Outcome | None, clock: Clock | None, now: float
 ) -> AttemptRecord:
     state = JobState(end["state"])
     last_sign = outcome["ended_at"] if outcome else clock["alive_at"] if clock else None
@@ -123,10 +123,15 @@ def _seconds(clock: Clock | None, outcome: Outcome | None, now: float | None) ->
     return clock["ran_s"] + max(0.0, until - clock["started_at"])
 
 
-def _end_of(outcome: Outcome | None) -> dict[str, Any]:
+def _end_of(outcome: Outcome | None) -> PreviousAttempt:
     if outcome is None:
         return {"state": "FAILED", "reason": "lost", "message": "It ended without saying how.", "ended_at": None}
-    return {**outcome, "state": STATES.get(outcome["state"], outcome["state"])}
+    return {
+        "state": STATES.get(outcome["state"], outcome["state"]),
+        "reason": outcome["reason"],
+        "message": outcome["message"],
+        "ended_at": outcome["ended_at"],
+    }
 
 
 def _clock(store: Store, attempt: int) -> Clock | None:
@@ -141,5 +146,6 @@ def _step(store: Store, attempt: int) -> int | None:
     return int(steps[-1]) if steps else None
 
 
-def _json(store: Store, key: str) -> dict[str, Any]:
-    return records.read_json(store, key) or {}
+def _claim(store: Store, attempt: int) -> Claim:
+    claim: Claim | None = records.read_json(store, contract.claim_key(attempt))
+    return claim or {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, SupportsNativeHandle, SupportsTerminal
@@ -75,7 +74,7 @@ class Job(JobReference):
         return notebook.table(self.uri, rows)
 
     # --- output --------------------------------------------------------------------------------------------
-    def events(self, *, follow: bool = False, after: str | None = None) -> Iterator[dict[str, Any]]:
+    def events(self, *, follow: bool = False, after: str | None = None) -> Iterator[contract.Event]:
         """The structured events among the lines (see `ftsdk.contract`)."""
         for line in self.logs(follow=follow, after=after):
             if (event := contract.parse_event(line.text)) is not None:
@@ -99,7 +98,7 @@ class Job(JobReference):
             raise UnsupportedError(f"Job {self.uri}: the {self.backend.name} backend opens no terminals.")
         return self.backend.terminal(self.name)
 
-    def native(self) -> Any:
+    def native(self) -> object:
         """The vendor SDK's own object for the newest attempt, e.g. the SageMaker SDK's `TrainingJob`.
 
         Raises UnsupportedError for a backend whose vendor has no such object, NotInstalledError without its SDK.

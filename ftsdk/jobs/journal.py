@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan
@@ -46,7 +47,7 @@ class Entry:
     """Seconds since the epoch."""
     submitted_at: float | None
     """None if the client died before the submit returned."""
-    options: dict[str, Any]
+    options: JsonObject
     """The backend's options that the job was submitted with."""
 
 

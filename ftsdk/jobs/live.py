@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
@@ -52,7 +52,7 @@ def show(job: JobReference, stream: TextIO, *, on_decision: OnDecision = ignore_
                 progress.event(_without_message(event))
 
 
-def _without_message(event: dict[str, Any]) -> dict[str, Any]:
+def _without_message(event: contract.Event) -> contract.Event:
     """A failure's message is shown once, with the error that ends the wait."""
     failed = event["event"] == contract.EVENT_OUTCOME and event["state"] != "SUCCEEDED"
     return {**event, "message": "", "hint": ""} if failed else event

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from ftsdk import contract
+from ftsdk.contract.lines import NOT_FINITE
 from ftsdk.errors import NotInstalledError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MetricRecord = TypedDict(
     "MetricRecord",
@@ -44,7 +48,7 @@ A value that is not finite is `nan` or `inf`. A training script of your own may 
 class MetricRecords(list[MetricRecord]):
     """Metric records in the order of their steps."""
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> DataFrame:
         """A `pandas.DataFrame`, one row a record. Raises NotInstalledError without pandas."""
         try:
             pandas = import_module("pandas")
@@ -52,14 +56,14 @@ class MetricRecords(list[MetricRecord]):
             raise NotInstalledError("to_pandas() needs pandas: pip install pandas.") from None
         return pandas.DataFrame(self)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         """JSON data, in which a value that is not finite is text: "nan" or "inf"."""
         return [{name: _as_json(value) for name, value in record.items()} for record in self]
 
 
-def from_events(events: Iterable[dict[str, Any]]) -> MetricRecords:
+def from_events(events: Iterable[contract.Event]) -> MetricRecords:
     """The metric records among a job's events; of a step that was repeated after a restart, the last report counts."""
-    merged: dict[tuple[int, str], dict[str, Any]] = {}
+    merged: dict[tuple[int, str], dict[str, object]] = {}
     for event in events:
         if event["event"] == contract.EVENT_METRICS:
             key = int(event["step"]), contract.metrics_kind(event)
@@ -67,8 +71,8 @@ def from_events(events: Iterable[dict[str, Any]]) -> MetricRecords:
     return MetricRecords(cast(MetricRecord, merged[key]) for key in sorted(merged, key=lambda key: key[0]))
 
 
-def _as_number(name: str, value: Any) -> Any:
-    return float(value) if name in contract.METRIC_FIELDS and value in ("nan", "inf", "-inf") else value
+def _as_number(name: str, value: object) -> object:
+    return float(value) if name in contract.METRIC_FIELDS and isinstance(value, str) and value in NOT_FINITE else value
 
 
 def _as_json(value: object) -> object:

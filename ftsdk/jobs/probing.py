@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 from ftsdk import contract
 from ftsdk.backends.base import Backend
@@ -78,7 +78,7 @@ def prepare(
     return ProbeJob(plan=replace(plan, document=document, trainer_config=config), backend=backend)
 
 
-def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> dict[str, Any]:
+def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> dict[str, object]:
     """Run the job, stop it and return the answers, which are kept for the plans of this backend and scope.
 
     `on_step` is called with a sentence at each step. Raises UnavailableError if the job ends without an answer.
@@ -107,7 +107,7 @@ def scope_of(plan: Plan) -> str:
     return plan.uri.partition("://")[2].rpartition("/")[0]
 
 
-def as_fixture(answers: Mapping[str, Any]) -> str:
+def as_fixture(answers: Mapping[str, object]) -> str:
     """The answers as JSON without account numbers and hosts, for an emulator's fixture."""
     text = json.dumps(answers, indent=1, sort_keys=True)
     return re.sub(r"\b\d{12,16}\b", "ACCOUNT", text) + "\n"
@@ -132,11 +132,11 @@ def _follow(job: Job, delays: list[float]) -> None:
             delays.append(time.time() - float(stamp))
 
 
-def _wait(job: Job, store: Store, on_step: Callable[[str], None]) -> dict[str, Any]:
+def _wait(job: Job, store: Store, on_step: Callable[[str], None]) -> dict[str, object]:
     """The answers, once they are there. Raises UnavailableError if the job ends before."""
     state, ends = "", time.monotonic() + START_S
     while time.monotonic() < ends:
-        answers: dict[str, Any] | None = records.read_json(store, contract.PROBE_KEY)
+        answers: dict[str, object] | None = records.read_json(store, contract.PROBE_KEY)
         if answers is not None:
             return answers
         info = job.info()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.contract.documents import JobDocument
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.jobs.history import AttemptRecord
 from ftsdk.plan import Plan
 from ftsdk.runtime.retry import RetryPolicy
@@ -42,7 +43,7 @@ def decide(
     attempts: Sequence[AttemptRecord],
     policy: Retry,
     *,
-    config: dict[str, Any],
+    config: JsonObject,
     can_leave_spot: bool = False,
     hours_left: float | None = None,
     work_left_hours: float | None = None,

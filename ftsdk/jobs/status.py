@@ -6,9 +6,9 @@ import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 from ftsdk.backends.base import JobInfo
+from ftsdk.contract.lines import TrainerMetrics
 from ftsdk.jobs import history
 from ftsdk.jobs.history import AttemptRecord
 from ftsdk.jobs.reference import JobReference
@@ -37,7 +37,7 @@ class Status:
         return history.history(self.job.store, self.info, num_nodes=self.job.document["num_nodes"], now=self.now)
 
     @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[TrainerMetrics]:
         """The newest metrics of the newest attempt that has any, oldest first."""
         for number in range(self.info.attempt, 0, -1):
             if newest := records.last_metrics(self.job.store, number):
@@ -45,9 +45,9 @@ class Status:
         return []
 
     @property
-    def latest(self) -> dict[str, Any]:
+    def latest(self) -> TrainerMetrics:
         """The newest value of every metric."""
-        merged: dict[str, Any] = {}
+        merged: TrainerMetrics = {}
         for record in self.metrics:
             merged.update(record)
         return merged
@@ -94,7 +94,7 @@ class Status:
             left["hours_to_finish_by"] = (limits.finish_by.timestamp() - self.now) / 3600
         return left
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         return {
             "uri": self.job.uri,
@@ -109,7 +109,7 @@ class Status:
         }
 
 
-def _points(metrics: list[dict[str, Any]]) -> list[tuple[int, float]]:
+def _points(metrics: list[TrainerMetrics]) -> list[tuple[int, float]]:
     """(step, seconds) of training steps; evaluation and the last summary repeat a step and are left out."""
     points = [(int(m["step"]), float(m["time"])) for m in metrics if "step" in m and isinstance(m.get("time"), float)]
     return points[:1] + [after for before, after in pairwise(points) if after[0] > before[0]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -50,7 +49,7 @@ def model_card(record: LineageRecord, *, name: str, adapter: bool, state: bytes 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _header(record: LineageRecord, base: str, licence: str, adapter: bool) -> dict[str, Any]:
+def _header(record: LineageRecord, base: str, licence: str, adapter: bool) -> dict[str, object]:
     method = record.get("spec", {}).get("method", {}).get("stage")
     header = {
         "license": licence or None,
@@ -117,7 +116,7 @@ def _curve(state: bytes | None) -> str:
         history = json.loads(state or b"{}").get("log_history", [])
     except (ValueError, AttributeError):
         return ""
-    merged: dict[int, dict[str, Any]] = {}
+    merged: dict[int, dict[str, object]] = {}
     for row in history:
         merged.setdefault(int(row.get("step", 0)), {}).update(row)
     held_out = [step for step, row in sorted(merged.items()) if "eval_loss" in row]

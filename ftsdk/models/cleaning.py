@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, cast
+from typing import cast
 
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import FtsdkError
@@ -33,7 +33,7 @@ def public_record(record: LineageRecord) -> LineageRecord:
     kept = {name: value for name, value in record.items() if name not in PRIVATE_FIELDS}
     if isinstance(spec := kept.get("spec"), dict):
         kept["spec"] = {name: value for name, value in spec.items() if name not in PRIVATE_IN_SPEC}
-    kept["parents"] = [public_record(cast(LineageRecord, parent)) for parent in record.get("parents", [])]
+    kept["parents"] = [public_record(parent) for parent in record.get("parents", [])]
     return cast(LineageRecord, without_paths(kept))
 
 
@@ -44,7 +44,7 @@ def public_name(address: str) -> str:
     return parts[-1] if is_address and parts else address
 
 
-def without_paths(value: Any) -> Any:
+def without_paths(value: object) -> object:
     """JSON data in which every text that is an absolute path or an address is its last part only."""
     if isinstance(value, Mapping):
         return {key: without_paths(inner) for key, inner in value.items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from ftsdk.contract.foreign import JsonObject
 
 FILE = "evaluation.json"
 FOLDER = "evaluations"
@@ -45,12 +47,12 @@ class Evaluation:
     metrics: Mapping[str, Measured]
     samples: tuple[Sample, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, job_uri: str, data: Mapping[str, Any]) -> Evaluation:
+    def from_json(cls, job_uri: str, data: JsonObject) -> Evaluation:
         """Read the `evaluation.json` of a job."""
         samples = (Sample(s["prompt"], s["reference"], s["answer"], s.get("against")) for s in data["samples"])
         measured = {name: Measured(**values) for name, values in data["metrics"].items()}

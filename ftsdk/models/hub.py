@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk import contract
 from ftsdk.contract.release import __version__
@@ -15,6 +15,7 @@ from ftsdk.errors import AuthError, BackendError, FtsdkError, NotInstalledError,
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 MADE_BY_THE_HUB = {".gitattributes"}
@@ -74,7 +75,7 @@ def _errors(repository: str) -> Iterator[None]:
         raise UnavailableError(f"The hub does not answer ({problem}): check the network and HF_ENDPOINT.") from problem
 
 
-def _http_error(problem: Any, repository: str) -> BackendError:
+def _http_error(problem: HfHubHTTPError, repository: str) -> BackendError:
     status = problem.response.status_code
     said = problem.server_message or str(problem).splitlines()[0]
     if status in (401, 403):

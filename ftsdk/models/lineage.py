@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import cast
 
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.lineage import LineageRecord, ModelFile
+from ftsdk.contract.lineage import EvaluationRecord, LineageRecord, MeasuredMetric, ModelFile
 from ftsdk.runtime.storage.base import Store
 from ftsdk.storage import records
 
@@ -41,14 +41,14 @@ def manifest(store: Store) -> dict[str, ModelFile]:
     return {name: ModelFile(bytes=size, sha256=digest) for name, (size, digest) in listed.get("files", {}).items()}
 
 
-def evaluations(store: Store) -> list[dict[str, Any]]:
+def evaluations(store: Store) -> list[EvaluationRecord]:
     """Records of the model's evaluations, in the order of their names, each with its `name`."""
     keys = [item.key for item in store.list(f"{contract.EVALUATIONS_DIR}/") if item.key.endswith(".json")]
     found = ((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys)
-    return [{"name": name, **record} for name, record in found if isinstance(record, dict)]
+    return [cast(EvaluationRecord, {"name": name, **record}) for name, record in found if isinstance(record, dict)]
 
 
-def measured(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def measured(evaluation: EvaluationRecord) -> dict[str, MeasuredMetric]:
     """Metric -> its `value`, and what it is compared with, of one evaluation's record."""
     metrics = evaluation.get("metrics", {})
     return {name: value if isinstance(value, dict) else {"value": value} for name, value in metrics.items()}
@@ -62,8 +62,8 @@ def weights(record: LineageRecord) -> dict[str, str]:
 def ancestors(record: LineageRecord) -> Iterator[LineageRecord]:
     """The records of the models that this one was trained from, the nearest first."""
     for parent in record.get("parents", []):
-        yield cast(LineageRecord, parent)
-        yield from ancestors(cast(LineageRecord, parent))
+        yield parent
+        yield from ancestors(parent)
 
 
 def _from_document(document: JobDocument) -> LineageRecord:

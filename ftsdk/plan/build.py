@@ -10,6 +10,7 @@ from typing import Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import CheckpointPolicy, InputFile, JobDocument, Storage
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError
@@ -238,8 +239,8 @@ def plan_from(
     *,
     backend: str,
     scope: str = "",
-    request: dict[str, Any],
-    options: dict[str, Any],
+    request: JsonObject,
+    options: JsonObject,
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
     storage: Storage | None = None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
-from typing import Any
 
 from ftsdk.contract.documents import JobDocument
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import Origin, OriginFile
 from ftsdk.contract.release import __version__
 from ftsdk.facts import Facts, ModelFacts
@@ -31,7 +31,7 @@ def origin_of(spec: JobSpec, facts: Facts) -> Origin:
     )
 
 
-def placed(document: JobDocument, uri: str, options: dict[str, Any], image: str | None) -> JobDocument:
+def placed(document: JobDocument, uri: str, options: JsonObject, image: str | None) -> JobDocument:
     """The job document whose origin names the job, its backend's options and its image."""
     origin = document.get("origin")
     if origin is None:

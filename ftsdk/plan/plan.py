@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypedDict
 
 from ftsdk import contract
-from ftsdk.contract.documents import Claim, JobDocument, Storage
+from ftsdk.contract.documents import Claim, JobDocument, PreviousAttempt, Storage
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.estimate import Estimate
 from ftsdk.storage.transfers import Copy, Upload
 from ftsdk.terminal import notebook
@@ -20,8 +21,8 @@ class RetryNote(TypedDict, total=False):
 
     by: str
     why: str
-    changed: dict[str, Any]
-    before: dict[str, Any]
+    changed: JsonObject
+    before: PreviousAttempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +37,15 @@ class Plan:
     """The job's logical name: the spec's label and eight characters of its digest."""
     digest: str
     """SHA-256 over the spec and the content of its input files (hexadecimal)."""
-    request: dict[str, Any]
+    request: JsonObject
     """The platform's own request, as `submit` sends it."""
     document: JobDocument
     """The job document that the supervisor reads (see `ftsdk.contract`)."""
-    trainer_config: dict[str, Any]
+    trainer_config: JsonObject
     """The trainer's configuration, in the trainer's own names."""
-    spec: dict[str, Any]
+    spec: JsonObject
     """The spec as JSON data."""
-    options: dict[str, Any] = field(default_factory=dict)
+    options: JsonObject = field(default_factory=dict)
     """The backend's options as JSON data; they hold no secret."""
     secrets: tuple[str, ...] = ()
     """Names only."""
@@ -107,12 +108,12 @@ class Plan:
         )
         return json.dumps(claim).encode()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """JSON data; `from_json` is its inverse."""
         return {**asdict(self), "estimate": self.estimate.to_json()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Plan:
+    def from_json(cls, data: JsonObject) -> Plan:
         """Read what `to_json` wrote, also by an earlier version; an absent optional key has its default."""
         return cls(
             **{

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import Any
 
+from ftsdk.contract.previews import PreviewedRow, Segment
 from ftsdk.preview.preview import Preview
 from ftsdk.preview.terminal import heading, measure
 
@@ -38,7 +38,7 @@ def as_html(made: Preview, title: str) -> str:
     )
 
 
-def _item(item: dict[str, Any], special: frozenset[str]) -> Iterator[str]:
+def _item(item: PreviewedRow, special: frozenset[str]) -> Iterator[str]:
     yield f"<h2>{heading(item)}</h2>\n"
     if item["dropped"]:
         yield '<p class="cut">dropped: the trainer reads no question and answer in it</p>\n'
@@ -49,7 +49,7 @@ def _item(item: dict[str, Any], special: frozenset[str]) -> Iterator[str]:
         yield f"<p>{name}{measure(side)}</p>\n<pre>{body}{cut}</pre>\n"
 
 
-def _segment(segment: dict[str, Any], special: frozenset[str]) -> str:
+def _segment(segment: Segment, special: frozenset[str]) -> str:
     classes = segment["kind"] + (" learned" if segment["learned"] else "")
     if segment["kind"] == "padding":
         return f'<span class="padding">{len(segment["ids"]):,} × padding</span>'

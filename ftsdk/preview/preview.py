@@ -9,9 +9,9 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ftsdk.backends.local import trainer_python
+from ftsdk.contract.previews import PreviewAnswer, PreviewedRow, PreviewRequest
 from ftsdk.engines.base import Layout
 from ftsdk.errors import DataError, NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
@@ -37,7 +37,7 @@ class Preview:
     """LLaMA-Factory's name of the chat template; None for the model's own."""
     num_rows: int
     """Rows of the data, before some are held out."""
-    rows: list[dict[str, Any]]
+    rows: list[PreviewedRow]
     findings: list[str]
     """What is unusual in these rows, a sentence each."""
     special: frozenset[str]
@@ -66,14 +66,21 @@ def preview(spec: JobSpec, facts: Facts, *, first: int | None = 3, only: int | N
         trainer = draft.document["trainer"]
         if trainer not in PREVIEWED:
             raise UnsupportedError(f"Method {spec.method.stage} has no preview: its rows are prepared by {trainer}.")
-        request = {"document": draft.document, "folder": folder, "first": first, "only": only}
+        request: PreviewRequest = {"document": draft.document, "folder": folder, "first": first, "only": only}
         made = _ask(facts.runtime.path, request, trainer, Path(folder))
     if not made["rows"]:
         raise DataError(f"There is no row {only}: the training data has {made['num_rows']:,} rows, 1 is the first.")
-    return Preview(**{**made, "special": frozenset(made["special"])})
+    return Preview(
+        template=made["template"],
+        num_rows=made["num_rows"],
+        rows=made["rows"],
+        findings=made["findings"],
+        special=frozenset(made["special"]),
+        seconds=made["seconds"],
+    )
 
 
-def _ask(archive: str, request: dict[str, Any], trainer: str, folder: Path) -> dict[str, Any]:
+def _ask(archive: str, request: PreviewRequest, trainer: str, folder: Path) -> PreviewAnswer:
     python = trainer_python()
     environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / "cache"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     if trainer in OVERLAYS:
@@ -94,7 +101,7 @@ def _ask(archive: str, request: dict[str, Any], trainer: str, folder: Path) -> d
         raise NotInstalledError(f"{python} cannot be started ({problem.strerror}): set the option 'python'.") from None
     if done.returncode:
         raise _error(done.stderr, python)
-    made: dict[str, Any] = json.loads(done.stdout)
+    made: PreviewAnswer = json.loads(done.stdout)
     return made
 
 

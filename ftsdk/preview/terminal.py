@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.text import Text
 
+from ftsdk.contract.previews import PreviewedRow, Segment, Side
 from ftsdk.preview.preview import Preview
 
 STYLES = {
@@ -35,7 +35,7 @@ def as_text(made: Preview) -> Text:
     return text
 
 
-def heading(item: dict[str, Any]) -> str:
+def heading(item: PreviewedRow) -> str:
     """`row 3`, or `rows 1, 7, 9 together`; text for pretraining is joined before it is cut into blocks."""
     if not item["rows"]:
         return "a block of text"
@@ -44,7 +44,7 @@ def heading(item: dict[str, Any]) -> str:
     return f"rows {numbers} together" if len(item["rows"]) > 1 else f"row {numbers}{label}"
 
 
-def measure(side: dict[str, Any]) -> str:
+def measure(side: Side) -> str:
     """Number of tokens, how many are learned and cut, and whether packed rows see each other."""
     words = [f"{side['num_tokens']:,} tokens", f"{side['num_learned']:,} learned"]
     if side["num_cut"]:
@@ -54,7 +54,7 @@ def measure(side: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _item(item: dict[str, Any], special: frozenset[str]) -> Iterator[Text]:
+def _item(item: PreviewedRow, special: frozenset[str]) -> Iterator[Text]:
     yield Text(f"\n{heading(item)}", style="bold")
     if item["dropped"]:
         yield Text(": dropped, the trainer reads no question and answer in it\n", style="red")
@@ -69,7 +69,7 @@ def _item(item: dict[str, Any], special: frozenset[str]) -> Iterator[Text]:
         yield Text("\n")
 
 
-def _segment(segment: dict[str, Any], special: frozenset[str]) -> Text:
+def _segment(segment: Segment, special: frozenset[str]) -> Text:
     style = STYLES[segment["kind"]] + (" underline" if segment["learned"] else "")
     text = Text()
     if segment["kind"] == "padding":

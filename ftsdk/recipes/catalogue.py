@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.spec.method import STAGES
 from ftsdk.spec.tuning import TUNINGS
@@ -93,7 +94,7 @@ def _details(recipe: Recipe) -> RecipeDetails:
     )
 
 
-def _accelerator(resources: dict[str, Any]) -> str:
+def _accelerator(resources: JsonObject) -> str:
     card, number = resources.get("accelerator", ""), resources.get("accelerators_per_node", 1)
     return f"{number} x {card}" if card and number > 1 else card
 

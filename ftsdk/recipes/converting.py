@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ftsdk.contract.documents import DatasetEntry
 from ftsdk.engines import render
 from ftsdk.engines.base import Layout
 from ftsdk.errors import UnsupportedError
@@ -21,12 +22,12 @@ DEFAULT_SAVE_STEPS = 500
 class LlamaFactoryFile(NamedTuple):
     """A training for `llamafactory-cli train`."""
 
-    config: dict[str, Any]
-    dataset_info: dict[str, Any]
+    config: dict[str, object]
+    dataset_info: dict[str, DatasetEntry]
     """Content of dataset_info.json in `config["dataset_dir"]`; empty for data sets on a hub."""
 
 
-def as_data(spec: JobSpec, *, read_from: Path, written_to: Path) -> dict[str, Any]:
+def as_data(spec: JobSpec, *, read_from: Path, written_to: Path) -> dict[str, object]:
     """The spec as YAML data: only the fields that are set, with paths relative to the folder `written_to`."""
     data = spec.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     if (read_from / spec.model).is_dir():

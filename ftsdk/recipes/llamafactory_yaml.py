@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Arguments
 from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.engines.trl import arguments
@@ -26,7 +27,7 @@ MEGATRON_MARKS = frozenset(
     {"tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size", "sequence_parallel"}
 )
 
-UNSET_MEANS: Mapping[str, Any] = {
+UNSET_MEANS: Mapping[str, object] = {
     "learning_rate": 5e-5,
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,
@@ -53,12 +54,12 @@ LISTS = ("dataset", "eval_dataset", "report_to", "adapter_name_or_path")
 _ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
-def is_llamafactory(data: Mapping[str, Any]) -> bool:
+def is_llamafactory(data: JsonObject) -> bool:
     """Whether a YAML has top-level keys of LLaMA-Factory, for training or another task."""
     return ("model" not in data and not MARKS.isdisjoint(data)) or _other_kind(data) is not None
 
 
-def read(data: Mapping[str, Any]) -> tuple[NormalizedSpec, list[str]]:
+def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
     """The spec's data and a note for every key that ftsdk replaces or that has another name now.
 
     Raises SpecError for unknown keys, UnsupportedError for a file that LLaMA-Factory's main engine does not train.
@@ -86,7 +87,7 @@ def read(data: Mapping[str, Any]) -> tuple[NormalizedSpec, list[str]]:
     return NormalizedSpec({key: value for key, value in spec.items() if value not in (None, {})}), [*notes, *kept_notes]
 
 
-def _other_kind(data: Mapping[str, Any]) -> str | None:
+def _other_kind(data: JsonObject) -> str | None:
     """Why LLaMA-Factory's main engine does not train a file; None if it does, or if the file is not LLaMA-Factory's."""
     keys = set(data)
     if keys & V1_MARKS and "dataset" not in keys:
@@ -112,7 +113,7 @@ def _other_kind(data: Mapping[str, Any]) -> str | None:
     return None if data.get("dataset") else f"there is no dataset to train on: {_ONLY.format(what='chat')}."
 
 
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
+def _refuse_unknown(given: Arguments) -> None:
     known = known_arguments()
     for key in given:
         if key not in known and not is_foreign(key):
@@ -120,7 +121,7 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
             raise SpecError(f"unknown key '{key}': LLaMA-Factory has no such argument{did_you_mean(key, names)}.")
 
 
-def _refuse_wrong_kinds(given: Mapping[str, Any]) -> None:
+def _refuse_wrong_kinds(given: Arguments) -> None:
     """Check what is used here to tell what a file trains; everything else is checked as part of the spec."""
     for name in NAMES:
         if name in given and not isinstance(given[name], str):
@@ -160,7 +161,7 @@ def _drop_what_is_ignored(given: Arguments) -> Iterator[str]:
         yield f"model_name_or_path is left to the adapter {given['adapter_name_or_path']}, which names its base model."
 
 
-def _is_ppo(given: Mapping[str, Any]) -> bool:
+def _is_ppo(given: Arguments) -> bool:
     return given.get("stage") == "ppo"
 
 
@@ -250,7 +251,7 @@ def _hyperparameters(given: Arguments) -> Arguments:
     return {key: _float(key, value) if key in numbers else value for key, value in both.items()}
 
 
-def _float(name: str, value: Any) -> Any:
+def _float(name: str, value: Any) -> object:
     try:
         return value if value == "auto" else float(value)
     except (TypeError, ValueError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError, SpecError, did_you_mean
 from ftsdk.recipes import catalogue, llamafactory_yaml, yaml12
 from ftsdk.spec import Hyperparameters, JobSpec
@@ -41,7 +41,7 @@ def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
     return from_data(data, where=str(path), folder=folder, changes=changes)
 
 
-def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
+def from_data(data: JsonObject, *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
     try:
         if llamafactory_yaml.is_llamafactory(data):
@@ -58,7 +58,7 @@ def from_data(data: Mapping[str, Any], *, where: str, folder: Path, changes: Ite
     return Loaded(spec=parsed, folder=folder, notes=(*notes, *change_notes, *name_notes(spec.get("name"), parsed)))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> JsonObject:
     """Read a YAML file. Raises SpecError with the line of a mistake."""
     try:
         data = yaml12.load(_text(path), where=str(path))
@@ -113,7 +113,7 @@ def _path_of(key: str) -> list[str]:
     return ["hyperparameters", key]
 
 
-def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+def _set(data: JsonObject, path: list[str], value: object) -> None:
     *above, last = path
     for part in above:
         inner = data.get(part)
@@ -125,7 +125,7 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
     data.pop(EXCLUSIVE.get(last, ""), None)
 
 
-def _with_inlined_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _with_inlined_files(data: JsonObject, folder: Path) -> JsonObject:
     """Replace the name of a DeepSpeed or FSDP file by its content, so that the job needs no file of this machine."""
     named = {key: data[key] for key in INLINED if isinstance(data.get(key), str)}
     return {**data, **{key: read_yaml(_find_file(key, value, folder)) for key, value in named.items()}}
@@ -139,7 +139,7 @@ def _find_file(key: str, name: str, folder: Path) -> Path:
     return path
 
 
-def _start_folder(data: Mapping[str, Any], folder: Path) -> Path:
+def _start_folder(data: JsonObject, folder: Path) -> Path:
     """Folder that LLaMA-Factory is started in: the nearest one, from the YAML upwards, that has dataset_dir."""
     directory = data["dataset"].get("directory") or "data"
     roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())

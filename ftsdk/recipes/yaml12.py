@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
             names.add(key.value)
         return super().construct_mapping(node, deep)
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         """Build a value; raises ConstructorError for one that is none, such as the date 2024-13-01."""
         try:
             return super().construct_object(node, deep)
@@ -49,7 +49,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load(text: str, *, where: str) -> Any:
+def load(text: str, *, where: str) -> object:
     """The value of a YAML text. `where` names it in errors. Raises SpecError with the line of a mistake."""
     if len(text) > MAX_BYTES:
         raise SpecError(f"{where} has {len(text)} characters; a spec has at most {MAX_BYTES}: is it another file?")

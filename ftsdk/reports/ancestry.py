@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from ftsdk.contract.lineage import LineageRecord, OriginFile
 from ftsdk.contract.release import __version__
@@ -28,7 +27,7 @@ class LineageNode:
     above: tuple[LineageNode, ...] = ()
     """What it was made from; for `used by`, the jobs that used that job's model in turn."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         above = [node.to_json() for node in self.above]
         return {"kind": self.kind, "name": self.name, "detail": self.detail, "above": above}
@@ -45,7 +44,7 @@ class LineageNode:
 
 def ancestry(record: LineageRecord) -> LineageNode:
     """What a model was made from: data, base model, and the models that ftsdk made before it."""
-    parents = tuple(ancestry(cast(LineageRecord, parent)) for parent in record.get("parents", []))
+    parents = tuple(ancestry(parent) for parent in record.get("parents", []))
     data = (file for file in record.get("inputs", []) if file["role"] not in MODEL_ROLES)
     base = () if parents else (_base(record),)
     above = (*map(_data, data), *base, *parents)
@@ -65,7 +64,7 @@ def descendants(job: str, plans: dict[str, Plan] | None = None) -> tuple[Lineage
     )
 
 
-def openlineage_event(record: LineageRecord) -> dict[str, Any]:
+def openlineage_event(record: LineageRecord) -> dict[str, object]:
     """The job's COMPLETE event as OpenLineage's specification 2-0-2 defines it."""
     job = record.get("job") or record["name"]
     finished = datetime.fromtimestamp(record.get("finished_at", 0.0), UTC)

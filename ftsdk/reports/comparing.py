@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
@@ -48,8 +48,8 @@ class ComparedJob:
 
     def final(self, name: str) -> float | None:
         """The last value of a metric that is a number; None if there is none."""
-        values = [value for row in self.metrics if is_number(value := row.get(name))]
-        return float(values[-1]) if values else None  # type: ignore[arg-type]
+        values: list[float] = [value for row in self.metrics if is_number(value := row.get(name))]
+        return float(values[-1]) if values else None
 
     @property
     def hardware(self) -> str:
@@ -61,7 +61,7 @@ class ComparedJob:
         cards = machine["accelerators"]
         return f"{nodes}{len(cards)} × {cards[0]}" if cards else f"{nodes}{machine['cpus']} CPUs"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         return {
             "uri": self.uri,
@@ -82,10 +82,10 @@ class Comparison:
     """Several jobs side by side."""
 
     jobs: tuple[ComparedJob, ...]
-    differences: dict[str, tuple[Any, ...]]
+    differences: dict[str, tuple[object, ...]]
     """Key of the spec, such as `tuning.rank` -> its value in each job; only keys whose values differ."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         return {"differences": self.differences, "jobs": [job.to_json() for job in self.jobs]}
 
@@ -120,7 +120,7 @@ def compare(jobs: Sequence[Job | str]) -> Comparison:
     return Comparison(jobs=compared, differences=differences([job.record.get("spec", {}) for job in compared]))
 
 
-def differences(specs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+def differences(specs: Sequence[Mapping[str, object]]) -> dict[str, tuple[object, ...]]:
     """Dotted key -> value in each spec (None if it is missing), for the keys whose values are not all equal."""
     flat = [dict(_flattened(spec)) for spec in specs]
     names = dict.fromkeys(name for spec in flat for name in spec if name not in SAME_FOR_NONE)
@@ -128,7 +128,7 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a metric's value can be drawn and compared."""
     return isinstance(value, int | float) and value == value and abs(value) != float("inf")
 
@@ -146,7 +146,7 @@ def _compared(job: Job) -> ComparedJob:
     )
 
 
-def _flattened(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flattened(value: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from _flattened(inner, f"{above}{key}.")
@@ -170,10 +170,10 @@ def _results(jobs: Sequence[ComparedJob]) -> Iterator[tuple[str, tuple[str, ...]
 def evaluation_metrics(record: LineageRecord) -> dict[str, float]:
     """`NAME METRIC` -> value, over all evaluations of a model."""
     return {
-        f"{evaluation['name']} {metric}": float(found["value"])
+        f"{evaluation['name']} {metric}": float(value)
         for evaluation in record.get("evaluations", [])
         for metric, found in lineage.measured(evaluation).items()
-        if is_number(found.get("value"))
+        if is_number(value := found.get("value"))
     }
 
 

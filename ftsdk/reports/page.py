@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.lineage import EvaluationRecord
 from ftsdk.errors import FtsdkError
 from ftsdk.models import lineage
 from ftsdk.reports.ancestry import ancestry, descendants
@@ -84,14 +85,14 @@ def _section(title: str, body: str, note: str = "") -> str:
     return f"<section><h2>{escape(title)}</h2>{shown}{body}</section>" if body else ""
 
 
-def _spec(spec: dict[str, Any]) -> str:
+def _spec(spec: JsonObject) -> str:
     """The spec as YAML, without what is not set."""
     parts = {name: _without_empty(value) for name, value in spec.items()}
     given = {name: value for name, value in parts.items() if value not in EMPTY}
     return str(yaml.safe_dump(given, sort_keys=False, allow_unicode=True)) if given else ""
 
 
-def _without_empty(value: Any) -> Any:
+def _without_empty(value: object) -> object:
     return {key: inner for key, inner in value.items() if inner not in EMPTY} if isinstance(value, dict) else value
 
 
@@ -115,7 +116,7 @@ def _charts(contents: ReportContents) -> Iterator[str]:
         yield chart(title, [Series.of(contents.metrics, kind, name) for kind, name in lines])
 
 
-def _evaluation(evaluation: dict[str, Any]) -> str:
+def _evaluation(evaluation: EvaluationRecord) -> str:
     rows = [
         (name, *(found.get(key) for key in ("value", "against", "low", "high", "verdict")))
         for name, found in lineage.measured(evaluation).items()

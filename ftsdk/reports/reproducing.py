@@ -40,7 +40,7 @@ class Reproduction:
     metrics: dict[str, Difference]
     """Final metrics that depend on nothing but the training, where they differ."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data."""
         return asdict(self)
 
@@ -116,7 +116,7 @@ def compare_records(first: LineageRecord, again: LineageRecord) -> Reproduction:
     )
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+def _given(options: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -124,11 +124,11 @@ def _hashes(record: LineageRecord) -> dict[str, str]:
     return {f"{file['role']}/{file['name']}": file["sha256"] for file in record.get("inputs", [])}
 
 
-def _exact(record: LineageRecord) -> dict[str, Any]:
+def _exact(record: LineageRecord) -> dict[str, object]:
     return {name: value for name, value in record.get("metrics", {}).items() if name in EXACT_METRICS}
 
 
-def _differences(first: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Difference]:
+def _differences(first: Mapping[str, object], again: Mapping[str, object]) -> dict[str, Difference]:
     """Key -> values, where the two differ. A file or package on one side only counts."""
     names = sorted({*first, *again})
     return {name: (first.get(name), again.get(name)) for name in names if first.get(name) != again.get(name)}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
+from ftsdk.jobs.metrics import MetricRecord
 from ftsdk.reports.comparing import is_number
 
 WIDTH, HEIGHT = 880, 260
@@ -28,9 +28,9 @@ class Series:
     """(step, value)."""
 
     @classmethod
-    def of(cls, metrics: Iterable[Mapping[str, Any]], kind: str, name: str) -> Series:
+    def of(cls, metrics: Iterable[MetricRecord], kind: str, name: str) -> Series:
         """The values of a metric that are numbers, thinned to `MOST_POINTS`."""
-        points = [(int(row["step"]), float(row[name])) for row in metrics if is_number(row.get(name))]
+        points = [(int(row["step"]), float(value)) for row in metrics if is_number(value := row.get(name))]
         step = -(-len(points) // MOST_POINTS) or 1
         return cls(kind, name, points[::step])
 

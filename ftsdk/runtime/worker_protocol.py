@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ftsdk.contract import EVENT_HEARTBEAT
 from ftsdk.contract.documents import JobDocument
@@ -106,7 +106,7 @@ def open_events(run: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def send_event(environ: Mapping[str, str], event: Mapping[str, Any]) -> None:
+def send_event(environ: Mapping[str, str], event: Mapping[str, object]) -> None:
     """Send one event to the supervisor, in one write, so that the events of several ranks cannot mix."""
     descriptor = os.open(environ[ENV_EVENTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -147,7 +147,7 @@ def registered(run: Path) -> dict[int, int]:
 
 def records(run: Path) -> list[WorkerRecord]:
     """The workers' records, oldest first."""
-    contents: list[Any] = [json.loads(path.read_bytes()) for path in run.glob("worker-*.json")]
+    contents: list[WorkerRecord] = [json.loads(path.read_bytes()) for path in run.glob("worker-*.json")]
     return sorted(contents, key=lambda content: float(content["time"]))
 
 

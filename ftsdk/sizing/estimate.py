@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.advice import Advice, advise, next_cards
 from ftsdk.sizing.architecture.configs import quantization_of, shape_of_config
 from ftsdk.sizing.architecture.shapes import ModelShape
@@ -66,7 +67,7 @@ class Estimate:
     sources: Mapping[str, str] = field(default_factory=dict)
     """Figure -> how it is computed, and its error on published runs."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data; `from_json` is its inverse."""
         data = asdict(self)
         if self.memory is not None:
@@ -74,7 +75,7 @@ class Estimate:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Estimate:
+    def from_json(cls, data: JsonObject) -> Estimate:
         """Read what `to_json` wrote; an absent key is unknown."""
         readers: dict[str, Callable[[Any], Any]] = {
             "memory": Memory.from_json,
@@ -95,7 +96,7 @@ class Estimate:
 def estimate_job(
     spec: JobSpec,
     *,
-    config: Mapping[str, Any] | None = None,
+    config: JsonObject | None = None,
     num_rows: int | None = None,
     mean_tokens: float | None = None,
     max_tokens: int | None = None,
@@ -142,14 +143,14 @@ def estimate_job(
     )
 
 
-def base_bits(config: Mapping[str, Any] | None) -> int:
+def base_bits(config: JsonObject | None) -> int:
     """Bits of a base weight while it is trained on: 16 where the trainer dequantises, or where nothing is known."""
     method, bits = quantization_of(config) if config else (None, 16)
     return 16 if method in ("fp8", "mxfp4") else bits
 
 
 # --- parts -----------------------------------------------------------------------------------------
-def shape_of(spec: JobSpec, config: Mapping[str, Any] | None) -> tuple[ModelShape | None, str]:
+def shape_of(spec: JobSpec, config: JsonObject | None) -> tuple[ModelShape | None, str]:
     """The model's shape and its source; None if it is not known."""
     if config is not None:
         try:

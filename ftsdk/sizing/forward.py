@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of
 from ftsdk.sizing.estimate import Estimate, shape_of
@@ -51,7 +51,7 @@ def work_of(spec: JobSpec, num_rows: int | None, mean_tokens: float | None) -> W
 
 def estimate_forward(
     spec: JobSpec,
-    config: Mapping[str, Any] | None,
+    config: JsonObject | None,
     card: str | None,
     *,
     num_rows: int | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.architecture.shapes import ModelShape, count_in_name, shape_of_count
@@ -31,7 +31,7 @@ def number(text: str | None) -> float | None:
     return float(text) if text else None
 
 
-def config_of_row(row: Mapping[str, str]) -> dict[str, Any]:
+def config_of_row(row: Mapping[str, str]) -> dict[str, object]:
     """A row of the model table as a config.json."""
     named = dict(pair.split("=", 1) for pair in row["other"].split(";") if pair)
     cells = {k: v for k, v in {**row, **named}.items() if k not in _NO_CONFIG and v}

@@ -51,7 +51,7 @@ class _Plain:
     def __init__(self) -> None:
         self._count = 0
 
-    def of(self, value: Any, path: tuple[str, ...]) -> Any:
+    def of(self, value: object, path: tuple[str, ...]) -> object:
         self._count += 1
         if self._count > MAX_NODES or len(path) > MAX_DEPTH:
             what = f"{MAX_NODES} values" if self._count > MAX_NODES else f"{MAX_DEPTH} levels"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.spec.base import Part, Steps
 
 
@@ -77,6 +78,6 @@ class Hyperparameters(Part):
         return 3.0 if self.num_train_epochs == "auto" else self.num_train_epochs
 
     @property
-    def passed_through(self) -> dict[str, Any]:
+    def passed_through(self) -> JsonObject:
         """Arguments that are not typed here, by the trainer's own names."""
         return dict(self.model_extra or {})

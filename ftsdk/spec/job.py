@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
@@ -29,7 +29,7 @@ NO_ROWS = Dataset.model_construct(train=())
 """The dataset of a job whose program reads none."""
 
 
-class NormalizedSpec(dict[str, Any]):
+class NormalizedSpec(dict[str, object]):
     """A spec's data after `loading.normalized`: every name in its place, no short forms. JobSpec takes it as it is."""
 
 
@@ -85,7 +85,7 @@ class JobSpec(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         full = value if isinstance(value, NormalizedSpec) else with_full_forms(value)
@@ -108,9 +108,9 @@ class JobSpec(Part):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
         """A training is written as before there were other programs: its digest stays the same."""
-        data: dict[str, Any] = serialize(self)
+        data: dict[str, object] = serialize(self)
         if isinstance(self.program, Train):
             data.pop("program", None)
         if not self.dataset.train:
@@ -141,7 +141,7 @@ def clean_label(text: str) -> str:
     return label or "job"
 
 
-def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
+def with_full_forms(data: Mapping[str, object]) -> dict[str, object]:
     """Replace the short forms that people write: a bare method, tuning, program, dataset path …"""
     full = dict(data)
     for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type"), ("program", "type")):
@@ -157,13 +157,13 @@ def with_full_forms(data: Mapping[str, Any]) -> dict[str, Any]:
     return full
 
 
-def name_tuning(full: dict[str, Any]) -> None:
+def name_tuning(full: dict[str, object]) -> None:
     """A tuning that does not say what it is, such as `{rank: 16}`, is LoRA."""
     if isinstance(tuning := full.get("tuning"), dict) and "type" not in tuning:
         full["tuning"] = {"type": "lora", **tuning}
 
 
-def _addresses(value: Any) -> Any:
+def _addresses(value: object) -> object:
     """A path or a list of paths as a tuple of texts; anything else is left for the validation to refuse."""
     if isinstance(value, str | PurePath):
         return (str(value),)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean, on_one_line
 from ftsdk.spec.base import plain
 from ftsdk.spec.hyperparameters import Hyperparameters
@@ -55,7 +56,7 @@ KINDS = {
 _ORDER = {name: number for number, name in enumerate((*LLAMAFACTORY, *OTHERS, *REPLACED, *GONE, *REWRITTEN))}
 
 
-def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
+def parse(data: Mapping[str, object], *, where: str) -> JobSpec:
     """A spec from mappings, parts or short forms; names of other programs are moved to their places (see `normalized`).
 
     `where` names the file in messages. Raises SpecError, and UnsupportedError for a tuning that no trainer has.
@@ -71,13 +72,13 @@ def parse(data: Mapping[str, Any], *, where: str) -> JobSpec:
         raise SpecError(f"{where}: {problem}") from None
 
 
-def normalized(data: Mapping[str, Any], *, over: JobSpec | None = None) -> tuple[NormalizedSpec, list[str]]:
+def normalized(data: Mapping[str, object], *, over: JobSpec | None = None) -> tuple[NormalizedSpec, list[str]]:
     """A spec's data with every name of `ftsdk.spec.names` in its place, and a sentence for each that was moved.
 
     They may stand at the top or under `hyperparameters`; so may our own hyperparameters. Raises SpecError where two
     names of one place differ. What `data` says replaces what the spec `over` says.
     """
-    given: dict[str, Any] = plain(data)
+    given: JsonObject = plain(data)
     top = {key: value for key, value in given.items() if _belongs_below(key)}
     before = over.model_dump() if over else {}
     own_names = {key: value for key, value in given.items() if key not in top}
@@ -106,7 +107,7 @@ def _belongs_below(key: str) -> bool:
     return key not in JobSpec.model_fields and (is_foreign(key) or key in Hyperparameters.model_fields)
 
 
-def _placed(spec: dict[str, Any], name: str, value: Any, *, replace: bool) -> str | None:
+def _placed(spec: JsonObject, name: str, value: object, *, replace: bool) -> str | None:
     if is_foreign(name):
         return put(spec, name, value, replace=replace)
     write_at(spec, f"hyperparameters.{name}", value, replace=True)
@@ -115,7 +116,7 @@ def _placed(spec: dict[str, Any], name: str, value: Any, *, replace: bool) -> st
     return f"{name} is hyperparameters.{name} here."
 
 
-def _refuse_unsupported(tuning: Any, where: str) -> None:
+def _refuse_unsupported(tuning: object, where: str) -> None:
     kind = tuning.get("type") if isinstance(tuning, Mapping) else tuning
     named = str(kind).lower().replace("_", "-").removesuffix("-tuning") if kind != "p-tuning" else "p-tuning"
     if named in UNSUPPORTED:
@@ -127,7 +128,7 @@ def sentences(problem: ValidationError) -> str:
     return "; ".join(dict.fromkeys(_sentence(dict(error)) for error in problem.errors()[:5])) + "."
 
 
-def _sentence(error: dict[str, Any]) -> str:
+def _sentence(error: JsonObject) -> str:
     place = next((field for field in KINDS if field in error["loc"]), "")
     kinds = (*(KINDS[place][2] if place else ()), *_UNION_MEMBERS)
     location = [on_one_line(str(part)) for part in error["loc"] if part not in kinds]
@@ -150,7 +151,7 @@ def _sentence(error: dict[str, Any]) -> str:
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"
 
 
-def _unknown_kind(location: list[str], given: Any) -> str:
+def _unknown_kind(location: list[str], given: object) -> str:
     what, key, known = KINDS[next(field for field in KINDS if field in location)]
     names = [name for name in known if name != "function"]
     given = given.get(key) if isinstance(given, dict) else given
@@ -166,7 +167,7 @@ def _message(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
@@ -181,13 +182,13 @@ def _nearest(location: list[str]) -> str:
 
 
 def _names_at(location: list[str]) -> list[str]:
-    model: Any = JobSpec
+    model: type[BaseModel] = JobSpec
     for part in location:
         field = model.model_fields.get(part)
-        kinds = [field.annotation] if field else []
-        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if model is None:
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return _names_of_kinds(part)
+        model = kind
     return list(model.model_fields)
 
 

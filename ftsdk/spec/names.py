@@ -10,11 +10,15 @@ Sources: LLaMA-Factory's `hparams/*.py` at every tag from v0.2.0 to v0.9.5; tran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class Place(NamedTuple):
@@ -22,9 +26,9 @@ class Place(NamedTuple):
 
     path: str
     """Dots go deeper, e.g. `tuning.rank`."""
-    read: Callable[[Any], Any] = lambda value: value
+    read: Callable[[Any], object] = lambda value: value
     """Their value -> ours; `NOTHING` if it asks for nothing."""
-    write: Callable[[Any], Any] = lambda value: value
+    write: Callable[[Any], object] = lambda value: value
     """Our value -> theirs."""
 
 
@@ -36,16 +40,16 @@ def _listed(value: Any) -> list[str]:
     return [str(part).strip() for part in parts or () if str(part).strip()]
 
 
-def _joined(value: Any) -> str | None:
+def _joined(value: Iterable[str]) -> str | None:
     return ",".join(value) or None
 
 
-def _folder(value: Any) -> Any:
+def _folder(value: object) -> object:
     """A job resumes its own checkpoints in any case, which `true` asks for."""
     return NOTHING if isinstance(value, bool) or not value else value
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -53,7 +57,7 @@ def _list(path: str) -> Place:
     return Place(path, _listed, _joined)
 
 
-def _if_true(path: str, meant: Any) -> Place:
+def _if_true(path: str, meant: object) -> Place:
     """A switch that stands for one value."""
     return Place(path, lambda value: meant if value else NOTHING)
 
@@ -233,7 +237,7 @@ def is_foreign(name: str) -> bool:
     return place_of(name) is not None or name in REPLACED or name in GONE or name in REWRITTEN
 
 
-def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -> str | None:
+def put(spec: dict[str, object], name: str, value: object, *, replace: bool = False) -> str | None:
     """Write the value of a foreign name to its place in a spec's data; returns a note for the user, or None.
 
     Raises SpecError if the place already says something else, unless `replace`, and for names that must be rewritten.
@@ -257,14 +261,14 @@ def put(spec: dict[str, Any], name: str, value: Any, *, replace: bool = False) -
     return f"{name} is {place.path} here."
 
 
-def _read(place: Place, name: str, value: Any) -> Any:
+def _read(place: Place, name: str, value: object) -> object:
     try:
         return place.read(value)
     except (TypeError, ValueError):
         raise SpecError(f"{name}: {value!r} is no value for it.") from None
 
 
-def _is_dpo(spec: Mapping[str, Any]) -> bool:
+def _is_dpo(spec: Mapping[str, object]) -> bool:
     method = spec.get("method")
     return not isinstance(method, Mapping) or method.get("stage", "dpo") == "dpo"
 
@@ -273,7 +277,7 @@ def _reason(name: str) -> str:
     return REPLACED.get(name) or GONE.get(name) or REWRITTEN[name]
 
 
-def _quantise(spec: dict[str, Any], name: str) -> None:
+def _quantise(spec: JsonObject, name: str) -> None:
     """Quantised weights under LoRA are a tuning of their own here."""
     kind = spec.setdefault("tuning", {}).get("type", "lora")
     if kind == "lora":
@@ -282,7 +286,7 @@ def _quantise(spec: dict[str, Any], name: str) -> None:
         raise SpecError(f"{name}: quantised weights cannot be trained with tuning {kind}; use qlora or oft.")
 
 
-def write_at(spec: dict[str, Any], path: str, value: Any, *, replace: bool) -> Any:
+def write_at(spec: dict[str, object], path: str, value: object, *, replace: bool) -> object:
     """Set a value unless the place has one; returns the existing value, or `NOTHING`."""
     *above, last = path.split(".")
     inner = spec
@@ -296,9 +300,9 @@ def write_at(spec: dict[str, Any], path: str, value: Any, *, replace: bool) -> A
     return before
 
 
-def written(part: Any, prefix: str) -> dict[str, Any]:
+def written(part: BaseModel, prefix: str) -> dict[str, object]:
     """LLaMA-Factory's arguments for the fields of a part of a spec, e.g. a tuning; the inverse of reading them."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     for name, place in LLAMAFACTORY.items():
         above, _, field = place.path.rpartition(".")
         if above == prefix and field in type(part).model_fields:

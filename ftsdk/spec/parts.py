@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -45,7 +45,7 @@ class Checkpoint(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_form(cls, value: Any) -> Any:
+    def _short_form(cls, value: object) -> object:
         return {"auto": True} if value == "auto" else value
 
     @model_validator(mode="after")
@@ -166,7 +166,7 @@ class Tracking(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         texts = {name: field for name, field in SHORT_FORMS.items() if isinstance(value.get(name), str)}

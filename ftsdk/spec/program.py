@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -68,7 +68,7 @@ WITHOUT_ROWS = frozenset({"merge"})
 """Programs that need no `dataset`."""
 
 
-def needs_rows(program: Any) -> bool:
+def needs_rows(program: object) -> bool:
     """Whether a job with this value of `program` reads a dataset."""
     kind = program.get("type") if isinstance(program, dict) else getattr(program, "type", program)
     return not (isinstance(kind, str) and kind in WITHOUT_ROWS)

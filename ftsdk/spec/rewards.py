@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -90,7 +90,7 @@ class OwnFunction(Weighted):
     function: str = Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")
     """`FILE.py:FUNCTION`; the file and the neighbours that it imports are staged with the job. See docs/methods/rl.md
     for what it is called with."""
-    parameters: dict[str, Any] = Field(default={})
+    parameters: dict[str, object] = Field(default={})
     """More keyword arguments for each call."""
 
     @property
@@ -116,7 +116,7 @@ def compiled(pattern: str) -> str:
     return pattern
 
 
-def expanded(reward: Any) -> Any:
+def expanded(reward: object) -> object:
     """The short forms: a built-in's name, or `FILE.py:FUNCTION`."""
     if isinstance(reward, str):
         return {"function": reward, "name": "function"} if ".py:" in reward else {"name": reward}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ftsdk.spec.job import JobSpec
 from ftsdk.spec.method import STAGES
 from ftsdk.spec.program import PROGRAMS
@@ -11,10 +9,10 @@ from ftsdk.spec.sharding import SHARDINGS
 from ftsdk.spec.tuning import TUNINGS
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """JSON schema (2020-12) for editors; field texts are the spec's own docstrings."""
     schema = JobSpec.model_json_schema()
-    short: dict[str, dict[str, Any]] = {
+    short: dict[str, dict[str, object]] = {
         "method": {"enum": list(STAGES)},
         "tuning": {"enum": list(TUNINGS)},
         "sharding": {"enum": list(SHARDINGS)},

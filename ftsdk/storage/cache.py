@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ftsdk.home import home_dir
 
@@ -18,12 +18,16 @@ TABLES = (
 )
 
 
-def cached(key: str, compute: Callable[[], Any]) -> Any:
+Value = TypeVar("Value")
+
+
+def cached(key: str, compute: Callable[[], Value]) -> Value:
     """The JSON value stored under a key, or the result of `compute`, which is stored."""
     with contextlib.suppress(sqlite3.Error, OSError, ValueError):
         row = database().execute("SELECT value FROM known WHERE key = ?", (key,)).fetchone()
         if row:
-            return json.loads(row[0])
+            stored: Value = json.loads(row[0])
+            return stored
     value = compute()
     with contextlib.suppress(sqlite3.Error, OSError):
         database().execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (key, json.dumps(value)))

@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import dropwhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ftsdk import contract
 from ftsdk.contract import Stamp
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.lines import TrainerMetrics
 from ftsdk.errors import BackendError, SpecError
 from ftsdk.runtime.storage.base import ReadableStore, Store
 
@@ -80,13 +81,13 @@ def has_lines(store: Store, attempt: int) -> bool:
     return any(True for _ in store.list(contract.segments_prefix(attempt)))
 
 
-def last_metrics(store: Store, attempt: int) -> list[dict[str, Any]]:
+def last_metrics(store: Store, attempt: int) -> list[TrainerMetrics]:
     """The newest metric events of an attempt's first node, oldest first, from the end of its log.
 
     Goes back until it has MOST_METRICS of them, or at least one within TAIL_BYTES, so that a long log costs no more.
     """
     mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
-    metrics: list[dict[str, Any]] = []
+    metrics: list[TrainerMetrics] = []
     taken, length = 0, TAIL_PIECE_BYTES
     for item in reversed(list(store.list(contract.segments_prefix(attempt, 0)))):
         end, rest = item.bytes, b""
@@ -106,12 +107,12 @@ def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
     return (piece[:cut], piece[cut:]) if cut else (piece, b"")
 
 
-def _metric_events(block: bytes, mark: bytes) -> Iterator[dict[str, Any]]:
+def _metric_events(block: bytes, mark: bytes) -> Iterator[TrainerMetrics]:
     at = block.find(mark)
     while at >= 0:
         end = block.find(b"\n", at)
         if end >= 0 and (event := contract.parse_event(block[at + 1 : end].decode("utf-8", "replace"))):
-            yield {name: value for name, value in event.items() if name != "event"}
+            yield cast(TrainerMetrics, {name: value for name, value in event.items() if name != "event"})
         at = block.find(mark, at + 1)
 
 

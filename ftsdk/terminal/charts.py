@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.errors import FtsdkError, NotInstalledError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from plotext._plotter.frame.selection import ruler_selection_class
+    from plotext._plotter.plot import plot_class
 
 NAMES = {"loss": ("training loss", "held-out loss"), "reward": ("mean reward", "held-out reward")}
 """Quantity -> what its curve is called, in training and on held-out rows."""
@@ -54,7 +56,7 @@ class Curve:
 
 
 def terminal_chart(
-    metrics: Iterable[Mapping[str, Any]], *, width: int = 80, height: int = 18, color: bool = True
+    metrics: Iterable[Mapping[str, object]], *, width: int = 80, height: int = 18, color: bool = True
 ) -> str:
     """The loss curves as `height` lines of text, `width` columns wide, without a line end after the last.
 
@@ -84,7 +86,7 @@ def terminal_chart(
     return "\n".join([_legend(train, held_out, color), *(line.rstrip() for line in body.rstrip("\n").splitlines())])
 
 
-def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: str, y_label: str = "") -> Path:
+def save_png(metrics: Iterable[Mapping[str, object]], path: Path | str, *, title: str, y_label: str = "") -> Path:
     """Write the loss curves as a PNG of 1280 × 720 pixels and return its path.
 
     Args:
@@ -119,7 +121,7 @@ def save_png(metrics: Iterable[Mapping[str, Any]], path: Path | str, *, title: s
     return path
 
 
-def curves(metrics: Iterable[Mapping[str, Any]]) -> tuple[Curve, Curve]:
+def curves(metrics: Iterable[Mapping[str, object]]) -> tuple[Curve, Curve]:
     """Loss (or reward) in training and on held-out rows; what is not finite is left out.
 
     Raises FtsdkError if both are empty.
@@ -132,7 +134,7 @@ def curves(metrics: Iterable[Mapping[str, Any]]) -> tuple[Curve, Curve]:
     return train, held_out
 
 
-def _quantity(records: Iterable[Mapping[str, Any]]) -> str:
+def _quantity(records: Iterable[Mapping[str, object]]) -> str:
     return "reward" if any("reward" in record for record in records) else "loss"
 
 
@@ -140,13 +142,14 @@ def _keys(quantity: str) -> Iterable[tuple[str, str]]:
     return zip((quantity, f"eval_{quantity}"), NAMES[quantity], strict=True)
 
 
-def _curve(records: Iterable[Mapping[str, Any]], key: str, name: str) -> Curve:
-    points = sorted((record["step"], record[key]) for record in records if _finite(record.get(key)))
-    return Curve([float(step) for step, _ in points], [float(value) for _, value in points], name)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _curve(records: Iterable[Mapping[str, object]], key: str, name: str) -> Curve:
+    points = sorted(
+        (float(step), float(value))
+        for record in records
+        if isinstance(step := record["step"], int) and isinstance(value := record.get(key), int | float)
+        if math.isfinite(value)
+    )
+    return Curve([step for step, _ in points], [value for _, value in points], name)
 
 
 def _reaches(half: int, last: int) -> Iterable[tuple[int, int]]:
@@ -158,7 +161,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 # --- terminal ----------------------------------------------------------------------------------------------
-def _draw_signals(figure: Any, train: Curve, held_out: Curve) -> None:
+def _draw_signals(figure: plot_class, train: Curve, held_out: Curve) -> None:
     from plotext import marker
 
     if train:
@@ -175,7 +178,7 @@ def _legend(train: Curve, held_out: Curve, color: bool) -> str:
     return "   ".join(entries)
 
 
-def set_range(ruler: Any, values: list[float], *, ticks: int, margin: float = 0.0) -> None:
+def set_range(ruler: ruler_selection_class, values: list[float], *, ticks: int, margin: float = 0.0) -> None:
     low, high = min(values), max(values)
     margin = margin * (high - low) or (0.5 if low == high else 0.0)
     low, high = low - margin, high + margin

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ftsdk.errors import FtsdkError, NotInstalledError
 from ftsdk.terminal.charts import PNG_DPI, PNG_INCHES, Curve, curves, set_range
@@ -14,7 +13,7 @@ COLORS_256 = (33, 208, 34, 134, 160, 37, 136, 168)
 """The same in a terminal's 256 colours; the ninth job has the first one's colour again."""
 MARKS = "●▲■◆✚✖★▼"
 
-Jobs = Mapping[str, Iterable[Mapping[str, Any]]]
+Jobs = Mapping[str, Iterable[Mapping[str, object]]]
 """Label -> metric records."""
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from ftsdk import contract
+from ftsdk.contract.lines import MetricValue
 from ftsdk.errors import printable
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class JobProgress:
             self._live.stop()
             self._live = None
 
-    def event(self, event: dict[str, Any]) -> None:
+    def event(self, event: contract.Event) -> None:
         """Show one event of `ftsdk.contract`; unknown kinds are ignored."""
         kind = event.get("event")
         if kind == contract.EVENT_METRICS:
@@ -98,21 +99,21 @@ class _State:
     phase: str = "starting"
     step: int = 0
     total_steps: int = 0
-    loss: Any = None
-    eval_loss: Any = None
-    reward: Any = None
-    learning_rate: Any = None
-    tokens_per_s: Any = None
+    loss: MetricValue = None
+    eval_loss: MetricValue = None
+    reward: MetricValue = None
+    learning_rate: MetricValue = None
+    tokens_per_s: MetricValue = None
     eta_s: float | None = None
     eta_taken_at: float = 0.0
     ended: bool = False
 
-    def take(self, event: dict[str, Any]) -> None:
+    def take(self, event: contract.Event) -> None:
         for name in ("step", "total_steps", "loss", "eval_loss", "reward", "learning_rate", "tokens_per_s"):
             if event.get(name) is not None:
                 setattr(self, name, event[name])
-        if isinstance(event.get("eta_s"), int | float):
-            self.eta_s, self.eta_taken_at = event["eta_s"], time.monotonic()
+        if isinstance(eta_s := event.get("eta_s"), int | float):
+            self.eta_s, self.eta_taken_at = eta_s, time.monotonic()
 
     def end(self, state: str) -> None:
         self.phase, self.ended, self.eta_s = state.lower(), True, None
@@ -181,7 +182,7 @@ def _start_live(stream: TextIO, state: _State) -> Live:
     return live
 
 
-def _number(value: Any, form: str) -> str:
+def _number(value: MetricValue, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else str(value)
 
 

@@ -20,17 +20,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ftsdk import backends, contract, home
-from ftsdk.backends.base import Backend, JobState
+from ftsdk.backends.base import Backend, JobInfo, JobState
 from ftsdk.errors import FtsdkError, JobFailedError, JobNotFoundError, SpecError
 from ftsdk.facts import Facts, inspect
 from ftsdk.jobs.job import Job
@@ -70,7 +69,7 @@ class BackendConformance(ProgramConformance):
         raise NotImplementedError
 
     @pytest.fixture
-    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         """Fields of a spec that trains within a minute; by default a tiny model generated here (see `tiny.make`)."""
         return tiny.spec_fields(tiny.make(tmp_path_factory.mktemp("tiny")))
 
@@ -210,7 +209,7 @@ class BackendConformance(ProgramConformance):
     # --- names ---------------------------------------------------------------------------------------------
     def test_the_same_again_attaches(self, backend: Backend, plan: Plan) -> None:
         first = self.start(plan, backend, HELLO)
-        there: list[Any] = []
+        there: list[JobInfo] = []
         submit(self.place(plan, HELLO), backend, secrets={}, on_attach=there.append)
         first.wait(PATIENCE_S)
         submit(self.place(plan, HELLO), backend, secrets={}, on_attach=there.append)
@@ -324,7 +323,7 @@ class BackendConformance(ProgramConformance):
         assert f"{contract.MODEL_DIR}/weights.bin" in {item.key for item in store.list()}
 
     @pytest.mark.trainer
-    def test_real_training(self, backend: Backend, trained: Mapping[str, Any]) -> None:
+    def test_real_training(self, backend: Backend, trained: Mapping[str, object]) -> None:
         fields = {
             "name": new_label(),
             "hyperparameters": dict(TWELVE_STEPS),
@@ -375,7 +374,7 @@ class BackendConformance(ProgramConformance):
         assert backends.backend_class(backend.name) is type(backend)
 
 
-def _states(job: Job) -> Iterator[Any]:
+def _states(job: Job) -> Iterator[JobInfo]:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         yield (info := job.info())
@@ -388,7 +387,7 @@ def _wait_for_line(job: Job, start: str) -> str:
     return next(line.text for line in job.logs(follow=True) if line.text.startswith(start))
 
 
-def _texts(lines: Any) -> list[str]:
+def _texts(lines: Iterable[LogLine]) -> list[str]:
     return [line.text for line in lines]
 
 

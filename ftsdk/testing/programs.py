@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ftsdk.plan import Plan
 
@@ -24,7 +23,7 @@ for first in range(0, {count}, 1000):
     sys.stdout.write("".join(f"{{i}} {{'ä' * (i % 7)}}{{'=' * (i % 97)}}\\n" for i in range(first, first + 1000)))
 """
 SAYS_SECRET = "import os; print('it is', os.environ['FTSDK_SECRET_WORD'])"
-TWELVE_STEPS: Mapping[str, Any] = {
+TWELVE_STEPS: Mapping[str, object] = {
     "max_steps": 12,
     "logging_steps": 1,
     "learning_rate": 1e-2,
@@ -33,7 +32,7 @@ TWELVE_STEPS: Mapping[str, Any] = {
     "gradient_accumulation_steps": 1,
 }
 """Hyperparameters of a real training of twelve steps."""
-LIMITS: Mapping[str, dict[str, Any]] = {
+LIMITS: Mapping[str, dict[str, object]] = {
     "multi_node": {"resources": {"num_nodes": 2}},
     "spot": {"resources": {"spot": True}},
     "memory_limit": {"resources": {"memory_gb": 1.0}},

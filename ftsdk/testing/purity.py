@@ -45,10 +45,10 @@ class _Shut:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
+    def __call__(self, *arguments: object, **named: object) -> object:
         raise LookedOutsideError(f"{self._name}{arguments!r} was called")
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         raise LookedOutsideError(f"{self._name}.{name} was used")
 
     __getitem__ = __contains__ = __iter__ = __call__

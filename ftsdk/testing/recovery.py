@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import Backend, JobState
@@ -66,7 +65,7 @@ class RecoveryConformance(BackendConformance):
         assert [record["step"] for record in job.metrics()] == [1, 2]
 
 
-def claims(job: Job) -> list[dict[str, Any]]:
+def claims(job: Job) -> list[dict[str, object]]:
     """The claims of all attempts, oldest first."""
     numbers = range(1, job.info().attempt + 1)
     return [json.loads(job.store.read(contract.claim_key(number))) for number in numbers]

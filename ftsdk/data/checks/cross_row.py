@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftsdk.data.checks import near_duplicates
 from ftsdk.data.checks.language import NAMES, SCRIPTS
@@ -16,6 +16,9 @@ from ftsdk.data.formats.rows import batches
 from ftsdk.data.formats.rules import parse
 from ftsdk.data.tokens.texts import whole_text
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 EXTREME_TIMES = 20
 EXTREME_TOKENS = 1000
 RARE_LANGUAGE = 0.05
@@ -23,7 +26,7 @@ MAIN_LANGUAGE = 0.5
 
 
 def compare(
-    connection: Any,
+    connection: DuckDBPyConnection,
     files: list[OpenFile],
     languages: dict[tuple[int, int], str],
     collector: Collector,
@@ -47,7 +50,7 @@ def _location(names: list[str], here: int, file: int, row: int) -> str:
     return f"row {row}" if file == here else f"row {row} of {Path(names[file]).name}"
 
 
-def _duplicates(connection: Any, names: list[str], collector: Collector) -> None:
+def _duplicates(connection: DuckDBPyConnection, names: list[str], collector: Collector) -> None:
     """Rows from which the same is learned; the first of them is no finding. Training and held-out rows separately.
 
     Creates the table `repeats` of all rows that equal an earlier row of either side.
@@ -67,7 +70,7 @@ def _duplicates(connection: Any, names: list[str], collector: Collector) -> None
         collector.add("duplicate", names[file], row, f"has the same content as {where}")
 
 
-def _leakage(connection: Any, names: list[str], collector: Collector) -> None:
+def _leakage(connection: DuckDBPyConnection, names: list[str], collector: Collector) -> None:
     """Held-out rows, or only their prompts, that are also in the training data."""
     for code, key, words in (
         ("leakage", "key", "is also in the training data:"),
@@ -90,7 +93,9 @@ def _leakage(connection: Any, names: list[str], collector: Collector) -> None:
         collector.drop("leakage", names[file], row)
 
 
-def _label_conflicts(connection: Any, files: list[OpenFile], collector: Collector) -> set[tuple[int, int]]:
+def _label_conflicts(
+    connection: DuckDBPyConnection, files: list[OpenFile], collector: Collector
+) -> set[tuple[int, int]]:
     """Answers labelled both good and bad, and labels that are all the same; returns the former as (file, row)."""
     names = [file.name for file in files]
     conflicts = connection.execute("""
@@ -111,7 +116,9 @@ def _label_conflicts(connection: Any, files: list[OpenFile], collector: Collecto
     return {(file, row) for file, row, _, _ in conflicts}
 
 
-def _similar_rows(connection: Any, files: list[OpenFile], excluded: set[tuple[int, int]], collector: Collector) -> None:
+def _similar_rows(
+    connection: DuckDBPyConnection, files: list[OpenFile], excluded: set[tuple[int, int]], collector: Collector
+) -> None:
     pairs = [pair for pair in near_duplicates.candidates(connection) if pair[:2] not in excluded]
     if not pairs:
         return
@@ -138,7 +145,7 @@ def _texts(file: OpenFile, rows: set[int]) -> Iterable[tuple[int, str]]:
             return
 
 
-def _extreme_lengths(connection: Any, names: list[str], collector: Collector) -> None:
+def _extreme_lengths(connection: DuckDBPyConnection, names: list[str], collector: Collector) -> None:
     longest = connection.execute(
         """
         select file, row, tokens, middle from rows, (select median(tokens) as middle from rows)
@@ -151,7 +158,7 @@ def _extreme_lengths(connection: Any, names: list[str], collector: Collector) ->
 
 
 def _language_shares(
-    connection: Any, languages: dict[tuple[int, int], str], names: list[str], collector: Collector
+    connection: DuckDBPyConnection, languages: dict[tuple[int, int], str], names: list[str], collector: Collector
 ) -> dict[str, float]:
     """Shares of languages; rows in a rare one, where one language is the main one, are findings."""
     counts = Counter(name for name in languages.values() if name)
@@ -169,7 +176,9 @@ def _language_shares(
     return {name: round(count / total, 4) for name, count in counts.most_common()}
 
 
-def _other_scripts(connection: Any, main: str, usual: set[str], names: list[str], collector: Collector) -> None:
+def _other_scripts(
+    connection: DuckDBPyConnection, main: str, usual: set[str], names: list[str], collector: Collector
+) -> None:
     """Rows beyond those whose language was detected by words, in a rare script."""
     scripts = {number: name for number, (name, _) in enumerate(SCRIPTS, 1)}
     rare = [number for number, name in scripts.items() if name not in usual]
@@ -182,6 +191,6 @@ def _other_scripts(connection: Any, main: str, usual: set[str], names: list[str]
         collector.add("language", names[file], row, message)
 
 
-def _fetched(result: Any) -> Iterable[tuple[Any, ...]]:
+def _fetched(result: DuckDBPyConnection) -> Iterable[tuple[Any, ...]]:
     while rows := result.fetchmany(4096):
         yield from rows

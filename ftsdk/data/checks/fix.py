@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ftsdk.data.checks.check import CheckOptions, run_check
 from ftsdk.data.checks.report import DataReport
@@ -38,7 +37,7 @@ class Fixed:
     report: DataReport
     """The check of the data as it was."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As JSON."""
         return asdict(self)
 

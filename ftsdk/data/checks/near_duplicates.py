@@ -15,9 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.data.checks.language import SCRIPTS, SPACELESS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 SIMILAR = 0.8
 WORDS_MIN = 8
@@ -50,7 +53,7 @@ def with_sketch(rows: str) -> str:
         select * exclude (h, n, top, text), case when n >= {WORDS_MIN} then [{minima}] end as minima from pairs"""
 
 
-def candidates(connection: Any) -> list[tuple[int, int, int, int]]:
+def candidates(connection: DuckDBPyConnection) -> list[tuple[int, int, int, int]]:
     """(file, row, earlier file, earlier row) of rows whose sketches agree, at most PAIRS_MAX; exact repeats aside."""
     width = MINIMA // BANDS
     bands = ", ".join(f"hash({n}, minima[{n * width + 1}:{(n + 1) * width}])" for n in range(BANDS))

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.checks.language import language
 from ftsdk.data.checks.near_duplicates import with_sketch
 from ftsdk.data.checks.pii import pii_findings
@@ -30,6 +31,10 @@ from ftsdk.data.formats.rows import Batch, batches
 from ftsdk.data.formats.unused import FieldCounts
 from ftsdk.data.tokens.texts import answer_text, token_counts
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from nanoarrow import ArrayStream
 
 MEMORY_LIMIT = "1GB"
 LANGUAGE_ROWS = 10_000
@@ -60,7 +65,7 @@ class Scan:
 
     def __init__(
         self,
-        connection: Any,
+        connection: DuckDBPyConnection,
         collector: Collector,
         counter: TokenCounter,
         *,
@@ -108,11 +113,12 @@ class Scan:
         self.languages.update(((file.index, row), name) for row, name in result.languages)
         return result.num_rows
 
-    def _cursor(self) -> Any:
+    def _cursor(self) -> DuckDBPyConnection:
         """This thread's own connection to the engine."""
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
-        return self._local.cursor
+        cursor: DuckDBPyConnection = self._local.cursor
+        return cursor
 
     def _batch(self, file: OpenFile, query: str, batch: Batch) -> _BatchResult:
         result = _BatchResult(sum(1 for text in batch.texts if text and not text.isspace()))
@@ -130,10 +136,10 @@ class Scan:
         cursor.unregister("feed")
         return result
 
-    def _examine(self, file: OpenFile, batch: Batch, cursor: Any, result: _BatchResult) -> None:
+    def _examine(self, file: OpenFile, batch: Batch, cursor: DuckDBPyConnection, result: _BatchResult) -> None:
         """Apply rules, PII patterns, token counts and language detection, each to the rows that need it."""
         faulty = {fault.row for fault in batch.faults}
-        long_rows: list[tuple[int, Mapping[str, Any]]] = []
+        long_rows: list[tuple[int, Mapping[str, object]]] = []
         bad: list[int] = []
         for number, ok, hot, long in self._rows_to_examine(cursor):
             if number in faulty:
@@ -157,7 +163,7 @@ class Scan:
         if bad:
             cursor.execute("delete from batch where row in (select unnest(?))", [bad])
 
-    def _rows_to_examine(self, cursor: Any) -> list[tuple[int, bool, bool, bool]]:
+    def _rows_to_examine(self, cursor: DuckDBPyConnection) -> list[tuple[int, bool, bool, bool]]:
         """(row, ok, hot, long) of the rows of the batch that need more than the prefilter."""
         rows: list[tuple[int, bool, bool, bool]] = cursor.execute(
             "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
@@ -178,7 +184,7 @@ class Scan:
             result.add(code, number, message)
         return any(CODES[code][0] == "error" for code, _ in faults)
 
-    def _measure(self, file: OpenFile, rows: list[tuple[int, Mapping[str, Any]]], result: _BatchResult) -> None:
+    def _measure(self, file: OpenFile, rows: list[tuple[int, Mapping[str, object]]], result: _BatchResult) -> None:
         if not rows or self._cutoff_len is None:
             return
         about = "" if self._counter.exact else "about "
@@ -188,7 +194,7 @@ class Scan:
                 result.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
 
 
-def _count_names(cursor: Any, chat: Chat, counts: FieldCounts) -> None:
+def _count_names(cursor: DuckDBPyConnection, chat: Chat, counts: FieldCounts) -> None:
     """Count columns and message fields of a batch; messages with nothing but role and content need no count."""
     for names, count in cursor.execute("select names, count(*) from batch where valid group by names").fetchall():
         counts.columns.update(dict.fromkeys(names or (), count))
@@ -197,7 +203,7 @@ def _count_names(cursor: Any, chat: Chat, counts: FieldCounts) -> None:
         counts.fields.update({name: count for name in names if name not in (chat.role_key, chat.content_key)})
 
 
-def _loaded(text: str) -> dict[str, Any] | None:
+def _loaded(text: str) -> JsonObject | None:
     """The object in a JSON text; None for other values and for invalid JSON."""
     try:
         row = json.loads(text)
@@ -206,7 +212,7 @@ def _loaded(text: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _all_texts(value: Any) -> Iterator[str]:
+def _all_texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -214,7 +220,7 @@ def _all_texts(value: Any) -> Iterator[str]:
             yield from _all_texts(item)
 
 
-def arrow_table(batch: Batch) -> Any:
+def arrow_table(batch: Batch) -> ArrayStream:
     """A batch as an Arrow table of (row, line) over its own bytes, without a copy."""
     import nanoarrow as na
 
@@ -231,7 +237,7 @@ def arrow_table(batch: Batch) -> Any:
 
 
 @contextmanager
-def engine() -> Iterator[Any]:
+def engine() -> Iterator[DuckDBPyConnection]:
     """A DuckDB in memory that spills to a temporary folder, with the empty table `rows`."""
     import duckdb
 

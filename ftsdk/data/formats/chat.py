@@ -7,8 +7,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.messages import SWITCHES, is_learned, thought_of
 
 Fault = tuple[str, str]
@@ -18,6 +19,14 @@ _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FILLERS = (
     "\u2800\u3164\ufe0f"  # braille blank, Hangul filler, variation selector: invisible, but not in category Cc or Cf
 )
+
+
+class ToolCall(TypedDict):
+    """A call of a tool by the model."""
+
+    name: str
+    arguments: JsonObject
+    """The tool's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ class Chat:
         self.kinds.setdefault(tags["function_tag"], "call")
         self.kinds.setdefault(tags["system_tag"], "system")
 
-    def read(self, messages: Any, what: str) -> tuple[list[Turn], list[Fault]]:
+    def read(self, messages: object, what: str) -> tuple[list[Turn], list[Fault]]:
         """Turns of a list of messages and everything wrong with single messages; no turns if one is unusable."""
         if not isinstance(messages, list):
             return [], [("wrong_type", f"'{what}' is {kind_name(messages)}, not a list of messages")]
@@ -68,7 +77,7 @@ class Chat:
                 turns.append(turn)
         return (turns if len(turns) == len(messages) else []), faults
 
-    def turn(self, message: Any, where: str) -> tuple[Turn | None, list[Fault]]:
+    def turn(self, message: object, where: str) -> tuple[Turn | None, list[Fault]]:
         """One message in common terms; None if its kind is unknown."""
         if not isinstance(message, dict):
             return None, [("wrong_type", f"{where} is {kind_name(message)}, not an object")]
@@ -87,7 +96,7 @@ class Chat:
         marked, mark_faults = _marked(turn, message, where)
         return marked, [*faults, *mark_faults]
 
-    def _plain(self, kind: str, message: dict[str, Any], where: str) -> tuple[Turn, list[Fault]]:
+    def _plain(self, kind: str, message: JsonObject, where: str) -> tuple[Turn, list[Fault]]:
         content = message.get(self.content_key)
         faults: list[Fault] = []
         if content is None:
@@ -100,7 +109,7 @@ class Chat:
             faults = _call_faults(content, where)
         return Turn(kind, content if isinstance(content, str) else ""), faults
 
-    def _calls(self, calls: Any, message: dict[str, Any], where: str) -> tuple[Turn, list[Fault]]:
+    def _calls(self, calls: object, message: JsonObject, where: str) -> tuple[Turn, list[Fault]]:
         content = message.get(self.content_key) or ""
         faults: list[Fault] = []
         if not isinstance(content, str):
@@ -113,7 +122,7 @@ class Chat:
         ), faults
 
 
-def _marked(turn: Turn, message: Mapping[str, Any], where: str) -> tuple[Turn, list[Fault]]:
+def _marked(turn: Turn, message: Mapping[str, object], where: str) -> tuple[Turn, list[Fault]]:
     """The turn with what the message says about its loss and its thoughts."""
     if turn.kind not in ("assistant", "call"):
         key = next((k for k in SWITCHES if message.get(k) is not None and (k == "weight" or message[k])), None)
@@ -125,11 +134,11 @@ def _marked(turn: Turn, message: Mapping[str, Any], where: str) -> tuple[Turn, l
         return turn, [("bad_weight" if "not text" not in str(problem) else "wrong_type", f"{where} {problem}")]
 
 
-def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:
+def openai_calls(calls: object) -> tuple[list[ToolCall], str]:
     """[{name, arguments}] of OpenAI's tool_calls, arguments parsed, and what is wrong with them."""
     if not isinstance(calls, list):
         return [], "are not a list"
-    functions: list[dict[str, Any]] = []
+    functions: list[ToolCall] = []
     for call in calls:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not has_name(function):
@@ -146,9 +155,10 @@ def openai_calls(calls: Any) -> tuple[list[dict[str, Any]], str]:
     return functions, ""
 
 
-def has_name(function: Mapping[str, Any]) -> bool:
+def has_name(function: Mapping[str, object]) -> bool:
     """Whether a tool or a call names its function."""
-    return isinstance(function.get("name"), str) and not is_blank(function["name"])
+    name = function.get("name")
+    return isinstance(name, str) and not is_blank(name)
 
 
 def _call_faults(content: str, where: str) -> list[Fault]:
@@ -203,7 +213,7 @@ _NAMES: Mapping[str, str] = {
 }
 
 
-def kind_name(value: Any) -> str:
+def kind_name(value: object) -> str:
     """What a JSON value is, in words."""
     names: tuple[tuple[type, str], ...] = (
         (bool, "true or false"), (int, "a number"), (float, "a number"), (str, "text"),

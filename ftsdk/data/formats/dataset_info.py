@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ftsdk.contract.documents import DatasetEntry
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.formats.catalog import OPENAI_TAGS, PAIR_METHODS, SHAREGPT_TAGS, USUAL_COLUMNS
 from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import DataError, SpecError, UnsupportedError, did_you_mean
@@ -15,7 +16,7 @@ _DEFAULT_COLUMNS = {"prompt": "instruction", "query": "input", "response": "outp
 
 def dataset_info_entry(
     format: str, columns: Mapping[str, str], tags: Mapping[str, str], file_name: str
-) -> dict[str, Any]:
+) -> DatasetEntry:
     """The entry of LLaMA-Factory's dataset_info.json for one file or folder.
 
     Chat in OpenAI's form is loaded through the `sharegpt` converter with other tags, because 0.9.5's own `openai`
@@ -26,16 +27,17 @@ def dataset_info_entry(
     sampled = format == "prompts"  # TRL's methods read these, LLaMA-Factory's none
     named = (columns or USUAL_COLUMNS[format]).items()
     known = {role: name for role, name in named if sampled or role != "answer"}
-    entry: dict[str, Any] = {"file_name": file_name}
+    entry: DatasetEntry = {"file_name": file_name}
     if "messages" in known or (sampled and tags):
         entry["formatting"] = "sharegpt"
         entry["tags"] = {**(OPENAI_TAGS if format == "openai" else SHAREGPT_TAGS), **tags}
     if format == "preference":
         entry["ranking"] = True
-    return {**entry, "columns": known}
+    entry["columns"] = known
+    return entry
 
 
-def without_empty_names(entry: Mapping[str, Any]) -> dict[str, Any]:
+def without_empty_names(entry: JsonObject) -> JsonObject:
     """An entry without names that are empty or null: they mean unset, as in the trainer."""
     kept = {key: value for key, value in entry.items() if value is not None}
     if isinstance(kept.get("columns"), dict):
@@ -43,7 +45,7 @@ def without_empty_names(entry: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def from_entry(entry: Mapping[str, Any], path: str | Path) -> DataFile:
+def from_entry(entry: DatasetEntry, path: str | Path) -> DataFile:
     """The shape that an entry of dataset_info.json (LLaMA-Factory 0.9.5, `data/parser.py`) gives to a file.
 
     Roles whose column the trainer would look for by default are only named if the entry has no `columns` at all.
@@ -56,7 +58,7 @@ def from_entry(entry: Mapping[str, Any], path: str | Path) -> DataFile:
     return DataFile(path=path, format=_format(entry, formatting, columns), columns=columns, tags=tags)
 
 
-def _format(entry: Mapping[str, Any], formatting: str, columns: Mapping[str, str]) -> str:
+def _format(entry: DatasetEntry, formatting: str, columns: Mapping[str, str]) -> str:
     if entry.get("ranking"):
         return "preference"
     if "kto_tag" in columns:
@@ -74,7 +76,7 @@ _EXTENSIONS = {"arrow": "arrow", "csv": "csv", "json": "json", "jsonl": "json", 
 """What the trainer's loader reads (`extras/constants.py`)."""
 
 
-def origin(entry: Mapping[str, Any]) -> str:
+def origin(entry: DatasetEntry) -> str:
     """Where an entry's rows come from: hub, script, cloud or file; a hub's name wins over a file, as in the trainer."""
     if any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url")):
         return "hub"
@@ -83,7 +85,7 @@ def origin(entry: Mapping[str, Any]) -> str:
     return "cloud" if "cloud_file_name" in entry else "file"
 
 
-def check_entry(name: str, entry: Mapping[str, Any], stage: str) -> None:
+def check_entry(name: str, entry: DatasetEntry, stage: str) -> None:
     """Refuse an entry that the trainer would misread without a message, or fail on. Raises SpecError and DataError."""
     for given, known in (
         (entry, _ENTRY_KEYS),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ftsdk.data.formats.catalog import (
     CONTENT_KEYS,
@@ -38,7 +37,7 @@ class Detected:
 
 def detect(
     columns: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     *,
     method: str | None = None,
     format: str | None = None,
@@ -77,7 +76,7 @@ class _Columns:
     """Column names of a file, compared without regard to case, and the values of its sample rows."""
 
     def __init__(
-        self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], given: dict[str, str], where: str
+        self, names: Sequence[str], rows: Sequence[Mapping[str, object]], given: dict[str, str], where: str
     ) -> None:
         self.names = tuple(names)
         self.rows = rows
@@ -106,7 +105,7 @@ class _Columns:
         names = (self._by_lower.get(spelling) for spelling in SPELLINGS[role])
         return next((name for name in names if name and name not in taken), None)
 
-    def values(self, name: str) -> list[Any]:
+    def values(self, name: str) -> list[object]:
         return [row[name] for row in self.rows if row.get(name) is not None]
 
     def messages(self) -> str | None:
@@ -125,7 +124,7 @@ class _Columns:
         return None
 
 
-def is_label(value: Any) -> bool:
+def is_label(value: object) -> bool:
     """Whether a value can be read as a KTO label: true or false, 1 or 0, also as text."""
     return value in (True, False) or str(value).strip().lower() in ("true", "false", "1", "0")
 
@@ -233,19 +232,19 @@ def _require(name: str, roles: Mapping[str, str], columns: _Columns) -> None:
         )
 
 
-def _turns(value: Any) -> list[Mapping[str, Any]]:
+def _turns(value: object) -> list[Mapping[str, object]]:
     if isinstance(value, Mapping):
         return _turns(value["messages"]) if isinstance(value.get("messages"), list) else [value]
     return [turn for turn in value if isinstance(turn, Mapping)] if isinstance(value, list) else []
 
 
-def _sample_turns(roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _sample_turns(roles: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     names = [roles[role] for role in ("messages", "chosen", "rejected", "prompt", "response") if role in roles]
     return [turn for row in rows for name in names for turn in _turns(row.get(name))]
 
 
 def _tags(
-    name: str, roles: Mapping[str, str], rows: Sequence[Mapping[str, Any]], given: Mapping[str, str]
+    name: str, roles: Mapping[str, str], rows: Sequence[Mapping[str, object]], given: Mapping[str, str]
 ) -> dict[str, str]:
     """All seven tags: the given one, else what the sample rows use, else the usual names of that style."""
     turns = _sample_turns(roles, rows)
@@ -260,7 +259,7 @@ def _tags(
 
 
 def _convert_reason(
-    name: str, roles: Mapping[str, str], tags: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+    name: str, roles: Mapping[str, str], tags: Mapping[str, str], rows: Sequence[Mapping[str, object]]
 ) -> str:
     if name == "prompts":  # LLaMA-Factory never loads them
         return ""

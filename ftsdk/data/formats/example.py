@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any
+from typing import TypeAlias
 
-from ftsdk.data.formats.chat import Turn, is_blank
+from ftsdk.contract.foreign import JsonObject
+from ftsdk.data.formats.chat import ToolCall, Turn, is_blank
 from ftsdk.data.formats.rules import Rules, messages_in
 from ftsdk.errors import DataError
 
 _MEDIA = ("images", "videos", "audios")
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 """How LLaMA-Factory 0.9.5 joins several tool results into one (`data/converter.py`)."""
+
+
+WrittenRow: TypeAlias = dict[str, object]
+"""A row, or a message in it, as JSON data of the format that is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +30,17 @@ class Example:
     turns: tuple[Turn, ...] = ()
     """The chat without its system message; for pairs only what comes before the answers."""
     system: str = ""
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: tuple[JsonObject, ...] = ()
     chosen: Turn | None = None
     rejected: Turn | None = None
     label: bool | None = None
-    answer: Any = None
+    answer: object = None
     """Reference answer of a prompt."""
     text: str = ""
-    media: dict[str, list[Any]] = field(default_factory=dict)
+    media: dict[str, list[object]] = field(default_factory=dict)
 
 
-def read_example(row: Mapping[str, Any], rules: Rules) -> Example:
+def read_example(row: JsonObject, rules: Rules) -> Example:
     """The row in common terms. The row must have passed the rules."""
     columns = rules.columns
     if rules.format == "text":
@@ -71,7 +76,7 @@ def _before_answers(turns: list[Turn], inside: list[Turn]) -> list[Turn]:
     return turns if repeated else inside
 
 
-def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
+def _read_turns(row: JsonObject, rules: Rules) -> list[Turn]:
     columns = rules.columns
     if "messages" in columns:
         return rules.chat.read(row[columns["messages"]], columns["messages"])[0]
@@ -89,7 +94,7 @@ def _read_turns(row: Mapping[str, Any], rules: Rules) -> list[Turn]:
     return turns
 
 
-def _side(row: Mapping[str, Any], rules: Rules, side: str) -> list[Turn]:
+def _side(row: JsonObject, rules: Rules, side: str) -> list[Turn]:
     value = row.get(rules.columns.get(side, ""))
     if value is None:
         return []
@@ -98,18 +103,18 @@ def _side(row: Mapping[str, Any], rules: Rules, side: str) -> list[Turn]:
     return rules.chat.read(value if isinstance(value, list) else [value], side)[0]
 
 
-def _tools(value: Any) -> tuple[dict[str, Any], ...]:
+def _tools(value: str | list[JsonObject] | None) -> tuple[JsonObject, ...]:
     if isinstance(value, str):
         return () if is_blank(value) else tuple(json.loads(value) or ())
     return tuple(value or ())
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
-def write_example(example: Example, to: str, *, as_chat: bool) -> dict[str, Any] | None:
+def write_example(example: Example, to: str, *, as_chat: bool) -> WrittenRow | None:
     """A row of format `to`, or None if the format cannot express it (a bad answer among good ones).
 
     `as_chat` writes prompts and answers as messages where the format allows both. Raises DataError if the format
@@ -119,14 +124,14 @@ def write_example(example: Example, to: str, *, as_chat: bool) -> dict[str, Any]
     return None if row is None else {**row, **example.media}
 
 
-def _alpaca(example: Example, _: bool) -> dict[str, Any] | None:
+def _alpaca(example: Example, _: bool) -> WrittenRow | None:
     chat = _full_chat(example)
     if chat is None:
         return None
     if any(turn.kind not in ("user", "assistant") for turn in chat):
         raise DataError("has tool calls, which alpaca cannot hold; convert to sharegpt or openai")
     pairs = [[prompt.text, _plain(answer)] for prompt, answer in zip(chat[::2], chat[1::2], strict=True)]
-    row: dict[str, Any] = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
+    row: WrittenRow = {"instruction": pairs[-1][0], "input": "", "output": pairs[-1][1]}
     extras = {"history": pairs[:-1], "system": example.system, "tools": _tools_text(example)}
     return row | {name: value for name, value in extras.items() if value}
 
@@ -151,27 +156,27 @@ def _full_chat(example: Example) -> list[Turn] | None:
     return chat
 
 
-def _sharegpt(example: Example, _: bool) -> dict[str, Any] | None:
+def _sharegpt(example: Example, _: bool) -> WrittenRow | None:
     chat = _full_chat(example)
     return None if chat is None else _sharegpt_row(example, chat)
 
 
-def _sharegpt_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
+def _sharegpt_row(example: Example, chat: list[Turn]) -> WrittenRow:
     head = [{"from": "system", "value": example.system}] if example.system else []
-    row: dict[str, Any] = {"conversations": head + [_sharegpt_message(turn) for turn in _one_result(chat)]}
+    row: WrittenRow = {"conversations": head + [_sharegpt_message(turn) for turn in _one_result(chat)]}
     return row | ({"tools": _tools_text(example)} if example.tools else {})
 
 
 _SHAREGPT_NAMES = {"user": "human", "assistant": "gpt", "call": "function_call", "result": "observation"}
 
 
-def _sharegpt_message(turn: Turn) -> dict[str, Any]:
-    return {"from": _SHAREGPT_NAMES[turn.kind], "value": turn.text} | _marks(turn)
+def _sharegpt_message(turn: Turn) -> WrittenRow:
+    return {"from": _SHAREGPT_NAMES[turn.kind], "value": turn.text, **_marks(turn)}
 
 
-def _marks(turn: Turn) -> dict[str, Any]:
+def _marks(turn: Turn) -> WrittenRow:
     """What a message says beside its content, in the names that the check and the training read."""
-    thought = {"reasoning_content": turn.thought} if turn.thought else {}
+    thought: WrittenRow = {"reasoning_content": turn.thought} if turn.thought else {}
     return thought if turn.learn else {**thought, "weight": 0}
 
 
@@ -184,17 +189,17 @@ def _one_result(chat: list[Turn]) -> list[Turn]:
     return out
 
 
-def _openai(example: Example, _: bool) -> dict[str, Any] | None:
+def _openai(example: Example, _: bool) -> WrittenRow | None:
     chat = _full_chat(example)
     return None if chat is None else _openai_row(example, chat)
 
 
-def _openai_row(example: Example, chat: list[Turn]) -> dict[str, Any]:
-    messages: list[dict[str, Any]] = [{"role": "system", "content": example.system}] if example.system else []
+def _openai_row(example: Example, chat: list[Turn]) -> WrittenRow:
+    messages: list[WrittenRow] = [{"role": "system", "content": example.system}] if example.system else []
     open_calls: list[str] = []
     for number, turn in enumerate(chat):
         messages += [_openai_message(part, number, open_calls) for part in _single_results(turn, len(open_calls))]
-    return {"messages": messages} | ({"tools": list(example.tools)} if example.tools else {})
+    return {"messages": messages, **({"tools": list(example.tools)} if example.tools else {})}
 
 
 def _single_results(turn: Turn, num_calls: int) -> list[Turn]:
@@ -203,12 +208,12 @@ def _single_results(turn: Turn, num_calls: int) -> list[Turn]:
     return [Turn("result", part) for part in parts] if 1 < len(parts) == num_calls else [turn]
 
 
-def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> dict[str, Any]:
+def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> WrittenRow:
     """One message; `open_calls` are the ids of calls that wait for a result."""
     if turn.kind == "call":
         functions = [
             {"name": call["name"], "arguments": json.dumps(call["arguments"], ensure_ascii=False)}
-            for call in _listed(json.loads(turn.text))
+            for call in _calls(turn)
         ]
         open_calls[:] = [f"call_{number}_{index}" for index in range(len(functions))]
         calls = [
@@ -222,17 +227,26 @@ def _openai_message(turn: Turn, number: int, open_calls: list[str]) -> dict[str,
     return {"role": turn.kind, "content": turn.text} | _marks(turn)
 
 
-def _preference(example: Example, as_chat: bool) -> dict[str, Any]:
+def _calls(turn: Turn) -> list[ToolCall]:
+    calls: list[ToolCall] | ToolCall = json.loads(turn.text)
+    return calls if isinstance(calls, list) else [calls]
+
+
+def _preference(example: Example, as_chat: bool) -> WrittenRow:
     if example.chosen is None or example.rejected is None:
         raise DataError("has no pair of answers, which preference needs")
     if as_chat:
         sides = {"chosen": _sharegpt_message(example.chosen), "rejected": _sharegpt_message(example.rejected)}
         return _sharegpt_row(example, list(example.turns)) | sides
-    row = {"prompt": example.turns[-1].text, "chosen": _plain(example.chosen), "rejected": _plain(example.rejected)}
+    row: WrittenRow = {
+        "prompt": example.turns[-1].text,
+        "chosen": _plain(example.chosen),
+        "rejected": _plain(example.rejected),
+    }
     return row | ({"system": example.system} if example.system else {})
 
 
-def _kto(example: Example, as_chat: bool) -> dict[str, Any]:
+def _kto(example: Example, as_chat: bool) -> WrittenRow:
     if example.label is None:
         raise DataError("has no label, which kto needs")
     if as_chat:
@@ -242,7 +256,7 @@ def _kto(example: Example, as_chat: bool) -> dict[str, Any]:
     return row | ({"system": example.system} if example.system else {})
 
 
-def _text(example: Example, _: bool) -> dict[str, Any] | None:
+def _text(example: Example, _: bool) -> WrittenRow | None:
     if example.text:
         return {"text": example.text}
     chat = _full_chat(example)
@@ -250,13 +264,13 @@ def _text(example: Example, _: bool) -> dict[str, Any] | None:
     return {"text": "\n\n".join(part for part in parts if part)} if parts else None
 
 
-def _prompts(example: Example, as_chat: bool) -> dict[str, Any]:
+def _prompts(example: Example, as_chat: bool) -> WrittenRow:
     turns, answer = list(example.turns), example.answer
     if turns and turns[-1].kind == "assistant":
         answer = turns.pop().text
     if not turns:
         raise DataError("has no prompt")
-    row: dict[str, Any] = {"prompt": turns[-1].text}
+    row: WrittenRow = {"prompt": turns[-1].text}
     if as_chat or len(turns) > 1 or example.system:
         row = {"prompt": _openai_row(example, turns)["messages"]}
     return row | ({"answer": answer} if answer is not None else {})
@@ -266,7 +280,7 @@ def _tools_text(example: Example) -> str:
     return json.dumps(list(example.tools), ensure_ascii=False) if example.tools else ""
 
 
-_WRITERS: Mapping[str, Callable[[Example, bool], dict[str, Any] | None]] = MappingProxyType(
+_WRITERS: Mapping[str, Callable[[Example, bool], WrittenRow | None]] = MappingProxyType(
     {
         "alpaca": _alpaca, "sharegpt": _sharegpt, "openai": _openai, "preference": _preference, "kto": _kto,
         "text": _text, "prompts": _prompts,

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ftsdk.data.formats.files import source
 from ftsdk.data.formats.rows import batches
@@ -35,7 +34,7 @@ def _is_below(folder: Path, name: str) -> bool:
     return Path(os.path.normpath(folder / name)).is_relative_to(os.path.normpath(folder))
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+def _rows(path: Path) -> Iterator[Mapping[str, object]]:
     for batch in batches(source(path)):
         for _, text in batch.rows():
             row = json.loads(text)
@@ -43,7 +42,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
                 yield row
 
 
-def _paths(value: Any) -> Iterator[str]:
+def _paths(value: object) -> Iterator[str]:
     if isinstance(value, str) and value and "://" not in value:
         yield value
     elif isinstance(value, list):

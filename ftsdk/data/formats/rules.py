@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.messages import ROW_WEIGHTS
 from ftsdk.data.formats.catalog import SHAREGPT_TAGS
 from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
@@ -22,7 +23,7 @@ PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
 class Rules:
     """The rules for the rows of one file."""
 
-    def __init__(self, detected: Detected, samples: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    def __init__(self, detected: Detected, samples: Sequence[Mapping[str, object]], folder: Path) -> None:
         self.format = detected.format
         self.columns = detected.columns
         self.folder = folder
@@ -44,7 +45,7 @@ class Rules:
         row, faults = parse(text)
         return faults if row is None else [*faults, *dict.fromkeys(self.row_faults(row))]
 
-    def row_faults(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def row_faults(self, row: Mapping[str, object]) -> Iterator[Fault]:
         """Everything that is wrong with a row that could be parsed."""
         yield from self._body(row)
         yield from self._optional(row)
@@ -53,7 +54,7 @@ class Rules:
             if isinstance(row.get(name), int | float) and row[name] != 1:
                 yield "row_weight", f"has the {name} {row[name]} and the trainer weighs no rows; leave the column out"
 
-    def _body(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _body(self, row: Mapping[str, object]) -> Iterator[Fault]:
         if self.whole_answers:
             pass  # each answer holds the whole chat, which prompt and messages repeat
         elif "messages" in self.columns:
@@ -69,21 +70,21 @@ class Rules:
         if self.format == "prompts" and "answer" in self.columns and row.get(self.columns["answer"]) is None:
             yield _missing(row, self.columns["answer"])
 
-    def _prompt(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _prompt(self, row: Mapping[str, object]) -> Iterator[Fault]:
         name = self.columns["prompt"]
         if self.prompt_shape != "text":
             yield from self._messages(row, name, ends_with_answer=False)
         else:
             yield from _text(row, name)
 
-    def _response(self, row: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    def _response(self, row: Mapping[str, object], name: str) -> Iterator[Fault]:
         if self.response_shape != "a list" or row.get(name) is None:
             yield from _text(row, name)
             return
         turns, faults = self.chat.read(row[name], name)
         yield from faults or self._answer_order(turns, name)
 
-    def _messages(self, row: Mapping[str, Any], name: str, *, ends_with_answer: bool) -> Iterator[Fault]:
+    def _messages(self, row: Mapping[str, object], name: str, *, ends_with_answer: bool) -> Iterator[Fault]:
         if row.get(name) is None:
             yield _missing(row, name)
             return
@@ -99,7 +100,7 @@ class Rules:
                     f"no answer of '{name}' is learned; leave the row out, or give one the weight 1",
                 )
 
-    def _pair(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _pair(self, row: Mapping[str, object]) -> Iterator[Fault]:
         chosen, rejected = (self.columns[role] for role in ("chosen", "rejected"))
         answers = {}
         for name in (chosen, rejected):
@@ -116,7 +117,7 @@ class Rules:
         elif one[:-1] != other[:-1] and _asks(one) != _asks(other):
             yield "pair_prompt", f"'{chosen}' and '{rejected}' answer different prompts"
 
-    def _answer(self, row: Mapping[str, Any], name: str) -> tuple[list[Turn] | None, list[Fault]]:
+    def _answer(self, row: Mapping[str, object], name: str) -> tuple[list[Turn] | None, list[Fault]]:
         """The turns of one side of a pair, None if they cannot be compared."""
         value = row.get(name)
         if value is None:
@@ -143,7 +144,7 @@ class Rules:
         whole = [Turn("user", "-"), *turns] if starts_late else turns
         yield from order_faults(whole, name, ends_with_answer=True, openai=self.openai)
 
-    def _label(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _label(self, row: Mapping[str, object]) -> Iterator[Fault]:
         name = self.columns["kto_tag"]
         value = row.get(name)
         if value is None:
@@ -153,7 +154,7 @@ class Rules:
         elif kind_name(value) != self.label_shape:
             yield "bad_label", f"'{name}' is {json.dumps(value)} where other rows have {self.label_shape}"
 
-    def _optional(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _optional(self, row: Mapping[str, object]) -> Iterator[Fault]:
         for role in ("query", "system"):
             value = row.get(self.columns.get(role, ""))
             if value is not None and not isinstance(value, str):
@@ -163,7 +164,7 @@ class Rules:
         if "history" in self.columns:
             yield from _history(row.get(self.columns["history"]), self.columns["history"])
 
-    def _tools(self, tools: Any, name: str) -> Iterator[Fault]:
+    def _tools(self, tools: object, name: str) -> Iterator[Fault]:
         if not tools:
             return
         if isinstance(tools, str):
@@ -180,7 +181,7 @@ class Rules:
         if not isinstance(tools, list) or not all(map(_is_tool, tools)):
             yield "bad_tools", f"'{name}' is not a list of tools, each with a name"
 
-    def _media(self, row: Mapping[str, Any]) -> Iterator[Fault]:
+    def _media(self, row: Mapping[str, object]) -> Iterator[Fault]:
         for role, placeholder in PLACEHOLDERS.items():
             if role not in self.columns:
                 continue
@@ -192,7 +193,7 @@ class Rules:
             if num_placeholders != len(items):
                 yield "media_count", f"has {num_placeholders} {placeholder} in its text and {len(items)} in '{name}'"
 
-    def _media_files(self, items: list[Any], role: str) -> Iterator[Fault]:
+    def _media_files(self, items: list[object], role: str) -> Iterator[Fault]:
         name = self.columns[role]
         for item in items:
             for frame in item if isinstance(item, list) else [item]:
@@ -209,11 +210,11 @@ class Rules:
 _OPEN_ENDED = ("preference", "prompts")
 
 
-def parse(text: str) -> tuple[dict[str, Any] | None, list[Fault]]:
+def parse(text: str) -> tuple[JsonObject | None, list[Fault]]:
     """The object in a JSON text and what is wrong with the text; stricter than `json.loads`, as the trainer is."""
     doubles: list[str] = []
 
-    def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
         value = dict(pairs)
         if len(value) != len(pairs):
             names = [name for name, _ in pairs]
@@ -236,20 +237,20 @@ def parse(text: str) -> tuple[dict[str, Any] | None, list[Fault]]:
     return value, [("duplicate_key", f"has '{name}' twice in one object") for name in doubles]
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def messages_in(value: Any) -> Any:
+def messages_in(value: object) -> object:
     """A list of messages, also where it is wrapped as in OpenAI's preference data ({messages, tools})."""
     return value["messages"] if isinstance(value, dict) and isinstance(value.get("messages"), list) else value
 
 
-def _missing(row: Mapping[str, Any], name: str) -> Fault:
+def _missing(row: Mapping[str, object], name: str) -> Fault:
     return "missing_field", f"'{name}' is null" if name in row else f"has no '{name}'"
 
 
-def _text(row: Mapping[str, Any], name: str) -> Iterator[Fault]:
+def _text(row: Mapping[str, object], name: str) -> Iterator[Fault]:
     """Faults of a field that must be text."""
     value = row.get(name)
     if value is None:
@@ -260,13 +261,13 @@ def _text(row: Mapping[str, Any], name: str) -> Iterator[Fault]:
         yield "empty_field", f"'{name}' is empty"
 
 
-def _is_tool(tool: Any) -> bool:
+def _is_tool(tool: object) -> bool:
     """A function with a name, alone or as OpenAI wraps it."""
     function = tool.get("function", tool) if isinstance(tool, dict) else None
     return isinstance(function, dict) and has_name(function)
 
 
-def _history(value: Any, name: str) -> Iterator[Fault]:
+def _history(value: object, name: str) -> Iterator[Fault]:
     if value is None:
         return
     if not isinstance(value, list):
@@ -280,13 +281,13 @@ def _asks(turns: Iterable[Turn]) -> list[Turn]:
     return [turn for turn in turns if turn.kind in ("system", "user", "result")]
 
 
-def _usual_shape(samples: Sequence[Mapping[str, Any]], name: str | None, default: str) -> str:
+def _usual_shape(samples: Sequence[Mapping[str, object]], name: str | None, default: str) -> str:
     """What most sample rows hold in a column, in words."""
     shapes = [kind_name(row[name]) for row in samples if name and row.get(name) is not None]
     return max(shapes, key=shapes.count) if shapes else default
 
 
-def _starts_with_prompt(samples: Sequence[Mapping[str, Any]], columns: Mapping[str, str], chat: Chat) -> bool:
+def _starts_with_prompt(samples: Sequence[Mapping[str, object]], columns: Mapping[str, str], chat: Chat) -> bool:
     """Whether most answers of pairs begin with the prompt's turns."""
     answers = [row.get(columns.get("chosen", "")) for row in samples]
     firsts = [answer[0] for answer in answers if isinstance(answer, list) and answer and isinstance(answer[0], dict)]
@@ -294,10 +295,10 @@ def _starts_with_prompt(samples: Sequence[Mapping[str, Any]], columns: Mapping[s
     return 2 * sum(kind in ("user", "system") for kind in kinds) > len(kinds)
 
 
-def _strings(row: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[str]:
+def _strings(row: Mapping[str, object], columns: Mapping[str, str]) -> Iterator[str]:
     """All texts of a row that the model sees."""
     visible = ("prompt", "query", "response", "messages", "chosen", "rejected")
-    stack: list[Any] = [row.get(columns[role]) for role in visible if role in columns]
+    stack: list[object] = [row.get(columns[role]) for role in visible if role in columns]
     while stack:
         value = stack.pop()
         if isinstance(value, str):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ftsdk.data.formats.catalog import ROLE_KEYS, SPELLINGS
 from ftsdk.data.formats.files import LINE_BYTES_MAX, SourceFile
@@ -17,6 +17,10 @@ from ftsdk.errors import DataError
 _LIST_COLUMNS = frozenset(
     name for role in ("messages", "history", "images", "videos", "audios") for name in SPELLINGS[role]
 )
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from nanoarrow import ArrayStream
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 _NO_NUMBER = re.compile(r"[:\[,]\s*-?(?:NaN|Infinity|nan|inf)")
 
@@ -67,7 +71,7 @@ def _csv_row(header: list[str], record: list[str]) -> str | BadRow:
     return _json_text({name: _cell(name, value) for name, value in zip(header, record, strict=True)})
 
 
-def _cell(name: str, value: Any) -> Any:
+def _cell(name: str, value: object) -> object:
     """A cell as it is, unless it holds the JSON of a chat, or of a list in a column that is one by its name."""
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
@@ -81,11 +85,11 @@ def _cell(name: str, value: Any) -> Any:
     return inner if messages and all(map(_is_message, messages)) else value
 
 
-def _is_message(value: Any) -> bool:
+def _is_message(value: object) -> bool:
     return isinstance(value, dict) and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
 
 
-def _json_text(row: Any) -> str | BadRow:
+def _json_text(row: dict[str, object]) -> str | BadRow:
     text = json.dumps(row, ensure_ascii=False, default=str)
     return not_utf8(text) or text
 
@@ -108,7 +112,7 @@ def excel_rows(source: SourceFile) -> Iterator[str | BadRow]:
         book.close()
 
 
-def _sheet_rows(records: Iterator[tuple[Any, ...]]) -> Iterator[str | BadRow]:
+def _sheet_rows(records: Iterator[tuple[object, ...]]) -> Iterator[str | BadRow]:
     titles = next(records, ())
     width = max((number for number, cell in enumerate(titles, 1) if cell is not None), default=0)
     header, fault = _header(["" if cell is None else str(cell) for cell in titles[:width]])
@@ -140,7 +144,7 @@ def column_rows(source: SourceFile) -> Iterator[str | BadRow]:
             raise DataError(f"{source.path} is not a readable {source.kind.title()} file: {reason}.") from error
 
 
-def _fetched(result: Any) -> Iterator[str | BadRow]:
+def _fetched(result: DuckDBPyConnection) -> Iterator[str | BadRow]:
     while rows := result.fetchmany(2048):
         for (text,) in rows:
             yield _finite(text) if _NO_NUMBER.search(text) else text
@@ -151,7 +155,7 @@ def _finite(text: str) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False)
 
 
-def _arrow_stream(source: SourceFile) -> Any:
+def _arrow_stream(source: SourceFile) -> ArrayStream:
     """Record batches of an Arrow file or stream: a file is a stream between two marks (Arrow columnar format 1.5)."""
     from nanoarrow import ArrayStream
     from nanoarrow.ipc import InputStream

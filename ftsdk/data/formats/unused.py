@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ftsdk.contract.messages import ROW_WEIGHTS, SWITCHES, THOUGHTS
 from ftsdk.data.formats.detection import Detected
@@ -22,7 +21,7 @@ class FieldCounts:
     fields: Counter[str] = field(default_factory=Counter)
     num_rows: int = 0
 
-    def add(self, rows: Iterable[Mapping[str, Any]], messages: str | None) -> None:
+    def add(self, rows: Iterable[Mapping[str, object]], messages: str | None) -> None:
         """Count the names in rows; `messages` is the column that holds their messages."""
         for row in rows:
             self.num_rows += 1

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.opening import open_valid_files
@@ -61,7 +60,7 @@ class Stats:
     packed_epoch_steps: int
     """Optimizer steps of an epoch, with packing."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As JSON."""
         return asdict(self)
 
@@ -95,7 +94,7 @@ def stats(
 
 
 def _lengths(picked: list[tuple[bytes, Rules]], counter: TokenCounter) -> list[int]:
-    by_rules: defaultdict[Rules, list[Mapping[str, Any]]] = defaultdict(list)
+    by_rules: defaultdict[Rules, list[Mapping[str, object]]] = defaultdict(list)
     for text, rules in picked:
         row, _ = parse(text.decode())
         if row is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from ftsdk.contract.messages import THOUGHTS
 from ftsdk.data.formats.rules import Rules
@@ -13,7 +12,7 @@ from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 _SHARED_ROLES = ("system", "tools", "history", "prompt", "query", "messages", "response")
 
 
-def contents(value: Any, rules: Rules) -> list[str]:
+def contents(value: object, rules: Rules) -> list[str]:
     """Texts in a field: itself, or the contents (and tool calls) of its messages."""
     if isinstance(value, str):
         return [value] if value else []
@@ -25,7 +24,7 @@ def contents(value: Any, rules: Rules) -> list[str]:
     return []
 
 
-def texts_of(row: Mapping[str, Any], rules: Rules) -> tuple[list[str], list[list[str]]]:
+def texts_of(row: Mapping[str, object], rules: Rules) -> tuple[list[str], list[list[str]]]:
     """(texts that every sequence of the row has, texts of each alternative ending): pairs give two sequences."""
     columns = rules.columns
     shared = [text for role in _SHARED_ROLES if role in columns for text in contents(row.get(columns[role]), rules)]
@@ -33,7 +32,7 @@ def texts_of(row: Mapping[str, Any], rules: Rules) -> tuple[list[str], list[list
     return shared, endings or [[]]
 
 
-def answer_text(row: Mapping[str, Any], rules: Rules) -> str:
+def answer_text(row: Mapping[str, object], rules: Rules) -> str:
     """The answer; of a chat its last message."""
     for role in ("response", "chosen", "messages", "prompt"):
         if role in rules.columns:
@@ -42,13 +41,13 @@ def answer_text(row: Mapping[str, Any], rules: Rules) -> str:
     return ""
 
 
-def whole_text(row: Mapping[str, Any], rules: Rules) -> str:
+def whole_text(row: Mapping[str, object], rules: Rules) -> str:
     """Everything in a row, for comparing rows."""
     shared, endings = texts_of(row, rules)
     return "\n".join([*shared, *(text for ending in endings for text in ending)])
 
 
-def token_counts(rows: list[Mapping[str, Any]], rules: Rules, counter: TokenCounter) -> list[int]:
+def token_counts(rows: list[Mapping[str, object]], rules: Rules, counter: TokenCounter) -> list[int]:
     """Tokens of the longest sequence of each row, with the markers of a chat template around each text."""
     sequences = [(number, [*shared, *ending]) for number, row in enumerate(rows)
                  for shared, endings in [texts_of(row, rules)] for ending in endings]  # fmt: skip

@@ -8,9 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import DataError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 TOKENS_PER_TURN = 5
 """Tokens that a chat template puts around a message (ChatML: <|im_start|>role\\n … <|im_end|>\\n)."""
@@ -23,7 +27,7 @@ class TokenCounter:
     how: str
     """Where the figures come from, for people."""
     exact: bool
-    _tokenizer: Any = None
+    _tokenizer: Tokenizer | None = None
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the markers of a chat template."""
@@ -118,15 +122,15 @@ def tokenizer_facts(model: str | Path) -> TokenizerFacts | None:
     )
 
 
-def _token_text(value: Any) -> str:
+def _token_text(value: object) -> str:
     return str(value.get("content", "") if isinstance(value, dict) else value)
 
 
-def _added_bos(config: dict[str, Any], names: dict[str, str]) -> str:
+def _added_bos(config: JsonObject, names: dict[str, str]) -> str:
     return names.get("bos_token", "") if config.get("add_bos_token") is True else ""
 
 
-def _prefix(processor: dict[str, Any]) -> Iterator[str]:
+def _prefix(processor: JsonObject) -> Iterator[str]:
     """The special tokens that a post-processor puts before a single text."""
     for inner in processor.get("processors", ()):
         yield from _prefix(inner)
@@ -149,7 +153,7 @@ def _head_value(text: str, name: str) -> Any:
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> JsonObject:
     with contextlib.suppress(OSError, ValueError):
         value = json.loads(path.read_text("utf-8"))
         return value if isinstance(value, dict) else {}

@@ -9,26 +9,35 @@ import json
 import sys
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TypedDict
 
 TABLE = "arguments.json"
+
+
+class ArgumentTable(TypedDict):
+    """The packaged table."""
+
+    releases: dict[str, str]
+    arguments: dict[str, str]
+    """Name -> type as text."""
+    choices: dict[str, list[str]]
 
 
 @cache
 def known_arguments() -> dict[str, str]:
     """Every argument of the supported LLaMA-Factory release, with its type as text."""
-    table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
+    table: ArgumentTable = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return dict(table["arguments"])
 
 
 @cache
 def choices() -> dict[str, list[str]]:
     """The values that an argument may have, for those that have a list of them."""
-    table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
+    table: ArgumentTable = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return dict(table["choices"])
 
 
-def read_arguments() -> dict[str, Any]:
+def read_arguments() -> ArgumentTable:
     """Read the release, the arguments and their choices of the installed LLaMA-Factory."""
     import dataclasses
     from importlib.metadata import version
@@ -55,7 +64,7 @@ _SEVERAL = ("debug", "fsdp", "trackio_static_space_id")
 """Arguments that take several of their values at once, or others too."""
 
 
-def _values(kind: Any) -> list[str]:
+def _values(kind: object) -> list[str]:
     """Values of a Literal or an Enum, also inside a union (whose `str` is then only how the value is written)."""
     import enum
     from typing import Literal, get_args, get_origin
@@ -67,7 +76,7 @@ def _values(kind: Any) -> list[str]:
     return [value for part in get_args(kind) for value in _values(part)]
 
 
-def type_name(kind: Any) -> str:
+def type_name(kind: object) -> str:
     """A dataclass field's type as text."""
     return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind)).replace("typing.", "")
 

@@ -7,7 +7,7 @@ The output folder, the dataset folder and the checkpoint to resume from are adde
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
@@ -82,7 +82,7 @@ def _check_arguments(given: Hyperparameters) -> None:
         raise SpecError(f"hyperparameters.template {template!r}: LLaMA-Factory has no such template{hint}.")
 
 
-def _check_choices(config: Mapping[str, Any]) -> None:
+def _check_choices(config: Mapping[str, object]) -> None:
     """Refuse values that are not in an argument's list: LLaMA-Factory replaces some of them by the default silently."""
     for name, known in choices().items():
         value = config.get(name)

@@ -12,8 +12,8 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.chat_templates.comparing import NamedTemplate
 
 TABLE = "templates.json"
@@ -33,14 +33,14 @@ class ChatTemplate(NamedTemplate):
 @cache
 def known_templates() -> dict[str, ChatTemplate]:
     """Every template of the supported LLaMA-Factory release."""
-    table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
+    table: JsonObject = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
     return {
         name: ChatTemplate(**{**template, "marks": tuple(template["marks"])})
         for name, template in table["templates"].items()
     }
 
 
-def read_table() -> dict[str, Any]:
+def read_table() -> dict[str, object]:
     """Read the release and the templates of the installed LLaMA-Factory."""
     from importlib.metadata import version
 
@@ -54,7 +54,7 @@ def read_table() -> dict[str, Any]:
     return {"release": version("llamafactory"), "templates": templates}
 
 
-def _marks(template: Any) -> set[str]:
+def _marks(template: object) -> set[str]:
     slots = [slot for part in _PARTS for slot in getattr(getattr(template, part), "slots", ())]
     texts = [slot.get("token", "") if isinstance(slot, dict) else slot for slot in slots if not isinstance(slot, set)]
     return {mark for text in texts for mark in _MARK.findall(str(text))}

@@ -11,11 +11,19 @@ import importlib
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TypedDict
 
 from ftsdk.engines.llamafactory.arguments import type_name
 
 TABLE = "arguments.json"
+
+
+class AlgorithmTable(TypedDict):
+    """The arguments of one algorithm."""
+
+    releases: dict[str, str]
+    arguments: dict[str, str]
+    """Name -> type as text."""
 
 
 @cache
@@ -24,19 +32,21 @@ def known_arguments(algorithm: str) -> dict[str, str]:
     return dict(_table()[algorithm]["arguments"])
 
 
-def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(resources.files("ftsdk.engines.trl").joinpath(TABLE).read_text("utf-8"))
+def _table() -> dict[str, AlgorithmTable]:
+    table: dict[str, AlgorithmTable] = json.loads(
+        resources.files("ftsdk.engines.trl").joinpath(TABLE).read_text("utf-8")
+    )
     return table
 
 
-def read_arguments() -> dict[str, Any]:
+def read_arguments() -> dict[str, AlgorithmTable]:
     """The packaged table, with the installed TRL's algorithms replaced."""
     from importlib.metadata import version
 
     import trl
 
     releases = {name: version(name) for name in ("trl", "transformers")}
-    tables = {}
+    tables: dict[str, AlgorithmTable] = {}
     for algorithm in ("ppo",) if trl.__version__.startswith("0.") else ("grpo", "rloo"):
         config = getattr(importlib.import_module(f"trl.trainer.{algorithm}_config"), f"{algorithm.upper()}Config")
         arguments = {field.name: type_name(field.type) for field in dataclasses.fields(config) if field.init}

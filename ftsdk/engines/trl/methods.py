@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ftsdk.engines.shared import OWNED as OWNED_EVERYWHERE
 
-STAGE_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+STAGE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     # DeepSeekMath, arXiv:2402.03300; the KL term is off as in TRL and in the papers below, which saves a second model
     "grpo": {"loss_type": "grpo", "beta": 0.0, "epsilon": 0.2, "num_generations": 8},
     # DAPO, arXiv:2503.14476, 3.1 (clip-higher), 3.3 (token-level loss), 3.4 (overlong filtering), 4.1 (values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from ftsdk.contract.foreign import JsonObject
 
 SYSTEM, QUESTION, ANSWER, THOUGHT = "probe system", "probe question", "probe answer", "probe thought"
 TOOL = "probe_tool"
@@ -17,7 +18,7 @@ _FUNCTION = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 
-Messages = list[dict[str, Any]]
+Messages = list[JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Probe:
     """A conversation in OpenAI's form."""
 
     messages: Messages
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: tuple[JsonObject, ...] = ()
     generates: bool = False
     """Whether the text ends with the beginning of the next answer."""
 
@@ -40,7 +41,7 @@ class Probe:
         return self.messages[1:] if self.system else self.messages
 
 
-def _message(role: str, content: str) -> dict[str, Any]:
+def _message(role: str, content: str) -> JsonObject:
     return {"role": role, "content": content}
 
 

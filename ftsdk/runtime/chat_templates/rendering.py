@@ -10,9 +10,13 @@ import json
 import sys
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftsdk.runtime.chat_templates.probes import PARSER_PROBES, PROBES, Messages, Probe
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+    from jinja2.parser import Parser
 
 DATE = datetime(2024, 7, 26)
 """The day on which a template that reads the clock is rendered: Llama 3's own default."""
@@ -29,7 +33,7 @@ def render_probes(template: str, tokens: dict[str, str]) -> Texts:
     return {name: _render(compiled, probe, tokens) for name, probe in {**PROBES, **PARSER_PROBES}.items()}
 
 
-def _render(template: Any, probe: Probe, tokens: dict[str, str]) -> str | None:
+def _render(template: Template, probe: Probe, tokens: dict[str, str]) -> str | None:
     """The text; None where the template refuses the conversation.
 
     Without a clock first, so that a default date stays; then with contents as lists, which templates with media expect.
@@ -54,7 +58,7 @@ def _with_parts(messages: Messages) -> Messages:
     return [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]
 
 
-def _environment() -> Any:
+def _environment() -> Environment:
     """As in transformers' `utils/chat_template_utils.py`."""
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
@@ -65,7 +69,7 @@ def _environment() -> Any:
 
         tags = {"generation"}  # noqa: RUF012
 
-        def parse(self, parser: Any) -> Any:
+        def parse(self, parser: Parser) -> nodes.Node:
             line = next(parser.stream).lineno
             body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
             return nodes.Scope(body).set_lineno(line)
@@ -78,7 +82,7 @@ def _environment() -> Any:
     return environment
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+def _to_json(value: object, ensure_ascii: bool = False, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 

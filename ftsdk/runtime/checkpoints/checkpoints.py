@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from ftsdk import contract
 from ftsdk.runtime.storage.base import Store
@@ -41,12 +41,30 @@ class Identity(NamedTuple):
     """Versions of the libraries that affect numerical results."""
 
 
+class CommitRecord(TypedDict):
+    """The content of COMMIT, without its seal. Commits of earlier releases lack what is not required."""
+
+    step: int
+    digest: str
+    attempt: int
+    num_nodes: int
+    world_size: NotRequired[int]
+    global_batch: NotRequired[int | None]
+    """Rows of an optimizer step over all processes."""
+    versions: NotRequired[dict[str, str]]
+    best: NotRequired[int | None]
+    manifests: list[str | None]
+    """SHA-256 of each node's manifest."""
+    time: float
+    """Seconds since the epoch."""
+
+
 class Commit(NamedTuple):
     """A committed checkpoint."""
 
     step: int
     prefix: str
-    record: dict[str, Any]
+    record: CommitRecord
 
     @property
     def best(self) -> int | None:
@@ -105,7 +123,7 @@ def publish(
         if not should_wait():
             return None
         time.sleep(POLL_S)
-    record = {
+    record: CommitRecord = {
         "step": step,
         "digest": identity.digest,
         "attempt": identity.attempt,
@@ -157,7 +175,7 @@ def _commit(durable: Store, prefix: str) -> Commit | None:
     return Commit(record["step"], prefix, record) if is_whole else None
 
 
-def _seal(record: Mapping[str, Any]) -> str:
+def _seal(record: Mapping[str, object]) -> str:
     """SHA-256 of a COMMIT's own content: with a flipped bit it may still be valid JSON."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 

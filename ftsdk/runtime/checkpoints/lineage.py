@@ -12,10 +12,11 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import LINEAGE_FORMAT, AttemptSummary, LineageRecord, Machine, ModelFile
 from ftsdk.contract.release import __version__
 from ftsdk.runtime.checkpoints.checkpoints import Identity
@@ -29,7 +30,12 @@ NVIDIA_SMI_TIMEOUT_S = 20.0
 
 
 def lineage(
-    document: JobDocument, identity: Identity, durable: Durable, *, step: int | None, metrics: Mapping[str, Any]
+    document: JobDocument,
+    identity: Identity,
+    durable: Durable,
+    *,
+    step: int | None,
+    metrics: Mapping[str, object],
 ) -> LineageRecord:
     """The record of the model that has just been stored, but for its COMMIT. Raises OSError where storage fails."""
     attempts = [_attempt(durable, number) for number in range(1, identity.attempt + 1)]
@@ -52,7 +58,7 @@ def lineage(
         files=_files(durable),
         finished_at=time.time(),
     )
-    origin: dict[str, Any] = dict(document.get("origin", {}))
+    origin: dict[str, object] = dict(document.get("origin", {}))
     return cast(LineageRecord, {"inputs": origin.pop("files", []), **origin, **known})
 
 
@@ -103,7 +109,7 @@ def _accelerators() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
-def _seed(config: Mapping[str, Any]) -> int | None:
+def _seed(config: JsonObject) -> int | None:
     seed = config.get("arguments", config).get("seed", 42)  # the default of transformers' TrainingArguments
     return seed if isinstance(seed, int) else None
 
@@ -131,7 +137,7 @@ def _files(durable: Durable) -> dict[str, ModelFile]:
     return {name: ModelFile(bytes=size, sha256=digest) for name, (size, digest) in manifest.get("files", {}).items()}
 
 
-def _json(durable: Durable, key: str) -> dict[str, Any]:
+def _json(durable: Durable, key: str) -> JsonObject:
     try:
         data = json.loads(durable.read(key))
     except (FileNotFoundError, ValueError):

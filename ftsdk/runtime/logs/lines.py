@@ -19,7 +19,6 @@ import select
 import stat
 import time
 from collections.abc import Callable
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.runtime.logs.masking import Mask
@@ -38,7 +37,7 @@ ATOMIC_BYTES = 4096
 EVENT = contract.EVENT_MARK.encode() + b"{"
 MAX_EVENT_BYTES = 1 << 20
 
-EventFilter = Callable[[dict[str, Any]], bool]
+EventFilter = Callable[[contract.Event], bool]
 """Called with every event; returns False to leave it out of the log."""
 
 
@@ -106,7 +105,7 @@ class Log:
         """Write one line of the supervisor's."""
         self._write(text.replace("\n", " ").encode("utf-8", "replace"))
 
-    def event(self, kind: str, **fields: Any) -> None:
+    def event(self, kind: str, **fields: object) -> None:
         """Write one structured line of the supervisor's."""
         self._emit([self._mask(contract.event_line(kind, **fields).encode("utf-8", "replace"))])
 

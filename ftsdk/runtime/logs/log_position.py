@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.runtime.storage.durable import Durable
@@ -25,7 +24,7 @@ class LogPosition:
             self.segment = int(item.key.removeprefix(own).removesuffix(".log")) + 1
             self._read(durable.read(item.key))
 
-    def is_replay(self, event: dict[str, Any]) -> bool:
+    def is_replay(self, event: contract.Event) -> bool:
         """Whether these metrics were already logged before the restart."""
         return step_of(event) <= self._steps.get(contract.metrics_kind(event), -1)
 
@@ -40,13 +39,13 @@ class LogPosition:
             self._steps[kind] = max(self._steps.get(kind, -1), step_of(event))
 
 
-def step_of(event: dict[str, Any]) -> int:
+def step_of(event: contract.Event) -> int:
     """The event's step; 0 if it is not an integer (any program may print such a line)."""
     step = event.get("step")
     return step if isinstance(step, int) else 0
 
 
-def _metrics(segment: bytes) -> Iterable[dict[str, Any]]:
+def _metrics(segment: bytes) -> Iterable[contract.Event]:
     mark = (contract.STAMP_END + contract.EVENT_MARK).encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
     at = segment.find(mark)
     while at >= 0:

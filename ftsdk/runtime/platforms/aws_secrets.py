@@ -11,10 +11,11 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.platforms.secret_service import SecretError, SecretServiceError, post
 from ftsdk.runtime.storage.aws_credentials import fetch_role
 from ftsdk.runtime.storage.aws_regions import domain_of
@@ -52,8 +53,8 @@ def _value(address: str, environ: Mapping[str, str]) -> str:
 
 
 def _call(
-    service: str, operation: str, parameters: dict[str, Any], environ: Mapping[str, str]
-) -> dict[str, Any] | None:
+    service: str, operation: str, parameters: Mapping[str, object], environ: Mapping[str, str]
+) -> JsonObject | None:
     """The response to one operation; None for a secret that does not exist."""
     body = json.dumps(parameters).encode()
     try:

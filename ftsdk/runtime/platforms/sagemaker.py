@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ftsdk.runtime.platforms.cluster import Cluster
 
@@ -20,6 +20,14 @@ FAILURE_CHARACTERS = 1024
 """The part of the failure file that becomes the job's FailureReason."""
 HOST_TIMEOUT_S, HOST_POLL_S = 600.0, 1.0
 """Nodes start minutes apart; a host's name cannot be resolved before it has started."""
+
+
+class ResourceConfig(TypedDict):
+    """What SageMaker writes into resourceconfig.json, as far as it is read."""
+
+    current_host: str
+    hosts: list[str]
+    network_interface_name: str
 
 
 def is_here(environ: Mapping[str, str]) -> bool:
@@ -69,10 +77,10 @@ def copy_model(files: Mapping[str, Path], root: Path = ROOT) -> None:
             shutil.copyfile(source, target)
 
 
-def _resources(root: Path) -> dict[str, Any]:
+def _resources(root: Path) -> ResourceConfig:
     path = root / "input" / "config" / "resourceconfig.json"
     try:
-        resources: dict[str, Any] = json.loads(path.read_bytes())
+        resources: ResourceConfig = json.loads(path.read_bytes())
         return {"hosts": [resources["current_host"]], "network_interface_name": "eth0", **resources}
     except (OSError, ValueError, KeyError) as problem:
         raise ValueError(f"{path} cannot be read: {problem!r}") from None

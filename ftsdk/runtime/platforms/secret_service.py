@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.retry import RetryPolicy
 
 TIMEOUT_S = 20.0
@@ -36,15 +36,15 @@ RETRY = RetryPolicy(attempts=6, is_final=_is_final)
 """Throttling, 5xx and broken connections are retried."""
 
 
-def post(sign: Callable[[], Request]) -> dict[str, Any]:
+def post(sign: Callable[[], Request]) -> JsonObject:
     """The JSON response to the request that `sign` makes for each try. Raises OSError, ValueError or KeyError."""
     return RETRY.call(lambda: _post(sign()))
 
 
-def _post(request: Request) -> dict[str, Any]:
+def _post(request: Request) -> JsonObject:
     try:
         with urlopen(request, timeout=TIMEOUT_S) as response:
-            content: dict[str, Any] = json.load(response)
+            content: JsonObject = json.load(response)
             return content
     except HTTPError as problem:
         raise SecretServiceError(problem.code, problem.read().decode("utf-8", "replace")) from None

@@ -10,7 +10,13 @@ to the store, no work on the accelerator). The number is far enough ahead that n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from torch.cuda import Event
+    from torch.distributed import Store
 
 
 class Agreement:
@@ -20,10 +26,10 @@ class Agreement:
         import torch
         import torch.distributed as dist
 
-        self._store: Any = None
+        self._store: Store | None = None
         self._steps: dict[str, int] = {}
-        self._cuda: Any = None
-        self._previous: Any = None
+        self._cuda: ModuleType | None = None
+        self._previous: Event | None = None
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             from torch.distributed.distributed_c10d import _get_default_store
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 from transformers import TrainerCallback
 
@@ -18,6 +18,11 @@ from ftsdk.runtime.programs.cadence import Cadence
 from ftsdk.runtime.programs.heartbeat import heartbeat_callback
 from ftsdk.runtime.programs.interruption import EvaluationStopped, InterruptedTraining, StopRequest
 from ftsdk.runtime.worker_protocol import TrainJob
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from ftsdk.contract.documents import PlannedRun
 
 GIB = 1 << 30
 
@@ -35,7 +40,7 @@ def build_callbacks(job: TrainJob, stop: StopRequest) -> tuple[CheckpointCallbac
     return CheckpointCallback(job, stop), MetricsCallback(job), heartbeat_callback()
 
 
-def emit(kind: str, **fields: Any) -> None:
+def emit(kind: str, **fields: object) -> None:
     """Send an event to the supervisor, after what was printed before it."""
     sys.stdout.flush()
     worker_protocol.send_event(os.environ, {"event": kind, **fields})
@@ -60,16 +65,18 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self.epoch_ended = False
         """Whether the hooks at the end of an epoch have begun, and no further step has."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         self._agreement = Agreement()
         self._cadence.begin()
         self._stop.training = True
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.epoch_ended = False
         self._announce(args, state)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         step = state.global_step
         self._agreement.end_of_step()
         due_by_time = args.process_index == 0 and self._cadence.is_due_by_time()
@@ -79,31 +86,33 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         if self._agreement.is_due("stop", self._stop.received, step) and step < state.max_steps:
             control.should_save = control.should_training_stop = self.stopping = True
 
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """An evaluation gathers every batch over all ranks, so that they advance together as in training."""
         self._predictions += 1
         self._agreement.end_of_step()
         if self._agreement.is_due(f"stop-evaluation-{self._evaluations}", self._stop.received, self._predictions):
             raise EvaluationStopped
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._evaluations, self._predictions = self._evaluations + 1, 0
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._unannounced = state.global_step
         self._saves += 1
         self._cadence.saved(publish_s=worker_protocol.read_publish_duration(self._run))
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if self.stopping and control.should_training_stop:
             self.leave(args, state)
         self.epoch_ended = True
         self._announce(args, state)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._announce(args, state)
 
-    def leave(self, args: Any, state: Any) -> None:
+    def leave(self, args: TrainingArguments, state: TrainerState) -> NoReturn:
         """Announce the checkpoint, then unwind. Raises InterruptedTraining."""
         self._announce(args, state)
         raise InterruptedTraining
@@ -112,7 +121,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         """Called with the number of seconds for which a checkpoint paused the training."""
         self._cadence.cost_s = seconds
 
-    def _announce(self, args: Any, state: Any) -> None:
+    def _announce(self, args: TrainingArguments, state: TrainerState) -> None:
         step, self._unannounced = self._unannounced, None
         if step is not None:
             self._agreement.barrier()
@@ -128,16 +137,25 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, job: TrainJob) -> None:
         self._wandb = job["document"]["wandb"]
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         self._began = self._logged_at = time.monotonic()
         self._first_step = state.global_step
         self._tokens = state.num_input_tokens_seen
         if state.is_world_process_zero and self._wandb:
             _describe_run(self._wandb["config"])
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **_: object,
+    ) -> None:
         if state.is_world_process_zero:
-            numbers: dict[str, Any] = {name: logs[name] for name in contract.METRIC_FIELDS if name in logs}
+            numbers: dict[str, float] = {name: logs[name] for name in contract.METRIC_FIELDS if name in logs}
             if "loss" in numbers:
                 numbers |= self._speed(state)
             if numbers:
@@ -146,7 +164,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         if not math.isfinite(logs.get("loss", 0.0)):
             raise NonFiniteLossError(f"the loss is {logs['loss']} at step {state.global_step}")
 
-    def _speed(self, state: Any) -> dict[str, float]:
+    def _speed(self, state: TrainerState) -> dict[str, float]:
         """Tokens per second since the last log, time left at this attempt's pace, and the device's peak memory."""
         import torch
 
@@ -166,7 +184,7 @@ def _json(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def _describe_run(config: dict[str, Any]) -> None:
+def _describe_run(config: PlannedRun) -> None:
     """Store the whole spec and plan in the W&B run that the Trainer's own reporter has opened."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:

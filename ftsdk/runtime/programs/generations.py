@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime.programs.callbacks import CheckpointCallback, MetricsCallback
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.worker_protocol import TrainJob
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 NAMES = {
     "completions/mean_length": "completion_length",
@@ -33,7 +36,9 @@ class SamplingCheckpointCallback(CheckpointCallback):
         self._steps = max(1, micro_steps // arguments["gradient_accumulation_steps"])
         self._save_requested = self._stop_requested = False
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: object
+    ) -> None:
         super().on_step_end(args, state, control, **more)
         self._save_requested |= control.should_save
         self._stop_requested |= self.stopping
@@ -43,17 +48,26 @@ class SamplingCheckpointCallback(CheckpointCallback):
         control.should_training_stop = self.stopping or state.global_step >= state.max_steps
         self._save_requested &= not between
 
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: object
+    ) -> None:
         if self._is_between(state):  # elsewhere an evaluation cannot be stopped, because no checkpoint could be saved
             super().on_prediction_step(args, state, control, **more)
 
-    def _is_between(self, state: Any) -> bool:
+    def _is_between(self, state: TrainerState) -> bool:
         return bool(state.global_step % self._steps == 0)
 
 
 class RewardMetricsCallback(MetricsCallback):
     """Writes the Trainer's logs under ftsdk's names."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **more: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **more: object,
+    ) -> None:
         renamed = {NAMES[name]: value for name, value in logs.items() if name in NAMES}
         super().on_log(args, state, control, {**logs, **renamed}, **more)

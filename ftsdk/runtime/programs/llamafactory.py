@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, watch_tokenising
@@ -12,6 +12,10 @@ from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 if TYPE_CHECKING:
+    from transformers import Trainer
+    from transformers.trainer_utils import TrainOutput
+
+    from ftsdk.contract.foreign import JsonObject
     from ftsdk.runtime.programs.callbacks import CheckpointCallback
 
 
@@ -30,7 +34,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         run_exp(config, callbacks=list(callbacks))
 
 
-def prepared(job: TrainJob) -> dict[str, Any]:
+def prepared(job: TrainJob) -> JsonObject:
     """LLaMA-Factory ready to read the data, and its configuration: the same for a training and for its preview."""
     from ftsdk.runtime.programs.chat_template.check import with_checked_template
     from ftsdk.runtime.programs.data import examples
@@ -40,7 +44,7 @@ def prepared(job: TrainJob) -> dict[str, Any]:
     return use_parts_of_adapter(config)
 
 
-def configured(job: TrainJob) -> dict[str, Any]:
+def configured(job: TrainJob) -> JsonObject:
     """The trainer's configuration with the arguments that the supervisor sets."""
     config = dict(job["document"]["config"])
     packed = config.get("packing") or config.get("neat_packing") or config.get("stage") == "pt"
@@ -62,7 +66,7 @@ def configured(job: TrainJob) -> dict[str, Any]:
     }
 
 
-def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, config: dict[str, Any]) -> None:
+def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, config: JsonObject) -> None:
     """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
@@ -72,7 +76,7 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
 
     train = Trainer.train
 
-    def train_on(self: Any, resume_from_checkpoint: Any = None, **rest: Any) -> Any:
+    def train_on(self: Trainer, resume_from_checkpoint: str | None = None, **rest: object) -> TrainOutput:
         if not config.get("adapter_name_or_path"):  # an adapter brings its own targets
             refuse_unmatched(self.model, _listed(config, "lora_target"), _listed(config, "additional_target"))
         make_resumable(self, checkpoints, resume)
@@ -82,5 +86,5 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
     Trainer.train = train_on
 
 
-def _listed(config: dict[str, Any], name: str) -> list[str]:
+def _listed(config: JsonObject, name: str) -> list[str]:
     return [part.strip() for part in str(config.get(name) or "").split(",") if part.strip() not in ("", "all")]

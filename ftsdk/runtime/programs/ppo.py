@@ -8,18 +8,37 @@ from __future__ import annotations
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime import overlays
+from ftsdk.runtime.programs.data.prompts import PromptRow
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from datasets import Dataset
+    from torch import Tensor, nn
+    from transformers import (
+        BatchEncoding,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
+    from trl import PPOTrainer
 
+    from ftsdk.contract.programs import ModelSource, ReinforcementConfig
     from ftsdk.runtime.programs.rewards import Reward
+
+
+class TokenizedPrompt(PromptRow):
+    """A row of the training's data."""
+
+    input_ids: list[int]
 
 
 def train(job: TrainJob, stop: StopRequest) -> None:
@@ -34,14 +53,14 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         trainer.save_model(job["output"])
 
 
-def build(job: TrainJob, stop: StopRequest) -> Any:
+def build(job: TrainJob, stop: StopRequest) -> PPOTrainer:
     """The trainer, ready to train."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import PPOConfig, PPOTrainer
 
-    from ftsdk.runtime.programs.trl import model_arguments, peft_config
+    from ftsdk.runtime.programs.trl import config_of, model_arguments, peft_config
 
-    config = job["document"]["config"]
+    config = config_of(job)
     source = config.get("adapter_name_or_path") or config["model_name_or_path"]
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", revision=config.get("model_revision"))
     if tokenizer.pad_token is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
@@ -51,7 +70,7 @@ def build(job: TrainJob, stop: StopRequest) -> Any:
     policy = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **model_arguments(config))
     policy = _fitted(_merged(policy, config.get("adapter_name_or_path")), tokenizer)
     rows = _tokenized(job, tokenizer)
-    batches: deque[list[dict[str, Any]]] = deque()
+    batches: deque[list[TokenizedPrompt]] = deque()
     return PPOTrainer(
         args=PPOConfig(
             **{
@@ -76,7 +95,7 @@ def build(job: TrainJob, stop: StopRequest) -> Any:
 
 
 # --- models -------------------------------------------------------------------------------------------------
-def _merged(model: Any, adapter: str | None) -> Any:
+def _merged(model: PreTrainedModel, adapter: str | None) -> PreTrainedModel:
     """The model with an adapter merged into it: PPO adds new adapters on top."""
     if adapter is None:
         return model
@@ -87,14 +106,14 @@ def _merged(model: Any, adapter: str | None) -> Any:
     return PeftModel.from_pretrained(model, adapter, config=config).merge_and_unload()
 
 
-def _fitted(model: Any, tokenizer: Any) -> Any:
+def _fitted(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
-def _scorer(settings: dict[str, Any], dtype: str) -> Any:
+def _scorer(settings: ModelSource, dtype: str) -> PreTrainedModel:
     """A model with one output for each token."""
     from transformers import AutoModelForSequenceClassification
 
@@ -103,7 +122,7 @@ def _scorer(settings: dict[str, Any], dtype: str) -> Any:
     return _with_value_head(_merged(model, adapter), adapter or base)
 
 
-def _with_value_head(model: Any, folder: str) -> Any:
+def _with_value_head(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     """The head of LLaMA-Factory's `rm` stage (`value_head.safetensors`), if the folder has one."""
     import torch
     from safetensors.torch import load_file
@@ -117,13 +136,13 @@ def _with_value_head(model: Any, folder: str) -> Any:
     return model
 
 
-def _value_model(config: dict[str, Any], tokenizer: Any) -> Any:
+def _value_model(config: ReinforcementConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """A copy of the reward model, as in TRL's examples, or else the policy with a new head that outputs 0."""
     import torch
 
     if config.get("reward_model"):
         return _fitted(_scorer(config["reward_model"], "float32"), tokenizer)
-    policy = {"model_name_or_path": config["model_name_or_path"]}
+    policy: ModelSource = {"model_name_or_path": config["model_name_or_path"]}
     model = _fitted(_scorer(policy, "float32"), tokenizer)
     torch.nn.init.zeros_(model.score.weight)
     return model
@@ -133,15 +152,17 @@ def _value_model(config: dict[str, Any], tokenizer: Any) -> Any:
 class _Collator:
     """Makes batches of padded prompts, and queues their rows for the rewards of the answers."""
 
-    def __init__(self, tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, batches: deque[list[TokenizedPrompt]]) -> None:
         self._tokenizer, self._batches = tokenizer, batches
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+    def __call__(self, rows: list[TokenizedPrompt]) -> BatchEncoding:
         self._batches.append(rows)
         return self._tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]}, return_tensors="pt")
 
 
-def _reward_module(config: dict[str, Any], tokenizer: Any, batches: deque[list[dict[str, Any]]]) -> Any:
+def _reward_module(
+    config: ReinforcementConfig, tokenizer: PreTrainedTokenizerBase, batches: deque[list[TokenizedPrompt]]
+) -> nn.Module:
     """The module that TRL takes its scores from; `get_reward` is replaced so that reward functions count too."""
     import torch
     from trl.trainer import ppo_trainer
@@ -152,11 +173,14 @@ def _reward_module(config: dict[str, Any], tokenizer: Any, batches: deque[list[d
     model = _fitted(_scorer(config["reward_model"], config["dtype"]), tokenizer) if config.get("reward_model") else None
     reward_module = model if model is not None else torch.nn.Module()
     original = ppo_trainer.get_reward
-    queue: deque[dict[str, Any]] = deque()
+    queue: deque[TokenizedPrompt] = deque()
 
-    def get_reward(module: Any, tokens: Tensor, pad: int, start: int) -> Any:
+    def get_reward(
+        module: nn.Module, tokens: Tensor, pad: int, start: int
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
         if module is not reward_module:
-            return original(module, tokens, pad, start)
+            scored: tuple[Tensor, Tensor, Tensor] = original(module, tokens, pad, start)
+            return scored
         score = original(model, tokens, pad, start)[1] if model is not None else 0
         while len(queue) < len(tokens):
             queue.extend(batches.popleft())
@@ -169,7 +193,9 @@ def _reward_module(config: dict[str, Any], tokenizer: Any, batches: deque[list[d
     return reward_module
 
 
-def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor, tokenizer: Any) -> Tensor:
+def _scores(
+    functions: list[Reward], rows: list[TokenizedPrompt], answers: Tensor, tokenizer: PreTrainedTokenizerBase
+) -> Tensor:
     """The weighted sum of each answer's scores; None counts as 0."""
     import torch
 
@@ -177,7 +203,7 @@ def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor
 
     ids = [[token for token in answer if token != tokenizer.pad_token_id] for answer in answers.tolist()]
     texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-    columns = {name: [row[name] for row in rows] for name in (COLUMNS, ROW)}
+    columns = {COLUMNS: [row[COLUMNS] for row in rows], ROW: [row[ROW] for row in rows]}
     total = torch.zeros(len(rows))
     for function in functions:
         scores = function([row["prompt"] for row in rows], texts, ids, **columns)
@@ -186,12 +212,12 @@ def _scores(functions: list[Reward], rows: list[dict[str, Any]], answers: Tensor
 
 
 # --- data and callbacks -------------------------------------------------------------------------------------
-def _tokenized(job: TrainJob, tokenizer: Any) -> Any:
+def _tokenized(job: TrainJob, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     from ftsdk.runtime.programs.data import prompts
 
     rows, _ = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
 
-    def tokens(row: dict[str, Any]) -> dict[str, Any]:
+    def tokens(row: PromptRow) -> dict[str, list[int]]:
         if isinstance(row["prompt"], str):
             return {"input_ids": tokenizer(row["prompt"])["input_ids"]}
         text = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
@@ -200,7 +226,7 @@ def _tokenized(job: TrainJob, tokenizer: Any) -> Any:
     return rows.map(tokens, load_from_cache_file=False)
 
 
-def _callbacks(job: TrainJob, stop: StopRequest) -> list[Any]:
+def _callbacks(job: TrainJob, stop: StopRequest) -> list[TrainerCallback]:
     from transformers import TrainerCallback
 
     from ftsdk.runtime.programs.generations import RewardMetricsCallback
@@ -208,10 +234,14 @@ def _callbacks(job: TrainJob, stop: StopRequest) -> list[Any]:
     class StopCallback(TrainerCallback):  # type: ignore[misc]
         """Stops after the current step on a request: there is nothing to save."""
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_train_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+        ) -> None:
             stop.training = True
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+        ) -> None:
             if stop.received and state.global_step < state.max_steps:
                 raise InterruptedTraining
 

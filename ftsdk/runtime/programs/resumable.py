@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias, TypedDict, TypeVar
 
 from ftsdk import contract
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT
@@ -27,23 +27,58 @@ from ftsdk.runtime.programs.model.modules import refuse_other_tensors
 from ftsdk.runtime.worker_protocol import Phase
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from transformers import PreTrainedModel, Trainer, TrainerControl
+    from transformers.trainer_utils import PredictionOutput, TrainOutput
+
     from ftsdk.runtime.programs.callbacks import CheckpointCallback
+
+    TrainerMethods: TypeAlias = Trainer
+    Carried: TypeAlias = Tensor | float | str | list["Carried"] | dict[str, "Carried"]
+    """The value of an attribute that is part of a checkpoint."""
+else:
+    TrainerMethods = object  # transformers is imported by the program that trains
 
 EVALUATION, EPOCH_END = "evaluation", "epoch end"
 """What may be pending at a checkpoint's step."""
 FILE = "ftsdk_rank_{}.pt"
+Output = TypeVar("Output")
 
 
-def make_resumable(trainer: Any, checkpoints: CheckpointCallback, resume: str | None) -> None:
+def make_resumable(trainer: Trainer, checkpoints: CheckpointCallback, resume: str | None) -> None:
     """Add `Resumable` to a trainer's class; call it before `train(resume_from_checkpoint=resume)`."""
     if not isinstance(trainer, Resumable):
         trainer.__class__ = type(type(trainer).__name__, (Resumable, type(trainer)), {})
     trainer.set_checkpoints(checkpoints, resume)
 
 
-class Resumable:
+class SavedState(TypedDict):
+    """The content of one rank's file in a checkpoint."""
+
+    world_size: int
+    attributes: dict[str, Carried]
+    owed: str
+    """EVALUATION, EPOCH_END or empty."""
+    finished: bool
+    grad_norm: NotRequired[float | None]
+    learning_rate: NotRequired[float | None]
+
+
+class RandomState(NamedTuple):
+    """The state of a process's random number generators."""
+
+    python: tuple[object, ...]
+    numpy: dict[str, object] | tuple[str, NDArray[np.uint32], int, int, float]
+    torch: Tensor
+    cards: list[Tensor] | None
+
+
+class Resumable(TrainerMethods):  # type: ignore[misc]
     """Mixin before a `transformers.Trainer` subclass. It overrides the Trainer's own methods."""
 
+    control: TrainerControl
     carried: tuple[str, ...] = (
         "_tr_loss",
         "_total_loss_scalar",
@@ -57,76 +92,76 @@ class Resumable:
 
     def set_checkpoints(self, checkpoints: CheckpointCallback, resume: str | None) -> None:
         """Set the callback that decides when to save, and the folder to resume from."""
-        trainer: Any = self
         self._checkpoints, self._resume = checkpoints, resume
         self._complete_step = -1
         """The step whose checkpoint is complete. It is never written again: published files may share its inodes."""
         self._pending, self._has_finished, self._is_restored = "", False, False
-        self._random_after: Any = None
-        self._logged_with: tuple[Any, Any] = None, None
+        self._random_after: RandomState | None = None
+        self._logged_with: tuple[Tensor | float | None, float | None] = None, None
         if resume:
-            trainer.args.eval_on_start = False  # it was done before the first step
+            self.args.eval_on_start = False  # it was done before the first step
 
     # --- the Trainer's methods --------------------------------------------------------------------------------
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        trainer: Any = self
+    def _run_epoch(self, *args: object, **kwargs: object) -> None:
         self._restore()
         if self._has_finished:
-            trainer.control.should_training_stop = True
+            self.control.should_training_stop = True
             return
-        super()._run_epoch(*args, **kwargs)  # type: ignore[misc]
+        super()._run_epoch(*args, **kwargs)
 
-    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+    def _finalize_training(self, *args: object, **kwargs: object) -> TrainOutput:
         self._restore()  # after a checkpoint of the last step no epoch is run
-        return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
+        return super()._finalize_training(*args, **kwargs)
 
     def _maybe_log_save_evaluate(
-        self, tr_loss: Any, grad_norm: Any, *args: Any, learning_rate: Any = None, **kwargs: Any
+        self,
+        tr_loss: Tensor,
+        grad_norm: Tensor | float | None,
+        *args: object,
+        learning_rate: float | None = None,
+        **kwargs: object,
     ) -> None:
-        trainer: Any = self
         self._logged_with = grad_norm, learning_rate
-        leaves_here = self._checkpoints.stopping and trainer.control.should_training_stop
-        if leaves_here and trainer.control.should_evaluate:
-            trainer.control.should_evaluate = False  # it may take longer than the platform's grace
+        leaves_here = self._checkpoints.stopping and self.control.should_training_stop
+        if leaves_here and self.control.should_evaluate:
+            self.control.should_evaluate = False  # it may take longer than the platform's grace
             self._pending = EVALUATION
-        if trainer.state.global_step == self._complete_step:
-            trainer.control.should_save = False
-        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, learning_rate=learning_rate, **kwargs)  # type: ignore[misc]
+        if self.state.global_step == self._complete_step:
+            self.control.should_save = False
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, learning_rate=learning_rate, **kwargs)
         self._note_best()
 
-    def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        trainer: Any = self
-        random_before, attributes, logged = random_state(), self._attributes(), len(trainer.state.log_history)
+    def _evaluate(self, *args: object, **kwargs: object) -> dict[str, float]:
+        random_before, attributes, logged = random_state(), self._attributes(), len(self.state.log_history)
         try:
-            return super()._evaluate(*args, **kwargs)  # type: ignore[misc]
+            metrics: dict[str, float] = super()._evaluate(*args, **kwargs)
+            return metrics
         except EvaluationStopped:
             set_random_state(random_before)
             self._set_attributes(attributes)
-            del trainer.state.log_history[logged:]  # all data sets are evaluated again, even if some are done
+            del self.state.log_history[logged:]  # all data sets are evaluated again, even if some are done
             self._pending = EPOCH_END if self._checkpoints.epoch_ended else EVALUATION
             self._save_and_leave()
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, *args: object, **kwargs: object) -> dict[str, float]:
         """As the Trainer's. After the training it stops at once on a request, with the training's last state saved."""
-        return self._stopped_on_request(super().evaluate, *args, **kwargs)  # type: ignore[misc]
+        return self._stopped_on_request(super().evaluate, *args, **kwargs)
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
+    def predict(self, *args: object, **kwargs: object) -> PredictionOutput:
         """As the Trainer's; stops like `evaluate`."""
-        return self._stopped_on_request(super().predict, *args, **kwargs)  # type: ignore[misc]
+        return self._stopped_on_request(super().predict, *args, **kwargs)
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+    def log(self, logs: dict[str, float], *args: object, **kwargs: object) -> None:
         """As the Trainer's, but logs the summary only once: a stop after it resumes after the last step."""
-        trainer: Any = self
-        if not ("train_loss" in logs and any("train_loss" in row for row in trainer.state.log_history)):
-            super().log(logs, *args, **kwargs)  # type: ignore[misc]
+        if not ("train_loss" in logs and any("train_loss" in row for row in self.state.log_history)):
+            super().log(logs, *args, **kwargs)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        trainer: Any = self
+    def _save_checkpoint(self, model: PreTrainedModel, trial: object) -> None:
         began = time.monotonic()
         with HEARTBEAT.during(Phase.CHECKPOINT):
-            super()._save_checkpoint(model, trial)  # type: ignore[misc]
-            self._write(Path(trainer.args.output_dir, f"checkpoint-{trainer.state.global_step}"))
-        self._complete_step = trainer.state.global_step
+            super()._save_checkpoint(model, trial)
+            self._write(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
+        self._complete_step = self.state.global_step
         self._checkpoints.set_cost(time.monotonic() - began)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
@@ -134,35 +169,32 @@ class Resumable:
             set_random_state(self._random_after)
             self._random_after = None
             return
-        super()._load_rng_state(checkpoint)  # type: ignore[misc]
+        super()._load_rng_state(checkpoint)
         if checkpoint and self._saved_world_size(Path(checkpoint)) != self._world_size:
             self._reseed()
 
     # --- saving -------------------------------------------------------------------------------------------------
-    def _stopped_on_request(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        trainer: Any = self
+    def _stopped_on_request(self, call: Callable[..., Output], *args: object, **kwargs: object) -> Output:
         try:
             with HEARTBEAT.during(Phase.EVALUATION):
                 return call(*args, **kwargs)
         except EvaluationStopped:
-            if trainer.is_in_train:
+            if self.is_in_train:
                 raise
             self._pending, self._has_finished = "", True
             self._save_and_leave()
 
-    def _save_and_leave(self) -> None:
-        trainer: Any = self
-        if trainer.state.global_step not in (0, self._complete_step):
-            self._save_checkpoint(trainer.model_wrapped, None)
-            trainer.control = trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
-        self._checkpoints.leave(trainer.args, trainer.state)
+    def _save_and_leave(self) -> NoReturn:
+        if self.state.global_step not in (0, self._complete_step):
+            self._save_checkpoint(self.model_wrapped, None)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+        self._checkpoints.leave(self.args, self.state)
 
     def _write(self, folder: Path) -> None:
         import torch
 
-        trainer: Any = self
         grad_norm, learning_rate = self._logged_with
-        state = {
+        state: SavedState = {
             "world_size": self._world_size,
             "attributes": self._attributes(),
             "owed": self._pending or (EPOCH_END if self._epoch_ends_here() else ""),
@@ -170,20 +202,18 @@ class Resumable:
             "grad_norm": float(grad_norm) if grad_norm is not None else None,
             "learning_rate": learning_rate,
         }
-        torch.save(state, folder / FILE.format(trainer.args.process_index))
+        torch.save(state, folder / FILE.format(self.args.process_index))
 
     def _is_finished(self) -> bool:
-        trainer: Any = self
-        stopped_itself = trainer.control.should_training_stop and not self._checkpoints.stopping
-        return bool(self._has_finished or stopped_itself or trainer.state.global_step >= trainer.state.max_steps)
+        stopped_itself = self.control.should_training_stop and not self._checkpoints.stopping
+        return bool(self._has_finished or stopped_itself or self.state.global_step >= self.state.max_steps)
 
     def _epoch_ends_here(self) -> bool:
         """Whether the hooks at an epoch's end are pending at this step."""
-        trainer: Any = self
-        ends = self._is_finished() or float(trainer.state.epoch).is_integer()
-        return ends and trainer.is_in_train and not self._checkpoints.epoch_ended
+        ends = self._is_finished() or float(self.state.epoch).is_integer()
+        return ends and self.is_in_train and not self._checkpoints.epoch_ended
 
-    def _attributes(self) -> dict[str, Any]:
+    def _attributes(self) -> dict[str, Carried]:
         return {name: _plain(getattr(self, name)) for name in self.carried if hasattr(self, name)}
 
     # --- resuming -----------------------------------------------------------------------------------------------
@@ -192,16 +222,15 @@ class Resumable:
         if self._is_restored or not self._resume:
             return
         self._is_restored = True
-        trainer: Any = self
         saved = self._read(Path(self._resume))
         self._set_attributes(saved["attributes"])
-        self._complete_step, self._has_finished = trainer.state.global_step, saved["finished"]
+        self._complete_step, self._has_finished = self.state.global_step, saved["finished"]
         if _is_taken_over(Path(self._resume)):
-            refuse_other_tensors(trainer.model, Path(self._resume))
+            refuse_other_tensors(self.model, Path(self._resume))
             self._begin_after_another_training()
-        best = trainer.state.best_model_checkpoint
+        best = self.state.best_model_checkpoint
         if best:  # scratch may be another folder than when it was saved
-            trainer.state.best_model_checkpoint = str(Path(trainer.args.output_dir, Path(best).name))
+            self.state.best_model_checkpoint = str(Path(self.args.output_dir, Path(best).name))
         if saved["owed"]:
             self._load_rng_state(self._resume)
             self._do_pending(saved)
@@ -209,26 +238,24 @@ class Resumable:
 
     def _begin_after_another_training(self) -> None:
         """Its end is not this one's, and its best model is not here."""
-        trainer: Any = self
-        self._has_finished = trainer.state.global_step >= trainer.state.max_steps
-        trainer.state.best_model_checkpoint = trainer.state.best_metric = trainer.state.best_global_step = None
+        self._has_finished = self.state.global_step >= self.state.max_steps
+        self.state.best_model_checkpoint = self.state.best_metric = self.state.best_global_step = None
 
-    def _do_pending(self, saved: Mapping[str, Any]) -> None:
-        trainer: Any = self
+    def _do_pending(self, saved: SavedState) -> None:
         if saved["owed"] == EVALUATION:
             metrics = self._evaluate(None, None)
-            trainer._determine_best_metric(metrics=metrics, trial=None)
+            self._determine_best_metric(metrics=metrics, trial=None)
             self._note_best()
             self._has_finished = self._is_finished()
             if not self._epoch_ends_here():
                 return
-        trainer.control = trainer.callback_handler.on_epoch_end(trainer.args, trainer.state, trainer.control)
+        self.control = self.callback_handler.on_epoch_end(self.args, self.state, self.control)
         self._maybe_log_save_evaluate(
-            trainer._tr_loss,
+            self._tr_loss,
             saved["grad_norm"],
-            trainer.model_wrapped,
+            self.model_wrapped,
             None,
-            trainer.state.epoch,
+            self.state.epoch,
             None,
             time.time(),
             learning_rate=saved["learning_rate"],
@@ -237,32 +264,29 @@ class Resumable:
 
     def _note_best(self) -> None:
         """As the Trainer does when it saves; this checkpoint may have been saved before it was evaluated."""
-        trainer: Any = self
         step = self._complete_step
-        if step == trainer.state.global_step == trainer.state.best_global_step:
-            trainer.state.best_model_checkpoint = str(Path(trainer.args.output_dir, f"checkpoint-{step}"))
+        if step == self.state.global_step == self.state.best_global_step:
+            self.state.best_model_checkpoint = str(Path(self.args.output_dir, f"checkpoint-{step}"))
 
-    def _set_attributes(self, attributes: Mapping[str, Any]) -> None:
+    def _set_attributes(self, attributes: Mapping[str, Carried]) -> None:
         for name, value in attributes.items():
             setattr(self, name, _filled(getattr(self, name, None), value))
 
-    def _read(self, folder: Path) -> dict[str, Any]:
+    def _read(self, folder: Path) -> SavedState:
         """This rank's file; if the number of ranks has changed, rank 0's with the mean of all loss sums."""
-        trainer: Any = self
         ranks = self._saved_world_size(folder)
         if ranks == self._world_size:
-            return _load(folder / FILE.format(trainer.args.process_index))
+            return _load(folder / FILE.format(self.args.process_index))
         states = [_load(folder / FILE.format(rank)) for rank in range(ranks)]
         if not states[0]["attributes"]:
             return states[0]
-        sums = [state["attributes"]["_tr_loss"] for state in states]
+        sums: list[Tensor] = [state["attributes"]["_tr_loss"] for state in states]
         states[0]["attributes"]["_tr_loss"] = sum(sums) / ranks
         return states[0]
 
     @property
     def _world_size(self) -> int:
-        trainer: Any = self
-        return int(trainer.args.world_size)
+        return int(self.args.world_size)
 
     def _saved_world_size(self, folder: Path) -> int:
         return int(_load(folder / FILE.format(0))["world_size"])
@@ -271,36 +295,35 @@ class Resumable:
         """For a changed number of ranks: seeded by the step, so that the masks of the first steps are not repeated."""
         from transformers import set_seed
 
-        trainer: Any = self
-        set_seed(trainer.args.seed + trainer.state.global_step * self._world_size + trainer.args.process_index)
+        set_seed(self.args.seed + self.state.global_step * self._world_size + self.args.process_index)
 
 
-def random_state() -> tuple[Any, ...]:
+def random_state() -> RandomState:
     """The state of this process's random number generators."""
     import numpy as np
     import torch
 
     cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cards
+    return RandomState(random.getstate(), np.random.get_state(), torch.get_rng_state(), cards)
 
 
-def set_random_state(state: tuple[Any, ...]) -> None:
+def set_random_state(state: RandomState) -> None:
     """Set the state that `random_state` returned."""
     import numpy as np
     import torch
 
-    random.setstate(state[0])
-    np.random.set_state(state[1])
-    torch.set_rng_state(state[2])
-    if state[3] is not None:
-        torch.cuda.set_rng_state_all(state[3])
+    random.setstate(state.python)
+    np.random.set_state(state.numpy)
+    torch.set_rng_state(state.torch)
+    if state.cards is not None:
+        torch.cuda.set_rng_state_all(state.cards)
 
 
 def _is_taken_over(folder: Path) -> bool:
     return (folder / contract.TAKEN_OVER_FILE).is_file()
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> SavedState:
     import torch
 
     if not path.is_file() and _is_taken_over(path.parent):
@@ -308,11 +331,11 @@ def _load(path: Path) -> dict[str, Any]:
         return {"world_size": ranks, "attributes": {}, "owed": "", "finished": False}
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent.name} has no {path.name}: it was not saved by ftsdk's trainer")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    state: SavedState = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Carried | Mapping[str, Carried] | tuple[Carried, ...]) -> Carried:
     """A copy that torch.load accepts with `weights_only`: plain dicts and lists, tensors on the CPU."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
@@ -321,7 +344,7 @@ def _plain(value: Any) -> Any:
     return value.detach().cpu().clone() if hasattr(value, "detach") else value
 
 
-def _filled(current: Any, saved: Any) -> Any:
+def _filled(current: object, saved: Carried) -> object:
     """The saved value in the container, or on the device, of the trainer's current value."""
     if isinstance(current, dict) and isinstance(saved, Mapping):
         for key in set(current) - saved.keys():

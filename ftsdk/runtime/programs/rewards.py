@@ -13,22 +13,35 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import util
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.worker_protocol import Phase
 
-ROW = "ftsdk_row"
+if TYPE_CHECKING:
+    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.contract.programs import ChatMessage, RewardSettings
+
+ROW: Final = "ftsdk_row"
 """Column with the origin of each row; it is not passed to reward functions."""
-COLUMNS = "ftsdk_columns"
+COLUMNS: Final = "ftsdk_columns"
 """Column with the answer and all further columns of each row as a JSON object."""
 TRAINERS_OWN = frozenset({ROW, COLUMNS, "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"})
 """Arguments that TRL passes to a reward in addition to prompts, completions and the data's columns."""
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 Score = float | None
-Scorer = Callable[[str, Mapping[str, Any]], Score]
+Scorer = Callable[[str, "JsonObject"], Score]
 """The answer's text and its row's values -> its score."""
+
+
+Completion: TypeAlias = "str | Sequence[ChatMessage]"
+"""A text, or the messages of a chat."""
+Columns = Mapping[str, Sequence[object]]
+"""Name of a column -> its values in a batch."""
+BatchScorer = Callable[[list[Completion], list[str], Columns], Sequence[Score]]
+"""Prompts, texts of the answers, columns -> a score for each; what a user's function returns is checked later."""
 
 
 class RewardError(ValueError):
@@ -38,7 +51,7 @@ class RewardError(ValueError):
 class Reward:
     """One reward of the spec, callable as TRL calls reward functions."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: RewardSettings) -> None:
         self._own = own = settings["name"] == "function"
         self.label = settings["function"] if own else settings["name"]
         self.__name__ = self.label.rpartition(":")[2]  # TRL's metrics are named after it
@@ -46,12 +59,18 @@ class Reward:
         self._score = _own(settings) if own else _each(BUILT_IN[settings["name"]](settings))
 
     def __call__(
-        self, prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Any], **columns: Any
+        self,
+        prompts: Sequence[Completion],
+        completions: Sequence[Completion],
+        completion_ids: Sequence[Sequence[int]],
+        **columns: Sequence[str],
     ) -> list[Score]:
         """The score of each answer. Raises RewardError."""
         rows = columns.get(ROW) or [f"row {number + 1} of the batch" for number in range(len(prompts))]
         texts = [text_of(completion) for completion in completions]
-        values = {name: value for name, value in columns.items() if name not in TRAINERS_OWN}
+        values: dict[str, Sequence[object]] = {
+            name: value for name, value in columns.items() if name not in TRAINERS_OWN
+        }
         values |= unpacked(columns.get(COLUMNS) or ())
         if not self._own:
             values["completion_ids"] = completion_ids
@@ -64,7 +83,7 @@ class Reward:
             raise RewardError(f"The reward function {self.label} failed on {row}: {error}.") from problem
         return self._checked(scores, rows)
 
-    def _failing_row(self, prompts: list[Any], texts: list[str], values: Mapping[str, Any], rows: Sequence[str]) -> str:
+    def _failing_row(self, prompts: list[Completion], texts: list[str], values: Columns, rows: Sequence[str]) -> str:
         """The first row that fails in a batch of its own."""
         for number, row in enumerate(rows):
             own_values = {name: value[number : number + 1] for name, value in values.items()}
@@ -74,10 +93,11 @@ class Reward:
                 return row
         return f"the rows {rows[0]} to {rows[-1]} together"
 
-    def _checked(self, scores: Any, rows: Sequence[str]) -> list[Score]:
-        if not isinstance(scores, Sequence) and not hasattr(scores, "tolist"):
+    def _checked(self, scores: object, rows: Sequence[str]) -> list[Score]:
+        scores = scores.tolist() if hasattr(scores, "tolist") else scores
+        if not isinstance(scores, Sequence):
             raise RewardError(f"The reward function {self.label} returned {type(scores).__name__}, not a list.")
-        values = list(scores.tolist() if hasattr(scores, "tolist") else scores)
+        values = list(scores)
         if len(values) != len(rows):
             raise RewardError(
                 f"The reward function {self.label} returned {len(values)} rewards for {len(rows)} answers "
@@ -90,20 +110,20 @@ class Reward:
         return [None if score is None else float(score) for score in values]
 
 
-def unpacked(texts: Sequence[str]) -> dict[str, list[Any]]:
+def unpacked(texts: Sequence[str]) -> dict[str, list[object]]:
     """Column -> the values of a batch, None where a row has none, from the rows' JSON texts."""
     rows = [json.loads(text) for text in texts]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def text_of(completion: Any) -> str:
+def text_of(completion: Completion) -> str:
     """An answer's text: TRL passes messages where the prompts are messages."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
 
 
 # --- a user's function --------------------------------------------------------------------------------------
-def _own(settings: Mapping[str, Any]) -> Callable[..., Any]:
+def _own(settings: RewardSettings) -> BatchScorer:
     """The user's function, called with prompts, completions and the columns that it has parameters for."""
     path, name = settings["file"], settings["function"].rpartition(":")[2]
     function = getattr(_module(path, settings["function"]), name, None)
@@ -114,14 +134,15 @@ def _own(settings: Mapping[str, Any]) -> Callable[..., Any]:
     names = {parameter.name for parameter in parameters}
     constants = settings.get("parameters") or {}
 
-    def own(prompts: list[Any], texts: list[str], values: Mapping[str, Any]) -> Any:
+    def own(prompts: list[Completion], texts: list[str], values: Columns) -> Sequence[Score]:
         accepted = {name: value for name, value in values.items() if accepts_all or name in names}
-        return function(prompts=prompts, completions=texts, **accepted, **constants)
+        scores: Sequence[Score] = function(prompts=prompts, completions=texts, **accepted, **constants)
+        return scores
 
     return own
 
 
-def _module(path: str, label: str) -> Any:
+def _module(path: str, label: str) -> ModuleType:
     spec = util.spec_from_file_location(f"ftsdk_reward_{Path(path).stem}", path)
     if spec is None or spec.loader is None:
         raise RewardError(f"The reward function {label}: {path} is no Python file.")
@@ -135,22 +156,23 @@ def _module(path: str, label: str) -> Any:
 
 
 # --- built-ins ----------------------------------------------------------------------------------------------
-def _each(scorer: Scorer) -> Callable[..., Any]:
+def _each(scorer: Scorer) -> BatchScorer:
     """Apply a scorer to every answer of a batch."""
 
-    def each(_prompts: list[Any], texts: list[str], values: Mapping[str, Any]) -> list[Score]:
+    def each(_prompts: list[Completion], texts: list[str], values: Columns) -> list[Score]:
         rows = ({name: value[number] for name, value in values.items()} for number in range(len(texts)))
         return [scorer(text, row) for text, row in zip(texts, rows, strict=True)]
 
     return each
 
 
-def exact_match(settings: Mapping[str, Any]) -> Scorer:
+def exact_match(settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.ExactMatch`."""
-    extract = re.compile(settings["extract"], re.DOTALL) if settings.get("extract") else None
+    given = settings.get("extract")
+    extract = re.compile(given, re.DOTALL) if given else None
     fold = str.casefold if settings.get("ignore_case") else str
 
-    def scorer(text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, row: JsonObject) -> Score:
         if row.get("answer") is None:
             return None
         if extract:
@@ -163,11 +185,11 @@ def exact_match(settings: Mapping[str, Any]) -> Scorer:
     return scorer
 
 
-def math_answer(_settings: Mapping[str, Any]) -> Scorer:
+def math_answer(_settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.MathAnswer`. Compared by math-verify (Apache 2.0)."""
     from math_verify import parse, verify  # type: ignore[import-not-found,unused-ignore]
 
-    def scorer(text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, row: JsonObject) -> Score:
         if row.get("answer") is None:
             return None
         reference = str(row["answer"])
@@ -177,7 +199,7 @@ def math_answer(_settings: Mapping[str, Any]) -> Scorer:
     return scorer
 
 
-def regex(settings: Mapping[str, Any]) -> Scorer:
+def regex(settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.Regex`."""
     pattern = re.compile(settings["pattern"], re.DOTALL)
     if settings.get("whole"):
@@ -185,7 +207,7 @@ def regex(settings: Mapping[str, Any]) -> Scorer:
     return lambda text, _row: float(pattern.search(text) is not None)
 
 
-def format_tags(settings: Mapping[str, Any]) -> Scorer:
+def format_tags(settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.Format`."""
     tags = [re.escape(tag) for tag in settings["tags"]]
     inner = r"\s*".join(rf"<{tag}>(?:(?!</?(?:{'|'.join(tags)})>).)*</{tag}>" for tag in tags)
@@ -193,11 +215,11 @@ def format_tags(settings: Mapping[str, Any]) -> Scorer:
     return lambda text, _row: float(pattern.fullmatch(text) is not None)
 
 
-def length(settings: Mapping[str, Any]) -> Scorer:
+def length(settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.Length`."""
     limit, margin = settings["max_tokens"], settings["soft_tokens"]
 
-    def scorer(_text: str, row: Mapping[str, Any]) -> Score:
+    def scorer(_text: str, row: JsonObject) -> Score:
         excess = len(row["completion_ids"]) - (limit - margin)
         if excess <= 0:
             return 0.0
@@ -206,11 +228,11 @@ def length(settings: Mapping[str, Any]) -> Scorer:
     return scorer
 
 
-def json_valid(settings: Mapping[str, Any]) -> Scorer:
+def json_valid(settings: RewardSettings) -> Scorer:
     """See `ftsdk.spec.rewards.Json`."""
     keys = settings.get("keys") or ()
 
-    def scorer(text: str, _row: Mapping[str, Any]) -> Score:
+    def scorer(text: str, _row: JsonObject) -> Score:
         fenced = FENCE.match(text.strip())
         try:
             value = json.loads(fenced[1] if fenced else text)
@@ -221,7 +243,7 @@ def json_valid(settings: Mapping[str, Any]) -> Scorer:
     return scorer
 
 
-BUILT_IN: Mapping[str, Callable[[Mapping[str, Any]], Scorer]] = {
+BUILT_IN: Mapping[str, Callable[[RewardSettings], Scorer]] = {
     "exact_match": exact_match,
     "math_answer": math_answer,
     "regex": regex,

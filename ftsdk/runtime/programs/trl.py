@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback, watch_tokenising
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from torch.utils.data import RandomSampler
+    from transformers import (
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        Trainer,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
+
+    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.contract.programs import ModelSource, ReinforcementConfig
 
 VOCABULARY_MULTIPLE = 64
 """LLaMA-Factory pads a grown vocabulary to it, and an adapter's embeddings have that size."""
@@ -28,13 +44,18 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         checkpoints = SamplingCheckpointCallback(job, stop)
         watch_tokenising()
         trainer = build(job, [checkpoints, RewardMetricsCallback(job), heartbeat_callback()])
-        refuse_unmatched(trainer.model, _named_targets(job["document"]["config"]), ())
+        refuse_unmatched(trainer.model, _named_targets(config_of(job)), ())
         make_resumable(trainer, checkpoints, job["resume"])
         trainer.train(resume_from_checkpoint=job["resume"])
         trainer.save_model(job["output"])
 
 
-def build(job: TrainJob, callbacks: list[Any]) -> Any:
+def config_of(job: TrainJob) -> ReinforcementConfig:
+    """The configuration that `ftsdk.engines.trl` renders."""
+    return cast("ReinforcementConfig", job["document"]["config"])
+
+
+def build(job: TrainJob, callbacks: list[TrainerCallback]) -> Trainer:
     """The trainer, ready to train."""
     import trl
 
@@ -46,7 +67,7 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
             f"This environment's TRL is {trl.__version__}: run `make setup`, which lays the lock `rl` over "
             f"LLaMA-Factory's, or give an interpreter or image with TRL 1.16."
         )
-    config = job["document"]["config"]
+    config = config_of(job)
     tokenizer = tokenizer_of(config)
     train_rows, held_out = prompts.read(job["document"], chat=tokenizer.chat_template is not None)
     return _resumable(getattr(trl, f"{config['algorithm'].upper()}Trainer"))(
@@ -61,11 +82,11 @@ def build(job: TrainJob, callbacks: list[Any]) -> Any:
     )
 
 
-def arguments(job: TrainJob) -> Any:
+def arguments(job: TrainJob) -> TrainingArguments:
     """TRL's own configuration, with the arguments that the supervisor sets."""
     import trl
 
-    config = job["document"]["config"]
+    config = config_of(job)
     arguments = config["arguments"]
     return getattr(trl, f"{config['algorithm'].upper()}Config")(
         **{
@@ -81,9 +102,9 @@ def arguments(job: TrainJob) -> Any:
     )
 
 
-def vllm_arguments(config: dict[str, Any]) -> dict[str, Any]:
+def vllm_arguments(config: ReinforcementConfig) -> dict[str, bool | str]:
     """Whether vLLM samples: `auto` uses it where CUDA and the package are available."""
-    mode = config["vllm"]
+    mode: str = config["vllm"]
     if mode == "auto":
         import torch
 
@@ -91,7 +112,7 @@ def vllm_arguments(config: dict[str, Any]) -> dict[str, Any]:
     return {"use_vllm": False} if mode == "off" else {"use_vllm": True, "vllm_mode": mode}
 
 
-def model_arguments(config: dict[str, Any]) -> dict[str, Any]:
+def model_arguments(config: ReinforcementConfig) -> JsonObject:
     """Arguments with which the base model is loaded."""
     from transformers import BitsAndBytesConfig
 
@@ -103,7 +124,7 @@ def model_arguments(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def peft_config(config: dict[str, Any]) -> Any:
+def peft_config(config: ReinforcementConfig) -> PeftConfig | None:
     """peft's configuration of new adapters; None if all weights are trained."""
     import peft
 
@@ -114,13 +135,13 @@ def peft_config(config: dict[str, Any]) -> Any:
     return kind(task_type="CAUSAL_LM", **settings)
 
 
-def _named_targets(config: dict[str, Any]) -> list[str]:
+def _named_targets(config: ReinforcementConfig) -> list[str]:
     """Modules that the spec names for new adapters; none where it names all, or continues an adapter."""
     targets = (config.get("peft") or {}).get("target_modules")
     return targets if isinstance(targets, list) and not config.get("adapter_name_or_path") else []
 
 
-def tokenizer_of(config: dict[str, Any]) -> Any:
+def tokenizer_of(config: ModelSource) -> PreTrainedTokenizerBase:
     """The tokenizer that samples and trains."""
     from transformers import AutoTokenizer
 
@@ -131,7 +152,7 @@ def tokenizer_of(config: dict[str, Any]) -> Any:
     return tokenizer
 
 
-def _model(config: dict[str, Any]) -> Any:
+def _model(config: ReinforcementConfig) -> str | PreTrainedModel:
     """A name for TRL to load, or a loaded model whose adapter is trained further or merged."""
     adapter = config.get("adapter_name_or_path")
     if adapter is None:
@@ -147,7 +168,7 @@ def _model(config: dict[str, Any]) -> Any:
     return adapted if config.get("peft") else adapted.merge_and_unload()
 
 
-def _resumable(trainer: Any) -> Any:
+def _resumable(trainer: type[Trainer]) -> type[Trainer]:
     """The trainer with a sampler that continues where it stopped: TRL's would repeat the first epoch's order."""
     import torch
     from transformers import TrainerCallback
@@ -155,10 +176,12 @@ def _resumable(trainer: Any) -> Any:
     from ftsdk.runtime.programs.resumable import Resumable
 
     class SkipPastEpochs(TrainerCallback):  # type: ignore[misc]
-        def __init__(self, sampler: Any) -> None:
+        def __init__(self, sampler: RandomSampler) -> None:
             self._sampler = sampler
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_train_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+        ) -> None:
             if self._sampler.shuffle:
                 for _epoch in range(int((state.epoch or 0) + 1e-6)):
                     torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
@@ -166,7 +189,7 @@ def _resumable(trainer: Any) -> Any:
     class Sampling(Resumable, trainer):  # type: ignore[misc]
         carried = (*Resumable.carried, "entropy_coef", "_last_world_entropy")
 
-        def _get_train_sampler(self, *args: Any) -> Any:
+        def _get_train_sampler(self, *args: object) -> RandomSampler:
             sampler = super()._get_train_sampler(*args)
             self.add_callback(SkipPastEpochs(sampler))
             return sampler

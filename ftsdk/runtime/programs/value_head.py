@@ -7,18 +7,21 @@ Trainer would look for the parameter names of the outer model and, not being str
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer
 
 FILE = "value_head.safetensors"
 
 
-def load_with_value_head(trainer: Any) -> None:
+def load_with_value_head(trainer: Trainer) -> None:
     """Make a trainer whose model has a value head load its checkpoints in two parts; others are unchanged."""
     if not hasattr(trainer.model, "v_head"):
         return
     load_inner = trainer._load_from_checkpoint
 
-    def load(resume_from_checkpoint: str, model: Any = None) -> None:
+    def load(resume_from_checkpoint: str, model: PreTrainedModel | None = None) -> None:
         from safetensors.torch import load_file
 
         whole = trainer.model if model is None else model

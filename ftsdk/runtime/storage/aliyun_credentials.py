@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime.storage.credentials import Credential, RenewedCredentials, credential_of, read_address
+
+if TYPE_CHECKING:
+    from alibabacloud_credentials.client import Client
 
 ENVIRONMENT = (
     ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
@@ -33,7 +36,7 @@ class AliyunCredentials(RenewedCredentials):
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__(self._find)
         self._environ = environ
-        self._client: Any = None
+        self._client: Client | None = None
 
     def _find(self) -> Credential:
         """Raises OSError if there are none."""
@@ -54,7 +57,7 @@ class AliyunCredentials(RenewedCredentials):
             raise PermissionError(NONE) from None
         return _temporary(read_address(INSTANCE_ROLES + role))
 
-    def _from_library(self) -> dict[str, Any]:
+    def _from_library(self) -> Credential:
         from alibabacloud_credentials.exceptions import CredentialException
 
         self._client = self._client or library_client()
@@ -66,7 +69,7 @@ class AliyunCredentials(RenewedCredentials):
         return {**credential, "expires_at": datetime.now(UTC) + RENEWED_AFTER}
 
 
-def library_client() -> Any:
+def library_client() -> Client:
     """Alibaba Cloud's own client for credentials. Its log repeats error messages, which may hold secrets: silenced."""
     import logging
 
@@ -80,7 +83,7 @@ def _temporary(data: bytes) -> Credential:
     return credential_of(data, secret="AccessKeySecret", token="SecurityToken")
 
 
-def _profile() -> dict[str, Any] | None:
+def _profile() -> Credential | None:
     """Keys of the command line tool's current profile."""
     try:
         config = json.loads((Path.home() / ".aliyun" / "config.json").read_bytes())
@@ -92,5 +95,5 @@ def _profile() -> dict[str, Any] | None:
         return None
 
 
-def _credential(key: str, secret: str, token: str | None) -> dict[str, Any]:
+def _credential(key: str, secret: str, token: str | None) -> Credential:
     return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ftsdk.runtime.storage.credentials import Credential, RenewedCredentials, credential_of, read_address
 
@@ -19,7 +18,7 @@ TOKEN_TTL = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
 NONE = "no credentials were found"
 
 
-def provider(environ: Mapping[str, str]) -> Callable[[], Mapping[str, Any]] | None:
+def provider(environ: Mapping[str, str]) -> Callable[[], Mapping[str, object]] | None:
     """What obstore asks for credentials; None leaves it to obstore (a web identity)."""
     if "AWS_ACCESS_KEY_ID" in environ and "AWS_SECRET_ACCESS_KEY" in environ:
         return lambda: {
@@ -71,7 +70,7 @@ def _from_instance(environ: Mapping[str, str]) -> Credential:
     return credential_of(read_address(host + INSTANCE_ROLES + role, headers), secret="SecretAccessKey", token="Token")
 
 
-def _profile(environ: Mapping[str, str]) -> Callable[[], Mapping[str, Any]] | None:
+def _profile(environ: Mapping[str, str]) -> Callable[[], Mapping[str, object]] | None:
     """The user's profiles, which boto3 reads (SSO and all that)."""
     has_profiles = "AWS_PROFILE" in environ or any(Path.home().glob(".aws/c[or]*"))
     if not (has_profiles and find_spec("boto3")):
@@ -79,7 +78,7 @@ def _profile(environ: Mapping[str, str]) -> Callable[[], Mapping[str, Any]] | No
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
-        found: Callable[[], Mapping[str, Any]] = Boto3CredentialProvider()
+        found: Callable[[], Mapping[str, object]] = Boto3CredentialProvider()
     except ValueError:  # profiles without credentials
         return None
     return found

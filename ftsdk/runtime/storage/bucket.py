@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from ftsdk.contract.documents import Storage
 from ftsdk.runtime.retry import RetryPolicy
@@ -61,7 +61,7 @@ class BucketStore:
 
         if length == 0:
             return b""
-        options: Any = None
+        options: object = None
         if length is not None:
             options = {"range": (start, start + length)}
         elif start:

@@ -54,7 +54,7 @@ def connect(uri: str, storage: Storage, environ: Mapping[str, str], retry: Retry
 
 
 def _s3(
-    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+    bucket: str, common: dict[str, object], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
 ) -> Connection:
     from obstore.store import S3Store
 
@@ -81,7 +81,7 @@ def _s3(
 
 
 def _oss(
-    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+    bucket: str, common: dict[str, object], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
 ) -> Connection:
     """OSS by its S3 protocol: virtual hosts only (path style is refused), and no bulk delete without Content-MD5."""
     from obstore.store import S3Store
@@ -111,7 +111,7 @@ def _oss(
 
 
 def _gcs(
-    bucket: str, common: dict[str, Any], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
+    bucket: str, common: dict[str, object], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
 ) -> Connection:
     from obstore.store import GCSStore
 
@@ -124,7 +124,7 @@ def _gcs(
     return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create")
 
 
-def _client(endpoint: str) -> dict[str, Any]:
+def _client(endpoint: str) -> dict[str, object]:
     return {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=10),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import TypedDict
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -27,8 +27,14 @@ RETRY = RetryPolicy(attempts=6, max_pause_s=5.0, is_final=lambda problem: isinst
 UNAVAILABLE = "the address of the credentials does not answer"
 """Part of the message of a failure that may pass."""
 
-Credential = Mapping[str, Any]
-"""`access_key_id`, `secret_access_key`, `token` and `expires_at`, as obstore takes them."""
+
+class Credential(TypedDict):
+    """Keys as obstore takes them."""
+
+    access_key_id: str
+    secret_access_key: str
+    token: str | None
+    expires_at: datetime | None
 
 
 class RenewedCredentials:
@@ -44,12 +50,12 @@ class RenewedCredentials:
         self._credential: Credential | None = None
         self._next_renewal = 0.0
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> Credential:
         """Valid keys. Raises OSError if there are none and none can be fetched."""
         with self._lock:
             credential = self._renewed()
         if credential["expires_at"] is None:
-            return dict(credential)
+            return credential.copy()
         return {**credential, "expires_at": datetime.now(UTC)}  # obstore keeps nothing: how long is decided here
 
     def _renewed(self) -> Credential:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.retry import RetryPolicy
 
 PREFIX = "modelscope:"
@@ -47,6 +49,16 @@ class HubFile(NamedTuple):
     """Empty if the hub does not say."""
 
 
+class RepositoryFile(TypedDict, total=False):
+    """A file or folder, as the hub lists it."""
+
+    Path: str
+    Size: int | None
+    Sha256: str | None
+    Type: str
+    """`tree` for a folder."""
+
+
 class ModelScopeHub:
     """ModelScope as an environment names it: MODELSCOPE_DOMAIN, MODELSCOPE_API_TOKEN, MODELSCOPE_CACHE.
 
@@ -71,7 +83,7 @@ class ModelScopeHub:
         number = self._json(f"datasets/{quote(name)}", {})["Id"]
         return self._download("datasets", name, DEFAULT_REVISION, list(self._tree(number)))
 
-    def _tree(self, number: object) -> Iterator[Mapping[str, Any]]:
+    def _tree(self, number: object) -> Iterator[RepositoryFile]:
         page = 1
         while True:
             query = {"Revision": DEFAULT_REVISION, "Root": "/", "Recursive": "True", "PageNumber": page,
@@ -82,7 +94,7 @@ class ModelScopeHub:
                 return
             page += 1
 
-    def _download(self, kind: str, name: str, revision: str, rows: Any) -> Path:
+    def _download(self, kind: str, name: str, revision: str, rows: Iterable[RepositoryFile]) -> Path:
         folder = self._cache / kind / name / revision
         if (folder / COMPLETE).exists():
             return folder
@@ -121,19 +133,20 @@ class ModelScopeHub:
             part.unlink()
             raise OSError(f"{file.path} arrived incomplete or changed")
 
-    def _json(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        def ask() -> dict[str, Any]:
+    def _json(self, path: str, query: Mapping[str, object]) -> JsonObject:
+        def ask() -> JsonObject:
             with self._open(f"{path}?{urlencode(query)}", {}) as response:
-                data: dict[str, Any] = json.load(response)["Data"]
+                data: JsonObject = json.load(response)["Data"]
                 return data
 
         return RETRY.call(ask)
 
-    def _open(self, path: str, headers: dict[str, str]) -> Any:
+    def _open(self, path: str, headers: dict[str, str]) -> HTTPResponse:
         cookie = {"Cookie": f"m_session_id={self._token}"} if self._token else {}
         request = Request(f"{self._endpoint}/api/v1/{path}", headers={"User-Agent": "ftsdk", **cookie, **headers})
         try:
-            return urlopen(request, timeout=TIMEOUT_S)
+            response: HTTPResponse = urlopen(request, timeout=TIMEOUT_S)
+            return response
         except HTTPError as problem:
             if problem.code in (401, 403, 404):
                 raise HubError(f"ModelScope answers {problem.code} to {path.partition('?')[0]}") from None

@@ -18,8 +18,9 @@ def fetch(document: JobDocument, environ: Mapping[str, str], should_stop: Callab
     document["config"] = _resolved(document["config"], lambda name: str(hub.model(name, revision)))
     for name, entry in document["dataset_info"].items():
         if "ms_hub_url" in entry and "hf_hub_url" not in entry:
-            rest = {key: value for key, value in entry.items() if key != "ms_hub_url"}
-            document["dataset_info"][name] = {**rest, "script_url": str(hub.dataset(entry["ms_hub_url"]))}
+            fetched = entry.copy()
+            fetched["script_url"] = str(hub.dataset(fetched.pop("ms_hub_url")))
+            document["dataset_info"][name] = fetched
 
 
 def _resolved(value: Any, folder_of: Callable[[str], str]) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk import contract
 from ftsdk.runtime import worker_protocol
@@ -40,17 +40,18 @@ class Progress:
         """The last step that the trainer reported."""
         self.saved_step: int | None = None
         """The newest step in durable storage."""
-        self.metrics: dict[str, Any] = {}
+        self.metrics: dict[str, object] = {}
         """The newest value of every metric."""
 
-    def on_event(self, event: dict[str, Any]) -> bool:
+    def on_event(self, event: contract.Event) -> bool:
         """Called with every event in the output; False for metrics that were logged before a restart."""
         step = step_of(event)
         if event["event"] not in (contract.EVENT_METRICS, contract.EVENT_CHECKPOINT):
             return True
         self.step = max(self.step or 0, step)
         if event["event"] == contract.EVENT_METRICS:
-            self.metrics |= {name: event[name] for name in RECORDED_METRICS if name in event}
+            values: Mapping[str, object] = event
+            self.metrics |= {name: values[name] for name in RECORDED_METRICS if name in values}
             return not self._position.is_replay(event)
         folder = self._scratch.output / f"checkpoint-{step}"  # never a path that the output itself names
         if step and folder.is_dir():

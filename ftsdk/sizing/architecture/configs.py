@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.families import LLAMA, Family, family_of
 from ftsdk.sizing.architecture.hybrid_layers import with_hybrid_layers
 from ftsdk.sizing.architecture.shapes import ModelShape
@@ -29,7 +30,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
+def shape_of_config(config: JsonObject) -> ModelShape:
     """Shape from a Hugging Face config.json.
 
     An unknown `model_type` is read by the common keys and counted like Llama; `notes` then says so.
@@ -60,7 +61,7 @@ DEFAULT_BITS: Final[dict[str, int]] = {"gptq": 4, "awq": 4, "fp8": 8, "fbgemm_fp
 """Bits of a weight where a method's configuration does not say."""
 
 
-def quantization_of(config: Mapping[str, Any]) -> tuple[str | None, int]:
+def quantization_of(config: JsonObject) -> tuple[str | None, int]:
     """Method of quantisation and bits of a weight, as config.json says; (None, 16) if not quantised."""
     settings = _language_part(config).get("quantization_config") or config.get("quantization_config")
     if not isinstance(settings, Mapping):
@@ -76,7 +77,7 @@ def quantization_of(config: Mapping[str, Any]) -> tuple[str | None, int]:
     return method or "an unnamed method", bits or DEFAULT_BITS.get(method, 4)
 
 
-def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _language_part(config: JsonObject) -> JsonObject:
     """The settings of the language model, with those of the whole behind them."""
     for name in ("thinker_config", "text_config", "llm_config", "language_config"):
         inner = config.get(name)
@@ -85,11 +86,11 @@ def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config
 
 
-def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+def _first(config: JsonObject, keys: tuple[str, ...]) -> int:
     return next((int(config[k]) for k in keys if config.get(k) is not None and not isinstance(config[k], list)), 0)
 
 
-def _complete(sizes: dict[str, int], config: Mapping[str, Any], model_type: str, family: Family) -> None:
+def _complete(sizes: dict[str, int], config: JsonObject, model_type: str, family: Family) -> None:
     """Fill what a family leaves out of its config, by that family's own rule."""
     for name in ("hidden_size", "num_layers", "num_heads", "vocab_size"):
         if not sizes[name]:
@@ -110,7 +111,7 @@ def _complete(sizes: dict[str, int], config: Mapping[str, Any], model_type: str,
         _complete_experts(sizes, config, model_type)
 
 
-def _complete_experts(sizes: dict[str, int], config: Mapping[str, Any], model_type: str) -> None:
+def _complete_experts(sizes: dict[str, int], config: JsonObject, model_type: str) -> None:
     width = sizes["expert_intermediate_size"] or sizes["intermediate_size"]
     sizes["expert_intermediate_size"] = width
     sizes["experts_per_token"] = sizes["experts_per_token"] or 2
@@ -125,7 +126,7 @@ def _complete_experts(sizes: dict[str, int], config: Mapping[str, Any], model_ty
     sizes["dense_layers"] = sizes["num_layers"] - _sparse_layers(config, sizes["num_layers"])
 
 
-def _sparse_layers(config: Mapping[str, Any], layers: int) -> int:
+def _sparse_layers(config: JsonObject, layers: int) -> int:
     """Layers with experts, in the words of the families that mix."""
     kinds = config.get("mlp_layer_types")
     if kinds:
@@ -139,7 +140,7 @@ def _sparse_layers(config: Mapping[str, Any], layers: int) -> int:
     return sum((n + 1) % step == 0 and n not in dense for n in range(first, min(end, layers)))
 
 
-def _flags(family: Family, config: Mapping[str, Any], model_type: str) -> Family:
+def _flags(family: Family, config: JsonObject, model_type: str) -> Family:
     """The family's traits with what this config switches."""
     changes: dict[str, Any] = {}
     if config.get("attention_bias") is not None and family.attention[0] == "q_proj":

@@ -6,10 +6,10 @@ real training step allocates. Sources of constants are named beside them. Binary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.memory.activations import backward_bytes, checkpoint_bytes, head_bytes, layer_bytes
 from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, OPTIMIZERS, OptimizerCost, TrainingStep
 
@@ -61,7 +61,7 @@ class Memory:
     """The moment at which the peak occurs."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Memory:
+    def from_json(cls, data: JsonObject) -> Memory:
         """Read the JSON form of an `Estimate`'s memory."""
         return cls(tuple(Term(**term) for term in data["terms"]), data["peak"])
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Literal
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, Instance, card_of
 from ftsdk.sizing.from_spec import step_of_spec
@@ -40,12 +41,12 @@ class Offer:
     spot: SpotPlan | None
     spot_cost_usd: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data; `from_json` is its inverse."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Offer:
+    def from_json(cls, data: JsonObject) -> Offer:
         """Read what `to_json` wrote."""
         price, spot = data["price"], data["spot"]
         return cls(

@@ -7,12 +7,13 @@ there is no public list, so its prices come from the user's own file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnavailableError
 from ftsdk.sizing.catalogue import Instance
 from ftsdk.sizing.price.price_file import COLUMNS, read_csv
@@ -36,7 +37,7 @@ def sagemaker_prices(region: str, *, base_url: str = AWS_PRICE_LIST, timeout_s: 
     return list(_training_rows(offer, region))
 
 
-def _training_rows(offer: Mapping[str, Any], region: str) -> Iterator[dict[str, str]]:
+def _training_rows(offer: JsonObject, region: str) -> Iterator[dict[str, str]]:
     date = str(offer.get("publicationDate", ""))[:10]
     for sku, product in offer["products"].items():
         _, separator, instance = product["attributes"].get("usagetype", "").partition("Train:")

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from ftsdk import contract
 
@@ -72,7 +71,7 @@ def _flip_bit(folder: Path, chance: Random) -> None:
     _write(path, bytes(data))
 
 
-def _change_commit(**fields: Any) -> Way:
+def _change_commit(**fields: object) -> Way:
     def way(folder: Path, _chance: Random) -> None:
         path = folder / contract.COMMIT_FILE
         _write(path, json.dumps({**json.loads(path.read_bytes()), **fields}).encode())

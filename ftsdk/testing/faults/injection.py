@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends import folders
@@ -148,7 +147,7 @@ def _starts(job: Job) -> int:
     return sum(event["event"] == contract.EVENT_PHASE and event["phase"] == "preparing" for event in _events(job))
 
 
-def _events(job: Job) -> Iterator[dict[str, Any]]:
+def _events(job: Job) -> Iterator[contract.Event]:
     """What the newest attempt has logged."""
     attempt = job.info().attempt
     return job.events(after=end_of_attempt(attempt - 1, job.document["num_nodes"]) if attempt > 1 else None)

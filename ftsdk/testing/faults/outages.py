@@ -7,9 +7,9 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from ftsdk.backends.docker import command
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.testing.faults.target import Target
 
@@ -21,7 +21,7 @@ BALLAST = ".ftsdk-chaos-ballast"
 def cut_network(target: Target) -> str:
     """Take one container off its network for a while; with several nodes that is the network between them."""
     name = target.one_container()
-    shown: list[dict[str, Any]] = json.loads(command.ask([target.program, "container", "inspect", name]))
+    shown: list[JsonObject] = json.loads(command.ask([target.program, "container", "inspect", name]))
     networks = shown[0]["NetworkSettings"]["Networks"]
     try:
         for network in networks:
@@ -33,7 +33,7 @@ def cut_network(target: Target) -> str:
     return f"cut container {name} off its network for {target.lasting_s:.1f} s"
 
 
-def _connect(program: str, network: str, name: str, place: dict[str, Any]) -> None:
+def _connect(program: str, network: str, name: str, place: JsonObject) -> None:
     """Back to where it was, with its names; gone meanwhile is no problem of ours."""
     aliases = [alias for alias in place.get("Aliases") or () if network != "bridge"]
     words = [word for alias in aliases for word in ("--alias", alias)]

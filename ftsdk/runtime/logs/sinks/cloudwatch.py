@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ftsdk import contract
 from ftsdk.contract import Stamp
@@ -38,7 +38,23 @@ UNSURE_S = 5.0
 THROTTLED = frozenset({"ThrottlingException", "Throttling", "LimitExceededException", "ServiceUnavailableException"})
 
 
-class Event(NamedTuple):
+class Dimension(TypedDict):
+    """Of PutMetricData."""
+
+    Name: str
+    Value: str
+
+
+class Datum(TypedDict):
+    """Of PutMetricData."""
+
+    MetricName: str
+    Dimensions: list[Dimension]
+    Timestamp: float
+    Value: float
+
+
+class LogEvent(NamedTuple):
     """One log event."""
 
     time_s: float
@@ -68,8 +84,8 @@ class CloudWatchSink:
         self._tail: SegmentTail | None = None
         self._logs: Any = None
         self._metrics: Any = None
-        self._events: deque[Event] = deque()
-        self._values: list[dict[str, Any]] = []
+        self._events: deque[LogEvent] = deque()
+        self._values: list[Datum] = []
         self._last_time_s = 0.0
         self._is_behind = True
         self._unsure = False
@@ -129,18 +145,18 @@ class CloudWatchSink:
         self._last_time_s = self._last_time_s or next(filter(None, times), now)
         for text, event, time_s in zip(texts, parsed, times, strict=True):
             self._last_time_s = min(max(self._last_time_s, time_s or 0.0, now - OLDEST_S), now)
-            self._events += (Event(self._last_time_s, piece, size) for piece, size in _pieces(text))
+            self._events += (LogEvent(self._last_time_s, piece, size) for piece, size in _pieces(text))
             if event and event["event"] == contract.EVENT_METRICS:
                 self._values += self._values_of(event)
         self._is_behind = bool(lines)
         return bool(lines)
 
-    def _values_of(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _values_of(self, event: contract.Event) -> Iterator[Datum]:
         """Numbers only: the service refuses NaN and infinity, which events hold as strings."""
         for name in contract.METRIC_FIELDS:
             value = event.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2.0**360:
-                dimensions = [{"Name": "Job", "Value": self._settings["job"]}]
+                dimensions: list[Dimension] = [{"Name": "Job", "Value": self._settings["job"]}]
                 time_s = _time_of(event) or self._last_time_s
                 yield {"MetricName": name, "Dimensions": dimensions, "Timestamp": time_s, "Value": value}
 
@@ -175,7 +191,7 @@ class CloudWatchSink:
             _creates(self._logs.put_retention_policy, logGroupName=group, retentionInDays=days)
         _creates(self._logs.create_log_stream, **self._stream)
 
-    def _put(self, batch: list[Event]) -> None:
+    def _put(self, batch: list[LogEvent]) -> None:
         events = [{"timestamp": int(event.time_s * 1000), "message": event.message} for event in batch]
         try:
             self._logs.put_log_events(**self._stream, logEvents=events)
@@ -196,7 +212,7 @@ class CloudWatchSink:
             token = page["nextBackwardToken"]
 
 
-def _creates(create: Callable[..., Any], **arguments: Any) -> bool:
+def _creates(create: Callable[..., object], **arguments: object) -> bool:
     """Whether this call created it.
 
     Without permission to create groups an existing one is used; if it is missing, the first put fails.
@@ -210,14 +226,14 @@ def _creates(create: Callable[..., Any], **arguments: Any) -> bool:
     return True
 
 
-def _time_of(event: dict[str, Any] | None) -> float | None:
+def _time_of(event: contract.Event | None) -> float | None:
     time_s = event.get("time") if event else None
     return float(time_s) if isinstance(time_s, int | float) else None
 
 
-def _batch(events: deque[Event]) -> list[Event]:
+def _batch(events: deque[LogEvent]) -> list[LogEvent]:
     """As many of the first events as one request may hold."""
-    batch: list[Event] = []
+    batch: list[LogEvent] = []
     room = BATCH_BYTES
     for event in events:
         room -= event.size

@@ -14,10 +14,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from ftsdk.contract.foreign import JsonObject
 
 TEXT, WHERE = "ftsdk_json", "ftsdk_where"
 """Columns of the table: the row as a JSON text, and where it is from, such as `row 3 of train.json`."""
@@ -60,7 +62,7 @@ def _key(files: Iterable[Path]) -> str:
     return hashlib.sha256(json.dumps([_VERSION, stats]).encode()).hexdigest()[:32]
 
 
-def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read(path: Path) -> Iterator[tuple[str, JsonObject]]:
     """(where, row) of every row of a file; where is such as `row 3 of train.json`. Raises ValueError."""
     for number, row in enumerate(_reader(path)(path), 1):
         where = f"row {number} of {path.name}"
@@ -69,7 +71,7 @@ def read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, row
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[Any]]:
+def _reader(path: Path) -> Callable[[Path], Iterator[object]]:
     suffix = Path(path.stem if _packed(path) else path.name).suffix.lower().removeprefix(".")
     readers = {"json": _json, "csv": _csv, "text": _lines, "parquet": _parquet, "arrow": _arrow}
     if suffix not in EXTENSIONS:
@@ -91,7 +93,7 @@ def _text(path: Path) -> TextIO:
 
 
 # --- JSON
-def _json(path: Path) -> Iterator[Any]:
+def _json(path: Path) -> Iterator[object]:
     """Elements of an array, or values one after the other, with or without line breaks inside."""
     decoder, text, position, number = json.JSONDecoder(), "", 0, 0
     with _text(path) as stream:
@@ -121,7 +123,7 @@ def _end_of_separator(text: str, position: int) -> int:
 
 
 # --- tables
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
+def _csv(path: Path) -> Iterator[JsonObject]:
     """Records by the names of the header; every cell is text, but the JSON of a list stays a list."""
     csv.field_size_limit(_ROW_CHARS_MAX)
     with _text(path) as stream:
@@ -131,7 +133,7 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
             yield {name: _cell(value) for name, value in zip(header, record, strict=True)}
 
 
-def _cell(value: str) -> Any:
+def _cell(value: str) -> object:
     if not value.lstrip().startswith("[{"):
         return value
     try:
@@ -147,14 +149,14 @@ def _lines(path: Path) -> Iterator[dict[str, str]]:
                 yield {"text": line.rstrip("\r\n")}
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path) -> Iterator[JsonObject]:
     from pyarrow import parquet
 
     for batch in parquet.ParquetFile(path).iter_batches(1024):
         yield from batch.to_pylist()
 
 
-def _arrow(path: Path) -> Iterator[dict[str, Any]]:
+def _arrow(path: Path) -> Iterator[JsonObject]:
     import pyarrow as pa
 
     with path.open("rb") as stream:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftsdk.contract.previews import PreviewedRow, Side
 
 SENTENCES = {
     "dropped": "{rows} dropped: the trainer reads no question and answer in them",
@@ -19,7 +22,7 @@ SENTENCES = {
 }
 
 
-def findings(items: Iterable[Mapping[str, Any]], bos: int | None, ends: set[int]) -> list[str]:
+def findings(items: Iterable[PreviewedRow], bos: int | None, ends: set[int]) -> list[str]:
     """A sentence for each kind of finding, with the number of rows and the first of them."""
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -36,7 +39,7 @@ def _sentence(code: str, count: int, first: int) -> str:
     return f"{SENTENCES[code].format(rows=subject)} (first: row {first})."
 
 
-def _codes(item: Mapping[str, Any], bos: int | None, ends: set[int]) -> Iterator[str]:
+def _codes(item: PreviewedRow, bos: int | None, ends: set[int]) -> Iterator[str]:
     if item["dropped"]:
         yield "dropped"
         return
@@ -51,7 +54,7 @@ def _codes(item: Mapping[str, Any], bos: int | None, ends: set[int]) -> Iterator
         yield "system"
 
 
-def _codes_of_side(side: Mapping[str, Any], bos: int | None, ends: set[int]) -> Iterator[str]:
+def _codes_of_side(side: Side, bos: int | None, ends: set[int]) -> Iterator[str]:
     segments = side["segments"]
     ids = [number for segment in segments for number in segment["ids"]]
     learned = [number for segment in segments if segment["learned"] for number in segment["ids"]]

@@ -7,10 +7,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from ftsdk.contract.documents import JobDocument
 from ftsdk.runtime.worker_protocol import TrainJob
+
+if TYPE_CHECKING:
+    from ftsdk.contract.previews import PreviewAnswer, PreviewedRow, PreviewRequest, Segment, Side
+    from ftsdk.contract.programs import ReinforcementConfig
 
 NOT_HERE = ("bf16", "fp16", "deepspeed", "fsdp", "fsdp_config", "streaming", "tokenized_path", "quantization_bit")
 """Arguments that need the job's machine and change no token."""
@@ -20,16 +24,16 @@ def main() -> int:
     """Answer one request."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the trainer's own lines
-    request = json.load(sys.stdin)
+    request: PreviewRequest = json.load(sys.stdin)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    document: JobDocument = request["document"]
+    document = request["document"]
     made = _of_prompts(document, request) if document["trainer"] == "trl" else _of_rows(document, request)
     with answer:
         json.dump(made, answer, ensure_ascii=False)
     return 0
 
 
-def _of_rows(document: JobDocument, request: dict[str, Any]) -> dict[str, Any]:
+def _of_rows(document: JobDocument, request: PreviewRequest) -> PreviewAnswer:
     from ftsdk.runtime.programs.llamafactory import prepared
     from ftsdk.runtime.programs.preview.findings import findings
     from ftsdk.runtime.programs.preview.rows import Rows
@@ -56,25 +60,25 @@ def _of_rows(document: JobDocument, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_prompts(document: JobDocument, request: dict[str, Any]) -> dict[str, Any]:
+def _of_prompts(document: JobDocument, request: PreviewRequest) -> PreviewAnswer:
     """The prompts of a training by reinforcement: nothing of them is learned, the model writes the answers."""
     from ftsdk.runtime.programs import trl
     from ftsdk.runtime.programs.data import prompts
 
     began = time.monotonic()
-    tokenizer = trl.tokenizer_of(document["config"])
+    tokenizer = trl.tokenizer_of(cast("ReinforcementConfig", document["config"]))
     dataset, _ = prompts.read(document, chat=tokenizer.chat_template is not None)
     numbers = range(len(dataset)) if request["only"] is None else [request["only"] - 1]
-    items = []
+    items: list[PreviewedRow] = []
     for number in [number for number in numbers if number < len(dataset)][: request["first"]]:
         prompt = dataset[number]["prompt"]
         text = prompt
         if not isinstance(prompt, str):
             text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         ids = tokenizer(text, add_special_tokens=isinstance(prompt, str))["input_ids"]
-        segment = {"kind": "prompt", "learned": False, "weight": 0.0, "row": number + 1, "ids": ids,
+        segment: Segment = {"kind": "prompt", "learned": False, "weight": 0.0, "row": number + 1, "ids": ids,
                    "tokens": [tokenizer.decode([token]) for token in ids]}  # fmt: skip
-        side = {"name": "prompt", "segments": [segment], "num_tokens": len(ids), "num_learned": 0, "num_cut": 0}
+        side: Side = {"name": "prompt", "segments": [segment], "num_tokens": len(ids), "num_learned": 0, "num_cut": 0}
         items.append({"rows": [number + 1], "sides": [side], "dropped": False})
     return {
         "template": None,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from copy import deepcopy
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ftsdk.runtime.programs.preview.tokens import Token, Trace, trace
+
+if TYPE_CHECKING:
+    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.contract.previews import PreviewedRow, RowContents, Segment, Side
+
+Batch: TypeAlias = dict[str, list[Any]]
+"""Column -> its values, as `datasets` and LLaMA-Factory's processors pass rows to each other."""
 
 STAGES = {"dpo": "rm"}
 """Stage of a training -> stage by which LLaMA-Factory prepares its data (the same, if it is not here)."""
@@ -25,7 +32,7 @@ IGNORED = -100
 class Rows:
     """The training's data set, its template and its processor, all of them LLaMA-Factory's."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: JsonObject) -> None:
         from llamafactory.data import loader
         from llamafactory.data.data_utils import split_dataset
         from llamafactory.data.template import get_template_and_fix_tokenizer
@@ -55,7 +62,7 @@ class Rows:
         """Whether what a row becomes depends on the rows around it."""
         return bool(self.data_args.packing) or self.stage == "kto"
 
-    def read(self, first: int | None, only: int | None) -> Iterator[dict[str, Any]]:
+    def read(self, first: int | None, only: int | None) -> Iterator[PreviewedRow]:
         """The first rows, one row (counted from 1), or all, as JSON data."""
         shown = 0
         for examples in self.dataset.iter(batch_size=self.data_args.preprocessing_batch_size):
@@ -66,18 +73,18 @@ class Rows:
                 if shown == first:
                     return
 
-    def _joined(self, examples: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    def _joined(self, examples: Batch) -> Iterator[PreviewedRow]:
         """What the processor makes of a batch at once."""
         return self._items(self._valid(examples), examples[ROW])
 
-    def _single(self, examples: dict[str, list[Any]], only: int | None) -> Iterator[dict[str, Any]]:
+    def _single(self, examples: Batch, only: int | None) -> Iterator[PreviewedRow]:
         """What the processor makes of each row, or of one."""
         for number, row in enumerate(examples[ROW]):
             if only is None or row == only:
                 self.trace.start(row)
                 yield from self._items({key: [values[number]] for key, values in examples.items()}, [row])
 
-    def _valid(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def _valid(self, examples: Batch) -> Batch:
         """Without the rows that the processor drops, so that rows can be counted."""
         least = 1 if self.stage == "sft" else 2
         kept = [
@@ -94,13 +101,14 @@ class Rows:
             return
         encode = self.processor._encode_data_example
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
+        def counted(*args: object, **kwargs: object) -> tuple[list[int] | bool, ...]:
             self.trace.start(self._pending.pop(0))
-            return encode(*args, **kwargs)
+            encoded: tuple[list[int] | bool, ...] = encode(*args, **kwargs)
+            return encoded
 
         self.processor._encode_data_example = counted
 
-    def _items(self, examples: dict[str, list[Any]], rows: list[int]) -> Iterator[dict[str, Any]]:
+    def _items(self, examples: Batch, rows: list[int]) -> Iterator[PreviewedRow]:
         made = self.processor.preprocess_dataset(examples)
         found = [prefix for prefix in SIDES if f"{prefix}input_ids" in made]
         if not found or not made[f"{found[0]}input_ids"]:
@@ -109,14 +117,13 @@ class Rows:
         for number in range(len(made[f"{found[0]}input_ids"])):
             sides = [self._side(made, prefix, number, index) for index, prefix in enumerate(found)]
             inside = sorted({segment["row"] for segment in sides[0]["segments"] if segment["row"]})
-            item = {"rows": inside if self.joins_rows else rows, "sides": sides, "dropped": False}
-            if not self.joins_rows:
-                item |= self._source(examples)
+            contents: RowContents = {} if self.joins_rows else self._source(examples)
             if "kto_tags" in made:
-                item["label"] = bool(made["kto_tags"][number])
-            yield item
+                contents["label"] = bool(made["kto_tags"][number])
+            numbers = inside if self.joins_rows else rows
+            yield {"rows": numbers, "sides": sides, "dropped": False, **contents}
 
-    def _source(self, examples: Mapping[str, list[Any]]) -> dict[str, Any]:
+    def _source(self, examples: Batch) -> RowContents:
         """What the row says, for the findings."""
         answers = [m["content"] or "" for m in [*examples["_prompt"][0], *examples["_response"][0]]]
         return {
@@ -125,10 +132,10 @@ class Rows:
             "has_thoughts": any("<think>" in text and "</think>" in text for text in answers),
         }
 
-    def _side(self, made: Mapping[str, Any], prefix: str, number: int, index: int) -> dict[str, Any]:
+    def _side(self, made: Batch, prefix: str, number: int, index: int) -> Side:
         ids = made[f"{prefix}input_ids"][number]
         labels = made[f"{prefix}labels"][number] if f"{prefix}labels" in made else ids
-        side: dict[str, Any] = {
+        side: Side = {
             "name": SIDES[prefix],
             "segments": list(self._segments(ids, labels)),
             "num_tokens": len(ids),
@@ -143,7 +150,7 @@ class Rows:
             side["num_cut"] = max(0, self.trace.sizes[min(index, len(self.trace.sizes) - 1)] - traced)
         return side
 
-    def _segments(self, ids: list[int], labels: list[int]) -> Iterator[dict[str, Any]]:
+    def _segments(self, ids: list[int], labels: list[int]) -> Iterator[Segment]:
         """Neighbouring tokens of one kind, row and label together."""
         described = [(self._kind(token, label), getattr(token, "row", 0), label != IGNORED, int(token))
                      for token, label in zip(ids, labels, strict=True)]  # fmt: skip

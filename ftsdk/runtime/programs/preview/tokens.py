@@ -7,7 +7,19 @@ and a row, so that whatever the processors do with the lists (cut, join, pack), 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from llamafactory.data.template import Template
+    from transformers import PreTrainedTokenizerBase
+
+    from ftsdk.contract.programs import ChatMessage
+
+PlainSlot = str | set[str] | dict[str, str]
+"""A piece of a template: text, or the name or id of a special token."""
+Pair = tuple[list[int], list[int]]
+Pairs = TypeVar("Pairs", Pair, list[Pair])
+"""(prompt, answer) as ids: of one turn, or of all."""
 
 KINDS = {
     "format_prefix": "prompt",
@@ -38,18 +50,21 @@ class _Text(str):
     kind: str
 
 
-class _Set(set[Any]):
+class _Set(set[str]):
     kind: str
 
 
-class _Dict(dict[str, Any]):
+class _Dict(dict[str, str]):
     kind: str
+
+
+MarkedSlot = _Text | _Set | _Dict
 
 
 class Trace:
     """What a template composed since `start`."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.row = 0
         self.sizes: list[int] = []
         """Tokens of each encoded conversation before `cutoff_len` cuts it."""
@@ -89,7 +104,7 @@ class Trace:
             position += len(self.text(number))
 
 
-def trace(template: Any, tokenizer: Any) -> Trace:
+def trace(template: Template, tokenizer: PreTrainedTokenizerBase) -> Trace:
     """Let a template make traced tokens; returns the trace."""
     traced = Trace(tokenizer)
     traced.thought_words = tuple(word.strip() for word in template.thought_words)
@@ -99,7 +114,7 @@ def trace(template: Any, tokenizer: Any) -> Trace:
     template.format_tools.apply = _remembering(template.format_tools.apply, traced)
     convert, thought_ids = template._convert_elements_to_ids, template.get_thought_word_ids
 
-    def traced_ids(tokenizer: Any, elements: list[Any]) -> list[Token]:
+    def traced_ids(tokenizer: PreTrainedTokenizerBase, elements: list[PlainSlot]) -> list[Token]:
         pieces = ((convert(tokenizer, [item]), getattr(item, "kind", "prompt")) for item in elements)
         return [token for ids, kind in pieces for token in traced.tokens(ids, kind)]
 
@@ -112,21 +127,21 @@ def trace(template: Any, tokenizer: Any) -> Trace:
     return traced
 
 
-def _marking(apply: Callable[..., list[Any]], kind: str) -> Callable[..., list[Any]]:
-    def marked(**values: Any) -> list[Any]:
+def _marking(apply: Callable[..., list[PlainSlot]], kind: str) -> Callable[..., list[MarkedSlot]]:
+    def marked(**values: object) -> list[MarkedSlot]:
         return [_marked(slot, kind) for slot in apply(**values)]
 
     return marked
 
 
-def _marked(slot: Any, kind: str) -> Any:
-    kept: Any = _Text(slot) if isinstance(slot, str) else _Set(slot) if isinstance(slot, set) else _Dict(slot)
+def _marked(slot: PlainSlot, kind: str) -> MarkedSlot:
+    kept = _Text(slot) if isinstance(slot, str) else _Set(slot) if isinstance(slot, set) else _Dict(slot)
     kept.kind = kind
     return kept
 
 
-def _remembering(apply: Callable[..., list[Any]], traced: Trace) -> Callable[..., list[Any]]:
-    def remembered(**values: Any) -> list[Any]:
+def _remembering(apply: Callable[..., list[PlainSlot]], traced: Trace) -> Callable[..., list[PlainSlot]]:
+    def remembered(**values: object) -> list[PlainSlot]:
         slots = apply(**values)
         traced.tool_text = str(slots[0]).strip()
         return slots
@@ -134,8 +149,14 @@ def _remembering(apply: Callable[..., list[Any]], traced: Trace) -> Callable[...
     return remembered
 
 
-def _measured(encode: Callable[..., Any], traced: Trace) -> Callable[..., Any]:
-    def measured(tokenizer: Any, messages: Any, system: Any = None, tools: Any = None, *rest: Any) -> Any:
+def _measured(encode: Callable[..., Pairs], traced: Trace) -> Callable[..., Pairs]:
+    def measured(
+        tokenizer: PreTrainedTokenizerBase,
+        messages: list[ChatMessage],
+        system: str | None = None,
+        tools: str | None = None,
+        *rest: object,
+    ) -> Pairs:
         if not tools:
             traced.tool_text = ""
         made = encode(tokenizer, messages, system, tools, *rest)

@@ -11,9 +11,11 @@ import json
 import math
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from ftsdk import contract
+from ftsdk.contract.documents import Outcome
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.platforms.cluster import Cluster
 from ftsdk.runtime.storage.durable import Durable
 
@@ -67,7 +69,7 @@ class Nodes:
         return generation
 
     def _failure_of(self, node: int) -> NodeFailure | None:
-        outcome = self._read(contract.outcome_key(self._attempt, node))
+        outcome = cast("Outcome | None", self._read(contract.outcome_key(self._attempt, node)))
         if outcome and outcome["state"] != "SUCCEEDED" and self._is_current(outcome):
             message = f"Node {node} ended first. {outcome['message']}"
             return NodeFailure(outcome["state"], outcome["reason"], message, outcome["hint"])
@@ -76,7 +78,7 @@ class Nodes:
             return NodeFailure("FAILED", "communication", f"Node {node} has started again.", hint)
         return None
 
-    def _is_current(self, outcome: dict[str, Any]) -> bool:
+    def _is_current(self, outcome: Outcome) -> bool:
         """A failure that is retried may be the one that caused this start: only a later one counts."""
         return outcome["exit_code"] not in RETRIED or bool(outcome["ended_at"] > self._started_at)
 
@@ -84,9 +86,9 @@ class Nodes:
         record = self._read(contract.start_key(self._attempt, node))
         return int(record["generation"]) if record else 0
 
-    def _read(self, key: str) -> dict[str, Any] | None:
+    def _read(self, key: str) -> JsonObject | None:
         try:
-            record: dict[str, Any] = json.loads(self._durable.read(key))
+            record: JsonObject = json.loads(self._durable.read(key))
         except (OSError, ValueError):
             return None
         return record

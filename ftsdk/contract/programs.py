@@ -1,0 +1,73 @@
+"""The configurations that ftsdk writes for its own training programs; LLaMA-Factory's and TRL's arguments are theirs.
+
+This module travels inside the job, so it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from ftsdk.contract.foreign import JsonObject
+
+
+class ChatMessage(TypedDict):
+    """A message of a chat, as chat templates take it."""
+
+    role: str
+    content: str
+
+
+class ModelSource(TypedDict):
+    """The model that a program loads."""
+
+    model_name_or_path: str
+    """The base model: a folder, or an id on a hub."""
+    adapter_name_or_path: NotRequired[str | None]
+    model_revision: NotRequired[str]
+    dtype: NotRequired[str]
+
+
+class RewardSettings(TypedDict):
+    """One reward of `method.rewards` (`ftsdk.spec.rewards`); each kind has some of the fields."""
+
+    name: str
+    weight: float
+    extract: NotRequired[str | None]
+    ignore_case: NotRequired[bool]
+    pattern: NotRequired[str]
+    whole: NotRequired[bool]
+    tags: NotRequired[list[str]]
+    max_tokens: NotRequired[int]
+    soft_tokens: NotRequired[int]
+    keys: NotRequired[list[str]]
+    function: NotRequired[str]
+    """`FILE.py:FUNCTION`, as the spec has it."""
+    file: NotRequired[str]
+    """Path of that file inside the job."""
+    parameters: NotRequired[JsonObject]
+    """The user's own keyword arguments."""
+
+
+class PromptSettings(TypedDict):
+    """The prompts that a program reads (`ftsdk.runtime.programs.data.prompts`)."""
+
+    dataset: list[str]
+    """Names in `dataset_info`."""
+    eval_dataset: list[str]
+    eval_fraction: NotRequired[float]
+    max_samples: NotRequired[int]
+    arguments: JsonObject
+    """TRL's own arguments."""
+
+
+class ReinforcementConfig(ModelSource, PromptSettings):
+    """The configuration of the programs `trl` and `ppo`."""
+
+    algorithm: Literal["grpo", "rloo", "ppo"]
+    vllm: Literal["auto", "off", "colocate", "server"]
+    rewards: list[RewardSettings]
+    reward_model: NotRequired[ModelSource]
+    peft: NotRequired[JsonObject]
+    """`kind` (lora or oft), and peft's own arguments."""
+    quantization: NotRequired[JsonObject]
+    """transformers' `BitsAndBytesConfig`."""

@@ -88,6 +88,8 @@ class Event(TrainerMetrics, total=False):
     """Name of the best checkpoint's folder; empty without one."""
     seconds: float
     bytes: int
+    rank: int
+    slowest_step_s: float
     state: str
     reason: str
     message: str

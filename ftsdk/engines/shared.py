@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
 from ftsdk.contract.documents import DatasetEntry
-from ftsdk.engines.base import Layout
+from ftsdk.engines.base import Arguments, Layout
 from ftsdk.errors import DataError, SpecError, did_you_mean
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.names import LLAMAFACTORY, REPLACED

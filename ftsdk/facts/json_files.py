@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
 
 
-def json_object(path: Path) -> dict[str, object]:
+def json_object(path: Path) -> JsonObject:
     """The object in a JSON file. Raises SpecError."""
     try:
         data = json.loads(path.read_text("utf-8"))

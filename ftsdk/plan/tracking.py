@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ftsdk.contract.documents import CloudWatchLogs, MlflowRun, SwanlabRun, Trackers, TrackioRun, WandbRun
+from ftsdk.contract.documents import CloudWatchLogs, MlflowRun, PlannedRun, SwanlabRun, Trackers, TrackioRun, WandbRun
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnsupportedError
 from ftsdk.spec import JobSpec, Tracking
 
 
-def wandb(spec: JobSpec, run_id: str, config: dict[str, Any]) -> WandbRun | None:
+def wandb(spec: JobSpec, run_id: str, config: JsonObject) -> WandbRun | None:
     """The W&B run, with spec and trainer's configuration for its page."""
     given = spec.tracking.wandb
     if given is None:
         return None
-    config_page = {"spec": spec.model_dump(mode="json"), "trainer": config}
+    config_page: PlannedRun = {"spec": spec.model_dump(mode="json"), "trainer": config}
     return WandbRun(project=given.project, entity=given.entity, mode=given.mode, run_id=run_id, config=config_page)
 
 

@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from ftsdk import contract
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import Outcome
@@ -228,7 +227,7 @@ class AttemptRunner:
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         self._log.feed(data)
 
-    def _on_event(self, event: dict[str, Any]) -> bool:
+    def _on_event(self, event: contract.Event) -> bool:
         if event["event"] != contract.EVENT_HEARTBEAT:
             return self._progress.on_event(event)
         if self._hang_watch:

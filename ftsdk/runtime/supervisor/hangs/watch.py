@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ftsdk.contract import Event
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.supervisor.hangs import culprit, flight_recorder, limits, stacks
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED, Activity, process_state
@@ -49,7 +50,7 @@ class HangWatch:
         self._stopped_since: dict[int, float] = {}
         self._activity = Activity()
 
-    def heartbeat(self, event: dict[str, Any]) -> None:
+    def heartbeat(self, event: Event) -> None:
         """Called with every heartbeat event."""
         if event["phase"] in limits.LIMITS:
             self._ranks[event["rank"]] = RankProgress(event["phase"], self._now, float(event["slowest_step_s"]))

@@ -19,7 +19,7 @@ from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets
 from ftsdk.preview import Preview, preview
-from ftsdk.spec import JobSpec
+from ftsdk.spec import JobSpec, Serve
 from ftsdk.spec.fields import SpecFields
 from ftsdk.spec.loading import name_notes, normalized, parse
 from ftsdk.spec.program import other_model
@@ -157,7 +157,8 @@ def _with_model_of_job(spec: JobSpec) -> JobSpec:
     method = spec.method.model_copy(update={"reward_model": _model_of(judge)}) if judge else spec.method
     program, other = spec.program, other_model(spec.program)
     if other:
-        program = program.model_copy(update={"against": _model_of(other)})
+        name = "beside" if isinstance(program, Serve) else "against"
+        program = program.model_copy(update={name: _model_of(other)})
     start = spec.checkpoint.start_from or ""
     checkpoint = spec.checkpoint
     if start.partition("://")[0] in backends.names():

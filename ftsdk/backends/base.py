@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ftsdk.backends.options import Options
     from ftsdk.facts import Facts
     from ftsdk.plan import Plan
+    from ftsdk.plan.deployment import DeploymentPlan
     from ftsdk.runtime.storage.base import Store
     from ftsdk.sizing.price.market import Market
     from ftsdk.spec import JobSpec
@@ -201,6 +202,59 @@ class SupportsTerminal(Protocol):
 
     def terminal(self, job_id: str) -> str:
         """Create a terminal on the first node; returns its address. Raises BackendError while no container runs."""
+
+
+class DeploymentState(StrEnum):
+    """State of a deployment."""
+
+    STARTING = "STARTING"
+    READY = "READY"
+    FAILED = "FAILED"
+    DELETING = "DELETING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentInfo:
+    """A deployment at one poll."""
+
+    name: str
+    state: DeploymentState
+    digest: str = ""
+    """Digest of its plan, as the platform keeps it; empty if it has none."""
+    address: str = ""
+    """Where requests go; empty until the platform says it."""
+    message: str = ""
+    """Why it failed."""
+
+
+class Deployments(Protocol):
+    """What a backend implements to put models behind an address. Its methods do not wait and do not upload."""
+
+    def plan(self, spec: JobSpec, facts: Facts) -> DeploymentPlan:
+        """The platform's own requests. Pure."""
+
+    def create(self, plan: DeploymentPlan) -> None:
+        """Create what is missing; what a refused request has left is removed again."""
+
+    def describe(self, name: str) -> DeploymentInfo | None:
+        """One poll; None if there is none of this name."""
+
+    def logs(self, name: str) -> Iterator[str]:
+        """Lines of its servers so far."""
+
+    def delete(self, name: str) -> None:
+        """Remove it and all that `create` made. Does nothing for a part that is gone."""
+
+    def ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a request of OpenAI's completions or chat completions. Raises BackendError without one."""
+
+
+@runtime_checkable
+class SupportsDeployments(Protocol):
+    """Backends that can put a model behind an address, for `ftsdk deploy`."""
+
+    def deployments(self) -> Deployments:
+        """The deployments of this account, region or machine."""
 
 
 @runtime_checkable

@@ -245,3 +245,38 @@ def unused_accelerators(instance: Instance | None, resources: Resources) -> tupl
         f"{instance.name} has {instance.cards} x {instance.card} and {resources.accelerators_per_node} are used: "
         f"set resources.accelerators_per_node to {instance.cards}.",
     )
+
+
+# --- a server's answers ---------------------------------------------------------------------------------------
+ANSWER_S = 300.0
+"""Seconds in which a server answers a request: a CPU generates a few tokens a second."""
+
+
+def is_answering(url: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Whether a GET request to the address gets status 200 within two seconds."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(url, headers=dict(headers or {})), timeout=2) as response:
+            return bool(response.status == 200)
+    except (OSError, HTTPException):
+        return False
+
+
+def post_json(url: str, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The JSON answer to a JSON request. Raises BackendError for an error and for no answer."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    given = {"Content-Type": "application/json", **(headers or {})}
+    try:
+        with urlopen(Request(url, json.dumps(content).encode(), given), timeout=ANSWER_S) as response:
+            answer: dict[str, Any] = json.load(response)
+    except HTTPError as problem:
+        said = problem.read().decode("utf-8", "replace")[:300]
+        raise BackendError(f"{url} refused the request with status {problem.code}: {said}") from problem
+    except (OSError, HTTPException, ValueError) as problem:
+        raise BackendError(f"{url} gave no answer ({problem}): `ftsdk deployment logs` shows why.") from problem
+    return answer

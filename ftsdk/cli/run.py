@@ -143,12 +143,14 @@ def _yaml(data: object) -> str:
     return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
+def block(title: str, data: object) -> str:
+    """Data as YAML below a title."""
+    return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())
+
+
 def plan_text(made: Plan) -> str:
     """The plan as text: the job, then the request and the trainer's configuration as YAML."""
     from ftsdk.storage import copying
-
-    def block(title: str, data: object) -> str:
-        return f"{title}:\n" + "\n".join(f"  {line}" for line in _yaml(data).splitlines())
 
     parts = [f"job: {made.uri}", block("request", made.request), block("trainer_config", made.trainer_config)]
     if made.checked:

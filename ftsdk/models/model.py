@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ftsdk import contract
+from ftsdk import backends, contract
 from ftsdk.contract.documents import JobDocument
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import DataError, JobFailedError, UnsupportedError
 from ftsdk.models import evaluation, lineage, pushing
+from ftsdk.models.deployment import Deployment, deploy, plan_deployment
 from ftsdk.models.downloading import download_model
 from ftsdk.models.evaluation import Evaluation
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
-from ftsdk.spec import Evaluate, JobSpec, Merge, Stage
+from ftsdk.spec import Evaluate, JobSpec, Merge, Serve, Stage
 from ftsdk.spec.parts import Resources
 from ftsdk.spec.program import Dtype, MetricName
 from ftsdk.storage import records
 from ftsdk.terminal import notebook
+from ftsdk.terminal.progress import byte_bar
 
 RunProgram = Callable[[JobSpec, str], "Model"]
 """Runs a spec on the backend of this name."""
@@ -133,6 +135,20 @@ class Model:
         written = made.store.read(f"{contract.MODEL_DIR}/{evaluation.FILE}")
         self.store.put(f"{evaluation.FOLDER}/{made.job_uri.rpartition('/')[2]}.json", written)
         return Evaluation.from_json(made.job_uri, json.loads(written))
+
+    def deploy(self, *, backend: str, name: str = "", options: Mapping[str, object] | None = None) -> Deployment:
+        """Put this model behind an address and return the deployment once it has answered a request.
+
+        Args:
+            backend: `docker`, `sagemaker`, `pai` or `skypilot`.
+            name: the deployment's name; made from the model if left out.
+            options: the backend's options.
+
+        Raises SpecError if the name is taken by another deployment, BackendError if it does not come up.
+        """
+        place = backends.get(backend, options)
+        spec = JobSpec(model=self.uri, name=name, program=Serve(), resources=self.resources_on(backend))
+        return deploy(plan_deployment(spec, place), place, bar=byte_bar)
 
     def download(self, folder: Path | str, *, overwrite: bool = False, on_bytes: OnBytes = ignore_bytes) -> Path:
         """Copy the model's files into a folder and return it; all of them come, or none.

@@ -11,7 +11,10 @@ import sys
 
 def main() -> int:
     """Dispatch on the one argument; returns the exit code."""
-    verb = sys.argv[1] if len(sys.argv) == 2 else ""
+    words = sys.argv[1:]
+    if words == ["supervise", "serve"]:  # the image's entry point, started by SageMaker as an endpoint's container
+        words = ["serve"]
+    verb = words[0] if len(words) == 1 else ""
     if verb == "supervise":
         from ftsdk.runtime.supervisor.supervisor import supervise
 

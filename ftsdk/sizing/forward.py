@@ -11,7 +11,7 @@ from ftsdk.sizing.estimate import Estimate, shape_of
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Memory, Term
 from ftsdk.sizing.price.offers import fit
 from ftsdk.sizing.time.throughput import HIGH, LOW, OPERATIONS_PER_LAYER, RATES
-from ftsdk.spec import Evaluate, Generate, JobSpec, Merge
+from ftsdk.spec import Evaluate, Generate, JobSpec, Merge, Serve
 from ftsdk.spec.program import ANSWER_METRICS
 
 WEIGHT_BYTES, CACHE_BYTES, LOGIT_BYTES = 2, 2, 8
@@ -80,7 +80,7 @@ def estimate_forward(
         hours_low=low,
         hours_high=high,
         notes=(RANGE_NOTE,) if hours else (),
-        unknown=() if hours else (_why_no_time(spec, known_card, work),),
+        unknown=() if hours or isinstance(spec.program, Serve) else (_why_no_time(spec, known_card, work),),
     )
 
 

@@ -19,7 +19,7 @@ from ftsdk.spec.parts import (
     Trackio,
     Wandb,
 )
-from ftsdk.spec.program import Evaluate, Generate, Merge, Program, Train
+from ftsdk.spec.program import Evaluate, Generate, Merge, Program, Serve, Train
 from ftsdk.spec.rewards import Reward
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
@@ -46,6 +46,7 @@ __all__ = [
     "Resources",
     "Retry",
     "Reward",
+    "Serve",
     "Sharding",
     "Stage",
     "Swanlab",

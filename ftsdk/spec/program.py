@@ -59,12 +59,26 @@ class Generate(Part):
     """Sample from the most likely tokens that make up this probability; the model's own default if left out."""
 
 
-ProgramType = Literal["train", "merge", "evaluate", "generate"]
+class Serve(Part):
+    """Answer requests until it is taken down: what `ftsdk deploy` puts behind an address. It is no job."""
+
+    type: Literal["serve"] = "serve"
+    beside: str | None = None
+    """A second model behind the same address, for an A/B test: a folder or an address."""
+    beside_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the requests that the second model answers."""
+    min_replicas: int = Field(default=1, ge=0)
+    """Servers at least; 0 stops all of them while nobody asks, where the platform can."""
+    max_replicas: int = Field(default=1, ge=1)
+    """Servers at most; not fewer than `min_replicas`."""
+
+
+ProgramType = Literal["train", "merge", "evaluate", "generate", "serve"]
 PROGRAMS: tuple[str, ...] = get_args(ProgramType)
-Program = Annotated[Train | Merge | Evaluate | Generate, Field(discriminator="type")]
+Program = Annotated[Train | Merge | Evaluate | Generate | Serve, Field(discriminator="type")]
 BASE = "base"
 """Value of `against` for the model under the adapter."""
-WITHOUT_ROWS = frozenset({"merge"})
+WITHOUT_ROWS = frozenset({"merge", "serve"})
 """Programs that need no `dataset`."""
 
 
@@ -76,5 +90,7 @@ def needs_rows(program: object) -> bool:
 
 def other_model(program: Program) -> str | None:
     """The address of a second model that the program reads; None without one."""
+    if isinstance(program, Serve):
+        return program.beside
     against = program.against if isinstance(program, Evaluate) else None
     return None if against == BASE else against

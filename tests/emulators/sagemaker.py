@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from tests.emulators import endpoint
 from tests.emulators.cloudwatch import PAGE_STREAMS, Streams
 from tests.emulators.roles import RoleAddress
 from tests.emulators.service_model import refusals
@@ -37,6 +39,11 @@ Environ = dict[str, Any]
 Start = Callable[..., Any]
 
 
+def endpoint_arn(name: str, kind: str = "endpoint") -> str:
+    """An ARN of an endpoint, or of its configuration."""
+    return arn(name).replace("training-job", kind)
+
+
 class RefusalError(Exception):
     """An error answer: its code and its words."""
 
@@ -48,6 +55,9 @@ class SageMakerCloud:
         self.jobs: dict[str, TrainingJob] = {}
         self.models: dict[str, dict[str, Any]] = {}
         """What CreateModel was asked; moto's DescribeModel has a VpcConfig without its fields."""
+        self.endpoints: dict[str, endpoint.Endpoint] = {}
+        self.endpoint_configs: dict[str, dict[str, Any]] = {}
+        self.endpoint_requests: dict[str, dict[str, Any]] = {}
         self.logs = Streams()
         self.calls: Counter[str] = Counter()
         self.trouble = 0.0
@@ -80,6 +90,8 @@ class SageMakerCloud:
         self.trouble = 0.0
         for job in self.jobs.values():
             job.kill()
+        for running in self.endpoints.values():
+            running.delete()
         self._server.shutdown()
         self._server.server_close()
 
@@ -106,6 +118,8 @@ class SageMakerCloud:
             return self._answer_form(environ, start)
         if environ["PATH_INFO"] == "/image-config":
             return _say(start, "200 OK", self.platform)
+        if re.fullmatch("/endpoints/[^/]+/invocations", environ["PATH_INFO"]):
+            return self._invoke(environ, start)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
         self.calls[operation or environ["REQUEST_METHOD"]] += 1
         ours = self._operation(service, operation)
@@ -254,11 +268,70 @@ class SageMakerCloud:
 
     # --- models for endpoints ------------------------------------------------------------------------------
     def _CreateModel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        self.models[request["ModelName"]] = request
+        self._refuse_taken(self.models, request["ModelName"], request, "CreateModel")
         return {"ModelArn": arn(request["ModelName"]).replace("training-job", "model")}
 
     def _DescribeModel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {**self.models[request["ModelName"]], "CreationTime": time.time()}
+
+    def _DeleteModel(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self._drop(self.models, request["ModelName"])
+
+    # --- endpoints -----------------------------------------------------------------------------------------
+    def _CreateEndpointConfig(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self._refuse_taken(self.endpoint_configs, request["EndpointConfigName"], request, "CreateEndpointConfig")
+        return {"EndpointConfigArn": endpoint_arn(request["EndpointConfigName"], "endpoint-config")}
+
+    def _CreateEndpoint(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        name, config = request["EndpointName"], self.endpoint_configs.get(request["EndpointConfigName"])
+        if config is None or any(variant["ModelName"] not in self.models for variant in config["ProductionVariants"]):
+            raise RefusalError("ValidationException", "Could not find the endpoint configuration or a model.")
+        for variant in config["ProductionVariants"]:
+            self._check_quota(f"{variant['InstanceType']} for endpoint usage", variant["InitialInstanceCount"])
+        self._refuse_taken(self.endpoint_requests, name, request, "CreateEndpoint")
+        variants = [(variant, self.models[variant["ModelName"]]) for variant in config["ProductionVariants"]]
+        self.endpoints[name] = endpoint.Endpoint(name, variants, self)
+        return {"EndpointArn": endpoint_arn(name)}
+
+    def _DescribeEndpoint(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if request["EndpointName"] not in self.endpoints:
+            raise RefusalError("ValidationException", f'Could not find endpoint "{request["EndpointName"]}".')
+        return endpoint.describe(self.endpoints[request["EndpointName"]], endpoint_arn(request["EndpointName"]))
+
+    def _DeleteEndpoint(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self._DescribeEndpoint(request)
+        self.endpoints[request["EndpointName"]].delete()
+        del self.endpoint_requests[request["EndpointName"]]
+        return self._drop(self.endpoints, request["EndpointName"])
+
+    def _DeleteEndpointConfig(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self._drop(self.endpoint_configs, request["EndpointConfigName"])
+
+    def _ListTags(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Tags": self.endpoint_requests[request["ResourceArn"].rpartition("/")[2]]["Tags"]}
+
+    def _refuse_taken(self, things: dict[str, Any], name: str, request: dict[str, Any], operation: str) -> None:
+        if why := refusals(request, operation):
+            raise RefusalError("ValidationException", f"{len(why)} validation errors detected: {'; '.join(why[:5])}")
+        if name in things:
+            raise RefusalError("ValidationException", f"Cannot create already existing {name}.")
+        things[name] = request
+
+    def _drop(self, things: dict[str, Any], name: str) -> dict[str, Any]:
+        if things.pop(name, None) is None:
+            raise RefusalError("ValidationException", f'Could not find "{name}".')
+        return {}
+
+    def _invoke(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """InvokeEndpoint of the runtime's API."""
+        found = self.endpoints.get(environ["PATH_INFO"].split("/")[2])
+        if found is None or found.status != "InService":
+            status, body = 400, endpoint.error("Endpoint of account 123456789012 not found.")
+        else:
+            status, body = found.invoke(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+            status = status if status == 200 else 424
+        start(f"{status} ", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
 
     # --- their logs ----------------------------------------------------------------------------------------
     def _DescribeLogStreams(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

@@ -11,16 +11,17 @@ DAY_S = 86400
 
 
 @cache
-def _shape() -> Any:
+def _shape(operation: str) -> Any:
     from botocore.session import get_session
 
     model = get_session().get_service_model("sagemaker")
-    return model.operation_model("CreateTrainingJob").input_shape
+    return model.operation_model(operation).input_shape
 
 
-def refusals(request: dict[str, Any]) -> list[str]:
-    """Why CreateTrainingJob would refuse a request."""
-    return [*_walk(_shape(), request, "request"), *_prose(request)]
+def refusals(request: dict[str, Any], operation: str = "CreateTrainingJob") -> list[str]:
+    """Why an operation would refuse a request."""
+    prose = _prose(request) if operation == "CreateTrainingJob" else ()
+    return [*_walk(_shape(operation), request, "request"), *prose]
 
 
 def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -76,6 +76,30 @@ def plan(
     }
 
 
+def deployment(name: str, **program: Any) -> dict[str, Any]:
+    """The plan of a deployment of an adapter, beside another one if `beside` is given."""
+    backend, scheme, card = BACKENDS[name]
+    model = adapter(scheme)
+    beside = {"beside": (other := adapter(scheme, "other-5e6f7a8b")).address} if program.pop("two", False) else {}
+    fields = {
+        "model": model.address,
+        "name": "support-bot",
+        "program": {"type": "serve", **program, **beside},
+        "resources": {"accelerator": card},
+    }
+    given = replace(plans.facts(), model=model, against=other if beside else None, train=(), eval=())
+    made = backend.deployments().plan(parse(fields, where="golden"), given).to_json()
+    kept = ("uri", "request", "uploads", "copies", "usd_per_hour", "warnings")
+    return {key: made[key] for key in kept} | {"fits": made["estimate"]["fits"]}
+
+
+DEPLOYMENTS: dict[str, dict[str, Any]] = {
+    "docker": {},
+    "sagemaker": {"two": True, "beside_share": 0.1},
+}
+"""Backend -> what its deployment's program says."""
+
+
 def golden_files() -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, plan): every program on every backend; then models that are elsewhere, and a second model."""
     for name, (backend, scheme, card) in BACKENDS.items():
@@ -88,3 +112,5 @@ def golden_files() -> Iterator[tuple[str, dict[str, Any]]]:
         for where in (None, elsewhere):
             made = plan(backend, PROGRAMS["evaluate"], card, adapter(scheme), adapter(where, "other-5e6f7a8b"))
             yield f"{name}-evaluate-against-{where or 'folder'}", made
+    for name, program in DEPLOYMENTS.items():
+        yield f"{name}-deployment", deployment(name, **program)

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from ftsdk import contract
 from ftsdk.backends import folders, shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, ObservedState, require
+from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.nodes import NodesState
@@ -154,6 +154,12 @@ class Docker:
         from ftsdk.backends.docker import doctor
 
         return doctor.checks(self.options.program, self._image)
+
+    def deployments(self) -> Deployments:
+        """Models behind ports of this machine's loopback."""
+        from ftsdk.backends.docker.deployments import DockerDeployments
+
+        return DockerDeployments(self.options, self.capabilities)
 
     # --- internals ------------------------------------------------------------------------------------
     def _image(self, accelerators: tuple[str, ...]) -> str:

@@ -48,6 +48,11 @@ FAILURES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
         "{detail}: build ftsdk's own with `ftsdk image build`, or fetch a registry's with `docker pull IMAGE`.",
     ),
     (
+        r"port is already allocated|address already in use",
+        BackendError,
+        "The port is in use on this machine: name another one (-o port=N), or leave it out for a free one ({detail}).",
+    ),
+    (
         r"is already in use",
         BackendError,
         "A container of this name, started from another FTSDK_HOME, is in the way: follow the job from there, or "

@@ -27,5 +27,7 @@ class DockerOptions(Options):
     """Seconds that a cancelled job has for saving its state."""
     restarts: int = Field(default=2, ge=0)
     """How often Docker starts a crashed container again; it goes on from the last checkpoint."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port of a deployment on this machine's loopback; 0 takes a free one."""
     program: str = "docker"
     """The docker command, e.g. `podman` or a path."""

@@ -105,7 +105,7 @@ def _run(context: DockerContext, name: str, node: int, network: str | None) -> l
         *("--log-driver", "json-file", "--log-opt", f"max-size={LOG_LIMIT}"),
         *("--shm-size", _bytes(options.shm_size_gb)),
         *(("--user", options.user) if options.user else ()),
-        *_limits(context, node),
+        *limits(context, node),
         *(("--network", network, "--network-alias", f"node{node}") if network else ()),
         *(word for key, value in _environment(context, node).items() for word in ("--env", f"{key}={value}")),
         *(word for mount in _mounts(context, name) for word in ("--mount", mount)),
@@ -131,7 +131,8 @@ def _labels(context: DockerContext, node: int | None = None) -> Iterator[str]:
         yield from ("--label", f"ftsdk.{key}={value}")
 
 
-def _limits(context: DockerContext, node: int) -> Iterator[str]:
+def limits(context: DockerContext, node: int) -> Iterator[str]:
+    """Options for memory and GPUs of a node."""
     resources = context.spec.resources
     if resources.memory_gb:
         limit = _bytes(resources.memory_gb)
@@ -149,8 +150,7 @@ def _environment(context: DockerContext, node: int) -> dict[str, str]:
     }
     if context.options.user:  # a user id that the image does not know has neither a home nor a name
         variables |= {"HOME": "/tmp", "USER": "ftsdk"}
-    if _hub_cache(context):
-        variables |= {"HF_HOME": f"{HUB_CACHE}/huggingface", "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope"}
+    variables |= hub_environment(context)
     if context.spec.secrets:
         variables[contract.ENV_SECRETS_FILE] = f"{SECRETS}/{SECRETS_FILE}"
     if len(context.nodes) > 1:
@@ -163,9 +163,23 @@ def _environment(context: DockerContext, node: int) -> dict[str, str]:
     return variables
 
 
+def hub_environment(context: DockerContext) -> dict[str, str]:
+    """Where the hubs' own libraries keep what they download; empty if nothing comes from a hub."""
+    if not _hub_cache(context):
+        return {}
+    return {"HF_HOME": f"{HUB_CACHE}/huggingface", "MODELSCOPE_CACHE": f"{HUB_CACHE}/modelscope"}
+
+
 def _mounts(context: DockerContext, name: str) -> Iterator[str]:
-    inside = layout(context.facts).inside
     yield mount(context.folder, DURABLE)
+    yield from input_mounts(context)
+    if context.spec.secrets:
+        yield mount(_secrets_folder(context, name), SECRETS)  # the folder, because a mounted file cannot be unlinked
+
+
+def input_mounts(context: DockerContext) -> Iterator[str]:
+    """The runtime, the inputs and the cache of hub downloads."""
+    inside = layout(context.facts).inside
     yield mount(context.facts.runtime.path, RUNTIME, readonly=True)
     for path in dict.fromkeys(file.path for file in context.facts.files):
         yield mount(path, inside(path), readonly=True)  # one by one: a folder may contain links to files outside it
@@ -173,8 +187,6 @@ def _mounts(context: DockerContext, name: str) -> Iterator[str]:
         yield mount(copy.target.rstrip("/"), inside(address), readonly=True)
     if hub := _hub_cache(context):
         yield mount(hub, HUB_CACHE)
-    if context.spec.secrets:
-        yield mount(_secrets_folder(context, name), SECRETS)  # the folder, because a mounted file cannot be unlinked
 
 
 def mount(source: str, target: str, *, readonly: bool = False) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, require
+from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store
 from ftsdk.backends.sagemaker import request as requests
@@ -23,7 +23,6 @@ from ftsdk.backends.sagemaker.jobs import TrainingAttempt
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import DOCTOR_TIMEOUTS, AwsRefusedError, AwsServices
 from ftsdk.backends.shared import RecordedEnd
-from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
@@ -76,7 +75,7 @@ class SageMaker:
             grace_s=requests.GRACE_S,
             restarts=True,
             after_save="park" if spec.resources.spot else "exit",  # an exit after a spot notice would be a failure
-            storage=self._storage(),
+            storage=addresses.storage(self.options),
             network_gb_s=machines.network_gb_s(context.types, spec.resources, efa=self.options.efa),
         )
         if self.options.image is None:
@@ -92,7 +91,7 @@ class SageMaker:
             image=context.image,
             uploads=tuple(upload for channel in channels for upload in channel.uploads),
             copies=tuple(requests.copies_of(facts, context.root)),
-            storage=self._storage(),
+            storage=addresses.storage(self.options),
             warnings=machines.warnings(context.types, spec.resources, self.options),
             machine_usd_per_hour=machines.usd_per_hour(context.types[0], context.region, spec.resources, facts.prices),
         )
@@ -191,6 +190,12 @@ class SageMaker:
 
         return registry.push(self._services, tag, on_line)
 
+    def deployments(self) -> Deployments:
+        """Endpoints of this account and region."""
+        from ftsdk.backends.sagemaker.deployments import SageMakerDeployments
+
+        return SageMakerDeployments(self._services, self.capabilities, self._context)
+
     def native(self, job_id: str) -> Any:
         """The SageMaker SDK's TrainingJob. Raises NotInstalledError without `ftsdk[sagemaker-sdk]`."""
         native = self._newest(job_id)
@@ -217,14 +222,8 @@ class SageMaker:
             return 0.0
         return jobs.info("", native, None, cancelled=False).ended_at
 
-    def _storage(self) -> Storage:
-        storage = Storage(region=addresses.checked_region(self.options.region))
-        if self.options.endpoint_url:
-            storage["endpoint"] = self.options.endpoint_url
-        return storage
-
     def _store(self, native: TrainingAttempt) -> Store:
-        return open_store(native.durable, self._storage())
+        return open_store(native.durable, addresses.storage(self.options))
 
     def _arguments(self, plan: Plan) -> dict[str, Any]:
         """The request; on spot, after an attempt that found its type sold out, with the next of the types."""

@@ -6,6 +6,8 @@ import re
 from typing import Final, NamedTuple
 
 from ftsdk.backends.image import Torch, default_tag
+from ftsdk.backends.sagemaker.options import SageMakerOptions
+from ftsdk.contract.documents import Storage
 from ftsdk.errors import SpecError
 from ftsdk.sizing.catalogue import instance_of
 
@@ -62,6 +64,14 @@ def checked_region(region: str | None) -> str:
             f"FTSDK_SAGEMAKER_REGION, AWS_REGION, or [sagemaker] in ftsdk.toml."
         )
     return region
+
+
+def storage(options: SageMakerOptions) -> Storage:
+    """How S3 is reached."""
+    result = Storage(region=checked_region(options.region))
+    if options.endpoint_url:
+        result["endpoint"] = options.endpoint_url
+    return result
 
 
 def root(bucket: str | None, prefix: str, *, account: str, region: str) -> str:

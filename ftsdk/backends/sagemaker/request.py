@@ -97,7 +97,7 @@ class Channel:
 def layout(facts: Facts, root: str, *, isolated: bool, durable: str) -> Layout:
     """Paths inside the job."""
     inputs: dict[str, str] = {}
-    inputs |= {address: f"{CHANNELS}/{name}" for address, name in _model_channel_names(facts).items()}
+    inputs |= {address: f"{CHANNELS}/{name}" for address, name in model_channel_names(facts).items()}
     for role, sources in (("train", facts.train), ("eval", facts.eval)):
         for number, source in enumerate(sources):
             if source.file:
@@ -116,8 +116,8 @@ def inputs_of(facts: Facts, root: str) -> list[Channel]:
         for file in dict.fromkeys(facts.files)
         if file.path == path or _below(path, file.path)
     ]
-    more = [_staged(MORE, beside, root)] if beside else []
-    return [*_model_channels(facts, root), *_data_channels(facts, root), *more]
+    more = [staged(MORE, beside, root)] if beside else []
+    return [*model_channels(facts, root), *_data_channels(facts, root), *more]
 
 
 def _more(facts: Facts) -> dict[str, str]:
@@ -141,7 +141,7 @@ def own_channels(context: SageMakerContext) -> list[Channel]:
     ]
 
 
-def _model_channel_names(facts: Facts) -> dict[str, str]:
+def model_channel_names(facts: Facts) -> dict[str, str]:
     """Address of a model -> its channel: the job's own model and its base, and every other one in a bucket."""
     names: dict[str, str] = {}
     for role, model in facts.models.items():
@@ -153,13 +153,14 @@ def _model_channel_names(facts: Facts) -> dict[str, str]:
     return names
 
 
-def _model_channels(facts: Facts, root: str) -> Iterator[Channel]:
-    for address, name in _model_channel_names(facts).items():
+def model_channels(facts: Facts, root: str) -> Iterator[Channel]:
+    """Models as channels."""
+    for address, name in model_channel_names(facts).items():
         if address.startswith(REMOTE):
             yield Channel(name, _in_s3(address, root))
         else:
             files = ((inside, file) for file in facts.model.files if (inside := _below(address, file.path)))
-            yield _staged(name, files, root)
+            yield staged(name, files, root)
 
 
 def copies_of(facts: Facts, root: str) -> Iterator[Copy]:
@@ -178,7 +179,7 @@ def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
     for role, sources in (("train", facts.train), ("eval", facts.eval)):
         files = [(_name_in_channel(n, source), source.file) for n, source in enumerate(sources) if source.file]
         if files:
-            yield _staged(role, files, root)
+            yield staged(role, files, root)
         for number, source in enumerate(sources):
             if source.address.startswith("s3://"):
                 yield Channel(f"{role}-{number}", source.address)
@@ -186,7 +187,7 @@ def _data_channels(facts: Facts, root: str) -> Iterator[Channel]:
                 raise UnsupportedError(f"dataset {source.address}: SageMaker reads from S3; copy the file there first.")
 
 
-def _staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> Channel:
+def staged(name: str, files: Iterable[tuple[str, Fingerprint]], root: str) -> Channel:
     """A folder whose name is the digest of what is in it: the same files are uploaded once, for all jobs."""
     listed = tuple(files)
     return Channel(name, f"{root}/inputs/{content_address(listed)}/", listed)

@@ -10,7 +10,7 @@ from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import render as llamafactory
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.spec import JobSpec
-from ftsdk.spec.program import BASE, Evaluate, Generate, Merge, Train
+from ftsdk.spec.program import BASE, Evaluate, Generate, Merge, Serve, Train
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, ModelFacts
@@ -39,6 +39,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         return _evaluate(spec.program, spec, facts, layout)
     if isinstance(spec.program, Generate):
         return _generate(spec.program, spec, facts, layout)
+    if isinstance(spec.program, Serve):
+        raise UnsupportedError("program serve: a server has no end and is no job; use `ftsdk deploy MODEL -b BACKEND`.")
     raise UnsupportedError(f"program {spec.program.type}: no engine runs it.")
 
 

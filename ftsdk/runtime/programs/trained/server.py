@@ -1,4 +1,7 @@
-"""An OpenAI-compatible server on loopback: chat completions, completions, models, each also as a stream."""
+"""An OpenAI-compatible server: chat completions, completions, models, each also as a stream.
+
+SageMaker asks an endpoint's container at `/ping` and `/invocations`; the latter takes either kind of request.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ class Shape(NamedTuple):
 
 
 CHAT, TEXT = Shape("chat.completion", "chatcmpl"), Shape("text_completion", "cmpl")
+SHAPES = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT, "/invocations": None}
+"""Path -> its shape; None is that of the request."""
 
 
 def handler(speaker: Speaker) -> type[BaseHTTPRequestHandler]:
@@ -40,18 +45,19 @@ def handler(speaker: Speaker) -> type[BaseHTTPRequestHandler]:
             """Nothing: prompts are the user's."""
 
         def do_GET(self) -> None:
-            if self.path.rstrip("/") in ("/v1/models", "/health"):
+            if self.path.rstrip("/") in ("/v1/models", "/health", "/ping"):
                 self._send(200, models(speaker))
             else:
                 self._send(404, error(f"There is no {self.path}; the endpoints are under /v1."))
 
         def do_POST(self) -> None:
-            shape = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}.get(self.path.rstrip("/"))
-            if shape is None:
+            path = self.path.rstrip("/")
+            if path not in SHAPES:
                 self._send(404, error(f"There is no {self.path}; the endpoints are under /v1."))
                 return
             try:
                 request = body(self.headers.get("Content-Length"), self.rfile)
+                shape = SHAPES[path] or (CHAT if "messages" in request else TEXT)
                 pieces = speaker.answer(request, chat=shape is CHAT)
                 if request.get("stream"):
                     self._stream(shape, request, pieces)
@@ -144,7 +150,8 @@ def run(config: Mapping[str, Any]) -> None:
 
     Raises ModelError for a model that cannot be loaded, OSError for a port in use.
     """
-    with ThreadingHTTPServer((LOOPBACK, config["port"]), BaseHTTPRequestHandler) as server:  # before minutes of loading
+    address = (config.get("host", LOOPBACK), config["port"])
+    with ThreadingHTTPServer(address, BaseHTTPRequestHandler) as server:  # before minutes of loading
         tokenizer = load_tokenizer(config["model"])
         speaker = Speaker(load_model(config["model"], tokenizer), tokenizer, config["name"])
         server.RequestHandlerClass = handler(speaker)

@@ -1,0 +1,179 @@
+"""`ftsdk deploy`, `deployments`, `deployment status`, `deployment logs` and `undeploy`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ftsdk.cli.completion import complete_job
+from ftsdk.cli.output import emit, json_option, say, table
+from ftsdk.cli.programs import RunOptions, model_address, model_of_job, program_options
+from ftsdk.errors import FtsdkError
+
+if TYPE_CHECKING:
+    from ftsdk.models.deployment import Deployment
+    from ftsdk.plan.deployment import DeploymentPlan
+
+
+class Replicas(click.ParamType):
+    """`N`, or `MIN-MAX`."""
+
+    name = "N|MIN-MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        low, _, high = str(value).partition("-")
+        if not low.isdigit() or not (high or low).isdigit():
+            self.fail(f"{value!r} is neither a number nor MIN-MAX, such as 0-3", param, ctx)
+        return int(low), int(high or low)
+
+
+@click.command()
+@program_options
+@click.option("--name", help="The deployment's name; made from the model if left out.")
+@click.option("--beside", metavar="MODEL", shell_complete=complete_job,
+              help="A second model behind the same address, for an A/B test.")  # fmt: skip
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5, show_default=True,
+              help="Share of the requests that the second model answers.")  # fmt: skip
+@click.option("--replicas", type=Replicas(), default="1", show_default=True,
+              help="Servers; 0-3 has none while nobody asks.")  # fmt: skip
+def deploy(
+    model: str, place: RunOptions, name: str | None, beside: str | None, share: float, replicas: tuple[int, int]
+) -> None:
+    """Put MODEL behind an address that answers OpenAI's requests, until `ftsdk undeploy`.
+
+    It runs in a container of this machine (-b docker), or as an endpoint of SageMaker, a service of PAI EAS or of
+    SkyServe, and says what that costs in an hour. Once it is up, it is sent one request; a server that does not come
+    up is removed.
+    """
+    from ftsdk import backends
+    from ftsdk.cli.run import pairs, warn
+    from ftsdk.models.deployment import deploy as carry_out
+    from ftsdk.models.deployment import plan_deployment
+    from ftsdk.terminal.progress import byte_bar
+
+    backend = backends.get(place.backend, pairs(place.options))
+    plan = plan_deployment(_spec(model, place, name, beside, share, replicas), backend)
+    for sentence in plan.warnings:
+        warn(sentence)
+    if place.only_plan:
+        emit(plan.to_json(), place.as_json, lambda: _plan_text(plan))
+        return
+    say_price = partial(_say_price, plan)
+    made = carry_out(plan, backend, bar=byte_bar, copy=place.copy, wait=not place.detach, on_created=say_price)
+    info = made.info()
+    emit({"uri": made.uri, "state": info.state, "address": info.address}, place.as_json, lambda: made.uri)
+    if not place.detach and not place.as_json:
+        say(f"It answers at {info.address}")
+
+
+@click.command()
+@json_option
+def deployments(as_json: bool) -> None:
+    """List the deployments that this machine has made, with their state and price."""
+    from ftsdk.models.deployment import Deployment, recorded
+
+    rows = [_row(plan, Deployment.attach(plan.uri)) for plan in recorded()]
+    header = ("URI", "STATE", "USD/H", "ADDRESS")
+    emit(rows, as_json, lambda: table(header, [tuple(row.values()) for row in rows]) if rows else "No deployments.")
+
+
+def _row(plan: DeploymentPlan, found: Deployment) -> dict[str, str]:
+    price = "" if plan.usd_per_hour is None else f"{plan.usd_per_hour:.4g}"
+    try:
+        info = found.info()
+    except FtsdkError as problem:
+        return {"uri": plan.uri, "state": "UNKNOWN", "usd_per_hour": price, "address": str(problem)}
+    return {"uri": plan.uri, "state": str(info.state), "usd_per_hour": price, "address": info.address}
+
+
+@click.group()
+def deployment() -> None:
+    """Look at a deployment."""
+
+
+@deployment.command("status")
+@click.argument("deployment_uri", metavar="DEPLOYMENT")
+@json_option
+def deployment_status(deployment_uri: str, as_json: bool) -> None:
+    """Show whether DEPLOYMENT (a URI or a name) answers, and where."""
+    from ftsdk.models.deployment import Deployment
+
+    found = Deployment.attach(deployment_uri)
+    info, plan = found.info(), found.plan
+    data = {
+        "uri": found.uri, "state": info.state, "address": info.address, "message": info.message,
+        "usd_per_hour": plan.usd_per_hour if plan else None,
+    }  # fmt: skip
+    emit(data, as_json, lambda: "\n".join(f"{key + ':':14}{value}" for key, value in data.items() if value))
+
+
+@deployment.command("logs")
+@click.argument("deployment_uri", metavar="DEPLOYMENT")
+def deployment_logs(deployment_uri: str) -> None:
+    """Print what the servers of DEPLOYMENT have written so far."""
+    from ftsdk.errors import printable
+    from ftsdk.models.deployment import Deployment
+
+    for line in Deployment.attach(deployment_uri).logs():
+        click.echo(printable(line))
+
+
+@click.command()
+@click.argument("deployment_uri", metavar="DEPLOYMENT")
+@json_option
+def undeploy(deployment_uri: str, as_json: bool) -> None:
+    """Take DEPLOYMENT (a URI or a name) down: nothing of it is left, and nothing is billed any more."""
+    from ftsdk.models.deployment import Deployment
+
+    found = Deployment.attach(deployment_uri)
+    found.undeploy()
+    emit({"uri": found.uri}, as_json, lambda: found.uri)
+
+
+def _spec(
+    model: str, place: RunOptions, name: str | None, beside: str | None, share: float, replicas: tuple[int, int]
+) -> Any:
+    from ftsdk.recipes import specfile
+
+    address = model_address(model)
+    made = model_of_job(address)
+    second = model_of_job(model_address(beside)) if beside else None
+    program = {
+        "type": "serve",
+        "beside": second.uri if second else beside,
+        "beside_share": share,
+        "min_replicas": replicas[0],
+        "max_replicas": replicas[1],
+    }
+    given: dict[str, Any] = {"model": made.uri if made else address, "name": name or "", "program": program}
+    if made:
+        given["resources"] = made.resources_on(place.backend).model_dump(mode="json")
+    return specfile.from_data(given, where=model, folder=Path(), changes=place.changes).spec
+
+
+def _say_price(plan: DeploymentPlan, made: Deployment) -> None:
+    price = "an unknown price" if plan.usd_per_hour is None else f"{plan.usd_per_hour:.4g} USD"
+    where = "nothing is billed" if plan.backend == "docker" else f"{price} an hour"
+    say(f"{made.uri} is starting: {where}, until `ftsdk undeploy {made.uri}`.")
+
+
+def _plan_text(plan: DeploymentPlan) -> str:
+    from ftsdk.cli.estimates import estimate_text
+    from ftsdk.cli.output import size
+    from ftsdk.cli.run import block
+    from ftsdk.storage import copying
+
+    parts = [f"deployment: {plan.uri}", block("request", plan.request)]
+    if plan.uploads:
+        parts.append("uploads:\n" + "\n".join(f"  {u.source} -> {u.target} ({size(u.bytes)})" for u in plan.uploads))
+    if plan.copies:
+        parts.append("copies, with --copy only:\n" + "\n".join(f"  {copying.described(copy)}" for copy in plan.copies))
+    parts.append(estimate_text(plan.estimate))
+    if plan.usd_per_hour is not None:
+        parts.append(f"price: {plan.usd_per_hour:.4g} USD an hour")
+    return "\n\n".join(parts)

@@ -4,8 +4,9 @@ Guarantees:
 - Lines are copied as bytes: carriage returns, invalid UTF-8 and lines of many megabytes are unchanged. Only a line
   longer than `MAX_LINE_BYTES` is split, to bound memory, and one that begins as an event does is indented by a space:
   events come from the supervisor and from the trainer's pipe for events.
-- The segments are authoritative. While storage refuses writes (disk full), up to `MAX_HELD_BYTES` are held in memory
-  and written once it accepts them; lines beyond that are counted as lost, and a warning reports the gap.
+- The segments are authoritative. Storage that hangs is not waited for: lines are spooled on local disk (1 GiB). While
+  storage refuses writes (disk full), up to `MAX_HELD_BYTES` are held in memory and written once it accepts them; lines
+  beyond that are counted as lost, and a warning reports the gap.
 - stdout is best effort. A slow reader is waited for; one that reads nothing for `STALL_TIMEOUT_S` loses lines until it
   reads again (also counted); one that has closed the stream is ignored. The trainer is never blocked any longer.
 """
@@ -22,8 +23,7 @@ from collections.abc import Callable
 
 from ftsdk import contract
 from ftsdk.runtime.logs.masking import Mask
-from ftsdk.runtime.storage.durable import Durable
-from ftsdk.runtime.storage.folder import FileAppender
+from ftsdk.runtime.storage.durable import Appender, Durable
 
 MAX_HELD_BYTES = 16 << 20
 MAX_LINE_BYTES = 64 << 20
@@ -113,12 +113,12 @@ class Log:
         """Retry writing what storage refused."""
         self._segments.flush()
 
-    def close(self) -> None:
-        """Write what is left and close the segment; stdout stays open."""
+    def close(self, storage_timeout_s: float = STORAGE_TIMEOUT_S) -> None:
+        """Write what is left and close the segment, waiting for storage so many seconds; stdout stays open."""
         self.end_line()
         self._stdout.finish()
         self._report_losses(finally_=True)
-        self._segments.close()
+        self._segments.close(storage_timeout_s)
 
     def _write(self, block: bytes) -> None:
         lines = self._mask(block).split(b"\n")
@@ -148,7 +148,7 @@ class SegmentWriter:
     def __init__(self, durable: Durable, attempt: int, node: int, number: int) -> None:
         self.lost_lines = 0
         self._durable, self._attempt, self._node, self._number = durable, attempt, node, number
-        self._appender: FileAppender | None = None
+        self._appender: Appender | None = None
         self._size = 0
         self._held = b""
         self._retry_at = 0.0
@@ -171,12 +171,12 @@ class SegmentWriter:
             self._store()
         return not self._held
 
-    def close(self) -> None:
-        """Retry once more, then close and wait until everything is stored."""
+    def close(self, timeout_s: float) -> None:
+        """Retry once more, then close and wait until everything is stored, at most so many seconds."""
         self._retry_at = 0.0
         self.flush()
         self._close()
-        self._durable.settle(STORAGE_TIMEOUT_S)
+        self._durable.settle(timeout_s)
 
     def _close(self) -> None:
         if self._appender is not None:
@@ -199,7 +199,7 @@ class SegmentWriter:
             self._close()
             self._number, self._size = self._number + 1, 0
 
-    def _open(self) -> FileAppender:
+    def _open(self) -> Appender:
         if self._appender is None:
             self._appender = self._durable.appender(contract.segment_key(self._attempt, self._node, self._number))
         return self._appender

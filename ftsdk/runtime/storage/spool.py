@@ -16,10 +16,14 @@ from ftsdk.contract.documents import Storage
 from ftsdk.runtime.storage.base import Store
 from ftsdk.runtime.storage.bucket import BucketStore
 from ftsdk.runtime.storage.folder import FileAppender, delete_tree
+from ftsdk.runtime.storage.waiting import timed_out
 
 RETRY_S = 600.0
 """How long a write is repeated while the service does not answer."""
-SHIP_EVERY_S = 3.0
+SHIP_EVERY_S, SLOW_S = 3.0, 10.0
+"""How often segments are put, and how long an answer may take until the bucket counts as not answering."""
+MAX_SEGMENTS = 1024
+"""Bounds the spool, with `segment_bytes`, to 1 GiB."""
 
 
 class DurableBucket(BucketStore):
@@ -35,6 +39,9 @@ class DurableBucket(BucketStore):
     def appender(self, key: str) -> FileAppender:
         return self._shipper.open(key)
 
+    def stalled_s(self) -> float:
+        return self._shipper.stalled_s()
+
     def settle(self, timeout_s: float) -> None:
         self._shipper.settle(timeout_s)
 
@@ -47,6 +54,8 @@ class SegmentShipper:
         self._condition = threading.Condition()
         self._segments: list[SpooledSegment] = []
         self._is_urgent = False
+        self._waits_since: float | None = None
+        """When the bucket was last asked without having answered since."""
 
     def open(self, key: str) -> FileAppender:
         """A local file to append to; the newest one may be opened again."""
@@ -55,6 +64,8 @@ class SegmentShipper:
                 delete_tree(self._spool)
                 self._spool.mkdir(parents=True)
                 threading.Thread(target=self._run, daemon=True).start()
+            if len(self._segments) >= MAX_SEGMENTS:
+                raise timed_out()
             if not self._segments or self._segments[-1].key != key:
                 self._segments.append(SpooledSegment(key, self._spool / key.replace("/", "_")))
             return FileAppender(self._segments[-1].path)
@@ -66,12 +77,20 @@ class SegmentShipper:
             self._condition.notify_all()
             self._condition.wait_for(lambda: all(segment.is_shipped for segment in self._segments), timeout_s)
 
+    def stalled_s(self) -> float:
+        """For how long the bucket has not answered; 0 if it does."""
+        since = self._waits_since
+        seconds = time.monotonic() - since if since is not None else 0.0
+        return seconds if seconds > SLOW_S else 0.0
+
     def _run(self) -> None:
         while True:
             next_at = time.monotonic() + SHIP_EVERY_S
+            self._waits_since = self._waits_since or time.monotonic()
             with contextlib.suppress(OSError):  # the bucket is unavailable: the next round tries again
                 while self._ship_oldest():
-                    pass
+                    self._waits_since = time.monotonic()
+                self._waits_since = None
             with self._condition:
                 self._condition.notify_all()
                 self._condition.wait_for(lambda: self._is_urgent, next_at - time.monotonic())

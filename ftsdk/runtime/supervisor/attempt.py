@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ftsdk import contract
@@ -26,6 +28,7 @@ from ftsdk.runtime.storage import modelscope
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.folder import delete_tree
+from ftsdk.runtime.storage.waiting import BackgroundCall, within
 from ftsdk.runtime.supervisor import hub_addresses, machine_check
 from ftsdk.runtime.supervisor.clock import AttemptClock
 from ftsdk.runtime.supervisor.hangs.watch import Hang, HangWatch
@@ -38,6 +41,7 @@ from ftsdk.runtime.supervisor.progress import Progress
 from ftsdk.runtime.supervisor.scratch import Scratch
 from ftsdk.runtime.supervisor.signals import Signals
 from ftsdk.runtime.supervisor.start import StartConfiguration
+from ftsdk.runtime.supervisor.storage_watch import StorageWatch
 from ftsdk.runtime.supervisor.trainer import command, oom_kills
 from ftsdk.runtime.supervisor.trainer.process import TrainerProcess
 from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree, Watchdog
@@ -47,6 +51,8 @@ OTHER_NODES_TIMEOUT_S, PUBLISH_TIMEOUT_S = 30.0, 3600.0
 """After a training that was not stopped: how long to wait for other nodes' parts, and for a publish in all."""
 STORAGE_TIMEOUT_S, CANCEL_READ_TIMEOUT_S = 600.0, 5.0
 """How long storage may be unreachable when the model is published, and when the cancel request is read."""
+LAST_WRITES_S = 5.0
+"""How long the log and the outcome record may take in any case."""
 PUBLISH_POLL_S = 0.05
 PARKED_S = 600.0
 """Longer than any platform's grace; if no SIGKILL follows, the notice was a false alarm and a restart is right."""
@@ -68,6 +74,7 @@ class AttemptRunner:
         document, cluster = start.document, start.cluster
         self._start, self._durable, self._signals = start, durable, signals
         self._process_tree, self._watchdog, self._sink = process_tree, watchdog, sink
+        self._storage_watch = StorageWatch(durable)
         self._clock = AttemptClock(durable, start.attempt, cluster.node_rank)
         self._mask = Mask(start.secrets.values())
         self._scratch = Scratch(document)
@@ -195,7 +202,7 @@ class AttemptRunner:
         )
         self._log.end_line()
         self._wait_for_publish(trainer)
-        uploader.finish(self._time_left_s())
+        uploader.finish(self._time_left_s(time.monotonic(), STORAGE_TIMEOUT_S))
         evidence = ExitEvidence(
             status=status,
             records=worker_protocol.records(self._scratch.run),
@@ -237,7 +244,7 @@ class AttemptRunner:
     def _on_round(self) -> None:
         self._log.tick()
         self._clock.tick()
-        for notice in self._sink.notices():
+        for notice in (*self._sink.notices(), *self._storage_watch.notices()):
             self._warn(notice)
         if self._signals.stopped_at is None and self._cancel_requested():
             self._signals.request_stop()
@@ -258,10 +265,7 @@ class AttemptRunner:
             self._warn(self._hang.message)
             self._log.feed(self._hang.stacks.encode("utf-8", "replace"))
             key = contract.stacks_key(self._start.attempt, self._identity.node, self._clock.starts)
-            with contextlib.suppress(OSError):  # the log has the stacks too
-                self._durable.put(key, self._mask.text(self._hang.stacks).encode("utf-8", "replace"))
-                for trace in self._hang.traces:
-                    self._durable.put_file(f"{key.removesuffix('.txt')}-{trace.name}", trace)
+            self._hang.store(self._durable, key, self._mask, self._start.document["grace_s"])
 
     def _log_publishes(self) -> None:
         for report in self._progress.published():
@@ -290,11 +294,15 @@ class AttemptRunner:
             return AttemptOutcome("SUCCEEDED", message="Trained; the first node publishes the model.")
         self._log.event(contract.EVENT_PHASE, phase="publishing")
         output, step = self._scratch.output, self._progress.step
+        publish = partial(publish_model, self._durable, self._identity, output, step, self._lineage)
+        began = time.monotonic()
+        background = BackgroundCall(
+            lambda: STORAGE_RETRY.call(publish, time_left_s=lambda: self._time_left_s(began, PUBLISH_TIMEOUT_S))
+        )
+        while not background.wait(PUBLISH_POLL_S) and self._time_left_s(began, math.inf) > 0:
+            pass
         try:
-            size = STORAGE_RETRY.call(
-                lambda: publish_model(self._durable, self._identity, output, step, self._lineage),
-                time_left_s=self._time_left_s,
-            )
+            size = background.result()
         except OSError as problem:
             return _storage_failure(problem)
         return AttemptOutcome("SUCCEEDED", message=f"The model is published ({size} bytes).")
@@ -306,10 +314,10 @@ class AttemptRunner:
             self._start.document, self._identity, self._durable, step=progress.step, metrics=progress.metrics
         )
 
-    def _time_left_s(self) -> float:
-        """Seconds left for what follows the training."""
+    def _time_left_s(self, since: float, timeout_s: float) -> float:
+        """Seconds left for what follows the training: of the grace if it was stopped, else of a timeout."""
         left_s = self._trainer.time_left_s() if self._trainer else None
-        return STORAGE_TIMEOUT_S if left_s is None else left_s
+        return since + timeout_s - time.monotonic() if left_s is None else left_s
 
     def _notify_sagemaker(self, outcome: AttemptOutcome, *, model: bool) -> None:
         """Write the files that the platform reads. Our own record decides, so an error here is ignored.
@@ -325,8 +333,9 @@ class AttemptRunner:
 
     def _is_cancelled(self) -> bool:
         key = contract.cancel_key(self._start.attempt)
+        retry = STORAGE_RETRY._replace(deadline_s=CANCEL_READ_TIMEOUT_S)
         try:
-            STORAGE_RETRY._replace(deadline_s=CANCEL_READ_TIMEOUT_S).call(lambda: self._durable.read(key))
+            within(CANCEL_READ_TIMEOUT_S, lambda: retry.call(lambda: self._durable.read(key)))
         except OSError:
             return False
         return True
@@ -344,13 +353,17 @@ class AttemptRunner:
         )
         self._clock.tick(finally_=True)
         self._log.event(contract.EVENT_OUTCOME, **record)
-        self._log.close()
+        left_s = max(self._time_left_s(time.monotonic(), STORAGE_TIMEOUT_S), LAST_WRITES_S)
+        self._log.close(left_s)
         key = contract.outcome_key(self._start.attempt, self._identity.node)
+        put = partial(self._durable.put, key, json.dumps(record).encode())
         try:
-            self._durable.put(key, json.dumps(record).encode())
+            within(left_s, put)
+        except TimeoutError:
+            raise
         except OSError:  # a full disk, most likely, and scratch may be on it
             delete_tree(self._scratch.output)
-            self._durable.put(key, json.dumps(record).encode())
+            within(left_s, put)
         return outcome.exit_code
 
     def _warn(self, text: str) -> None:

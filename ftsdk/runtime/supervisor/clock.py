@@ -13,7 +13,9 @@ import time
 from ftsdk import contract
 from ftsdk.contract.documents import Clock
 from ftsdk.runtime.storage.durable import Durable
+from ftsdk.runtime.storage.waiting import within
 
+FINAL_WRITE_TIMEOUT_S = 10.0
 WRITE_EVERY_S = 60.0
 """How often the record is written, and so the precision to which a killed supervisor's running time is known."""
 
@@ -46,7 +48,8 @@ class AttemptClock:
         alive_at = self.started_at + now - self._began
         record = Clock(starts=self.starts, ran_s=self.ran_s, started_at=self.started_at, alive_at=alive_at)
         if finally_:
-            self._put(record)
+            with contextlib.suppress(TimeoutError):
+                within(FINAL_WRITE_TIMEOUT_S, lambda: self._put(record))
         elif not (self._writer and self._writer.is_alive()):  # in a thread: a bucket may be slow to respond
             self._writer = threading.Thread(target=self._put, args=(record,), daemon=True)
             self._writer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import NamedTuple
 
 from ftsdk.contract import Event
 from ftsdk.runtime import worker_protocol
+from ftsdk.runtime.logs.masking import Mask
+from ftsdk.runtime.storage.durable import Durable
+from ftsdk.runtime.storage.waiting import within
 from ftsdk.runtime.supervisor.hangs import culprit, flight_recorder, limits, stacks
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED, Activity, process_state
 from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree
@@ -27,6 +31,18 @@ class Hang(NamedTuple):
     stacks: str
     traces: Sequence[Path]
     """Files of NCCL's flight recorder."""
+
+    def store(self, durable: Durable, key: str, mask: Mask, timeout_s: float) -> None:
+        """Store what is known, as far as storage responds: the log has the stacks too."""
+        text = mask.text(self.stacks).encode("utf-8", "replace")
+
+        def put() -> None:
+            durable.put(key, text)
+            for trace in self.traces:
+                durable.put_file(f"{key.removesuffix('.txt')}-{trace.name}", trace)
+
+        with contextlib.suppress(OSError):
+            within(timeout_s, put)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED
 from ftsdk.runtime.supervisor.hangs.stacks import Frame, ProcessStack
 
-COLLECTIVES = ("torch/distributed/", "torch/autograd/graph.py")
+COLLECTIVES = ("torch/distributed/", "torch/nn/parallel/distributed.py", "torch/autograd/graph.py")
 """Files of the frames in which a rank waits for the others; gradients are reduced in the backward pass."""
 COLLECTIVE_FRAMES = 8
 LOADER, LOADER_PROCESS = "torch/utils/data/dataloader.py", "torch/utils/data/_utils/worker.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk.errors import NotInstalledError, SpecError, did_you_mean
 
@@ -46,7 +46,7 @@ def backend_class(name: str) -> type[Backend]:
     return kind
 
 
-def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+def get(name: str, options: Mapping[str, object] | None = None) -> Backend:
     """Create a backend; `options` count most, then FTSDK_<BACKEND>_<KEY>, ftsdk.toml and the user's config."""
     from ftsdk.backends.options import resolve
 
@@ -54,7 +54,7 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Backend:
     return kind(resolve(name, kind.options_model, options or {}))
 
 
-def at(uri: str, options: Mapping[str, Any] | None = None) -> Backend:
+def at(uri: str, options: Mapping[str, object] | None = None) -> Backend:
     """The backend behind a job's URI; with `NAME://SCOPE/JOB` the scope is one of its options, e.g. a region."""
     name, _, rest = uri.partition("://")
     scope, option = rest.rpartition("/")[0], backend_class(name).scope_option

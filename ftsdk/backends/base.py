@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ftsdk.contract import Reason
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnsupportedError
 from ftsdk.spec.program import other_model
 
@@ -64,7 +65,7 @@ class JobInfo:
     ended_at: float | None = None
     """Seconds since the epoch."""
     exit_code: int | None = None
-    native: dict[str, Any] = field(default_factory=dict)
+    native: JsonObject = field(default_factory=dict)
     """The platform's own ids and statuses, e.g. `name`, `id` or `arn`, `status`, `console`."""
 
     @property
@@ -261,7 +262,7 @@ class SupportsDeployments(Protocol):
 class SupportsNativeHandle(Protocol):
     """Backends whose vendor has an SDK with a class for a job."""
 
-    def native(self, job_id: str) -> Any:
+    def native(self, job_id: str) -> object:
         """The vendor SDK's object for the newest attempt. Raises NotInstalledError without the vendor's SDK."""
 
 

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IWGRP, S_IWOTH
-from typing import Any, Final
+from typing import Final
 
 from ftsdk.errors import SpecError
 from ftsdk.home import home_dir
@@ -22,7 +22,7 @@ FILE_NAME: Final = "ftsdk.toml"
 REPOSITORY_MARK: Final = ".git"
 
 
-def tables(backend: str) -> Iterator[dict[str, Any]]:
+def tables(backend: str) -> Iterator[dict[str, object]]:
     """A backend's options out of files, weakest first: those of ftsdk's home, then those of the nearest ftsdk.toml.
 
     Raises SpecError for a file that is no TOML, and for a home or a file with such options that others could have
@@ -51,7 +51,7 @@ def nearest(folder: Path) -> Path | None:
     return None
 
 
-def _table(path: Path, backend: str) -> dict[str, Any]:
+def _table(path: Path, backend: str) -> dict[str, object]:
     """Reads once, so that what was checked is what counts."""
     try:
         with path.open("rb") as file:

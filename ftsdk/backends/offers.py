@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ftsdk.backends.base import Backend, SupportsOffers
 from ftsdk.errors import FtsdkError
@@ -26,7 +25,7 @@ class Choice:
     why_not: str = ""
     """Why this backend has no offer."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON data: every figure, its source, and None for what is unknown."""
         offer = self.offer.to_json() if self.offer else None
         return {"backend": self.backend, "pick": self.word, "offer": offer, "why_not": self.why_not}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -25,11 +25,11 @@ class Options(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _split(value: Any) -> Any:
+def _split(value: object) -> object:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
-def _pairs(value: Any) -> Any:
+def _pairs(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("{"):
@@ -51,13 +51,14 @@ def first_set(*variables: str) -> str | None:
     return next((os.environ[name] for name in variables if os.environ.get(name)), None)
 
 
-def resolve(backend: str, model: type[Model], given: Mapping[str, Any]) -> Model:
+def resolve(backend: str, model: type[Model], given: Mapping[str, object]) -> Model:
     """Options from `given`, then the environment, then ftsdk.toml here or above, then the user's own.
 
     Raises SpecError with every way to give a value that is missing or wrong.
     """
-    merged: dict[str, Any] = {}
-    for source in (*config.tables(backend), _environment(backend, model), dict(given)):
+    merged: dict[str, object] = {}
+    sources: tuple[Mapping[str, object], ...] = (*config.tables(backend), _environment(backend, model), given)
+    for source in sources:
         merged.update(passthrough.gathered(source))
     try:
         return model.model_validate(merged)

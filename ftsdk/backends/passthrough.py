@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
 
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, did_you_mean
 
 PREFIX: Final = "request."
@@ -29,11 +30,11 @@ def _flatten(value: Any) -> Any:
     return flat
 
 
-RequestFields = Annotated[dict[str, Any], BeforeValidator(_flatten)]
+RequestFields = Annotated[JsonObject, BeforeValidator(_flatten)]
 """Dotted path of a request field -> its value; text is read as JSON where the field is no text."""
 
 
-def gathered(options: Mapping[str, Any]) -> dict[str, Any]:
+def gathered(options: Mapping[str, Any]) -> dict[str, object]:
     """Options in which every `request.PATH` is an entry of the one option `request`."""
     passed = {key.removeprefix(PREFIX): value for key, value in options.items() if key.startswith(PREFIX)}
     others = {key: value for key, value in options.items() if not key.startswith(PREFIX)}
@@ -47,9 +48,7 @@ def fields_of(package: str) -> Mapping[str, str]:
     return table
 
 
-def merged(
-    request: dict[str, Any], passed: Mapping[str, Any], *, known: Mapping[str, str], service: str
-) -> dict[str, Any]:
+def merged(request: JsonObject, passed: Mapping[str, object], *, known: Mapping[str, str], service: str) -> JsonObject:
     """The request with the fields that a user passes through; a list of objects gets them in each of its items.
 
     Below a field of kind `object` any path is allowed. Raises SpecError for a field that the service does not have, for
@@ -57,8 +56,7 @@ def merged(
     """
     for path, value in passed.items():
         kind = _kind(path, known, service)
-        changed: dict[str, Any] = _with(request, path.split("."), _value(path, value, kind), path)
-        request = changed
+        request = _with(request, path.split("."), _value(path, value, kind), path)
     return request
 
 
@@ -73,7 +71,7 @@ def _kind(path: str, known: Mapping[str, str], service: str) -> str:
     raise SpecError(f"-o {PREFIX}{path}: {service} has no such request field{did_you_mean(path, known)}.")
 
 
-def _value(path: str, value: Any, kind: str) -> Any:
+def _value(path: str, value: object, kind: str) -> object:
     if isinstance(value, str) and kind != "str":
         try:
             value = json.loads(value)
@@ -85,7 +83,7 @@ def _value(path: str, value: Any, kind: str) -> Any:
     return value
 
 
-def _with(part: Any, keys: list[str], value: Any, path: str) -> Any:
+def _with(part: Any, keys: list[str], value: object, path: str) -> Any:
     """A copy of a part of the request with the value at a path."""
     if isinstance(part, list):
         return [_with(item, keys, value, path) for item in part]

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
@@ -72,7 +72,7 @@ def write_files(plan: Plan, files: Mapping[str, bytes], stores: Iterable[Store],
         ) from problem
 
 
-def running(job: SubmittedJob[S], native: dict[str, Any]) -> JobInfo:
+def running(job: SubmittedJob[S], native: JsonObject) -> JobInfo:
     """The newest attempt in state RUNNING. Raises JobNotFoundError if none was started."""
     attempt = job.attempt
     claim = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
@@ -176,7 +176,7 @@ def with_accelerator(spec: JobSpec, accelerator: str | None) -> JobSpec:
     return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": accelerator})})
 
 
-def without_spot(plan: Plan) -> dict[str, Any]:
+def without_spot(plan: Plan) -> JsonObject:
     """The plan's spec with `resources.spot` off."""
     return {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk import contract
 from ftsdk.backends import folders
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.plan import build
 
@@ -66,7 +67,7 @@ def layout(facts: Facts) -> Layout:
     return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS) | copied)
 
 
-def request(context: DockerContext) -> dict[str, Any]:
+def request(context: DockerContext) -> JsonObject:
     """The commands in their order, and the folders that must exist before."""
     containers = [container_name(context.native_name, node, len(context.nodes)) for node in context.nodes]
     network = f"ftsdk-{context.native_name}" if len(context.nodes) > 1 else None

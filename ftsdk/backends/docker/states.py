@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState, ObservedState
+from ftsdk.contract.foreign import JsonObject
 
 STATUSES: Final[Mapping[str, JobState]] = MappingProxyType(
     {
@@ -55,7 +56,7 @@ class Container(NamedTuple):
     max_restarts: int = 0
 
 
-def container(data: Mapping[str, Any]) -> Container:
+def container(data: JsonObject) -> Container:
     """Read one object of `docker inspect`; what is missing has its default."""
     state = data.get("State") or {}
     policy = (data.get("HostConfig") or {}).get("RestartPolicy") or {}

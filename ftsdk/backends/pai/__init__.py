@@ -10,7 +10,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -23,6 +23,7 @@ from ftsdk.backends.pai.log_lines import PaiLogReader
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.backends.shared import RecordedEnd
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
@@ -250,12 +251,12 @@ class Pai:
         )
 
 
-def _with_registry_password(request: dict[str, Any]) -> dict[str, Any]:
+def _with_registry_password(request: JsonObject) -> JsonObject:
     """The request as it is sent: a plan holds only the name of the variable with the registry's password."""
     return {**request, "JobSpecs": [_with_auth(worker) for worker in request["JobSpecs"]]}
 
 
-def _with_auth(worker: dict[str, Any]) -> dict[str, Any]:
+def _with_auth(worker: JsonObject) -> JsonObject:
     if "ImageConfig" not in worker:
         return worker
     login = registry.own_login(worker["ImageConfig"]["Auth"].removeprefix("$"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk.backends.base import Check
 from ftsdk.backends.pai import addresses, drivers, roles
 from ftsdk.backends.pai.service import AlibabaServices
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, FtsdkError
 from ftsdk.facts import platforms
 from ftsdk.home import home_dir
@@ -50,18 +51,18 @@ def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
         yield from pool.map(lambda check: check(), queries)
 
 
-def submitter_policy(options: PaiOptions) -> dict[str, Any]:
+def submitter_policy(options: PaiOptions) -> JsonObject:
     """What whoever submits and watches may do."""
     dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
     return _policy([*dlc, *WORKSPACE, *SECRETS, *IMAGES], options)
 
 
-def job_policy(options: PaiOptions) -> dict[str, Any]:
+def job_policy(options: PaiOptions) -> JsonObject:
     """What the job's role may do."""
     return _policy(["kms:GetSecretValue", "kms:Decrypt"], options)
 
 
-def _policy(actions: list[str], options: PaiOptions) -> dict[str, Any]:
+def _policy(actions: list[str], options: PaiOptions) -> JsonObject:
     bucket = options.bucket or "BUCKET"
     objects = ["oss:GetObject", "oss:PutObject", "oss:DeleteObject", "oss:AbortMultipartUpload", "oss:ListParts"]
     return {
@@ -117,14 +118,14 @@ def _machines(services: AlibabaServices, options: PaiOptions) -> Check:
     return Check(what="machine types", ok=True, detail=f"{_named(free)}; spot: {_named(spot)}")
 
 
-def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+def _named(rows: Sequence[JsonObject]) -> str:
     """Types by name, with PAI's own figure for the discount of spot."""
     words = [row["InstanceType"] + _discount(row) for row in rows[:MOST_TYPES]]
     more = [f"{len(rows) - MOST_TYPES} more"] if len(rows) > MOST_TYPES else []
     return ", ".join([*words, *more]) or "none"
 
 
-def _discount(row: Mapping[str, Any]) -> str:
+def _discount(row: JsonObject) -> str:
     figure = row.get("NonProtectSpotDiscount")
     return "" if figure is None else f" (discount {figure:g})"
 

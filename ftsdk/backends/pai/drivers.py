@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
+
+from ftsdk.contract.foreign import JsonObject
 
 LEAST_DRIVERS: Final[Mapping[str, int]] = {"cuda": 580, "cuda12": 525}
 """Torch build in the image's tag -> the least major version of the driver."""
-Known = Mapping[str, Any]
+Known = JsonObject
 """What `ftsdk doctor` has learnt of the account; here `drivers`: machine type -> `default` and `supported`."""
 
 
@@ -22,7 +24,7 @@ def least_driver(image: str | None) -> int:
     return LEAST_DRIVERS.get(match[1], 0) if match else 0
 
 
-def of_machines(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def of_machines(rows: Iterable[JsonObject]) -> dict[str, JsonObject]:
     """Drivers of each machine type in ListEcsSpecs' rows, as they are kept."""
     return {
         row["InstanceType"]: {"default": row["DefaultGPUDriver"], "supported": row.get("SupportedGPUDrivers") or []}
@@ -53,7 +55,7 @@ def problem(known: Known, ecs_spec: str | None, image: str | None, given: str | 
     )
 
 
-def warnings(known: Known, request: Mapping[str, Any]) -> tuple[str, ...]:
+def warnings(known: Known, request: JsonObject) -> tuple[str, ...]:
     """The problem with the driver of a request, if there is one."""
     worker = request["JobSpecs"][0]
     sentence = problem(known, worker.get("EcsSpec"), worker["Image"], request["Settings"].get("Driver"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
@@ -14,6 +14,7 @@ from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import RETRY, AlibabaRefusedError, AlibabaServices, says_not_found
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
 
@@ -21,7 +22,7 @@ class DlcAttempt(NamedTuple):
     """One attempt as a DLC job."""
 
     attempt: int
-    response: Mapping[str, Any]
+    response: JsonObject
     """Response of GetJob, or a row of ListJobs."""
 
     @property
@@ -45,12 +46,12 @@ class DlcAttempt(NamedTuple):
         return sum(int(spec.get("PodCount") or 1) for spec in self.response.get("JobSpecs") or ()) or 1
 
     @property
-    def pods(self) -> list[Mapping[str, Any]]:
+    def pods(self) -> list[JsonObject]:
         """Its current pods, in the order of the nodes."""
         return sorted(self.response.get("Pods") or (), key=_node)
 
 
-def _node(pod: Mapping[str, Any]) -> tuple[bool, int]:
+def _node(pod: JsonObject) -> tuple[bool, int]:
     """`JOB-master-0` is the first node, `JOB-worker-0` the second."""
     kind, _, number = str(pod["PodId"]).rpartition("-")
     return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
@@ -109,7 +110,7 @@ def named(services: AlibabaServices, native_name: str) -> list[DlcAttempt]:
     return [DlcAttempt(number, row) for row in sorted(rows, key=_age)]
 
 
-def create(services: AlibabaServices, request: Mapping[str, Any]) -> str:
+def create(services: AlibabaServices, request: JsonObject) -> str:
     """Create a job and return its id. DLC has no client token, so before a repeat it is looked up by its name.
 
     A duplicate (from a create that took effect after the look-up) is stopped; the oldest counts.
@@ -121,7 +122,7 @@ def create(services: AlibabaServices, request: Mapping[str, Any]) -> str:
     return existing[0].id if existing else job_id
 
 
-def _create(services: AlibabaServices, request: Mapping[str, Any]) -> str:
+def _create(services: AlibabaServices, request: JsonObject) -> str:
     for pause_s in RETRY.pauses():
         try:
             return str(services.once("create_job", **request)["JobId"])
@@ -177,7 +178,7 @@ def info(
     )
 
 
-def _age(row: Mapping[str, Any]) -> tuple[str, str]:
+def _age(row: JsonObject) -> tuple[str, str]:
     return str(row.get("GmtCreateTime", "")), str(row["JobId"])
 
 

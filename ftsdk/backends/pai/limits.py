@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk.contract import ENV_SECRETS_FROM
+from ftsdk.contract.foreign import JsonObject
 
 MOST_BYTES: Final = 65_536
 """Of the whole request, with what the service adds."""
@@ -23,7 +24,7 @@ SPOT_REGIONS: Final = ("cn-beijing", "cn-shanghai", "cn-hangzhou", "cn-shenzhen"
 MOST_TAGS: Final = 20
 """Alibaba Cloud's limit for tags of a resource; the letters are 128 each."""
 
-Request = Mapping[str, Any]
+Request = JsonObject
 
 
 class Limit(NamedTuple):
@@ -51,23 +52,23 @@ def warnings(request: Request, region: str) -> tuple[str, ...]:
     return ()
 
 
-def _worker(request: Request) -> Mapping[str, Any]:
-    value: Mapping[str, Any] = request["JobSpecs"][0]
+def _worker(request: Request) -> JsonObject:
+    value: JsonObject = request["JobSpecs"][0]
     return value
 
 
-def _spot(request: Request) -> Mapping[str, Any]:
-    value: Mapping[str, Any] = _worker(request).get("SpotSpec", {})
+def _spot(request: Request) -> JsonObject:
+    value: JsonObject = _worker(request).get("SpotSpec", {})
     return value
 
 
-def _vpc(request: Request) -> Mapping[str, Any]:
-    value: Mapping[str, Any] = request.get("UserVpc", {})
+def _vpc(request: Request) -> JsonObject:
+    value: JsonObject = request.get("UserVpc", {})
     return value
 
 
-def _settings(request: Request) -> Mapping[str, Any]:
-    value: Mapping[str, Any] = request.get("Settings", {})
+def _settings(request: Request) -> JsonObject:
+    value: JsonObject = request.get("Settings", {})
     return value
 
 

@@ -10,14 +10,15 @@ its lines far behind an earlier one's, and the earlier one's last lines are put 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from ftsdk import contract
 from ftsdk.backends.pai import jobs
 from ftsdk.backends.pai.jobs import DlcAttempt
 from ftsdk.backends.pai.service import SINCE, AlibabaRefusedError, AlibabaServices
 from ftsdk.contract import Stamp
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.storage.base import ObjectInfo, Store
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
@@ -138,14 +139,14 @@ class PaiLogReader:
             earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
             yield [*(line for old in earlier for line in self._last_words(native, old)), *self._log(native, pod)]
 
-    def _last_words(self, native: DlcAttempt, pod: Mapping[str, Any]) -> list[str]:
+    def _last_words(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
         seen_at, output = self._over.get(pod["PodUid"], (time.monotonic(), []))
         if not output or time.monotonic() - seen_at < DRAIN_S:
             output = self._log(native, pod)
             self._over[pod["PodUid"]] = seen_at, output
         return output
 
-    def _log(self, native: DlcAttempt, pod: Mapping[str, Any]) -> list[str]:
+    def _log(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
         pod_uid = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
         try:
             output = self._services.call(

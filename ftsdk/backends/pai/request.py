@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.pai import addresses, drivers, limits
 from ftsdk.backends.shared import content_address, file_name, without_spot
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import platforms
@@ -65,7 +66,7 @@ class PaiContext:
     """None in a quota."""
 
     @property
-    def known(self) -> Mapping[str, Any]:
+    def known(self) -> JsonObject:
         """What `ftsdk doctor` has learnt of the account in this region."""
         return platforms.of(self.facts.platforms, "pai", self.region)
 
@@ -155,7 +156,7 @@ def copies(context: PaiContext) -> Iterator[Copy]:
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(context: PaiContext) -> dict[str, Any]:
+def request(context: PaiContext) -> JsonObject:
     """The body of CreateJob. Raises SpecError naming every limit that is passed."""
     options, spec = context.options, context.spec
     body = {
@@ -180,7 +181,7 @@ def request(context: PaiContext) -> dict[str, Any]:
     return body
 
 
-def durable_of(body: Mapping[str, Any]) -> str:
+def durable_of(body: JsonObject) -> str:
     """Address of the job's folder, from a request or a description."""
     return str(body.get("Envs", {}).get(ENV_DURABLE, ""))
 
@@ -199,7 +200,7 @@ def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     )
 
 
-def _worker(context: PaiContext) -> dict[str, Any]:
+def _worker(context: PaiContext) -> JsonObject:
     options = context.options
     return {
         "Type": "Worker",  # the first one is the master
@@ -228,7 +229,7 @@ def _share(context: PaiContext) -> dict[str, str]:
     return {key: str(value) for key, value in given.items() if value is not None}
 
 
-def _spot(options: PaiOptions) -> dict[str, Any]:
+def _spot(options: PaiOptions) -> JsonObject:
     return {
         "SpotStrategy": "SpotWithPriceLimit",
         **({"SpotDiscountLimit": options.spot_discount_limit} if options.spot_discount_limit else {}),
@@ -236,23 +237,23 @@ def _spot(options: PaiOptions) -> dict[str, Any]:
     }
 
 
-def _elastic(options: PaiOptions) -> list[dict[str, Any]]:
+def _elastic(options: PaiOptions) -> list[JsonObject]:
     """More machine types for a spot job. Their limit is a price an hour, that of SpotSpec one a minute."""
     limit = {"SpotPriceLimit": round(options.spot_price_limit * 60, 4)} if options.spot_price_limit else {}
     return [{"InstanceType": name, "SpotStrategy": "LowestPrice", **limit} for name in options.spot_types]
 
 
-def _mount(source: MountedFolder, region: str) -> dict[str, Any]:
+def _mount(source: MountedFolder, region: str) -> JsonObject:
     return {"Uri": addresses.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
 
 
-def _mounts(options: PaiOptions) -> Iterator[dict[str, Any]]:
+def _mounts(options: PaiOptions) -> Iterator[JsonObject]:
     for path, what in options.mounts.items():
         named = {"Uri": what} if "://" in what else {"DataSourceId": what}
         yield {**named, "MountPath": path, "MountAccess": "RO"}
 
 
-def _credentials(role: str | None) -> dict[str, Any]:
+def _credentials(role: str | None) -> JsonObject:
     """The job's RAM role; the platform injects its temporary credentials (ALIBABA_CLOUD_CREDENTIALS_URI)."""
     taken = {"RoleType": "service", **({"RoleArn": role} if role else {})}
     return {
@@ -262,7 +263,7 @@ def _credentials(role: str | None) -> dict[str, Any]:
     }
 
 
-def _settings(context: PaiContext) -> dict[str, Any]:
+def _settings(context: PaiContext) -> JsonObject:
     options = context.options
     driver = options.driver or drivers.needed_driver(context.known, context.ecs_spec, options.image)
     watched = {"EnableErrorMonitoringInAIMaster": True, "ErrorMonitoringArgs": RESTARTS}
@@ -283,7 +284,7 @@ def _wants_aimaster(context: PaiContext) -> bool:
     return context.spec.resources.spot and LINGJUN.match(context.ecs_spec or "") is not None
 
 
-def _vpc(options: PaiOptions) -> dict[str, Any]:
+def _vpc(options: PaiOptions) -> JsonObject:
     given = {
         "VpcId": options.vpc_id,
         "SwitchId": options.switch_id,

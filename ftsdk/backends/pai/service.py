@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk.backends.pai import addresses
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.aliyun_credentials import library_client
 
 if TYPE_CHECKING:
+    from alibabacloud_pai_dlc20201203.client import Client as DlcClient
+    from alibabacloud_tea_openapi.client import Client
+
     from ftsdk.backends.pai.options import PaiOptions
 
 RETRY: Final = RetryPolicy(
@@ -54,7 +58,7 @@ class AlibabaServices:
 
     def __init__(self, options: PaiOptions) -> None:
         self._options = options
-        self._dlc: Any = None
+        self._dlc: DlcClient | None = None
         self._lock = Lock()
 
     @property
@@ -67,7 +71,7 @@ class AlibabaServices:
         """The workspace. Raises SpecError without one."""
         return addresses.needed(self._options.workspace_id, "workspace_id", "the number of a PAI workspace")
 
-    def once(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
+    def once(self, operation: str, *path: str, **fields: object) -> JsonObject:
         """One request, never repeated; `fields` in the API's own names. Raises our errors."""
         client = self._client()
         from alibabacloud_pai_dlc20201203 import models
@@ -75,23 +79,23 @@ class AlibabaServices:
         kind = getattr(models, f"{''.join(word.title() for word in operation.split('_'))}Request", None)
         arguments = (kind().from_map(fields),) if kind else ()  # operations without fields have no such class
         with errors():
-            response: dict[str, Any] = getattr(client, operation)(*path, *arguments).body.to_map()
+            response: JsonObject = getattr(client, operation)(*path, *arguments).body.to_map()
         return response
 
-    def call(self, operation: str, *path: str, **fields: Any) -> dict[str, Any]:
+    def call(self, operation: str, *path: str, **fields: object) -> JsonObject:
         """One request that may be repeated, and its answer."""
         return RETRY.call(lambda: self.once(operation, *path, **fields))
 
-    def jobs(self, **fields: Any) -> Iterator[dict[str, Any]]:
+    def jobs(self, **fields: object) -> Iterator[JsonObject]:
         """Rows of a listing in the workspace, newest first."""
         arguments = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
         return self._rows("list_jobs", "Jobs", {**arguments, **fields})
 
-    def machines(self, **fields: Any) -> Iterator[dict[str, Any]]:
+    def machines(self, **fields: object) -> Iterator[JsonObject]:
         """Machine types of the region as they are right now: stock, spot stock and discount, no prices."""
         return self._rows("list_ecs_specs", "EcsSpecs", fields)
 
-    def _rows(self, operation: str, key: str, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _rows(self, operation: str, key: str, fields: JsonObject) -> Iterator[JsonObject]:
         for page in count(1):
             rows = self.call(operation, PageSize=PAGE, PageNumber=page, **fields).get(key) or []
             yield from rows
@@ -109,7 +113,7 @@ class AlibabaServices:
         address = next(filter(None, values), None)
         return addresses.bucket_of(address) if address else None
 
-    def kms(self, action: str, **query: str) -> dict[str, Any]:
+    def kms(self, action: str, **query: str) -> JsonObject:
         """One call of KMS."""
         return self.generic(
             addresses.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
@@ -124,7 +128,7 @@ class AlibabaServices:
         style: str,
         path: str = "/",
         query: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """One call, which may be repeated, of a service without adding its client as a dependency."""
         client = self._open(endpoint, None)
         from alibabacloud_tea_openapi import utils_models
@@ -135,20 +139,20 @@ class AlibabaServices:
                                   method=method, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
 
-        def request() -> dict[str, Any]:
+        def request() -> JsonObject:
             with errors():
                 response = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
             return dict(response.get("body") or {})
 
         return RETRY.call(request)
 
-    def _client(self) -> Any:
+    def _client(self) -> DlcClient:
         with self._lock:
             if self._dlc is None:
                 self._dlc = self._open(addresses.dlc_endpoint(self._options), "alibabacloud_pai_dlc20201203.client")
             return self._dlc
 
-    def _open(self, endpoint: str, module: str | None) -> Any:
+    def _open(self, endpoint: str, module: str | None) -> Client:
         from importlib import import_module
 
         try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.shared import FailurePattern
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.foreign import JsonObject
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -69,7 +70,7 @@ FAILURE_PATTERNS: Final[tuple[FailurePattern, ...]] = (
 """ReasonCode and ReasonMessage -> reason and what to do; the first match wins."""
 
 
-def state_of(native: Mapping[str, Any], outcome: Outcome | None = None, *, cancelled: bool = False) -> ObservedState:
+def state_of(native: JsonObject, outcome: Outcome | None = None, *, cancelled: bool = False) -> ObservedState:
     """Translate a response. `outcome` is the supervisors' record; `cancelled` is True if ftsdk cancelled the job."""
     status = str(native.get("Status") or "")
     if status not in ENDS:
@@ -83,7 +84,7 @@ def state_of(native: Mapping[str, Any], outcome: Outcome | None = None, *, cance
     return _failed(native, outcome, cancelled=cancelled)
 
 
-def _alive(status: str, native: Mapping[str, Any]) -> ObservedState:
+def _alive(status: str, native: JsonObject) -> ObservedState:
     if status in WAITING:
         began = any(step.get("Status") == "Running" for step in native.get("StatusHistory") or ())
         return ObservedState(JobState.RUNNING if began else JobState.PENDING, message=WAITING[status])
@@ -92,7 +93,7 @@ def _alive(status: str, native: Mapping[str, Any]) -> ObservedState:
     return ObservedState(JobState.RUNNING, message=f"PAI says '{status}', which this version of ftsdk does not know.")
 
 
-def _failed(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
+def _failed(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
         return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
@@ -106,7 +107,7 @@ def _failed(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bo
     return ObservedState(JobState.FAILED, "error", f"PAI: {text}" if text else "PAI gave no reason.")
 
 
-def _stopped(native: Mapping[str, Any], outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
+def _stopped(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
         return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
@@ -121,10 +122,10 @@ def _saved(outcome: Outcome | None) -> tuple[str, int | None]:
     return (f"{outcome['message']} ", outcome["exit_code"]) if outcome else ("", None)
 
 
-def _reason_text(native: Mapping[str, Any]) -> str:
+def _reason_text(native: JsonObject) -> str:
     words = (str(native.get(key) or "") for key in ("ReasonCode", "ReasonMessage"))
     return ": ".join(filter(None, words))
 
 
-def _is_evicted(native: Mapping[str, Any]) -> bool:
+def _is_evicted(native: JsonObject) -> bool:
     return any(pod.get("SubStatus") in ("Evicted", "Preempted") for pod in native.get("Pods") or ())

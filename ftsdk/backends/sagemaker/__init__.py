@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -23,6 +23,7 @@ from ftsdk.backends.sagemaker.jobs import TrainingAttempt
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import DOCTOR_TIMEOUTS, AwsRefusedError, AwsServices
 from ftsdk.backends.shared import RecordedEnd
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
@@ -196,7 +197,7 @@ class SageMaker:
 
         return SageMakerDeployments(self._services, self.capabilities, self._context)
 
-    def native(self, job_id: str) -> Any:
+    def native(self, job_id: str) -> object:
         """The SageMaker SDK's TrainingJob. Raises NotInstalledError without `ftsdk[sagemaker-sdk]`."""
         native = self._newest(job_id)
         try:
@@ -225,7 +226,7 @@ class SageMaker:
     def _store(self, native: TrainingAttempt) -> Store:
         return open_store(native.durable, addresses.storage(self.options))
 
-    def _arguments(self, plan: Plan) -> dict[str, Any]:
+    def _arguments(self, plan: Plan) -> JsonObject:
         """The request; on spot, after an attempt that found its type sold out, with the next of the types."""
         types = plan.options["instance_type"]
         if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:

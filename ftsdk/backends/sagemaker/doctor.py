@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker import addresses, ecr, policies
 from ftsdk.backends.sagemaker.policies import Account
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, quota_hint, says_not_found
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, FtsdkError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _allowed(services: AwsServices, account: Account) -> Check:
                 ActionNames=actions[:ASKED_AT_ONCE],
                 ResourceArns=[resource],
             )
-            results: list[dict[str, Any]] = response["EvaluationResults"]
+            results: list[JsonObject] = response["EvaluationResults"]
             denied += [row["EvalActionName"] for row in results if row["EvalDecision"] != "allowed"]
     except BackendError as problem:
         return _unknown("permissions", problem)

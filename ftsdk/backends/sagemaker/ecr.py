@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 from urllib.request import urlopen
 
 from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker.service import AwsServices
+from ftsdk.contract.foreign import JsonObject
 
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT_S: Final = 10.0
@@ -28,7 +29,7 @@ def check_image(services: AwsServices, address: str) -> Check:
             remedy="ftsdk image build, then ftsdk image push --backend sagemaker; or name another with -o image=…",
         )
     kind = response["images"][0].get("imageManifestMediaType", DOCKER_MANIFEST)
-    manifest: dict[str, Any] = json.loads(response["images"][0]["imageManifest"])
+    manifest: JsonObject = json.loads(response["images"][0]["imageManifest"])
     return _of_manifest(address, kind, _platforms(services, place, manifest))
 
 
@@ -50,7 +51,7 @@ def _of_manifest(address: str, kind: str, platforms: list[str]) -> Check:
     return Check(what="image", ok=True, detail=address)
 
 
-def _platforms(services: AwsServices, place: dict[str, str], manifest: dict[str, Any]) -> list[str]:
+def _platforms(services: AwsServices, place: dict[str, str], manifest: JsonObject) -> list[str]:
     """`os/architecture` of what is in an index, or of the image; attestations have none that counts."""
     if "manifests" in manifest:
         found = [item.get("platform", {}) for item in manifest["manifests"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
@@ -14,6 +14,7 @@ from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, says_not_found
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import JobNotFoundError
 from ftsdk.sizing.price.prices import packaged_prices, price_of
 
@@ -27,7 +28,7 @@ class TrainingAttempt(NamedTuple):
     """One attempt as a training job."""
 
     attempt: int
-    response: dict[str, Any]
+    response: JsonObject
     """Response of DescribeTrainingJob, or a row of ListTrainingJobs."""
 
     @property
@@ -129,7 +130,7 @@ def info(name: str, native: TrainingAttempt, outcome: Outcome | None, *, cancell
     )
 
 
-def _costs(native: TrainingAttempt) -> dict[str, Any]:
+def _costs(native: TrainingAttempt) -> JsonObject:
     """Billed time and cost, once known. Spot savings show as fewer billable seconds at the full price."""
     response = native.response
     billable, trained = response.get("BillableTimeInSeconds"), response.get("TrainingTimeInSeconds")
@@ -148,7 +149,7 @@ def _costs(native: TrainingAttempt) -> dict[str, Any]:
     }
 
 
-def _rows(services: AwsServices, part: str) -> Iterator[dict[str, Any]]:
+def _rows(services: AwsServices, part: str) -> Iterator[JsonObject]:
     order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
     pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order)
     return (

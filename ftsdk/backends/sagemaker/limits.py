@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from ftsdk.backends.sagemaker import disks
+from ftsdk.contract.foreign import JsonObject
 
 DAY_S: Final = 86400
 LONGEST_RUN_S: Final = 28 * DAY_S
@@ -60,14 +61,29 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
 """Place in the request -> the name of what a person wrote; the first match wins."""
 
 
-def problems(request: Mapping[str, Any]) -> Iterator[str]:
+class Shape(TypedDict, total=False):
+    """A shape of botocore's service model."""
+
+    type: Required[str]
+    members: dict[str, Shape]
+    required: list[str]
+    member: Shape
+    key: Shape
+    value: Shape
+    min: int
+    max: int
+    enum: list[str]
+    pattern: str
+
+
+def problems(request: JsonObject) -> Iterator[str]:
     """Everything that the service would refuse, a sentence each, in the names of our spec and options."""
     for path, problem in violations(request):
         ours = next((name for pattern, name in OUR_FIELDS if re.match(pattern, path)), None)
         yield f"{ours} ({path}): {problem}" if ours else f"{path}: {problem}"
 
 
-def violations(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def violations(request: JsonObject) -> Iterator[tuple[str, str]]:
     """(place in the request, what is wrong with it) for every limit that is passed."""
     wrong = list(_walk(_shape(), request, ""))
     yield from wrong
@@ -99,7 +115,7 @@ def fields() -> Mapping[str, str]:
     return dict(_fields(_shape(), ""))
 
 
-def _fields(shape: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def _fields(shape: Shape, path: str) -> Iterator[tuple[str, str]]:
     if shape["type"] == "list":
         yield path, "list"
         shape = shape["member"]
@@ -110,14 +126,14 @@ def _fields(shape: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _shape() -> dict[str, Any]:
+def _shape() -> Shape:
     text = files("ftsdk.backends.sagemaker").joinpath("data", "create_training_job.json").read_text("utf-8")
-    shape: dict[str, Any] = json.loads(text)["request"]
+    shape: Shape = json.loads(text)["request"]
     return shape
 
 
 # --- one field ---------------------------------------------------------------------------------------------
-def _walk(shape: Mapping[str, Any], value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _walk(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
     kind = shape["type"]
     if not _is(kind, value):
         yield path, f"should be a {kind}, not {value!r}"
@@ -138,7 +154,7 @@ def _is(kind: str, value: object) -> bool:
     return isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _structure(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def _structure(shape: Shape, value: JsonObject, path: str) -> Iterator[tuple[str, str]]:
     head = f"{path}." if path else ""
     yield from ((head + name, "is required") for name in shape.get("required", ()) if name not in value)
     for name, item in value.items():
@@ -148,7 +164,7 @@ def _structure(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) ->
             yield head + name, "is no field of the request"
 
 
-def _own_problems(shape: Mapping[str, Any], value: Any) -> Iterator[str]:
+def _own_problems(shape: Shape, value: Any) -> Iterator[str]:
     size = value if isinstance(value, int) else len(value)
     shown = f"{size}{UNITS.get(shape['type'], '')}"
     if size < shape.get("min", size):
@@ -170,56 +186,56 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 # --- several fields ----------------------------------------------------------------------------------------
-def _get(request: Mapping[str, Any], path: str, default: Any = None) -> Any:
+def _get(request: JsonObject, path: str, default: object = None) -> Any:
     value: Any = request
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return default if value is None else value
 
 
-def _runtime_s(request: Mapping[str, Any]) -> int:
+def _runtime_s(request: JsonObject) -> int:
     return int(_get(request, "StoppingCondition.MaxRuntimeInSeconds", DAY_S))
 
 
-def _wait_s(request: Mapping[str, Any]) -> int | None:
+def _wait_s(request: JsonObject) -> int | None:
     wait: int | None = _get(request, "StoppingCondition.MaxWaitTimeInSeconds")
     return wait
 
 
-def _spot(request: Mapping[str, Any]) -> bool:
+def _spot(request: JsonObject) -> bool:
     return bool(_get(request, "EnableManagedSpotTraining"))
 
 
-def _doubled_channels(request: Mapping[str, Any]) -> bool:
+def _doubled_channels(request: JsonObject) -> bool:
     names = [channel.get("ChannelName") for channel in _get(request, "InputDataConfig", ())]
     return len(names) != len(set(names))
 
 
-def _kinds_of_machines(request: Mapping[str, Any]) -> int:
+def _kinds_of_machines(request: JsonObject) -> int:
     resources = _get(request, "ResourceConfig", {})
     return sum(bool(resources.get(name)) for name in ("InstanceType", "InstancePreferences", "InstanceGroups"))
 
 
-def _types(request: Mapping[str, Any]) -> list[str]:
+def _types(request: JsonObject) -> list[str]:
     resources = _get(request, "ResourceConfig", {})
     preferred = [item.get("InstanceType", "") for item in resources.get("InstancePreferences") or ()]
     return [name for name in (resources.get("InstanceType"), *preferred) if name]
 
 
-def _fixed_disks_gb(request: Mapping[str, Any]) -> list[int]:
+def _fixed_disks_gb(request: JsonObject) -> list[int]:
     return [disks.local_disks_gb()[name] for name in _types(request) if name in disks.local_disks_gb()]
 
 
-def _reserved_names(request: Mapping[str, Any]) -> bool:
+def _reserved_names(request: JsonObject) -> bool:
     return any(tag.get("Key", "").lower().startswith("aws:") for tag in _get(request, "Tags", ()))
 
 
-def _doubled_tags(request: Mapping[str, Any]) -> bool:
+def _doubled_tags(request: JsonObject) -> bool:
     keys = [tag.get("Key") for tag in _get(request, "Tags", ())]
     return len(keys) != len(set(keys))
 
 
-CrossFieldRule = tuple[Callable[[Mapping[str, Any]], bool], str, str]
+CrossFieldRule = tuple[Callable[[JsonObject], bool], str, str]
 WAIT, RUNTIME = "StoppingCondition.MaxWaitTimeInSeconds", "StoppingCondition.MaxRuntimeInSeconds"
 CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
     (

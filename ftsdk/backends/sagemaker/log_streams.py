@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices
 from ftsdk.contract import Stamp
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.storage.records import LogLine
 
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
@@ -86,7 +87,7 @@ class CloudWatchReader:
 
     def _streams(self, native: str) -> list[Stream]:
         """The existing streams, oldest first."""
-        rows: list[dict[str, Any]] = []
+        rows: list[JsonObject] = []
         prefix = f"{native}/"
         try:
             for page in self._services.pages(
@@ -161,7 +162,7 @@ class NodeLogReader:
             if same:
                 return
 
-    def _page(self) -> dict[str, Any]:
+    def _page(self) -> JsonObject:
         after = {"nextToken": self._token} if self._token else {}
         name = self._streams[self._current].name
         return self._services.call(

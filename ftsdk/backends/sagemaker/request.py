@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.sagemaker import disks, limits, machines
 from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.contract.documents import JobDocument
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy, Plan, Upload, build
@@ -206,7 +207,7 @@ def _below(folder: str, path: str) -> str:
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(context: SageMakerContext) -> dict[str, Any]:
+def request(context: SageMakerContext) -> JsonObject:
     """The arguments of `create_training_job`. Raises SpecError naming every limit that is passed."""
     options, spec = context.options, context.spec
     channels = [*own_channels(context), *inputs_of(context.facts, context.root)]
@@ -237,7 +238,7 @@ def request(context: SageMakerContext) -> dict[str, Any]:
     return body
 
 
-def durable_of(body: Mapping[str, Any]) -> str:
+def durable_of(body: JsonObject) -> str:
     """Address of the job's folder, from a request or a description."""
     return str(body["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
 
@@ -252,19 +253,19 @@ def on_demand(plan: Plan) -> Plan:
     return replace(plan, request=body, spec=without_spot(plan), document=document, usd_per_hour=price)
 
 
-def on_next_type(body: dict[str, Any], types: Sequence[str], tried: str) -> dict[str, Any]:
+def on_next_type(body: JsonObject, types: Sequence[str], tried: str) -> JsonObject:
     """The request on the type after the one that was tried, in the order of preference, from the end to the start."""
     index = types.index(tried) + 1 if tried in types else 0
     return {**body, "ResourceConfig": {**body["ResourceConfig"], "InstanceType": types[index % len(types)]}}
 
 
-def refuse(body: dict[str, Any]) -> None:
+def refuse(body: JsonObject) -> None:
     """Raise SpecError if the service would refuse the request; the message has every reason."""
     if problems := list(limits.problems(body)):
         raise SpecError(f"SageMaker would refuse this job: {'; '.join(problems)}.")
 
 
-def _algorithm(context: SageMakerContext) -> dict[str, Any]:
+def _algorithm(context: SageMakerContext) -> JsonObject:
     runtime = f"{CHANNELS}/runtime/{file_name(context.facts.runtime.path)}"
     return {
         "TrainingImage": context.image,
@@ -279,7 +280,7 @@ def _regex(metric: str) -> str:
     return rf'ftsdk \{{"event": "{contract.EVENT_METRICS}".*"{metric}": ([-+.0-9eE]+)'
 
 
-def _channel(channel: Channel, mode: str) -> dict[str, Any]:
+def _channel(channel: Channel, mode: str) -> JsonObject:
     own = channel.name in ("job", "runtime")
     return {
         "ChannelName": channel.name,
@@ -294,12 +295,12 @@ def _channel(channel: Channel, mode: str) -> dict[str, Any]:
     }
 
 
-def _machines(context: SageMakerContext) -> dict[str, Any]:
+def _machines(context: SageMakerContext) -> JsonObject:
     options, resources = context.options, context.spec.resources
     count = resources.num_nodes
     if len(context.types) > 1 and not resources.spot:
         plans = {"TrainingPlanArns": [options.training_plan]} if options.training_plan else {}
-        kind: dict[str, Any] = {
+        kind: JsonObject = {
             "InstancePreferences": [{"InstanceType": name, "InstanceCount": count, **plans} for name in context.types]
         }
     else:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ftsdk.backends.sagemaker import addresses
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import (
     AuthError,
     BackendError,
@@ -20,6 +21,9 @@ from ftsdk.errors import (
 )
 
 if TYPE_CHECKING:
+    from boto3.session import Session
+    from botocore.client import BaseClient
+
     from ftsdk.backends.sagemaker.options import SageMakerOptions
 
 
@@ -60,7 +64,7 @@ class AwsServices:
 
     def __init__(self, options: SageMakerOptions, timeouts: ClientTimeouts = DEFAULT_TIMEOUTS) -> None:
         self._options, self._timeouts = options, timeouts
-        self._clients: dict[str, Any] = {}
+        self._clients: JsonObject = {}
         self._lock = Lock()
 
     @property
@@ -68,21 +72,21 @@ class AwsServices:
         """The region. Raises SpecError without one."""
         return addresses.checked_region(self._options.region)
 
-    def client(self, name: str) -> Any:
+    def client(self, name: str) -> BaseClient:
         """boto3's client of a service. Raises NotInstalledError without boto3."""
         with self._lock:  # boto3's sessions are not thread-safe, its clients are
             if name not in self._clients:
                 self._clients[name] = self._make(name)
             return self._clients[name]
 
-    def call(self, service: str, operation: str, /, **arguments: Any) -> dict[str, Any]:
+    def call(self, service: str, operation: str, /, **arguments: object) -> JsonObject:
         """One request and its answer. Raises ftsdk's errors, with `ClientError` as the cause."""
         client = self.client(service)
         with errors(self.region):
-            response: dict[str, Any] = getattr(client, operation)(**arguments)
+            response: JsonObject = getattr(client, operation)(**arguments)
         return response
 
-    def pages(self, service: str, operation: str, /, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def pages(self, service: str, operation: str, /, **arguments: object) -> Iterator[JsonObject]:
         """All pages of a listing."""
         pages = iter(self.client(service).get_paginator(operation).paginate(**arguments))
         while True:
@@ -92,7 +96,7 @@ class AwsServices:
                 return
             yield page
 
-    def session(self) -> Any:
+    def session(self) -> Session:
         """boto3's session for the region. Raises NotInstalledError without boto3."""
         try:
             import boto3
@@ -104,7 +108,7 @@ class AwsServices:
         except BotoCoreError as problem:
             raise SpecError(f"boto3 cannot be set up ({problem}): check AWS_PROFILE and ~/.aws/config.") from problem
 
-    def _make(self, name: str) -> Any:
+    def _make(self, name: str) -> BaseClient:
         session = self.session()
         from botocore.config import Config
 
@@ -154,7 +158,7 @@ def errors(region: str) -> Iterator[None]:
         raise BackendError(f"boto3 cannot do this ({detail}): check AWS_PROFILE and ~/.aws/config.") from problem
 
 
-def failure(error: dict[str, Any], region: str) -> BackendError:
+def failure(error: JsonObject, region: str) -> BackendError:
     """The ftsdk error for a service's error code and message."""
     code, detail = str(error.get("Code", "")), str(error.get("Message", "")).rstrip(". ") or "it gave no reason"
     for pattern, kind, sentence in CODES:

@@ -11,12 +11,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.skypilot import failures
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, NotInstalledError, UnavailableError
 
 if TYPE_CHECKING:
@@ -41,16 +42,16 @@ class ApiServer:
         self._headers: dict[str, str] = {}
 
     # --- over HTTP -----------------------------------------------------------------------------------------
-    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+    def ask(self, path: str, body: JsonObject) -> Any:
         """Post a request and wait for its answer. Raises what `failures.error` makes of SkyPilot's error."""
         return self.result(self.post(path, body))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> str:
+    def post(self, path: str, body: JsonObject) -> str:
         """Post a request without waiting for its result; returns its id."""
         _, headers = self._open(path, json.dumps(body).encode())
         return headers[REQUEST_ID] or ""
 
-    def text(self, path: str, body: Mapping[str, Any]) -> str:
+    def text(self, path: str, body: JsonObject) -> str:
         """Post a request whose response is text, such as a log."""
         data, _ = self._open(path, json.dumps(body).encode())
         return data.decode("utf-8", "replace")
@@ -113,7 +114,7 @@ class ApiServer:
         return self._endpoint.startswith(("http://127.0.0.1:", "http://localhost:"))
 
     # --- through SkyPilot's package ------------------------------------------------------------------------
-    def run(self, verb: str, **request: Any) -> dict[str, Any]:
+    def run(self, verb: str, **request: object) -> JsonObject:
         """Run a verb of `sdk.py`. Raises NotInstalledError without SkyPilot, or what `failures.error` returns."""
         argv = [self._python, str(Path(__file__).with_name("sdk.py"))]
         response = _run(argv, json.dumps({"verb": verb, **request}))
@@ -122,14 +123,14 @@ class ApiServer:
         return response
 
 
-def _run(argv: Sequence[str], request: str) -> dict[str, Any]:
+def _run(argv: Sequence[str], request: str) -> JsonObject:
     """Secrets are passed by stdin, because all users can read command lines."""
     try:
         run = subprocess.run(
             argv, input=request, capture_output=True, text=True, timeout=LAUNCH_TIMEOUT_S, check=False,
             encoding="utf-8", errors="replace",
         )  # fmt: skip
-        response: dict[str, Any] = json.loads(run.stdout)
+        response: JsonObject = json.loads(run.stdout)
     except OSError as problem:
         raise NotInstalledError(
             f"{argv[0]} cannot be started ({problem.strerror}): set the skypilot backend's option 'sky_python'."
@@ -150,7 +151,7 @@ def _find() -> tuple[str, str | None]:
     return (given or f"http://127.0.0.1:{port}").rstrip("/"), token
 
 
-def _configured() -> dict[str, Any]:
+def _configured() -> JsonObject:
     import yaml
 
     path = Path(os.environ.get("SKYPILOT_GLOBAL_CONFIG", "~/.sky/config.yaml")).expanduser()

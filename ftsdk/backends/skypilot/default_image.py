@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ftsdk.backends.skypilot.options import IMAGE
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Rendered
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing.catalogue import card_of
@@ -25,7 +25,7 @@ def check(rendered: Rendered, accelerators: tuple[str, ...]) -> None:
 def _lacks(rendered: Rendered) -> Iterator[str]:
     if rendered.trainer == "trl":
         yield f"TRL 1.16 for {rendered.config['algorithm']}"
-    arguments: Mapping[str, Any] = rendered.config.get("arguments", rendered.config)
+    arguments: JsonObject = rendered.config.get("arguments", rendered.config)
     if arguments.get("enable_liger_kernel") or arguments.get("use_liger_kernel"):
         yield "Liger kernels"
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -97,7 +97,7 @@ def launch_record(job: SkyJob) -> LaunchRecord:
     return record or {}
 
 
-def add_to_record(job: SkyJob, **fields: Any) -> None:
+def add_to_record(job: SkyJob, **fields: object) -> None:
     """Add fields to the record of the launch."""
     job.store.put(request_key(job.attempt), json.dumps({**launch_record(job), **fields}).encode())
 

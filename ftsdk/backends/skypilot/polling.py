@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.skypilot import failures, jobs, states
@@ -14,6 +14,7 @@ from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
 from ftsdk.backends.skypilot.states import QueueRow
 from ftsdk.contract import claim_key
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, UnavailableError
 from ftsdk.storage.records import has_lines, read_json
 
@@ -40,7 +41,7 @@ def queue_row(server: ApiServer, job: SkyJob) -> QueueRow | None:
     return read(max(own, key=lambda row: int(row["job_id"]))) if own else None
 
 
-def _cluster_queue(server: ApiServer, cluster: str) -> list[dict[str, Any]]:
+def _cluster_queue(server: ApiServer, cluster: str) -> list[JsonObject]:
     try:
         return list(
             server.ask("/queue", {"cluster_name": cluster, "all_users": True}) or ()

@@ -9,11 +9,12 @@ import shlex
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.skypilot.options import IMAGE, is_kubernetes, runs_bare
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.release import __version__
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
@@ -127,7 +128,7 @@ def _remote(context: SkyPilotContext) -> dict[str, str]:
     return {address: path for address, path in entries.items() if address.startswith(READ_FROM)}
 
 
-def request(context: SkyPilotContext) -> dict[str, Any]:
+def request(context: SkyPilotContext) -> JsonObject:
     """The task, and how SkyPilot is asked to run it."""
     known = passthrough.fields_of(__package__)
     return {
@@ -160,7 +161,7 @@ def warnings(context: SkyPilotContext) -> tuple[str, ...]:
     return ()
 
 
-def task(context: SkyPilotContext) -> dict[str, Any]:
+def task(context: SkyPilotContext) -> JsonObject:
     """What `sky launch` and `sky jobs launch` take as a YAML file."""
     setup = _setup(context)
     mounts = _file_mounts(context)
@@ -179,7 +180,7 @@ def task(context: SkyPilotContext) -> dict[str, Any]:
     }
 
 
-def resources(context: SkyPilotContext) -> dict[str, Any]:
+def resources(context: SkyPilotContext) -> JsonObject:
     """One choice, or several in `ordered` or `any_of`."""
     options = context.options
     cards = _cards(context)
@@ -208,10 +209,10 @@ def image_of(context: SkyPilotContext) -> str | None:
     return context.options.image or (IMAGE if context.has_default_image else None)
 
 
-def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
+def _same_everywhere(context: SkyPilotContext) -> JsonObject:
     wanted, options = context.spec.resources, context.options
     image = image_of(context)
-    entries: dict[str, Any] = {
+    entries: JsonObject = {
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
@@ -224,7 +225,7 @@ def _same_everywhere(context: SkyPilotContext) -> dict[str, Any]:
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _recovery(context: SkyPilotContext) -> dict[str, Any] | None:
+def _recovery(context: SkyPilotContext) -> JsonObject | None:
     """Anywhere that the request allows. SkyPilot's other strategy, FAILOVER, first goes back to the same region with
     any zone, which is to Slurm any partition: out of the one that the user named."""
     if context.kind != MANAGED:

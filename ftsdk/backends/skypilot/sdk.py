@@ -9,10 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sky import Task
+
+    from ftsdk.contract.foreign import JsonObject
 
 
-def launch(request: dict[str, Any]) -> dict[str, Any]:
+def launch(request: JsonObject) -> JsonObject:
     """Hand a task in; the answer is the request's id, by which anybody can ask how it went. Nothing is waited for."""
     import sky
     import sky.jobs
@@ -30,14 +35,14 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
     return {"request_id": str(request_id)}
 
 
-def _without_links(task: dict[str, Any]) -> dict[str, Any]:
+def _without_links(task: JsonObject) -> JsonObject:
     """The task with the files that links point to: rsync would copy a link into a hub's cache as a link."""
     mounts = task.get("file_mounts", {})
     real = {target: path if "://" in path else os.path.realpath(path) for target, path in mounts.items()}
     return {**task, "file_mounts": real} if mounts else task
 
 
-def _on_cluster(task: Any, cluster: str) -> Any:
+def _on_cluster(task: Task, cluster: str) -> Task:
     """On a cluster that is up. `launch` would make one that is not; `exec` brings no files and no setup."""
     import sky
 
@@ -48,7 +53,7 @@ def _on_cluster(task: Any, cluster: str) -> Any:
     return sky.exec(task, cluster_name=cluster)
 
 
-def start(_request: dict[str, Any]) -> dict[str, Any]:
+def start(_request: JsonObject) -> JsonObject:
     """Bring the API server up if it is SkyPilot's own on this machine."""
     import sky
 
@@ -56,7 +61,7 @@ def start(_request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def check(_request: dict[str, Any]) -> dict[str, Any]:
+def check(_request: JsonObject) -> JsonObject:
     """SkyPilot's version, and where it may run."""
     import sky
     from sky.client import sdk  # `sky.check` is a module

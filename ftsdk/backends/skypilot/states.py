@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.skypilot import failures
+from ftsdk.contract.foreign import JsonObject
 
 MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
     {
@@ -60,7 +61,7 @@ class QueueRow(NamedTuple):
     recoveries: int = 0
 
 
-def managed(record: Mapping[str, Any]) -> QueueRow:
+def managed(record: JsonObject) -> QueueRow:
     """Read one record of the jobs controller's queue."""
     return QueueRow(
         status=str(record.get("status") or ""),
@@ -70,7 +71,7 @@ def managed(record: Mapping[str, Any]) -> QueueRow:
     )
 
 
-def on_cluster(record: Mapping[str, Any]) -> QueueRow:
+def on_cluster(record: JsonObject) -> QueueRow:
     """Read one record of a cluster's queue."""
     return QueueRow(status=str(record.get("status") or ""), job_id=int(record["job_id"]))
 

@@ -61,15 +61,15 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
 """Place in the request -> the name of what a person wrote; the first match wins."""
 
 
-class Shape(TypedDict, total=False):
+class ServiceShape(TypedDict, total=False):
     """A shape of botocore's service model."""
 
     type: Required[str]
-    members: dict[str, Shape]
+    members: dict[str, ServiceShape]
     required: list[str]
-    member: Shape
-    key: Shape
-    value: Shape
+    member: ServiceShape
+    key: ServiceShape
+    value: ServiceShape
     min: int
     max: int
     enum: list[str]
@@ -115,7 +115,7 @@ def fields() -> Mapping[str, str]:
     return dict(_fields(_shape(), ""))
 
 
-def _fields(shape: Shape, path: str) -> Iterator[tuple[str, str]]:
+def _fields(shape: ServiceShape, path: str) -> Iterator[tuple[str, str]]:
     if shape["type"] == "list":
         yield path, "list"
         shape = shape["member"]
@@ -126,14 +126,14 @@ def _fields(shape: Shape, path: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _shape() -> Shape:
+def _shape() -> ServiceShape:
     text = files("ftsdk.backends.sagemaker").joinpath("data", "create_training_job.json").read_text("utf-8")
-    shape: Shape = json.loads(text)["request"]
+    shape: ServiceShape = json.loads(text)["request"]
     return shape
 
 
 # --- one field ---------------------------------------------------------------------------------------------
-def _walk(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _walk(shape: ServiceShape, value: Any, path: str) -> Iterator[tuple[str, str]]:
     kind = shape["type"]
     if not _is(kind, value):
         yield path, f"should be a {kind}, not {value!r}"
@@ -154,7 +154,7 @@ def _is(kind: str, value: object) -> bool:
     return isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _structure(shape: Shape, value: JsonObject, path: str) -> Iterator[tuple[str, str]]:
+def _structure(shape: ServiceShape, value: JsonObject, path: str) -> Iterator[tuple[str, str]]:
     head = f"{path}." if path else ""
     yield from ((head + name, "is required") for name in shape.get("required", ()) if name not in value)
     for name, item in value.items():
@@ -164,7 +164,7 @@ def _structure(shape: Shape, value: JsonObject, path: str) -> Iterator[tuple[str
             yield head + name, "is no field of the request"
 
 
-def _own_problems(shape: Shape, value: Any) -> Iterator[str]:
+def _own_problems(shape: ServiceShape, value: Any) -> Iterator[str]:
     size = value if isinstance(value, int) else len(value)
     shown = f"{size}{UNITS.get(shape['type'], '')}"
     if size < shape.get("min", size):

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.worker_protocol import Phase
@@ -82,9 +82,10 @@ def watch_tokenising() -> None:
 
     original = Dataset.map
 
-    def map_rows(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def map_rows(self: Dataset, *args: object, **kwargs: object) -> Dataset:
         with HEARTBEAT.during(Phase.TOKENISING):
-            return original(self, *args, **kwargs)
+            mapped: Dataset = original(self, *args, **kwargs)
+        return mapped
 
     Dataset.map = map_rows
 
@@ -94,19 +95,19 @@ def heartbeat_callback() -> TrainerCallback:
     from transformers import TrainerCallback
 
     class HeartbeatCallback(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        def on_train_begin(self, *args: object, **kwargs: object) -> None:
             HEARTBEAT.enter(Phase.COMPILE)
 
-        def on_substep_end(self, *args: Any, **kwargs: Any) -> None:
+        def on_substep_end(self, *args: object, **kwargs: object) -> None:
             HEARTBEAT.progressed()
 
-        def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
+        def on_prediction_step(self, *args: object, **kwargs: object) -> None:
             HEARTBEAT.progressed()
 
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
             HEARTBEAT.step_ended()
 
-        def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        def on_train_end(self, *args: object, **kwargs: object) -> None:
             HEARTBEAT.enter(Phase.FINISHING)
 
     return HeartbeatCallback()

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -39,6 +39,76 @@ WRITTEN: Final = ("/tmp", "/opt/ml", "/mnt", "/dev/shm", "/root", "~")
 WAIT_S: Final = 120.0
 """Seconds for the launcher to ask for the stop."""
 GIB: Final = 1024**3
+
+
+class ProbedMachine(TypedDict):
+    """Processor, memory, kernel, Python."""
+
+    cpus: int | None
+    memory_gib: float
+    kernel: str
+    architecture: str
+    python: str
+
+
+class ProbedDriver(TypedDict):
+    """The NVIDIA driver; empty without one."""
+
+    cuda: str | None
+    """The newest CUDA version that the driver allows."""
+    version: str | None
+    gpus: list[list[str]]
+    """Name and MiB of memory of each GPU."""
+
+
+class ProbedTorch(TypedDict):
+    """What torch does with this machine; only the version, None, where it is missing."""
+
+    version: str | None
+    cuda: NotRequired[str | None]
+    device: NotRequired[str]
+    right: NotRequired[bool]
+    tflops: NotRequired[float]
+
+
+class ProbedDisk(TypedDict):
+    """Size of a file system."""
+
+    total_gib: float
+    free_gib: float
+
+
+class ProbedUser(TypedDict):
+    """Who the job runs as."""
+
+    uid: int
+    gid: int
+    sudo: bool
+    writes: dict[str, bool]
+
+
+class ProbedCredentials(TypedDict):
+    """How the container's address of credentials answers; None without one."""
+
+    address: str | None
+    calls: NotRequired[int]
+    answers: NotRequired[int]
+    slowest_s: NotRequired[float]
+
+
+class ProbedBucket(TypedDict, total=False):
+    """Where the bucket is; empty for other storage than S3."""
+
+    region: str | None
+
+
+class ProbedNetwork(TypedDict):
+    """Network devices."""
+
+    devices: list[str]
+    infiniband: list[str]
+    nccl: dict[str, str]
+    """Variables for NCCL."""
 
 
 def train(job: TrainJob, stop: StopRequest) -> None:
@@ -78,7 +148,7 @@ def _open(job: TrainJob) -> Store:
     return BucketStore(document["durable"], document["storage"], os.environ, retry_s=30.0)
 
 
-def _measures(job: TrainJob, store: Store) -> dict[str, Callable[[], Any]]:
+def _measures(job: TrainJob, store: Store) -> dict[str, Callable[[], object]]:
     config = job["document"]["config"]
     return {
         "machine": machine,
@@ -93,7 +163,7 @@ def _measures(job: TrainJob, store: Store) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _guarded(measure: Callable[[], Any]) -> Any:
+def _guarded(measure: Callable[[], object]) -> object:
     """A measure that fails is an answer, too."""
     try:
         return measure()
@@ -101,16 +171,16 @@ def _guarded(measure: Callable[[], Any]) -> Any:
         return {"error": f"{type(problem).__name__}: {problem}"[:300]}
 
 
-def machine() -> dict[str, Any]:
+def machine() -> ProbedMachine:
     """Processor, memory, kernel, Python."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {"cpus": os.cpu_count(), "memory_gib": round(pages / GIB, 2), "kernel": platform.release(),
             "architecture": platform.machine(), "python": platform.python_version()}  # fmt: skip
 
 
-def driver() -> dict[str, Any]:
+def driver() -> ProbedDriver:
     """The NVIDIA driver as nvidia-smi names it, and the CUDA version that cuDriverGetVersion allows."""
-    found: dict[str, Any] = {"cuda": None, "version": None, "gpus": []}
+    found: ProbedDriver = {"cuda": None, "version": None, "gpus": []}
     try:
         number = ctypes.c_int(0)
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
@@ -123,7 +193,7 @@ def driver() -> dict[str, Any]:
     return {**found, "version": cells[0][0] if cells else None, "gpus": [row[1:] for row in cells]}
 
 
-def torch_matmul() -> dict[str, Any]:
+def torch_matmul() -> ProbedTorch:
     """Whether torch multiplies on what it finds, and how fast; a mismatch of driver and CUDA shows here."""
     try:
         import torch
@@ -141,21 +211,21 @@ def torch_matmul() -> dict[str, Any]:
             "tflops": round(2 * size**3 / seconds / 1e12, 3)}  # fmt: skip
 
 
-def disks(paths: tuple[str, ...]) -> dict[str, Any]:
+def disks(paths: tuple[str, ...]) -> dict[str, ProbedDisk]:
     """Size and free space of folders, in GiB."""
     sizes = {path: shutil.disk_usage(path) for path in paths if Path(path).exists()}
     return {path: {"total_gib": round(one.total / GIB, 2), "free_gib": round(one.free / GIB, 2)}
             for path, one in sizes.items()}  # fmt: skip
 
 
-def user() -> dict[str, Any]:
+def user() -> ProbedUser:
     """Who the job runs as, and where it may write."""
     folders = {path: str(Path(path).expanduser()) for path in WRITTEN}
     return {"uid": os.getuid(), "gid": os.getgid(), "sudo": shutil.which("sudo") is not None,
             "writes": {path: os.access(place, os.W_OK) for path, place in folders.items()}}  # fmt: skip
 
 
-def credentials(environ: Mapping[str, str]) -> dict[str, Any]:
+def credentials(environ: Mapping[str, str]) -> ProbedCredentials:
     """How often the container's address of credentials answers, and how slowly; None without one."""
     relative = environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
     address = environ.get("ALIBABA_CLOUD_CREDENTIALS_URI") or environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -187,7 +257,7 @@ def put_if_absent(store: Store, attempt: int) -> list[bool]:
     return tries
 
 
-def bucket_region(uri: str) -> dict[str, Any]:
+def bucket_region(uri: str) -> ProbedBucket:
     """The region that S3 names for the bucket, whoever asks."""
     if not uri.startswith("s3://"):
         return {}
@@ -202,7 +272,7 @@ def bucket_region(uri: str) -> dict[str, Any]:
     return {"region": headers.get("x-amz-bucket-region")}
 
 
-def network() -> dict[str, Any]:
+def network() -> ProbedNetwork:
     """Network devices, InfiniBand or EFA among them, and what is set for NCCL."""
     infiniband = Path("/sys/class/infiniband")
     return {"devices": [name for _, name in socket.if_nameindex()],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime.chat_templates import sentences
 from ftsdk.runtime.chat_templates.comparing import (
@@ -17,12 +17,17 @@ from ftsdk.runtime.chat_templates.comparing import (
 from ftsdk.runtime.chat_templates.rendering import render_probes
 from ftsdk.runtime.programs.chat_template.table import fix_clock, read_templates
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ftsdk.contract.foreign import JsonObject
+
 
 class ChatTemplateError(ValueError):
     """No template of LLaMA-Factory composes the text of the model's own."""
 
 
-def with_checked_template(config: dict[str, Any], contents: list[str]) -> dict[str, Any]:
+def with_checked_template(config: JsonObject, contents: list[str]) -> JsonObject:
     """The configuration with a template that composes the text of the model's own, where it names none.
 
     `contents` says what the rows contain (see `JobDocument`). A named template that differs is kept, and said. Raises
@@ -52,7 +57,7 @@ def with_checked_template(config: dict[str, Any], contents: list[str]) -> dict[s
 
 
 def _compare(
-    config: dict[str, Any], own: OwnTemplate, named: NamedTemplate, needs: Needs, choice: TemplateChoice | str
+    config: JsonObject, own: OwnTemplate, named: NamedTemplate, needs: Needs, choice: TemplateChoice | str
 ) -> None:
     """Say whether the named template composes the text of the model's own."""
     default_system = config.get("default_system")
@@ -64,7 +69,7 @@ def _compare(
     _say(sentences.differs(name, config["model_name_or_path"], differs, sentences.better(choice)))
 
 
-def _tokenizer(config: dict[str, Any]) -> tuple[Any, str]:
+def _tokenizer(config: JsonObject) -> tuple[PreTrainedTokenizerBase, str]:
     from transformers import AutoConfig, AutoTokenizer
 
     source = config["model_name_or_path"]
@@ -76,7 +81,7 @@ def _tokenizer(config: dict[str, Any]) -> tuple[Any, str]:
     return AutoTokenizer.from_pretrained(source, **options), kind
 
 
-def _own_template(tokenizer: Any) -> OwnTemplate:
+def _own_template(tokenizer: PreTrainedTokenizerBase) -> OwnTemplate:
     names = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
     return OwnTemplate(
         texts=render_probes(tokenizer.chat_template, names),

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk.runtime.chat_templates.comparing import BOS, EOS, NamedTemplate
 from ftsdk.runtime.chat_templates.probes import PROBES, Probe
 from ftsdk.runtime.chat_templates.rendering import DATE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llamafactory.data.template import Template
+
+    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.contract.programs import ChatMessage
 
 MEDIA = ("image", "video", "audio")
 
@@ -19,7 +27,7 @@ def fix_clock() -> None:
 
     class FixedDay:
         @staticmethod
-        def now() -> Any:
+        def now() -> datetime:
             return DATE
 
     tool_utils.datetime = FixedDay
@@ -33,7 +41,7 @@ def read_templates() -> dict[str, NamedTemplate]:
     return {name: _described(template) for name, template in sorted(TEMPLATES.items())}
 
 
-def _described(template: Any) -> NamedTemplate:
+def _described(template: Template) -> NamedTemplate:
     plain = copy(template)
     plain.default_system = ""
     tokens = {kind: getattr(template.mm_plugin, f"{kind}_token", None) for kind in MEDIA}
@@ -44,7 +52,7 @@ def _described(template: Any) -> NamedTemplate:
     )
 
 
-def _composed(template: Any, probe: Probe) -> str | None:
+def _composed(template: Template, probe: Probe) -> str | None:
     """The text of a conversation; None if the template fails on it."""
     tokenizer = _TextTokenizer(template.stop_words[0] if template.replace_eos else EOS)
     tools = json.dumps(probe.tools, ensure_ascii=False) if probe.tools else None
@@ -57,7 +65,7 @@ def _composed(template: Any, probe: Probe) -> str | None:
     return text + tokenizer.eos_token if template.efficient_eos else text
 
 
-def _message(message: dict[str, Any]) -> dict[str, str]:
+def _message(message: JsonObject) -> ChatMessage:
     """A message in LLaMA-Factory's form."""
     if message.get("tool_calls"):
         return {"role": "function", "content": json.dumps(message["tool_calls"][0]["function"], ensure_ascii=False)}

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class UnmatchedModulesError(ValueError):
     """A name among the targets matches no module of the model."""
 
 
-def refuse_unmatched(model: Any, targets: Iterable[str], additional: Iterable[str]) -> None:
+def refuse_unmatched(model: PreTrainedModel, targets: Iterable[str], additional: Iterable[str]) -> None:
     """Raise UnmatchedModulesError for a name in the adapter's targets, or in its additional modules, without a module.
 
     `model` is a peft model, also inside a value head. Nothing is checked on a model without adapters.
@@ -30,7 +33,7 @@ def refuse_unmatched(model: Any, targets: Iterable[str], additional: Iterable[st
     _refuse("an additional module", additional, copied, adapted)
 
 
-def _refuse(what: str, names: Iterable[str], matched: list[str], model: Any) -> None:
+def _refuse(what: str, names: Iterable[str], matched: list[str], model: PreTrainedModel) -> None:
     for name in names:
         if not any(f".{module}".endswith(f".{name}") for module in matched):
             own = {module.rpartition(".")[2] for module, _ in model.named_modules()}
@@ -39,7 +42,7 @@ def _refuse(what: str, names: Iterable[str], matched: list[str], model: Any) -> 
             raise UnmatchedModulesError(f"{name!r} is {what} and the model has no such module{hint}")
 
 
-def refuse_other_tensors(model: Any, folder: Path) -> None:
+def refuse_other_tensors(model: PreTrainedModel, folder: Path) -> None:
     """Raise UnmatchedModulesError if a checkpoint's tensors have other names than those that this model trains.
 
     The Trainer loads those that match and drops the others with a warning at most.

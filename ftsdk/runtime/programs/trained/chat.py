@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ftsdk.contract.foreign import JsonObject
 
 BASE = "base"
 DEFAULT_TOKENS = 512
@@ -34,7 +40,7 @@ class Piece(NamedTuple):
 class Speaker:
     """A loaded model; one answer is generated at a time."""
 
-    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         self._model, self._tokenizer, self._name = model, tokenizer, name
         self._lock = threading.Lock()
 
@@ -43,21 +49,21 @@ class Speaker:
         """Names that a request may give as `model`: with an adapter also `base`."""
         return [self._name, BASE] if hasattr(self._model, "disable_adapter") else [self._name]
 
-    def name_of(self, request: Mapping[str, Any]) -> str:
+    def name_of(self, request: Mapping[str, object]) -> str:
         """The requested model, by default the first. Raises BadRequestError for an unknown one."""
         name = str(request.get("model") or self._name)
         if name not in self.names:
             raise BadRequestError(f"There is no model {name!r} here; there is {' and '.join(self.names)}.", 404)
         return name
 
-    def answer(self, request: Mapping[str, Any], *, chat: bool) -> Iterator[Piece]:
+    def answer(self, request: JsonObject, *, chat: bool) -> Iterator[Piece]:
         """Pieces of the answer; closing the iterator ends the generation. Raises BadRequestError at the first piece."""
         name = self.name_of(request)
         prompt = self._prompt(request, chat=chat)
         with self._lock, self._model.disable_adapter() if name == BASE else contextlib.nullcontext():
             yield from self._generate(prompt, options(request, self._tokenizer))
 
-    def _prompt(self, request: Mapping[str, Any], *, chat: bool) -> list[int]:
+    def _prompt(self, request: JsonObject, *, chat: bool) -> list[int]:
         if not chat:
             if not isinstance(text := request.get("prompt"), str):
                 raise BadRequestError("prompt: give one text.")
@@ -70,11 +76,11 @@ class Speaker:
         except Exception as problem:  # templates raise errors of their own
             raise BadRequestError(f"messages: the chat template refuses them ({problem}).") from None
 
-    def _generate(self, prompt: list[int], settings: dict[str, Any]) -> Iterator[Piece]:
+    def _generate(self, prompt: list[int], settings: JsonObject) -> Iterator[Piece]:
         import torch
         from transformers import StoppingCriteriaList, TextIteratorStreamer
 
-        cancelled, made = threading.Event(), list[Any]()
+        cancelled, made = threading.Event(), list["Tensor | Exception"]()
         streamer = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
         ids = torch.tensor([prompt], device=self._model.get_input_embeddings().weight.device)
 
@@ -109,11 +115,11 @@ class Speaker:
         yield Piece("", reason, len(prompt), count)
 
 
-def options(request: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+def options(request: JsonObject, tokenizer: PreTrainedTokenizerBase) -> JsonObject:
     """A request's settings as transformers names them. Raises BadRequestError."""
     try:
         limit = int(request.get("max_completion_tokens") or request.get("max_tokens") or DEFAULT_TOKENS)
-        settings: dict[str, Any] = {"max_new_tokens": limit, "pad_token_id": tokenizer.pad_token_id}
+        settings: JsonObject = {"max_new_tokens": limit, "pad_token_id": tokenizer.pad_token_id}
         if (temperature := request.get("temperature")) is not None:
             settings |= {"do_sample": True, "temperature": float(temperature)} if temperature else {"do_sample": False}
         if (top_p := request.get("top_p")) is not None:
@@ -127,7 +133,7 @@ def options(request: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
     return settings
 
 
-def _text(content: Any) -> str:
+def _text(content: str | list[JsonObject] | None) -> str:
     """A message's text, which may come in parts. Raises BadRequestError for images."""
     if isinstance(content, list):
         if any(part.get("type") != "text" for part in content):

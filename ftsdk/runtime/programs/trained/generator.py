@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ftsdk import contract
 from ftsdk.runtime.programs.callbacks import emit
@@ -17,6 +17,10 @@ from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.programs.trained.chat import Speaker
 from ftsdk.runtime.programs.trained.loading import load_model, load_tokenizer
 from ftsdk.runtime.worker_protocol import TrainJob
+
+if TYPE_CHECKING:
+    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.contract.programs import ChatMessage
 
 ANSWERS = "answers.jsonl"
 EVERY_S = 60.0
@@ -38,7 +42,12 @@ def train(job: TrainJob, stop: StopRequest) -> None:
 
 
 def answer_all(
-    speaker: Speaker, prompts: Sequence[Any], config: dict[str, Any], done: list[str], output: Path, stop: StopRequest
+    speaker: Speaker,
+    prompts: Sequence[list[ChatMessage]],
+    config: JsonObject,
+    done: list[str],
+    output: Path,
+    stop: StopRequest,
 ) -> None:
     """Answer the prompts after those that are done. Raises InterruptedTraining after a stop request."""
     import torch
@@ -55,7 +64,7 @@ def answer_all(
     write(output, done)
 
 
-def answered(speaker: Speaker, prompt: list[dict[str, str]], settings: dict[str, Any]) -> str:
+def answered(speaker: Speaker, prompt: list[ChatMessage], settings: JsonObject) -> str:
     """A line of the result: the prompt, the answer, and why it ends."""
     pieces = list(speaker.answer({"messages": prompt, **settings}, chat=True))
     answer = "".join(piece.text for piece in pieces)

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Sums: TypeAlias = NDArray[np.float64]
+    Numbers: TypeAlias = Sequence[Sequence[float]] | Sums
 
 RESAMPLES, CONFIDENCE, SEED = 1000, 0.95, 0
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -28,9 +35,9 @@ class Answer(NamedTuple):
 class Metric(NamedTuple):
     """How a metric is made of rows."""
 
-    of_rows: Callable[[Sequence[Answer]], Any]
+    of_rows: Callable[[Sequence[Answer]], Numbers]
     """Rows -> a matrix with a line of numbers for each."""
-    of_sums: Callable[[Any], float]
+    of_sums: Callable[[Sums], float]
     """The sums of the columns -> the value."""
     higher_is_better: bool = True
     generates: bool = False
@@ -80,11 +87,11 @@ def _losses(rows: Sequence[Answer]) -> list[tuple[float, int]]:
     return [(row.loss, row.num_tokens) for row in rows]
 
 
-def _ratio(sums: Any) -> float:
+def _ratio(sums: Sums) -> float:
     return float(sums[0] / max(sums[1], 1))
 
 
-def _perplexity(sums: Any) -> float:
+def _perplexity(sums: Sums) -> float:
     import math
 
     return math.exp(min(_ratio(sums), 700.0))
@@ -107,7 +114,7 @@ def _correct(row: Answer) -> float:
     return float(_label(row.text) == _label(row.reference))
 
 
-def _confusion(rows: Sequence[Answer]) -> Any:
+def _confusion(rows: Sequence[Answer]) -> Sums:
     """For each label of the references: true positives, false positives, false negatives."""
     import numpy as np
 
@@ -124,10 +131,10 @@ def _confusion(rows: Sequence[Answer]) -> Any:
     return counts
 
 
-def _macro(over: tuple[float, float]) -> Callable[[Any], float]:
+def _macro(over: tuple[float, float]) -> Callable[[Sums], float]:
     """Mean over labels of `tp / (tp + a·fp + b·fn)`: precision (1, 0), recall (0, 1), F1 (½, ½)."""
 
-    def value(sums: Any) -> float:
+    def value(sums: Sums) -> float:
         true, false, missed = sums[0::3], sums[1::3], sums[2::3]
         below = true + over[0] * false + over[1] * missed
         return float((true / below.clip(1e-12)).mean())
@@ -143,7 +150,7 @@ def _bleu_rows(rows: Sequence[Answer]) -> list[list[float]]:
     return [[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores]
 
 
-def _bleu(sums: Any) -> float:
+def _bleu(sums: Sums) -> float:
     from sacrebleu.metrics import BLEU
 
     counts = [int(number) for number in sums]

@@ -7,7 +7,12 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ftsdk.contract.foreign import JsonObject
 
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -57,7 +62,7 @@ def merge_shards(base: Path, adapter: Path, output: Path, dtype: str) -> None:
     described.save_pretrained(output)
 
 
-def _merged(name: str, tensor: Any, updates: dict[str, Any], config: dict[str, Any]) -> Any:
+def _merged(name: str, tensor: Tensor, updates: dict[str, Tensor], config: JsonObject) -> Tensor:
     """The tensor with its update added in 32 bits, or the one that was trained in its place."""
     module = PREFIX + name.removesuffix(".weight")
     if (trained := updates.get(f"{module}.weight")) is not None:

@@ -3,6 +3,7 @@
 - `run/train.json`, supervisor to trainer: the job and its folders
 - `run/events`, trainer to supervisor: a named pipe, one JSON object a line (`contract.EVENT_…`); what a trainer prints
   is text, whatever it looks like
+- `run/lease`, supervisor to trainer: the start whose trainer may run; a survivor of another one exits
 - `run/worker-R.pid`, rank R to supervisor: this process handles SIGTERM as a request to save and stop
 - `run/stacks-R.txt`, rank R to supervisor: the stacks of its threads, written on `STACKS_SIGNAL`
 - `run/worker-R.json`, rank R to supervisor: how it ended, in more detail than an exit code
@@ -34,6 +35,7 @@ MLFLOW_TAG = "ftsdk.run"
 TRAIN_FILE = "train.json"
 EVENTS_PIPE = "events"
 PUBLISHED_FILE = "published.json"
+LEASE_FILE = "lease"
 
 STACKS_SIGNAL = signal.SIGUSR2
 """A registered worker writes its stacks on it, and so do the processes that it forks."""
@@ -73,6 +75,8 @@ class TrainJob(TypedDict):
     data: str
     """Folder with `dataset_info.json`."""
     run: str
+    lease: str
+    """Content of `run/lease` while this trainer may run; empty if there is none."""
     resume: str | None
     """Folder of the checkpoint to resume from."""
 
@@ -149,6 +153,23 @@ def records(run: Path) -> list[WorkerRecord]:
     """The workers' records, oldest first."""
     contents: list[WorkerRecord] = [json.loads(path.read_bytes()) for path in run.glob("worker-*.json")]
     return sorted(contents, key=lambda content: float(content["time"]))
+
+
+def grant_lease(run: Path) -> str:
+    """Allow one start of the trainer, and no earlier one; returns the lease."""
+    lease = os.urandom(8).hex()
+    _put(run / LEASE_FILE, lease.encode())
+    return lease
+
+
+def has_lease(run: str, lease: str) -> bool:
+    """Whether the trainer with this lease may run."""
+    try:
+        return Path(run, LEASE_FILE).read_bytes() == lease.encode()
+    except FileNotFoundError:
+        return False
+    except OSError:  # nothing is known
+        return True
 
 
 def write_publish_duration(run: Path, seconds: float) -> None:

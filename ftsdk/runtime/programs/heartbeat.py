@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ftsdk import contract
 from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.worker_protocol import Phase
 
@@ -25,11 +27,16 @@ class Heartbeat:
     """The heartbeat of this process."""
 
     def __init__(self) -> None:
+        self._run = self._lease = ""
         self._phase: Phase | None = None
         self._sent_at = self._alive_at = self._longest_s = 0.0
         self._silences: deque[float] = deque(maxlen=COUNTED_STEPS)
         """For each of the newest steps, the longest time without progress, evaluations, checkpoints and rewards
         excluded."""
+
+    def hold(self, run: str, lease: str) -> None:
+        """Exit at the next heartbeat once the lease is another's: this process has survived its attempt."""
+        self._run, self._lease = run, lease
 
     def enter(self, phase: Phase) -> None:
         """Report that a phase begins, or has made progress."""
@@ -41,6 +48,9 @@ class Heartbeat:
             self._phase, self._sent_at = phase, 0.0
         if now - self._sent_at >= SEND_EVERY_S:
             self._sent_at = now
+            if self._lease and not worker_protocol.has_lease(self._run, self._lease):
+                sys.stderr.write("ftsdk: another start of this training has begun: this process ends.\n")
+                os._exit(contract.EXIT_INTERRUPTED)
             worker_protocol.send_heartbeat(os.environ, phase, self._slowest_step_s())
 
     def step_ended(self) -> None:

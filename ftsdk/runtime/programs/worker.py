@@ -22,6 +22,7 @@ def work(environ: Mapping[str, str]) -> int:
     An interruption exits with 0: torchrun would stop the other ranks for any other code. The record tells it apart.
     """
     job, rank = worker_protocol.read_job(environ), int(environ.get("RANK", "0"))
+    HEARTBEAT.hold(job["run"], job["lease"])
     _set_line_buffering()
     _die_with_parent()
     stop = StopRequest(job["run"], rank)

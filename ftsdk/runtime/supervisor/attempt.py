@@ -33,14 +33,20 @@ from ftsdk.runtime.supervisor import hub_addresses, machine_check
 from ftsdk.runtime.supervisor.clock import AttemptClock
 from ftsdk.runtime.supervisor.hangs.watch import Hang, HangWatch
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
-from ftsdk.runtime.supervisor.outcome.exit_evidence import AttemptOutcome, ExitEvidence, finished, unfinished
+from ftsdk.runtime.supervisor.outcome.exit_evidence import (
+    AttemptOutcome,
+    ExitEvidence,
+    finished,
+    survived,
+    unfinished,
+)
 from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure, Nodes
 from ftsdk.runtime.supervisor.outcome.restarts import Restarts
-from ftsdk.runtime.supervisor.polling import BackgroundPoll
 from ftsdk.runtime.supervisor.progress import Progress
 from ftsdk.runtime.supervisor.scratch import Scratch
 from ftsdk.runtime.supervisor.signals import Signals
 from ftsdk.runtime.supervisor.start import StartConfiguration
+from ftsdk.runtime.supervisor.stop_requests import StopRequests
 from ftsdk.runtime.supervisor.storage_watch import StorageWatch
 from ftsdk.runtime.supervisor.trainer import command, oom_kills
 from ftsdk.runtime.supervisor.trainer.process import TrainerProcess
@@ -49,14 +55,13 @@ from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree, Watchdog
 TAIL_BYTES = 1 << 16
 OTHER_NODES_TIMEOUT_S, PUBLISH_TIMEOUT_S = 30.0, 3600.0
 """After a training that was not stopped: how long to wait for other nodes' parts, and for a publish in all."""
-STORAGE_TIMEOUT_S, CANCEL_READ_TIMEOUT_S = 600.0, 5.0
-"""How long storage may be unreachable when the model is published, and when the cancel request is read."""
+STORAGE_TIMEOUT_S = 600.0
+"""How long storage may be unreachable after the training."""
 LAST_WRITES_S = 5.0
 """How long the log and the outcome record may take in any case."""
 PUBLISH_POLL_S = 0.05
 PARKED_S = 600.0
 """Longer than any platform's grace; if no SIGKILL follows, the notice was a false alarm and a restart is right."""
-CANCEL_POLL_S = 3.0
 
 
 class AttemptRunner:
@@ -84,7 +89,7 @@ class AttemptRunner:
         self._hang: Hang | None = None
         self._hang_watch: HangWatch | None = None
         self._nodes = Nodes(durable, start.attempt, cluster)
-        self._cancel_requested = BackgroundPoll(self._is_cancelled, CANCEL_POLL_S)
+        self._stop_requests = StopRequests(durable, start.attempt)
         self._identity = _identity(start)
         position = LogPosition(durable, start.attempt, cluster.node_rank)
         keep = document["checkpoint"]["keep"]
@@ -140,17 +145,22 @@ class AttemptRunner:
             return AttemptOutcome("FAILED", "bad_data", str(bad_input), hint)
         if failure := self._fetch_from_hubs(environ):
             return failure
-        if survivors := self._process_tree.end_survivors(worker_protocol.ENV_TRAIN, str(self._scratch.train_file)):
+        survivors, left = self._process_tree.end_survivors(worker_protocol.ENV_TRAIN, str(self._scratch.train_file))
+        if survivors:
             self._warn(f"{len(survivors)} processes of a previous attempt were still running and have been killed.")
+        if left:
+            return survived(left)
         self._scratch.create()
         try:
             checkpoint = self._restore_checkpoint()
         except resume.UnusableCheckpointError as unusable:
             hint = "Start it on the same number of processes again, or begin anew with --again."
             return AttemptOutcome("FAILED", "bad_config", str(unusable), hint)
-        if self._signals.stopped_at is None and not self._is_cancelled():
+        if self._signals.stopped_at is None and not self._stop_requests.is_cancelled():
             return self._train(environ, checkpoint)
-        if self._is_cancelled():  # also without a signal: PID 1 loses a SIGTERM that comes before our handler
+        if (
+            self._stop_requests.is_cancelled()
+        ):  # also without a signal: PID 1 loses a SIGTERM that comes before our handler
             return AttemptOutcome("CANCELLED", "cancelled", "Cancelled before training began.")
         message = "Stopped from outside before training began."
         return AttemptOutcome("INTERRUPTED", "preempted", message, "Start it again.")
@@ -212,7 +222,7 @@ class AttemptRunner:
             stopped=trainer.stopped,
             node_failure=self._node_failure,
             hang=self._hang.message if self._hang else "",
-            cancelled=bool(trainer.stopped) and self._is_cancelled(),
+            cancelled=bool(trainer.stopped) and self._stop_requests.is_cancelled(),
             saved_step=self._progress.saved_step,
         )
         delete_tree(self._scratch.run)  # the workers' records are not masked
@@ -246,7 +256,7 @@ class AttemptRunner:
         self._clock.tick()
         for notice in (*self._sink.notices(), *self._storage_watch.notices()):
             self._warn(notice)
-        if self._signals.stopped_at is None and self._cancel_requested():
+        if self._signals.stopped_at is None and self._stop_requests.poll():
             self._signals.request_stop()
         if self._trainer and not self._node_failure and (failure := self._nodes.failure()):
             self._warn(failure.message)
@@ -330,15 +340,6 @@ class AttemptRunner:
         elif model and outcome.state == "SUCCEEDED" and not self._identity.node:
             with contextlib.suppress(OSError):
                 sagemaker.copy_model(published_files(self._scratch.output))
-
-    def _is_cancelled(self) -> bool:
-        key = contract.cancel_key(self._start.attempt)
-        retry = STORAGE_RETRY._replace(deadline_s=CANCEL_READ_TIMEOUT_S)
-        try:
-            within(CANCEL_READ_TIMEOUT_S, lambda: retry.call(lambda: self._durable.read(key)))
-        except OSError:
-            return False
-        return True
 
     def _record(self, outcome: AttemptOutcome) -> int:
         record = Outcome(

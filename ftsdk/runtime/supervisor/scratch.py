@@ -51,6 +51,7 @@ class Scratch:
             output=str(self.output),
             data=str(self._data),
             run=str(self.run),
+            lease=worker_protocol.grant_lease(self.run),
             resume=str(resume) if resume else None,
         )
         self.train_file.write_text(json.dumps(job), encoding="utf-8")

@@ -95,7 +95,7 @@ def train(case, folder, saved, notice) -> None:
     (folder / "dataset_info.json").write_text(json.dumps(case["dataset_info"]))
     document = {"trainer": "llamafactory", "config": case["config"], "checkpoint": case["checkpoint"], "wandb": None}
     job = {"document": document, "output": str(output), "data": str(folder), "run": str(run)}
-    job |= {"attempt": 1, "resume": resume and str(resume)}
+    job |= {"attempt": 1, "resume": resume and str(resume), "lease": ""}
     (run / "train.json").write_text(json.dumps(job))
     ranks, port = case["ranks"], free_port()
     pids = [fork(lambda rank=rank: worker(folder, rank, ranks, port, notice)) for rank in range(ranks)]

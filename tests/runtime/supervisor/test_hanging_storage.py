@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -70,3 +71,25 @@ def test_a_job_whose_storage_is_frozen_ends_within_its_grace(tmp_path, disk):
     subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)
     assert event["state"] == "INTERRUPTED", json.dumps(event)
     run.wait()
+
+
+@pytest.mark.long
+def test_an_attempt_does_not_begin_beside_a_process_that_cannot_be_ended(tmp_path, disk):
+    train_file = tmp_path / "scratch" / "run" / "train.json"
+    write = f"print('begun', flush=True); input(); open({str(disk / 'file')!r}, 'w').write('x')"
+    left = subprocess.Popen(
+        [sys.executable, "-c", write],
+        env={"FTSDK_TRAIN": str(train_file)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert left.stdout.readline() == "begun\n"
+    subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+    left.stdin.write("\n")
+    left.stdin.flush()
+    run = Supervised(tmp_path, script(tmp_path, "pass"))
+    assert run.wait() == contract.EXIT_CRASHED
+    assert f"Process {left.pid} of a previous attempt cannot be ended" in run.outcome()["message"]
+    subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)
+    left.wait()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 from ftsdk import contract
+from ftsdk.runtime import worker_protocol
 from tests.runtime.harness import Supervised, gone, living, script
 
 
@@ -42,3 +45,35 @@ def test_a_next_attempt_begins_without_survivors(tmp_path):
     assert again.wait() == contract.EXIT_SUCCEEDED
     assert any("1 processes of a previous attempt were still running" in line for line in again.lines())
     assert gone(mark)
+
+
+def test_a_survivor_ends_itself_once_another_start_has_the_lease(tmp_path):
+    """Even one that nobody finds, because it has dropped its environment."""
+    lease = worker_protocol.grant_lease(tmp_path)
+    loop = (
+        "import sys, time\n"
+        "from ftsdk.runtime.programs import heartbeat\n"
+        "heartbeat.SEND_EVERY_S = 0\n"
+        "heartbeat.HEARTBEAT.hold(*sys.argv[1:])\n"
+        "print('begun', flush=True)\n"
+        "while True:\n"
+        "    heartbeat.HEARTBEAT.enter(heartbeat.Phase.STEP)\n"
+        "    time.sleep(0.02)\n"
+    )
+    program = [sys.executable, "-c", loop, str(tmp_path), lease]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n" and process.poll() is None
+    worker_protocol.grant_lease(tmp_path)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == contract.EXIT_INTERRUPTED
+    assert "another start of this training has begun" in said
+
+
+def test_an_attempt_ends_once_the_next_one_is_claimed(tmp_path):
+    """Such as on a machine that was believed to be lost."""
+    trainer = script(tmp_path, "metrics(1)\ntime.sleep(600)")
+    run = Supervised(tmp_path, trainer, grace_s=2.0)
+    run.wait_for('"step": 1,')
+    run.store.put(contract.claim_key(2), b"{}")
+    assert run.wait() == contract.EXIT_INTERRUPTED
+    assert run.ended() == ("INTERRUPTED", "preempted")

@@ -41,7 +41,13 @@ def _of_rows(document: JobDocument, request: PreviewRequest) -> PreviewAnswer:
     folder = Path(request["folder"])
     (folder / "dataset_info.json").write_text(json.dumps(document["dataset_info"]), "utf-8")
     job = TrainJob(
-        document=document, attempt=1, output=str(folder / "out"), data=str(folder), run=str(folder), resume=None
+        document=document,
+        attempt=1,
+        output=str(folder / "out"),
+        data=str(folder),
+        run=str(folder),
+        lease="",
+        resume=None,
     )
     config = {name: value for name, value in prepared(job).items() if name not in NOT_HERE}
     rows = Rows({**config, "report_to": "none"})

@@ -85,6 +85,13 @@ def unfinished(evidence: ExitEvidence) -> AttemptOutcome:
     return _failure(evidence)
 
 
+def survived(pids: Sequence[int]) -> AttemptOutcome:
+    """The outcome of an attempt that cannot begin: what is left of a previous one cannot be ended."""
+    message = f"Process {pids[0]} of a previous attempt cannot be ended (it waits for a device or a mount)."
+    hint = "An attempt never begins beside it: restore the mount or restart the machine, and submit again."
+    return AttemptOutcome("FAILED", "hang", message, hint)
+
+
 def _saved_on_request(evidence: ExitEvidence) -> bool:
     states = {record["state"] for record in evidence.records}
     exit_code = os.waitstatus_to_exitcode(evidence.status)

@@ -64,10 +64,10 @@ class ProcessTree:
         """Process ids of all processes that carry the token; empty where there is no /proc."""
         return _with_variable(self._mark)
 
-    def end_survivors(self, name: str, value: str) -> list[int]:
+    def end_survivors(self, name: str, value: str) -> tuple[list[int], list[int]]:
         """Kill the processes whose environment has this variable, such as the trainer of a previous attempt.
 
-        Returns their ids. Call it before a trainer is started.
+        Returns their ids, and the ids of those that cannot be killed. Call it before a trainer is started.
         """
         mark = f"{name}={value}\0".encode()
         survivors = _with_variable(mark)
@@ -77,7 +77,7 @@ class ProcessTree:
                 send(pid, signal.SIGKILL)
             self.reap()
             time.sleep(POLL_S)
-        return survivors
+        return survivors, left
 
     def kill(self, leader: int) -> None:
         """Send SIGKILL repeatedly until no process is left: new ones may start in between."""

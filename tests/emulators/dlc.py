@@ -1,4 +1,4 @@
-"""PAI DLC, KMS and the RAM role of a job over real HTTP on loopback; a job's container runs on the machine's Docker.
+"""PAI DLC, EAS, KMS and a job's RAM role over real HTTP on loopback; containers run on the machine's Docker.
 
 Every request's ACS3-HMAC-SHA256 signature is computed anew from what came over the wire. Object storage is
 `tests.emulators.buckets.OssBuckets`, which machines and this process reach as an HTTP proxy, so that hosts are the real
@@ -23,10 +23,11 @@ from typing import Any
 from ftsdk.storage.objects import ObjectStore
 from tests.emulators.buckets import DEFAULT_ROLE_TOKEN, KEY, SECRET, TOKEN, OssBuckets
 from tests.emulators.dlc_job import STOPPABLE, TERMINAL, DlcJob
+from tests.emulators.eas import EasService
 
 REGION, WORKSPACE, BUCKET = "cn-hangzhou", "46099", "ours"
 SIGNED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
-VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01"}
+VERSIONS = {"2020-12-03", "2016-01-20", "2021-02-04", "2016-06-07", "2018-12-01", "2021-07-01"}
 SPOT = {"SpotStockStatus": "WithStock", "NonProtectSpotDiscount": 0.1}
 MACHINES: list[dict[str, Any]] = [
     {"InstanceType": "ecs.g7.2xlarge", "AcceleratorType": "CPU", "IsAvailable": True, **SPOT},
@@ -73,6 +74,8 @@ class DlcCloud:
     def __init__(self) -> None:
         self.jobs: dict[str, DlcJob] = {}
         """JobId -> job."""
+        self.services: dict[str, EasService] = {}
+        """EAS services by name."""
         self.secrets: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
         self.troubles: dict[str, list[int | str]] = {}
@@ -104,6 +107,8 @@ class DlcCloud:
         self.held = ""
         for job in self.jobs.values():
             job.kill()
+        for service in self.services.values():
+            service.delete()
         self._server.shutdown()
         self._server.server_close()
         self.oss.close()
@@ -158,6 +163,8 @@ class DlcCloud:
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer | None:
         """Status and body; None cuts the connection."""
         path, _, query = target.partition("?")
+        if path.startswith("/api/predict/"):
+            return self._predict(path, headers, body)
         if path.startswith("/role/"):
             return 200, self._role(self.jobs.get(path.rpartition("/")[2]))
         action = headers.get("x-acs-action", "")
@@ -300,6 +307,44 @@ class DlcCloud:
         if found is None:
             raise RefusalError(404, "ResourceNotFound", f"job not found: {path[1]}")
         return found
+
+    # --- EAS -----------------------------------------------------------------------------------------------
+    def _CreateService(self, _path: list[str], query: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        name = body["metadata"]["name"]
+        if not re.fullmatch(r"[a-z][a-z0-9_]{2,62}", name) or query["WorkspaceId"] != WORKSPACE:
+            raise RefusalError(400, "InvalidParameter", "the service is not valid")
+        if name in self.services:
+            raise RefusalError(400, "ServiceAlreadyExists", f"service {name} already exists")
+        self.services[name] = EasService(body, json.loads(query["Labels"]), self)
+        return {"ServiceName": name, "Status": "Creating"}
+
+    def _CreateServiceAutoScaler(self, path: list[str], _query: object, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self._service(path[:-1]).autoscaler = body
+        return {}
+
+    def _DescribeService(self, path: list[str], _query: object, _body: object) -> dict[str, Any]:  # noqa: N802
+        return self._service(path).describe()
+
+    def _DescribeServiceLog(self, path: list[str], query: dict[str, str], _body: object) -> dict[str, Any]:  # noqa: N802
+        size = int(query["PageSize"])
+        first = (int(query["PageNum"]) - 1) * size
+        return {"Logs": self._service(path[:-1]).logs()[first : first + size]}
+
+    def _DeleteService(self, path: list[str], _query: object, _body: object) -> dict[str, Any]:  # noqa: N802
+        self._service(path).delete()
+        del self.services[path[-1]]
+        return {}
+
+    def _service(self, path: list[str]) -> EasService:
+        if path[-1] not in self.services or path[-2] != REGION:
+            raise RefusalError(404, "InvalidService.NotFound", f"service {path[-1]} is not found")
+        return self.services[path[-1]]
+
+    def _predict(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        """A request to a service's server, through the gateway."""
+        name, _, rest = path.removeprefix("/api/predict/").partition("/")
+        status, said = self.services[name].forward(f"/{rest}", headers.get("authorization", ""), body)
+        return status, json.loads(said)
 
     # --- KMS -----------------------------------------------------------------------------------------------
     def _GetSecretValue(self, _path: list[str], query: dict[str, str], _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

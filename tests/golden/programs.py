@@ -96,6 +96,7 @@ def deployment(name: str, **program: Any) -> dict[str, Any]:
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "docker": {},
     "sagemaker": {"two": True, "beside_share": 0.1},
+    "pai": {"min_replicas": 0, "max_replicas": 3},
 }
 """Backend -> what its deployment's program says."""
 

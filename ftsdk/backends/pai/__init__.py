@@ -2,6 +2,8 @@
 
 It calls the DLC API by its generated client: PAI's own Python SDK submits another API and can't be installed beside
 current numpy and protobuf.
+
+More than fifteen files: jobs, deployments, registry and secrets are services of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import ClassVar, Final
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, require
+from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.pai import addresses, drivers, jobs, limits, machines, registry, roles, secret_store
 from ftsdk.backends.pai import request as requests
@@ -204,6 +206,12 @@ class Pai:
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in KMS; returns its name there."""
         return secret_store.put(self._services, self.options, name, value)
+
+    def deployments(self) -> Deployments:
+        """EAS services of this account and region."""
+        from ftsdk.backends.pai.deployments import PaiDeployments
+
+        return PaiDeployments(self._services, self.capabilities, self._context)
 
     # --- internals ------------------------------------------------------------------------------------
     def _newest(self, job_id: str) -> DlcAttempt:

@@ -66,6 +66,12 @@ def workspace_endpoint(options: PaiOptions) -> str:
     return options.workspace_endpoint or f"aiworkspace{vpc}.{checked_region(options.region)}.aliyuncs.com"
 
 
+def eas_endpoint(options: PaiOptions) -> str:
+    """Host of the API of EAS."""
+    vpc = "-vpc" if options.network == "vpc" else ""
+    return options.eas_endpoint or f"pai-eas{vpc}.{checked_region(options.region)}.aliyuncs.com"
+
+
 def bucket_of(address: str) -> str:
     """The bucket's name of `oss://bucket/path` or of `oss://bucket.oss-REGION-internal.aliyuncs.com/path`."""
     return address.removeprefix("oss://").partition("/")[0].partition(".")[0]

@@ -89,6 +89,8 @@ class PaiOptions(Options):
     """Address of KMS for this machine and for the job, if it is not the region's."""
     workspace_endpoint: str | None = None
     """Address of PAI's workspaces (AIWorkSpace), if it is not the region's."""
+    eas_endpoint: str | None = None
+    """Address of EAS, where deployments run, if it is not the region's."""
     acr_endpoint: str | None = None
     """Address of the image registry's API, if it is not the region's."""
     oss_endpoint: str | None = None

@@ -113,6 +113,11 @@ class AlibabaServices:
         address = next(filter(None, values), None)
         return addresses.bucket_of(address) if address else None
 
+    @property
+    def eas_endpoint(self) -> str:
+        """Host of the API of PAI EAS as this machine reaches it."""
+        return addresses.eas_endpoint(self._options)
+
     def kms(self, action: str, **query: str) -> JsonObject:
         """One call of KMS."""
         return self.generic(
@@ -128,23 +133,29 @@ class AlibabaServices:
         style: str,
         path: str = "/",
         query: Mapping[str, str] | None = None,
+        method: str | None = None,
+        body: JsonObject | None = None,
     ) -> JsonObject:
-        """One call, which may be repeated, of a service without adding its client as a dependency."""
+        """One call of a service without adding its client as a dependency; repeated unless `method` is POST.
+
+        `method` is POST for the style RPC and GET for ROA if it is left out.
+        """
         client = self._open(endpoint, None)
         from alibabacloud_tea_openapi import utils_models
         from darabonba.runtime import RuntimeOptions
 
-        method = "POST" if style == "RPC" else "GET"
+        verb = method or ("POST" if style == "RPC" else "GET")
         how = utils_models.Params(action=action, version=version, protocol=client._protocol, pathname=path,
-                                  method=method, auth_type="AK", style=style, req_body_type="json",
+                                  method=verb, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
 
         def request() -> JsonObject:
             with errors():
-                response = client.call_api(how, utils_models.OpenApiRequest(query=dict(query or {})), RuntimeOptions())
+                asked = utils_models.OpenApiRequest(query=dict(query or {}), body=body)
+                response = client.call_api(how, asked, RuntimeOptions())
             return dict(response.get("body") or {})
 
-        return RETRY.call(request)
+        return request() if method == "POST" else RETRY.call(request)
 
     def _client(self) -> DlcClient:
         with self._lock:

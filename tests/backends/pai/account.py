@@ -27,6 +27,7 @@ def options(cloud: DlcCloud, **changed: Any) -> PaiOptions:
         "kms_endpoint": cloud.url,
         "acr_endpoint": cloud.url,
         "workspace_endpoint": cloud.url,
+        "eas_endpoint": cloud.url,
         "oss_endpoint": f"http://{OssBuckets.host}",
         "oss_job_endpoint": f"http://{OssBuckets.host}",
     }

@@ -97,6 +97,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "docker": {},
     "sagemaker": {"two": True, "beside_share": 0.1},
     "pai": {"min_replicas": 0, "max_replicas": 3},
+    "skypilot": {"min_replicas": 0, "max_replicas": 2},
 }
 """Backend -> what its deployment's program says."""
 

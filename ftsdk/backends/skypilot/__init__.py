@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from ftsdk import contract
 from ftsdk.backends import shared
-from ftsdk.backends.base import Capabilities, Check, JobInfo, JobState, ObservedState, require
+from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.skypilot import default_image, failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
@@ -190,6 +190,12 @@ class SkyPilot:
         from ftsdk.backends.skypilot import doctor
 
         return doctor.checks(self._server, self.options)
+
+    def deployments(self) -> Deployments:
+        """SkyServe services, rendered."""
+        from ftsdk.backends.skypilot.deployments import SkyPilotDeployments
+
+        return SkyPilotDeployments(self.options, self.capabilities)
 
     # --- internals ------------------------------------------------------------------------------------
     def _find(self, job_id: str) -> SkyJob:

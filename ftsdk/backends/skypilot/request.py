@@ -164,7 +164,7 @@ def warnings(context: SkyPilotContext) -> tuple[str, ...]:
 def task(context: SkyPilotContext) -> JsonObject:
     """What `sky launch` and `sky jobs launch` take as a YAML file."""
     setup = _setup(context)
-    mounts = _file_mounts(context)
+    mounts = file_mounts(context)
     secrets = dict.fromkeys(context.spec.secrets)
     pods = any(map(is_kubernetes, context.options.infra)) or not context.options.infra
     return {
@@ -233,7 +233,7 @@ def _recovery(context: SkyPilotContext) -> JsonObject | None:
     return {"strategy": "EAGER_NEXT_REGION", "max_restarts_on_errors": 0, "recover_on_exit_codes": list(RECOVERED)}
 
 
-def _file_mounts(context: SkyPilotContext) -> dict[str, str]:
+def file_mounts(context: SkyPilotContext) -> dict[str, str]:
     """Path on the node -> what SkyPilot copies there: the runtime, the inputs, and the document of a bucket's job."""
     brought = {context.facts.runtime.path: "runtime.pyz"}
     if _needs_setup(context):
@@ -329,11 +329,15 @@ def _make_venv(venv: str, program: str) -> str:
     )
 
 
+def runtime_path(context: SkyPilotContext) -> str:
+    """Where a node finds the runtime, as a word of a shell."""
+    return shlex.quote(_node_path(context, context.facts.runtime.path, "runtime.pyz"))
+
+
 def _run(context: SkyPilotContext) -> str:
     """A folder for each node by itself, since two of them may share a disk; `exec`, so that signals come through."""
     here = f"{shlex.quote(context.base)}/node$SKYPILOT_NODE_RANK"
-    program = _node_path(context, context.facts.runtime.path, "runtime.pyz")
     return "\n".join(
         [f"mkdir -p {here} && cd {here} || exit {contract.EXIT_CRASHED}",
-         f"exec {_python(context)} {shlex.quote(program)} supervise"]
+         f"exec {_python(context)} {runtime_path(context)} supervise"]
     )  # fmt: skip

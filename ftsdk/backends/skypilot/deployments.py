@@ -77,8 +77,8 @@ class SkyPilotDeployments:
 
 def _refuse(name: str) -> NoReturn:
     raise UnsupportedError(
-        f"SkyServe services are rendered, not run: save what `ftsdk deploy … -b skypilot --plan` prints below `task` as "
-        f"service.yaml, and use `sky serve up service.yaml -n {name}`, `sky serve status`, `sky serve logs` and "
+        f"SkyServe services are rendered, not run: save what `ftsdk deploy … -b skypilot --plan` prints below `task` "
+        f"as service.yaml, and use `sky serve up service.yaml -n {name}`, `sky serve status`, `sky serve logs` and "
         f"`sky serve down {name}`."
     )
 

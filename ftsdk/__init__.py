@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from ftsdk.spec import CloudWatch as CloudWatch
     from ftsdk.spec import Dataset as Dataset
     from ftsdk.spec import Evaluate as Evaluate
+    from ftsdk.spec import Export as Export
     from ftsdk.spec import Freeze as Freeze
     from ftsdk.spec import Full as Full
     from ftsdk.spec import Generate as Generate
@@ -103,6 +104,7 @@ _HOMES = {
     "Estimate": "sizing.estimate",
     "Estimator": "estimator",
     "Evaluate": "spec",
+    "Export": "spec",
     "Facts": "facts",
     "Freeze": "spec",
     "FtsdkError": "errors",
@@ -180,6 +182,7 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Evaluate",
+    "Export",
     "Facts",
     "Freeze",
     "FtsdkError",

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("lineage:reproduce", "Train a model again and say what is equal."),
     "evaluate": ("programs:evaluate", "Measure a model on held-out rows, beside another one."),
     "merge": ("programs:merge", "Merge an adapter into its base model."),
+    "export": ("programs:export", "Write a model as GGUF files."),
     "generate": ("programs:generate", "Let a model answer a file of prompts."),
     "chat": ("serving:chat", "Talk with a model in the terminal."),
     "serve": ("serving:serve", "Serve a model on this machine as OpenAI's API does."),

@@ -1,4 +1,4 @@
-"""`ftsdk merge`, `evaluate` and `generate`: jobs that work on a model that exists."""
+"""`ftsdk merge`, `export`, `evaluate` and `generate`: jobs that work on a model that exists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ftsdk.models.model import Model
 
 SHOWN_SAMPLES, SHOWN_CHARACTERS = 3, 200
-FILE, ANSWERS = "evaluation.json", "answers.jsonl"
+FILE, ANSWERS, FIDELITY = "evaluation.json", "answers.jsonl", "fidelity.json"
+FORMATS = ("gguf", "awq", "gptq", "fp8", "mlx")
+COMPARED = "Rows on which predictions are compared; left out: those that the model's job held out, else our own texts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +68,47 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @program_options
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
               help="Number format of the merged weights; the base model's own if left out.")  # fmt: skip
-def merge(model: str, place: RunOptions, dtype: str) -> None:
+@click.option("--data", metavar="FILE", help=COMPARED)
+def merge(model: str, place: RunOptions, dtype: str, data: str | None) -> None:
     """Merge the adapter MODEL into its base model: the result is a whole model.
 
     MODEL is a job that made an adapter, or an adapter's folder. The job measures how far the predictions of the merged
     model are from those of base and adapter, and fails where they differ by more than 0.001 nats per token.
     """
-    job = started({"model": model_address(model), "program": {"type": "merge", "dtype": dtype}}, place)
+    address = model_address(model)
+    program = {"type": "merge", "dtype": dtype}
+    job = started({**compared_fields(address, data), "model": address, "program": program}, place)
     if job is None:
         return
-    merged, report = finished(job).uri, document(job, "fidelity.json")
+    merged, report = finished(job).uri, document(job, FIDELITY)
     emit({"uri": job.uri, "model": merged, **report}, place.as_json, lambda: merged)
     if not place.as_json:
         say(f"Merged in {report['dtype']}; {report['mean_kl']:.2g} nats per token from base and adapter.")
+
+
+@click.command()
+@program_options
+@click.option("--format", "file_format", type=click.Choice(FORMATS), default="gguf", show_default=True,
+              help="The others are refused with what to use instead.")  # fmt: skip
+@click.option("--quant", metavar="NAME,...", default="f16", show_default=True, help="Number formats, one file each: "
+              "f32, f16, bf16, q8_0; with llama-quantize on PATH also q6_k, q5_k_m, q4_k_m, q2_k ….")  # fmt: skip
+@click.option("--data", metavar="FILE", help=COMPARED)
+def export(model: str, place: RunOptions, file_format: str, quant: str, data: str | None) -> None:
+    """Write MODEL, merged with its adapter, as GGUF files for llama.cpp, Ollama and LM Studio.
+
+    Each file is read back and compared with MODEL: what it predicts, its chat template, its tokens and where it stops.
+    A file that differs fails the job, and nothing is kept.
+    """
+    address = model_address(model)
+    quants = [name.strip() for name in quant.split(",") if name.strip()]
+    program = {"type": "export", "format": file_format, "quant": quants}
+    job = started({**compared_fields(address, data), "model": address, "program": program}, place)
+    if job is None:
+        return
+    made, report = finished(job), document(job, FIDELITY)
+    emit({"uri": job.uri, "model": made.uri, "files": report}, place.as_json, lambda: made.uri)
+    if not place.as_json:
+        say("\n".join(f"{name}: {measured['mean_kl']:.2g} nats per token from it" for name, measured in report.items()))
 
 
 @click.command()
@@ -168,6 +198,21 @@ def _sample_text(sample: Sample) -> str:
     return "\n\n" + "\n".join(f"{name + ':':10}{text}" for name, text in cut.items())
 
 
+def compared_fields(address: str, data: str | None) -> JsonObject:
+    """The dataset on which a converted model is compared with its original; empty for texts of our own."""
+    from ftsdk.jobs.held_out import evaluation_fields
+
+    try:
+        given: JsonObject = evaluation_fields(address, data=data)
+    except SpecError:
+        if data is not None:
+            raise
+        return {}
+    method = given["method"]
+    stage = method if isinstance(method, str) else method["stage"]
+    return given if stage in ("pt", "sft", "dpo") else {}
+
+
 def model_of_job(address: str) -> Model | None:
     """The model of the job with this URI; None for another address."""
     from ftsdk import backends
@@ -178,11 +223,13 @@ def model_of_job(address: str) -> Model | None:
 
 
 def model_address(model: str) -> str:
-    """MODEL as a spec writes it: a folder's path, an address, a hub id, or the URI of the job of this name."""
-    from ftsdk.jobs import journal
+    """MODEL as a spec writes it: a folder's path, an address, a hub id, or the URI of the job of this name or label.
 
-    known = "://" in model or "/" in model or Path(model).exists()
-    return model if known or not (entries := journal.entries(model)) else entries[0].uri
+    Raises JobNotFoundError for a name that no job has.
+    """
+    from ftsdk.jobs.reference import uri_of
+
+    return model if "://" in model or "/" in model or Path(model).exists() else uri_of(model)
 
 
 def started(given: JsonObject, place: RunOptions) -> Job | None:
@@ -215,7 +262,7 @@ def finished(job: Job) -> Model:
     return follow_job(job)
 
 
-def document(job: Job, name: str) -> dict[str, object]:
+def document(job: Job, name: str) -> JsonObject:
     """A JSON file among those that the job made."""
     from ftsdk import contract
     from ftsdk.storage.records import read_json

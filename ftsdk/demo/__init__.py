@@ -140,7 +140,7 @@ def _make_model(folder: Path, data: DemoData, progress: JobProgress) -> int:
     size = ("--batch-size", str(BATCH_SIZE), "--tokens", str(CUTOFF_TOKENS))
     made: MadeModel = json.loads(_run("model.py", str(folder), str(data.train), *size))
     progress.line(
-        f"Made a Qwen3 with {made['parameters'] / 1e6:.1f} million random weights and its tokenizer: {folder}"
+        f"Made a Llama with {made['parameters'] / 1e6:.1f} million random weights and its tokenizer: {folder}"
     )
     return steps_within(made["seconds_per_step"])
 
@@ -165,7 +165,7 @@ def _draw(metrics: Iterable[Mapping[str, object]], path: Path) -> str | None:
     from ftsdk.terminal.charts import save_png
 
     try:
-        return str(save_png(metrics, path, title="A small Qwen3 learns Python's documentation", y_label=Y_LABEL))
+        return str(save_png(metrics, path, title="A small Llama learns Python's documentation", y_label=Y_LABEL))
     except NotInstalledError:
         return None  # the training is not lost for a picture
 

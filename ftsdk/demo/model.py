@@ -1,4 +1,4 @@
-"""The demo's base model: a small Qwen3 with random weights and a tokenizer trained on the spot; nothing is downloaded.
+"""The demo's base model: a small Llama with random weights and a tokenizer trained on the spot; nothing is downloaded.
 
 Run by the trainer's interpreter: `python -m ftsdk.demo.model FOLDER ROWS.jsonl --batch-size N --tokens N`, which also
 measures how long an optimizer step of that size takes on this machine. Imports nothing of ftsdk.
@@ -7,6 +7,7 @@ measures how long an optimizer step of that size takes on this machine. Imports 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import statistics
 import sys
@@ -36,6 +37,8 @@ SHAPE = {
 """About three million parameters with the embedding, which input and output share."""
 
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+SPACE = "\u2581"
+"""What sentencepiece writes for a space."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -51,11 +54,12 @@ def make_model(folder: Path | str, rows: Path | str) -> int:
     The same rows and versions of torch and transformers give the same files.
     """
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = make_tokenizer(Path(rows))
+    pieces = sentencepiece_model(_lines(Path(rows)), VOCABULARY)
+    tokenizer = make_tokenizer(pieces, MAX_TOKENS)
     torch.manual_seed(SEED)
-    config = Qwen3Config(
+    config = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=MAX_TOKENS,
         tie_word_embeddings=True,
@@ -64,9 +68,10 @@ def make_model(folder: Path | str, rows: Path | str) -> int:
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
-    model = Qwen3ForCausalLM(config)
+    model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    Path(folder, "tokenizer.model").write_bytes(pieces)
     return int(model.num_parameters())
 
 
@@ -89,38 +94,68 @@ def seconds_per_step(folder: Path | str, *, batch_size: int, tokens: int) -> flo
     return statistics.median(durations[WARM_UP_STEPS:])
 
 
-def make_tokenizer(rows: Path) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with Qwen's special tokens and chat format, trained on the rows' text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def sentencepiece_model(lines: Iterator[str], vocabulary: int) -> bytes:
+    """Pieces of the lines, as the file `tokenizer.model` holds them: llama.cpp takes no other new vocabulary."""
+    import sentencepiece
+
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines,
+        model_writer=made,
+        model_type="bpe",
+        vocab_size=vocabulary,
+        hard_vocab_limit=False,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=False,
+        control_symbols=[END_OF_TEXT, START, END],
+        bos_id=-1,
+        eos_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return made.getvalue()
+
+
+def make_tokenizer(pieces: bytes, max_tokens: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of a sentencepiece model, with Qwen's special tokens and chat format.
+
+    Merges are the splits of each piece into two others, in the order of the pieces' scores (as transformers'
+    `convert_slow_tokenizer.py` makes them).
+    """
+    from sentencepiece import SentencePieceProcessor
+    from tokenizers import Tokenizer, decoders, models, normalizers
     from transformers import PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_OF_TEXT, START, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(_texts(rows), trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    model = SentencePieceProcessor(model_proto=pieces)
+    ids = {model.IdToPiece(number): number for number in range(model.vocab_size())}
+    whole = [piece for piece, number in ids.items() if not model.IsByte(number) and not model.IsControl(number)]
+    splits = [(piece[:cut], piece[cut:]) for piece in whole for cut in range(1, len(piece))]
+    merges = [split for split in splits if split[0] in ids and split[1] in ids]
+    merges.sort(key=lambda split: (-model.GetScore(ids[split[0] + split[1]]), ids[split[0]], ids[split[1]]))
+    bpe = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    bpe.normalizer = normalizers.Replace(" ", SPACE)
+    bpe.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
+    return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
+        unk_token="<unk>",
         eos_token=END,
         pad_token=END_OF_TEXT,
         additional_special_tokens=[START, END],
+        add_bos_token=False,
+        add_prefix_space=False,
         clean_up_tokenization_spaces=False,
-        model_max_length=MAX_TOKENS,
+        model_max_length=max_tokens,
+        chat_template=CHAT_TEMPLATE,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
 
 
-def _texts(rows: Path) -> Iterator[str]:
+def _lines(rows: Path) -> Iterator[str]:
     with rows.open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
-            yield row["instruction"]
-            yield row["output"]
+            yield from row["instruction"].splitlines()
+            yield from row["output"].splitlines()
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ class JobReference:
 
         Raises JobNotFoundError if the platform has no such job, SpecError for a name or label that several jobs have.
         """
-        uri = job if "://" in job else _uri_of(job)
+        uri = job if "://" in job else uri_of(job)
         if not uri.partition("://")[2]:
             raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
         if not _NAME.fullmatch(uri.rpartition("/")[2]):
@@ -74,7 +74,11 @@ class JobReference:
         return document
 
 
-def _uri_of(name: str) -> str:
+def uri_of(name: str) -> str:
+    """The URI of the job with this name or label in the journal of this machine.
+
+    Raises JobNotFoundError for none, SpecError for several.
+    """
     every = journal.entries()
     matches = [entry for entry in every if entry.name == name] or [entry for entry in every if entry.label == name]
     if not matches:

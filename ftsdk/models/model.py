@@ -21,9 +21,10 @@ from ftsdk.models.evaluation import Evaluation
 from ftsdk.runtime.storage.base import OnBytes, Store, ignore_bytes
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
-from ftsdk.spec import Evaluate, JobSpec, Merge, Serve, Stage
+from ftsdk.spec import Evaluate, Export, JobSpec, Merge, Serve, Stage
+from ftsdk.spec.job import NO_ROWS
 from ftsdk.spec.parts import Resources
-from ftsdk.spec.program import Dtype, MetricName
+from ftsdk.spec.program import Dtype, ExportFormat, MetricName, QuantName
 from ftsdk.storage import records
 from ftsdk.terminal import notebook
 from ftsdk.terminal.progress import byte_bar
@@ -105,6 +106,30 @@ class Model:
         """
         resources = self.resources_on(backend)
         return self.run(JobSpec(model=self.uri, program=Merge(dtype=dtype), resources=resources), backend)
+
+    def export(
+        self,
+        format: ExportFormat = "gguf",
+        *,
+        quant: Sequence[QuantName] = ("f16",),
+        dataset: str | Path | None = None,
+        backend: str = "local",
+    ) -> Model:
+        """Write this model, merged with its adapter, for another program and return what was made; waits for the job.
+
+        Args:
+            format: `gguf`, for llama.cpp, Ollama and LM Studio.
+            quant: number formats by llama.cpp's names, one file each.
+            dataset: rows on which the files are compared with this model; texts of our own if left out.
+            backend: registry name of the place where the job runs.
+
+        Raises UnsupportedError for a format or an architecture that is not exported, and JobFailedError if a file would
+        predict, render or stop otherwise than this model (docs/after-training.md has the limits).
+        """
+        program = Export(format=format, quant=tuple(quant))
+        rows = NO_ROWS if dataset is None else str(dataset)
+        resources = self.resources_on(backend)
+        return self.run(JobSpec(model=self.uri, program=program, dataset=rows, resources=resources), backend)
 
     def evaluate(
         self,

@@ -11,7 +11,7 @@ from ftsdk.sizing.estimate import Estimate, shape_of
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Memory, Term
 from ftsdk.sizing.price.offers import fit
 from ftsdk.sizing.time.throughput import HIGH, LOW, OPERATIONS_PER_LAYER, RATES
-from ftsdk.spec import Evaluate, Generate, JobSpec, Merge, Serve
+from ftsdk.spec import Evaluate, Export, Generate, JobSpec, Merge, Serve
 from ftsdk.spec.program import ANSWER_METRICS
 
 WEIGHT_BYTES, CACHE_BYTES, LOGIT_BYTES = 2, 2, 8
@@ -85,7 +85,7 @@ def estimate_forward(
 
 
 def _why_no_time(spec: JobSpec, card: Card | None, work: Work | None) -> str:
-    if isinstance(spec.program, Merge):
+    if isinstance(spec.program, Merge | Export):
         return NO_TIME
     if card is None:
         return "accelerator: give resources.accelerator, or a machine type, to know the time"

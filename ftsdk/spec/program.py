@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ftsdk.spec.base import Part
 
@@ -18,11 +18,40 @@ class Train(Part):
 
 
 class Merge(Part):
-    """Add an adapter's weights to those of its base model: the result is a whole model."""
+    """Add an adapter's weights to those of its base model: the result is a whole model.
+
+    With a `dataset`, its held-out rows are what is compared; without one, texts that ftsdk brings along.
+    """
 
     type: Literal["merge"] = "merge"
     dtype: Dtype = "auto"
     """Number format of the merged weights; `auto` is the base model's own."""
+
+
+ExportFormat = Literal["gguf", "awq", "gptq", "fp8", "mlx"]
+QuantName = Literal[
+    "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_m", "q2_k",
+]  # fmt: skip
+
+
+class Export(Part):
+    """Write the model, merged with its adapter, in the format of another program, and prove that it predicts the same.
+
+    With a `dataset`, its held-out rows are what is compared; without one, texts that ftsdk brings along.
+    """
+
+    type: Literal["export"] = "export"
+    format: ExportFormat = "gguf"
+    """`gguf` (llama.cpp, Ollama, LM Studio); the others are refused with what to use instead."""
+    quant: tuple[QuantName, ...] = Field(default=("f16",), strict=False)
+    """Number formats by llama.cpp's names, one file each."""
+
+    @field_validator("quant")
+    @classmethod
+    def _at_least_one(cls, quant: tuple[QuantName, ...]) -> tuple[QuantName, ...]:
+        if not quant:
+            raise ValueError("name at least one number format, such as f16")
+        return quant
 
 
 MetricName = Literal[
@@ -73,13 +102,13 @@ class Serve(Part):
     """Servers at most; not fewer than `min_replicas`."""
 
 
-ProgramType = Literal["train", "merge", "evaluate", "generate", "serve"]
+ProgramType = Literal["train", "merge", "export", "evaluate", "generate", "serve"]
 PROGRAMS: tuple[str, ...] = get_args(ProgramType)
-Program = Annotated[Train | Merge | Evaluate | Generate | Serve, Field(discriminator="type")]
+Program = Annotated[Train | Merge | Export | Evaluate | Generate | Serve, Field(discriminator="type")]
 BASE = "base"
 """Value of `against` for the model under the adapter."""
-WITHOUT_ROWS = frozenset({"merge", "serve"})
-"""Programs that need no `dataset`."""
+WITHOUT_ROWS = frozenset({"merge", "export", "serve"})
+"""Programs that need no `dataset`; where merges and exports have one, its held-out rows are what they compare."""
 
 
 def needs_rows(program: object) -> bool:

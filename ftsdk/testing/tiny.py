@@ -1,4 +1,4 @@
-"""A tiny Qwen2 model, its tokenizer and a small instruction set, generated without any download.
+"""A tiny Llama, its tokenizer and a small instruction set, generated without any download.
 
 Run as a program by the trainer's Python: `python tiny.py FOLDER` writes FOLDER/model and FOLDER/train.json. It imports
 nothing of ftsdk, since that interpreter need not have it.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 TRAINER_PYTHON = os.environ.get("FTSDK_TEST_TRAINER_PYTHON", sys.executable)
 WORDS = "sun moon river stone bird fish apple bread one two three red green blue runs sings sleeps under over".split()  # noqa: SIM905
@@ -20,6 +22,8 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOKENIZER_SCRIPT = Path(__file__).parents[1] / "demo" / "model.py"
+"""Makes tokenizers of the kind that llama.cpp knows."""
 
 
 def make(folder: Path) -> Path:
@@ -71,23 +75,15 @@ def _sentence(rng: random.Random, words: int) -> str:
 
 def _write_model(folder: Path, texts: list[str]) -> None:
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(vocab_size=512, initial_alphabet=alphabet, special_tokens=special, show_progress=False),
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[2], pad_token=special[0])
-    fast.chat_template = CHAT
+    make_tokens = SimpleNamespace(**runpy.run_path(str(TOKENIZER_SCRIPT)))
+    pieces = make_tokens.sentencepiece_model(iter(texts), 512)
+    tokenizer = make_tokens.make_tokenizer(pieces, 256)
+    tokenizer.chat_template = CHAT
     torch.manual_seed(0)
-    shape = Qwen2Config(
-        vocab_size=512,
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
@@ -95,11 +91,12 @@ def _write_model(folder: Path, texts: list[str]) -> None:
         num_key_value_heads=2,
         max_position_embeddings=256,
         bos_token_id=None,
-        eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
-    Qwen2ForCausalLM(shape).save_pretrained(folder)
-    fast.save_pretrained(folder)
+    LlamaForCausalLM(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "tokenizer.model").write_bytes(pieces)
 
 
 def main() -> None:

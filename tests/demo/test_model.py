@@ -19,13 +19,14 @@ from transformers import AutoTokenizer
 rows, folder = sys.argv[2:]
 parameters = model.make_model(folder, rows)
 tokenizer = AutoTokenizer.from_pretrained(folder)
+pieces = model.Path(folder, "tokenizer.model").read_bytes()
 adapter = get_peft_model(answer.load(folder), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
 adapter.save_pretrained(folder + "-adapter")
 tokenizer.save_pretrained(folder + "-adapter")
 question = [{"role": "user", "content": "Hi"}]
 print(json.dumps({
     "parameters": parameters,
-    "same_tokenizer": model.make_tokenizer(model.Path(rows)).get_vocab() == tokenizer.get_vocab(),
+    "same_tokenizer": model.make_tokenizer(pieces, 512).get_vocab() == tokenizer.get_vocab(),
     "chat": tokenizer.apply_chat_template(question, add_generation_prompt=True, tokenize=False),
     "round_trip": tokenizer.decode(tokenizer("Größe ≥ 日本\\n\\tx").input_ids),
     "answers": [answer.answer(at, "What is an apple?") for at in (folder, folder + "-adapter")],
@@ -49,4 +50,4 @@ def test_the_model_is_saved_loaded_and_asked_with_and_without_an_adapter(tmp_pat
     assert said["round_trip"] == "Größe ≥ 日本\n\tx"
     assert said["adapter"].startswith("Peft")
     assert said["answers"][0] == said["answers"][1]  # a new adapter changes nothing
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["model_type"] == "qwen3"
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["model_type"] == "llama"

@@ -6,6 +6,7 @@ import pytest
 
 from ftsdk import engines
 from ftsdk.engines.base import Layout
+from ftsdk.engines.programs.render import VERIFIABLE
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
 from ftsdk.plan.build import estimate_of
@@ -41,6 +42,27 @@ def test_a_merge_names_adapter_and_base():
     }
 
 
+def test_an_export_names_its_number_formats_and_the_rows_that_it_compares():
+    made = render({"type": "export", "quant": ["q8_0", "q4_k_m"]})
+    assert made.trainer == "trained.exporter"
+    assert (made.config["gguf"], "data" in made.config) == (["q8_0", "q4_k_m"], False)
+    assert made.config["model"] == {
+        "model_name_or_path": "/in/base",
+        "adapter_name_or_path": f"{plans.WORK}/adapter",
+    }
+    held_out = render("export", dataset={"train": ["rows.jsonl"], "eval_fraction": 0.1})
+    assert held_out.config["data"]["val_size"] == 0.1
+    assert set(held_out.dataset_info) == set(held_out.config["data"]["dataset"].split(","))
+
+
+@pytest.mark.trainer
+def test_the_architectures_that_are_exported_are_those_that_transformers_reads_back():
+    from transformers.modeling_gguf_pytorch_utils import GGUF_CONFIG_MAPPING
+
+    names = {"gemma3_text": "gemma3"}
+    assert {names.get(kind, kind) for kind in VERIFIABLE} <= GGUF_CONFIG_MAPPING.keys()
+
+
 def test_an_evaluation_reads_the_rows_as_the_training_does():
     made = render({"type": "evaluate", "against": "base"}, dataset="rows.jsonl", hyperparameters={"cutoff_len": 99})
     assert made.config["against"] == {"model_name_or_path": "/in/base"}
@@ -68,6 +90,15 @@ def test_generation_takes_the_prompts():
         ("merge", facts(adapter=False), {}, SpecError, "there is nothing to merge"),
         ("merge", facts({**CONFIG, "quantization_config": {"quant_method": "gptq"}}), {}, UnsupportedError, "gptq"),
         ("merge", facts({**CONFIG, "vision_config": {}}), {}, UnsupportedError, "reads images"),
+        (
+            "export",
+            facts({**CONFIG, "model_type": "mamba2"}),
+            {},
+            UnsupportedError,
+            "architecture mamba2 cannot be read",
+        ),
+        ("export", facts({**CONFIG, "quantization_config": {"quant_method": "gptq"}}), {}, UnsupportedError, "gptq"),
+        ({"type": "export", "format": "awq"}, facts(), {}, UnsupportedError, "with llm-compressor"),
         ("merge", facts(None), {}, SpecError, "is not on this machine"),
         ("merge", facts(), {"resources": {"num_nodes": 2}}, UnsupportedError, "runs in one process"),
         ({"type": "evaluate", "against": "base"}, facts(adapter=False), {"dataset": "r"}, SpecError, "no adapter"),

@@ -28,6 +28,7 @@ LENGTHS = Lengths(
 )  # fmt: skip
 PROGRAMS: dict[str, dict[str, Any]] = {
     "merge": {"type": "merge", "dtype": "bfloat16"},
+    "export": {"type": "export", "quant": ["q8_0", "q4_k_m"]},
     "evaluate": {"type": "evaluate", "against": "base", "metrics": ["loss", "exact_match"]},
     "generate": {"type": "generate", "max_new_tokens": 128, "temperature": 0.0},
 }
@@ -56,7 +57,7 @@ def plan(
     backend: Backend, program: dict[str, Any], card: str | None, model: ModelFacts, against: ModelFacts | None = None
 ) -> dict[str, Any]:
     """What a plan of this program says, without what is the same in a training's."""
-    reads_rows = program["type"] != "merge"
+    reads_rows = program["type"] not in ("merge", "export")
     fields = {
         "model": model.address,
         "name": "support-bot",

@@ -10,7 +10,7 @@ from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import render as llamafactory
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.spec import JobSpec
-from ftsdk.spec.program import BASE, Evaluate, Generate, Merge, Serve, Train
+from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, Serve, Train
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, ModelFacts
@@ -25,6 +25,19 @@ READS = frozenset({
     "default_system", "enable_thinking", "tool_format", "preprocessing_num_workers", "trust_remote_code",
 })  # fmt: skip
 """Arguments of LLaMA-Factory that say how rows become tokens."""
+VERIFIABLE = frozenset({
+    "llama", "mistral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "phi3", "gemma2", "gemma3_text", "nemotron",
+    "falcon", "starcoder2", "stablelm",
+})  # fmt: skip
+"""Values of `model_type` whose GGUF files transformers reads back, which the job needs to compare them."""
+OTHER_FORMATS = {
+    "awq": "merge it, and quantise the result with llm-compressor",
+    "gptq": "merge it, and quantise the result with llm-compressor or GPTQModel",
+    "fp8": "merge it, and quantise the result with llm-compressor; vLLM also quantises a 16-bit model when it loads it",
+    "mlx": "merge it, and convert the result with `mlx_lm.convert` on a Mac",
+}
+"""Formats whose libraries do not run beside the trainer (llm-compressor 0.14 needs transformers 5.15 or newer, the
+trainer 5.6 or older; MLX needs Apple silicon), and what to do instead."""
 FIXED = {"do_train": False, "do_eval": True, "report_to": "none", "bf16": False, "fp16": False}
 
 
@@ -35,6 +48,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
                                f"resources.accelerators_per_node out.")  # fmt: skip
     if isinstance(spec.program, Merge):
         return _merge(spec.program, spec, facts, layout)
+    if isinstance(spec.program, Export):
+        return _export(spec.program, spec, facts, layout)
     if isinstance(spec.program, Evaluate):
         return _evaluate(spec.program, spec, facts, layout)
     if isinstance(spec.program, Generate):
@@ -70,38 +85,71 @@ def _merge(program: Merge, spec: JobSpec, facts: Facts, layout: Layout) -> Rende
     model = facts.model
     if not is_adapter(model) and model.kind in ("path", "remote"):
         raise SpecError(f"model {model.address} is no adapter: there is nothing to merge.")
+    _refuse_quantized(model)
+    rows = _compared_rows(spec, facts, layout)
+    config = {**model_arguments(spec, model, layout), "dtype": program.dtype, "data": rows.config or None}
+    return Rendered(trainer="trained.merger", config=_present(config), dataset_info=rows.dataset_info)
+
+
+def _export(program: Export, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    model = facts.model
+    if program.format in OTHER_FORMATS:
+        raise UnsupportedError(f"program.format {program.format}: ftsdk exports gguf only; for this format "
+                               f"{OTHER_FORMATS[program.format]}.")  # fmt: skip
+    kind = (model.config or {}).get("model_type")
+    if model.config and kind not in VERIFIABLE:
+        raise UnsupportedError(f"model {model.address}: GGUF files of the architecture {kind} cannot be read back to "
+                               f"compare them, and nothing is exported unproven; merge it instead.")  # fmt: skip
+    _refuse_quantized(model)
+    rows = _compared_rows(spec, facts, layout)
+    config = {"model": _present(model_arguments(spec, model, layout)), "gguf": list(program.quant), "data": rows.config}
+    return Rendered(
+        trainer="trained.exporter",
+        config={name: value for name, value in config.items() if value},
+        dataset_info=rows.dataset_info,
+    )
+
+
+def _refuse_quantized(model: ModelFacts) -> None:
     if model.config and QUANTIZED in model.config:
         method = model.config[QUANTIZED].get("quant_method", "fewer bits")
         raise UnsupportedError(
             f"The base model {model.base} is stored quantised ({method}), and merged weights would be rounded to it: "
             f"name the 16-bit model it was made from in the adapter's adapter_config.json."
         )
-    config = {**model_arguments(spec, model, layout), "dtype": program.dtype}
-    return Rendered(
-        trainer="trained.merger",
-        config=_present(config),
-        dataset_info={},
-    )
 
 
-def _evaluate(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+def _compared_rows(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    """The trainer's configuration of the rows whose predictions are compared; empty without a dataset."""
+    if not spec.dataset.train:
+        return Rendered(trainer="", config={}, dataset_info={})
+    return _rows(spec, facts, layout)
+
+
+def _rows(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    """The trainer's configuration of the held-out rows, as it reads them in a training."""
     if spec.method.stage not in llamafactory.STAGES or spec.method.stage in ("rm", "kto"):
         raise UnsupportedError(f"method {spec.method.stage}: rows of this method are not evaluated; use sft or dpo.")
-    if program.against == BASE and not is_adapter(facts.model):
-        raise SpecError(f"model {facts.model.address} is no adapter and names no base model: give the model to compare "
-                        f"with as program.against.")  # fmt: skip
     training = llamafactory.render(spec.model_copy(update={"program": Train()}), facts, layout)
     data = {name: value for name, value in training.config.items() if name in READS} | FIXED
     if not data.get("eval_dataset") and not data.get("val_size"):
         data["eval_dataset"] = data.pop("dataset")
+    return Rendered(trainer="", config=data, dataset_info=training.dataset_info)
+
+
+def _evaluate(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
+    rows = _rows(spec, facts, layout)
+    if program.against == BASE and not is_adapter(facts.model):
+        raise SpecError(f"model {facts.model.address} is no adapter and names no base model: give the model to compare "
+                        f"with as program.against.")  # fmt: skip
     config = {
         "model": _present(model_arguments(spec, facts.model, layout)),
         "against": _against(program, spec, facts, layout),
         "metrics": list(program.metrics),
         "max_new_tokens": program.max_new_tokens,
-        "data": data,
+        "data": rows.config,
     }
-    return Rendered(trainer="trained.evaluator", config=_present(config), dataset_info=training.dataset_info)
+    return Rendered(trainer="trained.evaluator", config=_present(config), dataset_info=rows.dataset_info)
 
 
 def _against(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Arguments | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, watch_tokenising
 from ftsdk.runtime.programs.interruption import StopRequest
-from ftsdk.runtime.programs.model.parts import use_parts_of_adapter
+from ftsdk.runtime.programs.model.parts import keep_sentencepiece, use_parts_of_adapter
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
@@ -32,6 +33,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         callbacks = build_callbacks(job, stop)
         _prepare_every_trainer(callbacks[0], job["resume"], config)
         run_exp(config, callbacks=list(callbacks))
+        keep_sentencepiece(config, Path(job["output"]))
 
 
 def prepared(job: TrainJob) -> JsonObject:

@@ -14,6 +14,7 @@ from ftsdk.runtime import overlays
 from ftsdk.runtime.programs.data.prompts import PromptRow
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
+from ftsdk.runtime.programs.model.parts import keep_sentencepiece
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
@@ -51,6 +52,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         trainer = build(job, stop)
         trainer.train()
         trainer.save_model(job["output"])
+        keep_sentencepiece(job["document"]["config"], Path(job["output"]))
 
 
 def build(job: TrainJob, stop: StopRequest) -> PPOTrainer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ftsdk.runtime.programs import trackers
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT, heartbeat_callback, watch_tokenising
 from ftsdk.runtime.programs.interruption import StopRequest
+from ftsdk.runtime.programs.model.parts import keep_sentencepiece
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
@@ -48,6 +50,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         make_resumable(trainer, checkpoints, job["resume"])
         trainer.train(resume_from_checkpoint=job["resume"])
         trainer.save_model(job["output"])
+        keep_sentencepiece(job["document"]["config"], Path(job["output"]))
 
 
 def config_of(job: TrainJob) -> ReinforcementConfig:

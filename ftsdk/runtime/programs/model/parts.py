@@ -7,11 +7,14 @@ rows of the embedding that it learned.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 TOKENIZER_FILE = "tokenizer_config.json"
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+SENTENCEPIECE = "tokenizer.model"
 EMBEDDINGS = ("embed", "wte", "lm_head", "output_layer")
 
 
@@ -42,6 +45,26 @@ class FromAdapter:
     def from_pretrained(self, _base: str, **options: Any) -> Any:
         """As the auto class's; a revision is one of the base model's repository."""
         return self._auto.from_pretrained(str(self._folder), **{**options, "revision": None})
+
+
+def keep_sentencepiece(config: dict[str, Any], folder: Path) -> None:
+    """Put the base model's `tokenizer.model` beside a whole model's tokenizer, which transformers saves without it.
+
+    llama.cpp needs it: `tokenizer.json` does not hold the scores of the pieces.
+    """
+    whole = (folder / "tokenizer.json").is_file() and not (folder / "adapter_config.json").is_file()
+    if os.environ.get("RANK", "0") != "0" or not whole or (folder / SENTENCEPIECE).exists():
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    base, revision = config["model_name_or_path"], config.get("model_revision")
+    found = (
+        Path(base) / SENTENCEPIECE
+        if Path(base).is_dir()
+        else try_to_load_from_cache(base, SENTENCEPIECE, revision=revision)
+    )
+    if isinstance(found, str | Path) and Path(found).is_file():
+        shutil.copyfile(found, folder / SENTENCEPIECE)
 
 
 def has_embeddings(adapter: Path) -> bool:

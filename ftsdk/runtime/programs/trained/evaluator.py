@@ -42,13 +42,18 @@ class EncodedRow(NamedTuple):
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Evaluate as the job document says. Raises ModelError for rows that the metrics cannot use."""
     with session():
-        from ftsdk.runtime.programs.chat_template.check import with_checked_template
-        from ftsdk.runtime.programs.data import examples
+        evaluate(job["document"]["config"], row_arguments(job), Path(job["output"]))
 
-        examples.install()
-        document, output = job["document"], job["output"]
-        data = {"dataset_dir": job["data"], **document["config"]["data"], "output_dir": output}
-        evaluate(document["config"], with_checked_template(data, document.get("contents", [])), Path(output))
+
+def row_arguments(job: TrainJob) -> dict[str, Any]:
+    """The trainer's configuration of the job's rows, its template checked as for a training."""
+    from ftsdk.runtime.programs.chat_template.check import with_checked_template
+    from ftsdk.runtime.programs.data import examples
+
+    examples.install()
+    document = job["document"]
+    data = {"dataset_dir": job["data"], **document["config"]["data"], "output_dir": job["output"]}
+    return with_checked_template(data, document.get("contents", []))
 
 
 def evaluate(config: dict[str, Any], data: dict[str, Any], output: Path) -> None:

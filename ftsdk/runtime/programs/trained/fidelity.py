@@ -32,8 +32,12 @@ class Fidelity:
         return asdict(self)
 
 
+POSITIONS = 32
+"""Last positions of a row that are compared: the distributions over a large vocabulary need memory."""
+
+
 def probes(tokenizer: Any) -> list[list[int]]:
-    """Token ids of the probes, in the model's chat template where it has one."""
+    """Token ids of texts for a model without held-out rows, in its chat template where it has one."""
     if tokenizer.chat_template is None:
         return [tokenizer(text)["input_ids"] for text in PROBES]
     chats = [[{"role": "user", "content": text}] for text in PROBES]
@@ -41,12 +45,12 @@ def probes(tokenizer: Any) -> list[list[int]]:
 
 
 def log_probabilities(model: Any, rows: list[list[int]]) -> list[Any]:
-    """For each row, the log-probabilities of every next token, as a float32 tensor on the CPU."""
+    """For each row, the log-probabilities of the next token at its last positions, as a float32 tensor on the CPU."""
     import torch
 
     with torch.inference_mode():
         inputs = (torch.tensor([row], device=model.get_input_embeddings().weight.device) for row in rows)
-        return [torch.log_softmax(model(input_ids=ids).logits[0].float(), -1).cpu() for ids in inputs]
+        return [torch.log_softmax(model(input_ids=ids).logits[0, -POSITIONS:].float(), -1).cpu() for ids in inputs]
 
 
 def compare(before: list[Any], after: list[Any]) -> Fidelity:

@@ -25,9 +25,7 @@ def load_tokenizer(config: dict[str, Any]) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.get("model_revision"), padding_side="left")
     except (OSError, ValueError, TypeError) as problem:
-        raise ModelError(
-            f"The model {source} has a tokenizer that cannot be loaded ({_first_line(problem)})."
-        ) from None
+        raise ModelError(f"The model {source} has a tokenizer that cannot be loaded ({first_line(problem)}).") from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -64,5 +62,5 @@ def load_base(config: dict[str, Any], tokenizer: Any, *, offload: str | None = N
     return model.eval()
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
     return str(problem).strip().partition("\n")[0]

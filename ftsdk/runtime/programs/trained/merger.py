@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.runtime.programs.interruption import StopRequest
+from ftsdk.runtime.programs.model.parts import keep_sentencepiece
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.programs.trained import fidelity
+from ftsdk.runtime.programs.trained.held_out import compared_rows
 from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
 from ftsdk.runtime.programs.trained.shards import cannot_merge_shards, merge_shards
 from ftsdk.runtime.worker_protocol import TrainJob
@@ -23,24 +25,28 @@ REPORT = "fidelity.json"
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Merge as the job document says. Raises ModelError for a model that differs too much afterwards."""
     with session():
-        merge(job["document"]["config"], Path(job["output"]), offload=str(Path(job["run"], "offload")))
+        offload = str(Path(job["run"], "offload"))
+        merge(job["document"]["config"], Path(job["output"]), rows=compared_rows(job), offload=offload)
 
 
-def merge(config: dict[str, Any], output: Path, *, offload: str | None = None) -> None:
+def merge(
+    config: dict[str, Any], output: Path, *, rows: list[list[int]] | None = None, offload: str | None = None
+) -> None:
     """Write the merged model, its tokenizer and the measured difference into a folder.
 
-    `offload` is a folder for weights that fit into no memory. Raises ModelError for a model that cannot be merged, or
-    that differs too much afterwards.
+    `rows` are the token ids that are compared, texts of our own if left out. `offload` is a folder for weights that fit
+    into no memory. Raises ModelError for a model that cannot be merged, or that differs too much afterwards.
     """
     base = folder_of(config["model_name_or_path"], config.get("model_revision"))
     if "adapter_name_or_path" not in config:
         raise ModelError(f"{base} is no adapter: there is nothing to merge.")
     config = {**config, "model_name_or_path": str(base), "dtype": dtype_of(base, config["dtype"])}
     tokenizer = load_tokenizer(config)
-    before = predictions(config, tokenizer, offload)
+    rows = rows or fidelity.probes(tokenizer)
+    before = predictions(config, tokenizer, rows, offload)
     write(config, tokenizer, output)
     merged = {"model_name_or_path": str(output), "dtype": config["dtype"]}
-    measured = fidelity.compare(before, predictions(merged, tokenizer, offload))
+    measured = fidelity.compare(before, predictions(merged, tokenizer, rows, offload))
     say(f"Merged in {config['dtype']}: {measured.mean_kl:.2g} nats per token from adapter and base.")
     if measured.mean_kl > MAX_KL:
         raise ModelError(
@@ -61,11 +67,11 @@ def write(config: dict[str, Any], tokenizer: Any, output: Path) -> None:
     else:
         merge_shards(base, adapter, output, config["dtype"])
     tokenizer.save_pretrained(output)
+    keep_sentencepiece(config, output)
 
 
-def predictions(config: dict[str, Any], tokenizer: Any, offload: str | None) -> list[Any]:
-    """What the model predicts on the probes; its memory is free again afterwards."""
-    rows = fidelity.probes(tokenizer)
+def predictions(config: dict[str, Any], tokenizer: Any, rows: list[list[int]], offload: str | None) -> list[Any]:
+    """What the model predicts on the rows; its memory is free again afterwards."""
     made = fidelity.log_probabilities(load_model(config, tokenizer, offload=offload), rows)
     gc.collect()
     return made

@@ -1,0 +1,1 @@
+"""What an export to GGUF writes and compares: the files, their header, conversations, Ollama's Modelfile."""

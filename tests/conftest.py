@@ -98,6 +98,21 @@ ENGINES: dict[str, Callable[[], bool]] = {
 """Marker -> whether the engine that such a test needs is there."""
 
 
+HEAVY = ("skypilot", "docker", "trainer")
+"""Markers of tests that take long, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share tests out between workers (`-n 2`): what uses one engine stays on one worker, else a file does.
+
+    What takes long begins first, so that both workers end at about the same time.
+    """
+    items.sort(key=lambda item: next((i for i, name in enumerate(HEAVY) if item.get_closest_marker(name)), len(HEAVY)))
+    for item in items:
+        engine = next((name for name in ("skypilot", "docker") if item.get_closest_marker(name)), None)
+        item.add_marker(pytest.mark.xdist_group(engine or str(item.path)))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Run, skip or fail a test by the state of the engine that it needs (see tests/setup/engines.py)."""
     in_ci = os.environ.get("CI") == "true"

@@ -28,6 +28,7 @@ def fault(**changed):
     return MeasuredFault(fault=Fault(**happened), **given)
 
 
+@pytest.mark.long
 @pytest.mark.trainer
 def test_a_quick_run_measures_both_programs(tmp_path):
     argv = [sys.executable, "-m", "bench", "resume", "--quick", "--results", str(tmp_path)]

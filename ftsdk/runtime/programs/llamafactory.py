@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     HEARTBEAT.enter(Phase.LOADING)
-    with session(job["document"].get("trackers")):
+    with session(job["document"]):
         from llamafactory.train.tuner import run_exp
 
         from ftsdk.runtime.programs.callbacks import build_callbacks

@@ -46,7 +46,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     sys.path.append(str(overlays.overlay("rl")))  # for math-verify alone: the environment's packages take precedence
     HEARTBEAT.enter(Phase.LOADING)
-    with session(job["document"].get("trackers")):
+    with session(job["document"]):
         import llamafactory.extras.packages  # noqa: F401  # lets TRL 0.24 import beside transformers 5
 
         trainer = build(job, stop)

@@ -7,21 +7,23 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 from ftsdk import contract
-from ftsdk.contract.documents import Trackers
-from ftsdk.runtime.programs import trackers
+from ftsdk.contract.documents import JobDocument
+from ftsdk.runtime.programs import trackers, unused
 from ftsdk.runtime.programs.interruption import InterruptedTraining
 
 
 @contextmanager
-def session(runs: Trackers | None = None) -> Iterator[None]:
+def session(document: JobDocument | None = None) -> Iterator[None]:
     """Enter before the trainer's library is imported: torch reads the visible devices once.
 
-    `runs` of trackers are continued.
+    A training's `document` says which runs of trackers are continued, and which packages are not needed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         limit_to_one_device(os.environ)
     _let_torch_load_on_numbered_cpus()
-    trackers.continue_runs(runs or {}, os.environ)
+    if document:
+        trackers.continue_runs(document.get("trackers", {}), os.environ)
+        unused.hide(document["config"])
     exit_code = contract.EXIT_FAILED
     try:
         yield

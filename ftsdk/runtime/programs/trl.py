@@ -38,7 +38,7 @@ OLDEST = "1."
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Train as the job document says."""
     HEARTBEAT.enter(Phase.LOADING)
-    with session(job["document"].get("trackers")):
+    with session(job["document"]):
         from ftsdk.runtime.programs.generations import RewardMetricsCallback, SamplingCheckpointCallback
         from ftsdk.runtime.programs.model.modules import refuse_unmatched
         from ftsdk.runtime.programs.resumable import make_resumable

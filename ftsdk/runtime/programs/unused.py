@@ -1,0 +1,38 @@
+"""Packages that trainers import wherever they are installed: hidden from a job that does not use them.
+
+They cost a third of the processor time of a start: transformers imports wandb for every training, accelerate
+matplotlib, LLaMA-Factory nltk (and with it scipy's statistics) for scores of generated answers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+NAMES: Final = ("wandb", "matplotlib", "nltk")
+
+
+def hide(config: Mapping[str, Any]) -> None:
+    """Let `import` and `find_spec` answer for what a trainer's configuration does not use as if it were not there."""
+    for name in packages(config):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None ends an import: the language says so
+
+
+def show() -> None:
+    """End this before a user's own code is imported: it may use any package."""
+    for name in NAMES:
+        if sys.modules.get(name, sys) is None:
+            del sys.modules[name]
+
+
+def packages(config: Mapping[str, Any]) -> Iterator[str]:
+    """What a trainer's configuration does not use; nothing where a model brings code of its own."""
+    settings = {**config, **config.get("arguments", {})}  # TRL's stand in a mapping of their own
+    if settings.get("trust_remote_code"):
+        return
+    if "wandb" not in str(settings.get("report_to")):
+        yield "wandb"
+    if not settings.get("predict_with_generate"):
+        yield "nltk"
+    yield "matplotlib"  # `plot_loss` is off in every job: `ftsdk metrics` draws the curves

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from ftsdk.backends.base import Backend as Backend
     from ftsdk.backends.base import Capabilities as Capabilities
     from ftsdk.backends.base import Check as Check
+    from ftsdk.backends.base import DeploymentInfo as DeploymentInfo
+    from ftsdk.backends.base import Deployments as Deployments
+    from ftsdk.backends.base import DeploymentState as DeploymentState
     from ftsdk.backends.base import JobInfo as JobInfo
     from ftsdk.backends.base import JobState as JobState
+    from ftsdk.backends.base import SupportsDeployments as SupportsDeployments
     from ftsdk.backends.base import SupportsDoctor as SupportsDoctor
     from ftsdk.backends.base import SupportsImagePush as SupportsImagePush
     from ftsdk.backends.base import SupportsNativeHandle as SupportsNativeHandle
@@ -51,8 +55,10 @@ if TYPE_CHECKING:
     from ftsdk.jobs.resident import WatchEvent as WatchEvent
     from ftsdk.jobs.retrying import Decision as Decision
     from ftsdk.jobs.status import Status as Status
+    from ftsdk.models.deployment import Deployment as Deployment
     from ftsdk.models.model import Model as Model
     from ftsdk.plan import Plan as Plan
+    from ftsdk.plan.deployment import DeploymentPlan as DeploymentPlan
     from ftsdk.reports.comparing import Comparison as Comparison
     from ftsdk.reports.comparing import compare as compare
     from ftsdk.reports.reproducing import Reproduction as Reproduction
@@ -78,6 +84,7 @@ if TYPE_CHECKING:
     from ftsdk.spec import Resources as Resources
     from ftsdk.spec import Retry as Retry
     from ftsdk.spec import Reward as Reward
+    from ftsdk.spec import Serve as Serve
     from ftsdk.spec import Sharding as Sharding
     from ftsdk.spec import Swanlab as Swanlab
     from ftsdk.spec import Tracking as Tracking
@@ -101,6 +108,11 @@ _HOMES = {
     "DataError": "errors",
     "Dataset": "spec",
     "Decision": "jobs.retrying",
+    "Deployment": "models.deployment",
+    "DeploymentInfo": "backends.base",
+    "DeploymentPlan": "plan.deployment",
+    "DeploymentState": "backends.base",
+    "Deployments": "backends.base",
     "Estimate": "sizing.estimate",
     "Estimator": "estimator",
     "Evaluate": "spec",
@@ -136,11 +148,13 @@ _HOMES = {
     "Resources": "spec",
     "Retry": "spec",
     "Reward": "spec",
+    "Serve": "spec",
     "Sharding": "spec",
     "Swanlab": "spec",
     "SpecError": "errors",
     "SpecFields": "spec.fields",
     "Status": "jobs.status",
+    "SupportsDeployments": "backends.base",
     "SupportsDoctor": "backends.base",
     "SupportsImagePush": "backends.base",
     "SupportsNativeHandle": "backends.base",
@@ -179,6 +193,11 @@ __all__ = [
     "DataError",
     "Dataset",
     "Decision",
+    "Deployment",
+    "DeploymentInfo",
+    "DeploymentPlan",
+    "DeploymentState",
+    "Deployments",
     "Estimate",
     "Estimator",
     "Evaluate",
@@ -214,10 +233,12 @@ __all__ = [
     "Resources",
     "Retry",
     "Reward",
+    "Serve",
     "Sharding",
     "SpecError",
     "SpecFields",
     "Status",
+    "SupportsDeployments",
     "SupportsDoctor",
     "SupportsImagePush",
     "SupportsNativeHandle",

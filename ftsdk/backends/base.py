@@ -246,7 +246,7 @@ class Deployments(Protocol):
     def delete(self, name: str) -> None:
         """Remove it and all that `create` made. Does nothing for a part that is gone."""
 
-    def ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
         """The answer to a request of OpenAI's completions or chat completions. Raises BackendError without one."""
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
@@ -264,7 +264,7 @@ def is_answering(url: str, headers: Mapping[str, str] | None = None) -> bool:
         return False
 
 
-def post_json(url: str, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+def post_json(url: str, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> JsonObject:
     """The JSON answer to a JSON request. Raises BackendError for an error and for no answer."""
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -273,7 +273,7 @@ def post_json(url: str, content: Mapping[str, Any], headers: Mapping[str, str] |
     given = {"Content-Type": "application/json", **(headers or {})}
     try:
         with urlopen(Request(url, json.dumps(content).encode(), given), timeout=ANSWER_S) as response:
-            answer: dict[str, Any] = json.load(response)
+            answer: JsonObject = json.load(response)
     except HTTPError as problem:
         said = problem.read().decode("utf-8", "replace")[:300]
         raise BackendError(f"{url} refused the request with status {problem.code}: {said}") from problem

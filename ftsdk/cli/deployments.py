@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import emit, json_option, say, table
 from ftsdk.cli.programs import RunOptions, model_address, model_of_job, program_options
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 
 if TYPE_CHECKING:
     from ftsdk.models.deployment import Deployment
     from ftsdk.plan.deployment import DeploymentPlan
+    from ftsdk.spec import JobSpec
 
 
 class Replicas(click.ParamType):
@@ -23,9 +25,9 @@ class Replicas(click.ParamType):
 
     name = "N|MIN-MAX"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):
-            return value
+            return value  # click converts a default twice
         low, _, high = str(value).partition("-")
         if not low.isdigit() or not (high or low).isdigit():
             self.fail(f"{value!r} is neither a number nor MIN-MAX, such as 0-3", param, ctx)
@@ -137,7 +139,7 @@ def undeploy(deployment_uri: str, as_json: bool) -> None:
 
 def _spec(
     model: str, place: RunOptions, name: str | None, beside: str | None, share: float, replicas: tuple[int, int]
-) -> Any:
+) -> JobSpec:
     from ftsdk.recipes import specfile
 
     address = model_address(model)
@@ -150,7 +152,7 @@ def _spec(
         "min_replicas": replicas[0],
         "max_replicas": replicas[1],
     }
-    given: dict[str, Any] = {"model": made.uri if made else address, "name": name or "", "program": program}
+    given: JsonObject = {"model": made.uri if made else address, "name": name or "", "program": program}
     if made:
         given["resources"] = made.resources_on(place.backend).model_dump(mode="json")
     return specfile.from_data(given, where=model, folder=Path(), changes=place.changes).spec

@@ -6,10 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from ftsdk import backends
 from ftsdk.backends.base import Backend, DeploymentInfo, Deployments, DeploymentState, SupportsDeployments
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError, WaitTimeoutError
 from ftsdk.facts import inspect
 from ftsdk.facts.model import refuse_incomplete
@@ -22,7 +23,7 @@ from ftsdk.storage.staging import Bar, stage
 
 POLL_S: Final = 1.0
 TIMEOUT_S: Final = 3600.0
-SMOKE: Final[Mapping[str, Any]] = {"prompt": "Hello", "max_tokens": 4, "temperature": 0}
+SMOKE: Final[Mapping[str, object]] = {"prompt": "Hello", "max_tokens": 4, "temperature": 0}
 """The request that a new deployment has to answer."""
 
 
@@ -72,7 +73,7 @@ class Deployment:
         """Lines of its servers so far."""
         return self._service.logs(self.name)
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, object]) -> JsonObject:
         """The answer to a request as OpenAI writes it, with `messages` or a `prompt`."""
         return self._service.ask(self.name, request)
 

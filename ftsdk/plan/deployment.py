@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ftsdk.contract.documents import Storage
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.engines.programs.render import model_arguments
 from ftsdk.errors import SpecError, UnsupportedError
@@ -38,10 +39,10 @@ class DeploymentPlan:
     """The platform's name of it, which exists once."""
     digest: str
     """SHA-256 over the spec and the content of its local input files."""
-    request: dict[str, Any]
+    request: JsonObject
     """The platform's own requests, by their names."""
-    spec: dict[str, Any]
-    options: dict[str, Any]
+    spec: JsonObject
+    options: JsonObject
     uploads: tuple[Upload, ...] = ()
     copies: tuple[Copy, ...] = ()
     storage: Storage = field(default_factory=Storage)
@@ -50,19 +51,22 @@ class DeploymentPlan:
     usd_per_hour: float | None = None
     """US dollars per hour for the least number of servers; None is unknown, 0 where nothing runs while nobody asks."""
     warnings: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    """URIs of the jobs that made the models, as far as their records say."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """JSON data; `from_json` is its inverse."""
         return {**asdict(self), "estimate": self.estimate.to_json()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> DeploymentPlan:
+    def from_json(cls, data: JsonObject) -> DeploymentPlan:
         """Read what `to_json` wrote."""
         read = {
             "uploads": tuple(Upload(**upload) for upload in data["uploads"]),
             "copies": tuple(Copy(**copy) for copy in data["copies"]),
             "estimate": Estimate.from_json(data["estimate"]),
             "warnings": tuple(data["warnings"]),
+            "jobs": tuple(data["jobs"]),
         }
         return cls(**{**data, **read})
 
@@ -114,8 +118,8 @@ def deployment(
     *,
     backend: str,
     scope: str,
-    request: dict[str, Any],
-    options: dict[str, Any],
+    request: JsonObject,
+    options: JsonObject,
     machine_usd_per_hour: float | None = None,
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
@@ -143,4 +147,5 @@ def deployment(
         estimate=estimate_of(spec, facts),
         usd_per_hour=0.0 if price is not None and not servers else price,
         warnings=warnings,
+        jobs=tuple(str(model.lineage.get("job")) for model in facts.models.values() if model.lineage),
     )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from ftsdk.contract.lineage import LineageRecord, OriginFile
 from ftsdk.contract.release import __version__
 from ftsdk.jobs import journal
+from ftsdk.models.deployment import recorded
 from ftsdk.plan import Plan
 
 OPENLINEAGE_SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -21,7 +22,7 @@ class LineageNode:
     """A model, a base model, or data."""
 
     kind: str
-    """`model`, `base model`, `train`, `eval`, `reward`, `attached` or `used by`."""
+    """`model`, `base model`, `train`, `eval`, `reward`, `attached`, `used by` or `deployed as`."""
     name: str
     detail: str = ""
     above: tuple[LineageNode, ...] = ()
@@ -52,16 +53,16 @@ def ancestry(record: LineageRecord) -> LineageNode:
 
 
 def descendants(job: str, plans: dict[str, Plan] | None = None) -> tuple[LineageNode, ...]:
-    """The jobs in this machine's journal that started from a job's model or were scored by it, and theirs in turn."""
+    """What this machine has made of a job's model: the jobs that read it, with theirs in turn, and deployments."""
     known = {plan.uri: plan for plan in journal.plans()} if plans is None else plans
     rest = {uri: plan for uri, plan in known.items() if uri != job}
     users = [plan for plan in rest.values() if job in _parents(plan)]
-    return tuple(
-        LineageNode(
-            kind="used by", name=plan.uri, detail=plan.spec["method"]["stage"], above=descendants(plan.uri, rest)
-        )
+    jobs = (
+        LineageNode(kind="used by", name=plan.uri, detail=_verb(plan), above=descendants(plan.uri, rest))
         for plan in users
     )
+    deployed = (plan.uri for plan in recorded() if job in plan.jobs)
+    return (*jobs, *(LineageNode(kind="deployed as", name=uri) for uri in deployed))
 
 
 def openlineage_event(record: LineageRecord) -> dict[str, object]:
@@ -79,6 +80,12 @@ def openlineage_event(record: LineageRecord) -> dict[str, object]:
         "inputs": [*inputs, {"namespace": "model", "name": record.get("base_model", "")}],
         "outputs": [{"namespace": f"ftsdk.{record['backend']}", "name": f"{job}/model"}],
     }
+
+
+def _verb(plan: Plan) -> str:
+    """What a job does: its method, or its program where it trains nothing."""
+    program: dict[str, str] = plan.spec.get("program") or {"type": plan.spec["method"]["stage"]}
+    return program["type"]
 
 
 def _parents(plan: Plan) -> set[str]:

@@ -3,16 +3,19 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner
 
+from ftsdk.backends.docker import Docker
 from ftsdk.backends.docker.options import DockerOptions
 from ftsdk.backends.image import default_tag
 from ftsdk.cli import cli
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.models.deployment import Deployment
+from ftsdk.reports.ancestry import descendants
 from ftsdk.testing.programs import new_label
 from tests.golden import plans
 
@@ -88,6 +91,16 @@ def test_a_model_without_tokenizer_is_refused(spec_folder):
     assert "has no tokenizer" in ftsdk("deploy", spec_folder / "model", *IMAGE, fails=SpecError)
 
 
+def test_a_deployment_is_known_to_the_model_of_its_job(own_home):
+    job = "local://support-bot-1a2b3c4d"
+    model = replace(plans.facts().model, lineage={"job": job})
+    plan = Docker(DockerOptions()).deployments().plan(plans.spec(program="serve"), replace(plans.facts(), model=model))
+    (own_home / "deployments").mkdir()
+    (own_home / "deployments" / "one.json").write_text(json.dumps(plan.to_json()))
+    assert [(node.kind, node.name) for node in descendants(job)] == [("deployed as", plan.uri)]
+    assert descendants("local://another-1a2b3c4d") == ()
+
+
 @pytest.mark.parametrize(
     ("program", "options", "words"),
     [
@@ -97,8 +110,6 @@ def test_a_model_without_tokenizer_is_refused(spec_folder):
     ],
 )
 def test_what_docker_cannot_do_is_refused(program, options, words):
-    from ftsdk.backends.docker import Docker
-
     spec = plans.spec(program={"type": "serve", **program})
     with pytest.raises(UnsupportedError, match=words):
         Docker(DockerOptions(**options)).deployments().plan(spec, plans.facts())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ftsdk import contract
 from ftsdk.backends import folders
@@ -14,6 +14,7 @@ from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.options import DockerOptions
 from ftsdk.backends.image import default_tag
 from ftsdk.backends.shared import is_answering, post_json
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
@@ -82,14 +83,14 @@ class DockerDeployments:
         """Kill and remove the container."""
         command.ask([self._options.program, "rm", "--force", container_name(name)], allow="no such container")
 
-    def ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
         """The server's answer."""
         info = self.describe(name)
         if info is None or not info.address:
             raise BackendError(f"docker://deployments/{name} has no address: `ftsdk deployment status` says why.")
         return post_json(f"{info.address.removesuffix('/v1')}/invocations", request)
 
-    def _inspect(self, name: str) -> dict[str, Any] | None:
+    def _inspect(self, name: str) -> JsonObject | None:
         argv = [self._options.program, "container", "inspect", container_name(name)]
         found = json.loads(command.ask(argv, allow="no such") or "[]")
         return found[0] if found and LABEL in found[0]["Config"]["Labels"] else None

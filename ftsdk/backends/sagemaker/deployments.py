@@ -19,6 +19,7 @@ from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.request import Channel, SageMakerContext
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, says_not_found
 from ftsdk.backends.shared import file_name
+from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.errors import BackendError
 from ftsdk.facts import Facts
@@ -120,16 +121,16 @@ class SageMakerDeployments:
         for model in (name, f"{name}-{BESIDE}"):
             self._maybe("delete_model", ModelName=model)
 
-    def ask(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
         """The answer of one of the variants."""
         body = json.dumps(request).encode()
         arguments = {"EndpointName": name, "ContentType": "application/json", "Body": body}
-        answer: dict[str, Any] = json.loads(
+        answer: JsonObject = json.loads(
             self._services.call("sagemaker-runtime", "invoke_endpoint", **arguments)["Body"].read()
         )
         return answer
 
-    def _maybe(self, operation: str, **arguments: Any) -> dict[str, Any] | None:
+    def _maybe(self, operation: str, **arguments: Any) -> JsonObject | None:
         """One call; None if there is no such thing."""
         try:
             return self._services.call("sagemaker", operation, **arguments)
@@ -140,7 +141,7 @@ class SageMakerDeployments:
 
 
 # --- the requests --------------------------------------------------------------------------------------------
-def _request(context: SageMakerContext, parts: Mapping[str, Facts], digest: str) -> dict[str, Any]:
+def _request(context: SageMakerContext, parts: Mapping[str, Facts], digest: str) -> JsonObject:
     name, program = context.spec.name, deployment.serving(context.spec)
     tags = [{"Key": DIGEST_TAG, "Value": digest}, {"Key": "ftsdk:name", "Value": name}]
     tags += [{"Key": key, "Value": value} for key, value in context.options.tags.items()]
@@ -159,7 +160,7 @@ def model_name(name: str, variant: str) -> str:
     return f"{name}-{BESIDE}" if variant == BESIDE else name
 
 
-def _variant(context: SageMakerContext, variant: str, model: str, share: float, count: int) -> dict[str, Any]:
+def _variant(context: SageMakerContext, variant: str, model: str, share: float, count: int) -> JsonObject:
     own_disk = disks.has_local_disk(context.types[0])
     volume = context.options.volume_gb or context.spec.resources.disk_gb
     system = None if context.options.image else AMI.get(machines.torch_of(context.types, context.options))
@@ -176,7 +177,7 @@ def _variant(context: SageMakerContext, variant: str, model: str, share: float, 
     }
 
 
-def _model(context: SageMakerContext, facts: Facts, name: str, tags: list[dict[str, str]]) -> dict[str, Any]:
+def _model(context: SageMakerContext, facts: Facts, name: str, tags: list[dict[str, str]]) -> JsonObject:
     options = context.options
     sources = {channel.name: _s3_source(channel) for channel in _sources(facts, context)}
     more = [{"ChannelName": channel, "S3DataSource": sources[channel]} for channel in sources if channel != "model"]

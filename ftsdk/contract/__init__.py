@@ -39,6 +39,7 @@ from ftsdk.contract.keys import clock_key as clock_key
 from ftsdk.contract.keys import leave_spot_key as leave_spot_key
 from ftsdk.contract.keys import manifest_key as manifest_key
 from ftsdk.contract.keys import native_name as native_name
+from ftsdk.contract.keys import node_check_key as node_check_key
 from ftsdk.contract.keys import outcome_key as outcome_key
 from ftsdk.contract.keys import parse_segment_key as parse_segment_key
 from ftsdk.contract.keys import process_key as process_key
@@ -54,6 +55,7 @@ from ftsdk.contract.lines import EVENT_COMMIT as EVENT_COMMIT
 from ftsdk.contract.lines import EVENT_HEARTBEAT as EVENT_HEARTBEAT
 from ftsdk.contract.lines import EVENT_MARK as EVENT_MARK
 from ftsdk.contract.lines import EVENT_METRICS as EVENT_METRICS
+from ftsdk.contract.lines import EVENT_NODE_CHECK as EVENT_NODE_CHECK
 from ftsdk.contract.lines import EVENT_OUTCOME as EVENT_OUTCOME
 from ftsdk.contract.lines import EVENT_PHASE as EVENT_PHASE
 from ftsdk.contract.lines import METRIC_FIELDS as METRIC_FIELDS

@@ -242,6 +242,27 @@ class Clock(TypedDict):
     """Both in seconds since the epoch; `alive_at` is updated every minute."""
 
 
+class NodeFinding(TypedDict):
+    """One check of a node before the training."""
+
+    check: str
+    value: str
+    """What was measured, with its unit; empty if nothing was."""
+    problem: str
+    """What is wrong, in words; empty if nothing is."""
+    is_fatal: bool
+    """Whether the attempt ends because of it."""
+
+
+class NodeCheck(TypedDict):
+    """The checks of a node: `attempts/aN/node-nM.json` in the durable folder."""
+
+    host: str
+    time: float
+    """Seconds since the epoch."""
+    findings: list[NodeFinding]
+
+
 class Outcome(TypedDict):
     """The outcome of an attempt on one node: `attempts/aN/outcome-nM.json` in the durable folder."""
 

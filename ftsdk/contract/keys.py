@@ -53,6 +53,11 @@ def clock_key(attempt: int, node: int) -> str:
     return f"{ATTEMPTS_DIR}/a{attempt}/clock-n{node}.json"
 
 
+def node_check_key(attempt: int, node: int) -> str:
+    """Key of a node's `NodeCheck`."""
+    return f"{ATTEMPTS_DIR}/a{attempt}/node-n{node}.json"
+
+
 def stacks_key(attempt: int, node: int, start: int) -> str:
     """Key of the stacks of all processes of a node when its training hung.
 

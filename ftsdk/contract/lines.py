@@ -142,6 +142,8 @@ EVENT_COMMIT: Final = "commit"
 """Supervisor: {step, seconds, bytes}: the checkpoint is in durable storage."""
 EVENT_HEARTBEAT: Final = "heartbeat"
 """Trainer to supervisor, not logged: {rank, phase, slowest_step_s}: this rank has made progress."""
+EVENT_NODE_CHECK: Final = "node_check"
+"""Supervisor: {node, + the value of each check of the node before the training}"""
 EVENT_OUTCOME: Final = "outcome"
 """Supervisor's last event: the outcome record."""
 

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     HUB_UNREACHABLE = "hub_unreachable"
     COMMUNICATION = "communication"
     HANG = "hang"
+    BAD_NODE = "bad_node"
     KILLED = "killed"
     CRASHED = "crashed"
     LOST = "lost"
@@ -64,8 +65,8 @@ INFRA_REASONS: Final = PREEMPTIONS | {"killed", "lost", "communication", "hub_un
 RETRIED: Final = MappingProxyType(
     {
         "preemption": PREEMPTIONS,
-        "infra": INFRA_REASONS | {"hang"},
-        "any": INFRA_REASONS | {"hang", "crashed", "host_oom", "error"},
+        "infra": INFRA_REASONS | {"hang", "bad_node"},
+        "any": INFRA_REASONS | {"hang", "bad_node", "crashed", "host_oom", "error"},
     }
 )
 """`retry.on` -> the reasons after which an attempt is followed by another."""

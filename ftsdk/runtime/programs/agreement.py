@@ -10,6 +10,7 @@ to the store, no work on the accelerator). The number is far enough ahead that n
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from torch.cuda import Event
     from torch.distributed import Store
+
+MEASURED_BYTES = 16 << 20
 
 
 class Agreement:
@@ -35,6 +38,22 @@ class Agreement:
 
             self._store = dist.PrefixStore("ftsdk", _get_default_store())
             self._cuda = torch.cuda if torch.cuda.is_available() else None
+
+    def all_reduce_gb_s(self) -> float | None:
+        """Measured speed of an all-reduce over all ranks, in GB of one rank's data per second; None with one rank."""
+        if self._store is None:
+            return None
+        import torch
+        import torch.distributed as dist
+
+        block = torch.zeros(MEASURED_BYTES // 4, device="cuda" if self._cuda else "cpu")
+        dist.all_reduce(block)  # connects
+        dist.barrier()
+        began = time.monotonic()
+        dist.all_reduce(block)
+        if self._cuda:
+            self._cuda.synchronize()
+        return MEASURED_BYTES / 1e9 / max(time.monotonic() - began, 1e-9)
 
     def is_due(self, action: str, requested: bool, step: int) -> bool:
         """Whether all ranks perform `action` at the end of this step. All ranks must call it at the end of a step."""

@@ -69,6 +69,8 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self._agreement = Agreement()
+        if (speed := self._agreement.all_reduce_gb_s()) and args.process_index == 0:
+            emit(contract.EVENT_NODE_CHECK, node=0, all_reduce_gb_s=round(speed, 3), processes=args.world_size)
         self._cadence.begin()
         self._stop.training = True
 

@@ -33,12 +33,14 @@ from ftsdk.runtime.supervisor import hub_addresses, machine_check
 from ftsdk.runtime.supervisor.clock import AttemptClock
 from ftsdk.runtime.supervisor.hangs.watch import Hang, HangWatch
 from ftsdk.runtime.supervisor.inputs import BadInputError, verify
+from ftsdk.runtime.supervisor.node_checks.checks import NodeChecks
 from ftsdk.runtime.supervisor.outcome.exit_evidence import (
     AttemptOutcome,
     ExitEvidence,
     finished,
     survived,
     unfinished,
+    unpublished,
 )
 from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure, Nodes
 from ftsdk.runtime.supervisor.outcome.restarts import Restarts
@@ -80,6 +82,7 @@ class AttemptRunner:
         self._start, self._durable, self._signals = start, durable, signals
         self._process_tree, self._watchdog, self._sink = process_tree, watchdog, sink
         self._storage_watch = StorageWatch(durable)
+        self._node_checks = NodeChecks(document, durable, start.attempt, cluster.node_rank)
         self._clock = AttemptClock(durable, start.attempt, cluster.node_rank)
         self._mask = Mask(start.secrets.values())
         self._scratch = Scratch(document)
@@ -138,6 +141,8 @@ class AttemptRunner:
         python_path = {**environ, **document["env"]}.get("PYTHONPATH", "")
         if problem := machine_check.machine_problem(document, python_path):
             return AttemptOutcome("FAILED", "bad_config", *problem)
+        if bad_node := self._node_checks.start(environ):
+            return bad_node
         try:
             verify(self._start.document["inputs"], lambda: self._signals.stopped_at is not None)
         except BadInputError as bad_input:
@@ -262,6 +267,7 @@ class AttemptRunner:
             self._warn(failure.message)
             self._node_failure = failure
             self._trainer.stop_for_node_failure()
+        self._node_checks.log(self._log)
         self._end_if_hung()
         self._log_publishes()
 
@@ -314,7 +320,7 @@ class AttemptRunner:
         try:
             size = background.result()
         except OSError as problem:
-            return _storage_failure(problem)
+            return unpublished(problem)
         return AttemptOutcome("SUCCEEDED", message=f"The model is published ({size} bytes).")
 
     def _lineage(self) -> LineageRecord:
@@ -383,11 +389,3 @@ def _identity(start: StartConfiguration) -> Identity:
         global_batch=resume.global_batch(document, world_size),
         versions=resume.library_versions(),
     )
-
-
-def _storage_failure(problem: OSError) -> AttemptOutcome:
-    from ftsdk.runtime.supervisor.outcome.failure import FailureEvidence, classify
-
-    diagnosis = classify(FailureEvidence(causes=[f"{type(problem).__name__}: {problem}"]))
-    message = f"The model is trained but not published. {diagnosis.message}"
-    return AttemptOutcome("FAILED", diagnosis.reason, message, diagnosis.hint)

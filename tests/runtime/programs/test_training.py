@@ -135,6 +135,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on(tmp_path, tiny_folder):
     first.wait_for('"step": 6,')
     assert first.terminate() == contract.EXIT_INTERRUPTED, first.lines()[-5:]
     assert len(first.events(contract.EVENT_CHECKPOINT)) > 1, "the clock asked for none"
+    assert any(event.get("all_reduce_gb_s", 0) > 0 for event in first.events(contract.EVENT_NODE_CHECK))
     saved = first.events(contract.EVENT_COMMIT)[-1]["step"]
     assert saved >= 6
     ranks = {path.name for path in (tmp_path / "durable" / contract.checkpoint_key(saved)).glob("rng_state*")}

@@ -11,7 +11,7 @@ from ftsdk.runtime.supervisor.outcome.nodes import NodeFailure
 from ftsdk.runtime.worker_protocol import FAILED, INTERRUPTED, SUCCEEDED, WorkerRecord
 
 RESUMES, BEGINS_ANEW = "Starting again goes on from there.", "Starting again begins anew."
-CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable", "hang"})
+CRASHES = frozenset({"killed", "crashed", "host_oom", "communication", "hub_unreachable", "hang", "bad_node"})
 """Reasons of failures that may not repeat: a platform may start the attempt again."""
 
 
@@ -90,6 +90,15 @@ def survived(pids: Sequence[int]) -> AttemptOutcome:
     message = f"Process {pids[0]} of a previous attempt cannot be ended (it waits for a device or a mount)."
     hint = "An attempt never begins beside it: restore the mount or restart the machine, and submit again."
     return AttemptOutcome("FAILED", "hang", message, hint)
+
+
+def unpublished(problem: OSError) -> AttemptOutcome:
+    """The outcome of a training whose model could not be stored."""
+    from ftsdk.runtime.supervisor.outcome.failure import FailureEvidence, classify
+
+    diagnosis = classify(FailureEvidence(causes=[f"{type(problem).__name__}: {problem}"]))
+    message = f"The model is trained but not published. {diagnosis.message}"
+    return AttemptOutcome("FAILED", diagnosis.reason, message, diagnosis.hint)
 
 
 def _saved_on_request(evidence: ExitEvidence) -> bool:

@@ -113,9 +113,22 @@ def _stream(server: Server, request: JsonObject) -> Iterator[str]:
 
 
 def folder_of(model: str) -> str:
-    """The model's folder or address; for a job's URI or name that of its model."""
+    """The model's folder or address: MODEL itself, what a job of this URI or name made, or what a chat's YAML names."""
     from ftsdk.cli.programs import model_address, model_of_job
 
-    address = model_address(model)
+    address = _model_of_file(model) if model.endswith((".yaml", ".yml")) else model_address(model)
     made = model_of_job(address)
     return address if made is None else str(made.path or made.uri)
+
+
+def _model_of_file(file: str) -> str:
+    """The model that a file for `llamafactory-cli chat` names. Raises SpecError for another file."""
+    from pathlib import Path
+
+    from ftsdk.recipes.llamafactory_tasks import model_to_talk_with
+    from ftsdk.recipes.specfile import read_yaml
+
+    try:
+        return model_to_talk_with(read_yaml(Path(file)))
+    except FtsdkError as problem:
+        raise type(problem)(f"{file}: {problem}") from None

@@ -11,6 +11,7 @@ from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.engines.trl import arguments
 from ftsdk.engines.trl.methods import UNUSABLE
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
+from ftsdk.recipes.llamafactory_tasks import as_training, merge_spec, task_of
 from ftsdk.spec import Freeze, Full, Hyperparameters, Oft, QLora
 from ftsdk.spec.base import Part
 from ftsdk.spec.job import NormalizedSpec
@@ -51,7 +52,6 @@ NAMES = ("stage", "finetuning_type", "pref_loss", "model_name_or_path", "dataset
 NUMBERS = ("val_size", "save_steps", "warmup_steps", "max_steps")
 LISTS = ("dataset", "eval_dataset", "report_to", "adapter_name_or_path")
 """Arguments that decide what a file trains, by what they must be; a list may be one text with commas."""
-_ONLY = "`ftsdk` trains; {what} with llamafactory-cli"
 
 
 def is_llamafactory(data: JsonObject) -> bool:
@@ -62,11 +62,18 @@ def is_llamafactory(data: JsonObject) -> bool:
 def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
     """The spec's data and a note for every key that ftsdk replaces or that has another name now.
 
-    Raises SpecError for unknown keys, UnsupportedError for a file that LLaMA-Factory's main engine does not train.
+    Files that merge, evaluate or predict become the programs that do it. Raises SpecError for unknown keys,
+    UnsupportedError for a file that is for another engine or for a chat.
     """
     other = _other_kind(data)
     if other:
         raise UnsupportedError(other)
+    task = task_of(data)
+    if task == "merge":
+        return merge_spec({key: value for key, value in data.items() if value is not None})
+    program: Arguments = {}
+    if task in ("predict", "evaluate"):
+        data, program = as_training(data, task)
     given = {key: value for key, value in data.items() if value is not None and key not in NO_NOTE}
     _refuse_unknown(given)
     _refuse_wrong_kinds(given)
@@ -80,6 +87,7 @@ def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
         "tracking": _tracking(given),
         "checkpoint": _checkpoint(given),
         "hyperparameters": _hyperparameters(given),
+        **({"program": program} if program else {}),
     }
     given.pop("model_name_or_path", None)
     spec, move_notes = normalized({**spec, **given})
@@ -88,7 +96,7 @@ def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
 
 
 def _other_kind(data: JsonObject) -> str | None:
-    """Why LLaMA-Factory's main engine does not train a file; None if it does, or if the file is not LLaMA-Factory's."""
+    """Why a file is no spec of a job; None if it is one, or if the file is not LLaMA-Factory's."""
     keys = set(data)
     if keys & V1_MARKS and "dataset" not in keys:
         return (
@@ -103,14 +111,12 @@ def _other_kind(data: JsonObject) -> str | None:
         return None
     if keys & MEGATRON_MARKS:
         return "this is for the Megatron engine (USE_MCA=1), which ftsdk does not drive; use deepspeed or fsdp instead."
-    if data.get("do_train"):
-        return None
-    uses = {"export_dir": "merge and export", "task": "evaluate", "do_predict": "predict", "do_eval": "evaluate",
-            "predict_with_generate": "predict", "infer_backend": "chat"}  # fmt: skip
-    for key, what in uses.items():
-        if data.get(key):
-            return f"{key}: {_ONLY.format(what=what)}."
-    return None if data.get("dataset") else f"there is no dataset to train on: {_ONLY.format(what='chat')}."
+    task = task_of(data)
+    if task == "benchmark":
+        return "task: benchmarks such as MMLU are not run by `ftsdk evaluate`; evaluate with llamafactory-cli."
+    if task == "chat":
+        return "this file is for talking with a model: `ftsdk chat FILE` or `ftsdk serve FILE` takes it as it is."
+    return None
 
 
 def _refuse_unknown(given: Arguments) -> None:

@@ -141,6 +141,8 @@ def _find_file(key: str, name: str, folder: Path) -> Path:
 
 def _start_folder(data: JsonObject, folder: Path) -> Path:
     """Folder that LLaMA-Factory is started in: the nearest one, from the YAML upwards, that has dataset_dir."""
+    if "dataset" not in data:  # such as a merge; its model is relative to the folder where LLaMA-Factory is started
+        return Path()
     directory = data["dataset"].get("directory") or "data"
     roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())
     return next((root for root in roots if (root / directory / "dataset_info.json").is_file()), folder)

@@ -11,6 +11,7 @@ from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.estimator import Estimator
 from ftsdk.facts import inspect
 from ftsdk.recipes import specfile
+from ftsdk.recipes.llamafactory_tasks import model_to_talk_with
 from tests import llamafactory
 
 OTHERS_DATA = {"extras/asft/llama2_full_asft.yaml": "med", "extras/asft/qwen2_full_asft.yaml": "math"}
@@ -18,12 +19,23 @@ OTHERS_DATA = {"extras/asft/llama2_full_asft.yaml": "med", "extras/asft/qwen2_fu
 REFUSED = {
     "v1/": "v1 engine",
     "megatron/": "Megatron",
-    "merge_lora/": "merge and export",
-    "inference/": "chat with llamafactory-cli",
-    "nlg_eval/": "predict with llamafactory-cli",
+    "merge_lora/qwen3_full": "`ftsdk push` publishes it",
+    "merge_lora/qwen3_gptq": "GPTQ's library does not run beside the trainer",
+    "inference/": "`ftsdk chat FILE`",
     "accelerate/": "configuration of accelerate",
     "tokens_cfg": "'model' is missing",
 }
+PROGRAMS = {
+    "merge_lora/qwen3_lora": {"type": "merge", "dtype": "auto"},
+    "merge_lora/qwen3vl_lora": {"type": "merge", "dtype": "auto"},
+    "nlg_eval/": {
+        "type": "evaluate",
+        "metrics": ["bleu", "rouge1", "rouge2", "rougeL"],
+        "against": None,
+        "max_new_tokens": 1024,
+    },
+}
+"""Files that are programs on a model that exists."""
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +52,14 @@ def sorted_out(examples: Path) -> tuple[list[Path], dict[Path, str]]:
     """Files to train, and files to refuse with what the refusal says."""
     every = sorted(examples.rglob("*.yaml"))
     refused = {p: why for p in every for mark, why in REFUSED.items() if mark in str(p.relative_to(examples))}
-    return [p for p in every if p not in refused], refused
+    programs = {p for p in every for mark in PROGRAMS if mark in str(p.relative_to(examples))}
+    return [p for p in every if p not in refused and p not in programs], refused
 
 
 def test_every_training_of_the_examples_is_planned_unchanged(examples):
     train, refused = sorted_out(examples)
     assert len(train) == 47
-    assert len(refused) == 35
+    assert len(refused) == 32
     for path in train:
         name = str(path.relative_to(examples))
         if name in OTHERS_DATA:
@@ -61,6 +74,27 @@ def test_every_other_file_is_refused_with_its_reason(examples):
     for path, why in sorted_out(examples)[1].items():
         with pytest.raises((SpecError, UnsupportedError), match=why):
             specfile.load(str(path))
+
+
+def test_merges_and_predictions_are_programs_on_the_adapter(examples):
+    for mark, program in PROGRAMS.items():
+        (path,) = [p for p in examples.rglob("*.yaml") if mark in str(p.relative_to(examples))]
+        loaded = specfile.load(str(path))
+        assert loaded.spec.program.model_dump(mode="json") == program
+        assert loaded.spec.model.startswith("saves/")
+        assert any(note.startswith("model_name_or_path is left to the adapter") for note in loaded.notes)
+
+
+def test_a_prediction_reads_the_rows_that_it_names(examples):
+    spec = specfile.load(str(examples / "extras/nlg_eval/llama3_lora_predict.yaml")).spec
+    assert (spec.dataset.train, spec.dataset.max_samples) == (("identity", "alpaca_en_demo"), 50)
+    assert spec.hyperparameters.template == "llama3"
+
+
+def test_a_file_for_a_chat_names_the_model_to_talk_with(examples):
+    models = {p.name: model_to_talk_with(specfile.read_yaml(p)) for p in (examples / "inference").glob("*.yaml")}
+    assert models["qwen3_lora_sft.yaml"] == "saves/qwen3-4b/lora/sft"
+    assert models["qwen3.yaml"] == "Qwen/Qwen3-4B-Instruct-2507"
 
 
 @pytest.mark.trainer

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wait": ("jobs:wait", "Wait until a job has ended."),
     "watch": ("watch:watch", "Restart preempted and lost jobs according to their retry policies."),
     "cancel": ("jobs:cancel", "Make a job save its state and stop."),
+    "move": ("moving:move", "Go on with a job on another backend, from its checkpoint."),
     "clean": ("jobs:clean", "Remove a job's files, on this machine or in its bucket."),
     "chaos": ("chaos:chaos", "Inject faults into a running job of this machine, as a test of a spot reclaim."),
     "model": ("jobs:model", "Show or download a job's model."),

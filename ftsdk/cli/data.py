@@ -187,13 +187,13 @@ def check(
     held_out_paths: Paths = eval_paths
     if len(paths) == 1 and Path(paths[0]).suffix.lower() in SPEC_SUFFIXES:
         train_paths, held_out_paths, given = _with_spec(paths[0], eval_paths, given)
+    train, held_out = _data_files(train_paths, given), _data_files(held_out_paths, given)
     options = CheckOptions(
-        method=given["method"] or "sft",
+        method=given["method"] or _method_of(train),
         cutoff_len=given["cutoff_len"],
         tokenizer=given["tokenizer"],
         heuristics=heuristics,
     )
-    train, held_out = _data_files(train_paths, given), _data_files(held_out_paths, given)
     if fix_folder:
         fixed = fix(train, fix_folder, options, eval_paths=held_out)
         report = fixed.report
@@ -208,6 +208,18 @@ def check(
     _say_verdict(report)
     if report.verdict == "fail" or (strict and report.verdict == "warn"):
         click.get_current_context().exit(DataError.exit_code)
+
+
+def _method_of(files: list[DataFile]) -> str:
+    """The method that rows of these columns are for, said where it is not sft."""
+    from ftsdk.data.formats.opening import open_files
+
+    formats = {file.detected.format for file in open_files(files, method=None)} - {""}
+    methods = {FORMATS[name].methods[0] if name != "preference" else "dpo" for name in formats}
+    method = methods.pop() if len(methods) == 1 else "sft"
+    if method != "sft":
+        say(f"Checked for {method}, as the columns suggest ({formats.pop()} rows); --method names another.")
+    return method
 
 
 def _say_if_many(fixed: Fixed) -> None:

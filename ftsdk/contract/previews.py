@@ -32,7 +32,11 @@ class Segment(TypedDict):
     """Weight in the loss."""
     row: int
     ids: list[int]
+    labels: list[int]
+    """What the loss asks for at each token; -100 is nothing."""
     tokens: list[str]
+    learned_as: NotRequired[str]
+    """Text of the labels that are not the tokens themselves."""
 
 
 class Side(TypedDict):

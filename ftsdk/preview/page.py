@@ -56,5 +56,6 @@ def _segment(segment: Segment, special: frozenset[str]) -> str:
     tokens = "".join(
         f'<b class="special">{escape(token)}</b>' if token in special else escape(token) for token in segment["tokens"]
     )
-    title = f"{segment['kind']}, row {segment['row']}, weight {segment['weight']:g}"
+    instead = f", learned as {segment['learned_as']}" if "learned_as" in segment else ""
+    title = escape(f"{segment['kind']}, row {segment['row']}, weight {segment['weight']:g}{instead}")
     return f'<span class="{classes}" title="{title}">{tokens}</span>'

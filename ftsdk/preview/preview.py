@@ -29,7 +29,8 @@ class Preview:
     An item of `rows` is a row, or what packing puts together. It has `rows` (their numbers, 1 = first), `dropped`, and
     `sides` (one, or chosen and rejected …), each with `name`, `num_tokens`, `num_learned`, `num_cut` (tokens that
     cutoff_len cuts off) and `segments`: neighbouring tokens with the same `kind` (system, prompt, tool, thought, answer
-    or padding), `learned`, `weight` in the loss and `row`, with their `ids` and `tokens`. A packed side has
+    or padding), `learned`, `weight` in the loss and `row`, with their `ids`, `tokens` and `labels` (what the loss asks
+    for; -100 is nothing; `learned_as` is their text where it is not the tokens themselves). A packed side has
     `attention_crosses`: whether its rows see each other.
     """
 

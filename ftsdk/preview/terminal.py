@@ -76,4 +76,6 @@ def _segment(segment: Segment, special: frozenset[str]) -> Text:
         return text.append(f"[{len(segment['ids']):,} × padding]", style=style)
     for token in segment["tokens"]:
         text.append(token.replace("\n", NEWLINE), style=f"{style} reverse" if token in special else style)
+    if "learned_as" in segment:
+        text.append(f"[learned as {segment['learned_as']}]", style="bold")
     return text

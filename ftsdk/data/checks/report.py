@@ -15,7 +15,6 @@ Verdict = Literal["pass", "warn", "fail"]
 CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
     {
         "encoding": ("error", True, "bytes that are not UTF-8"),
-        "byte_order_mark": ("error", True, "a mark before a JSON list that the trainer's reader refuses"),
         "bad_json": ("error", True, "a row that is not valid JSON"),
         "bad_record": ("error", True, "a CSV record with wrong quotes or a wrong number of fields"),
         "not_object": ("error", True, "a row that is no object with named columns"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
+import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from ftsdk.errors import DataError
 
@@ -19,10 +21,16 @@ KINDS: Mapping[str, str] = MappingProxyType(
         ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".xlsx": "excel",
     }
 )  # fmt: skip
+TEXT_KINDS = ("jsonl", "json", "csv", "tsv", "text")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 LINE_BYTES_MAX = 256 << 20
 MARK = b"\xef\xbb\xbf"
 """The byte-order mark of UTF-8."""
+WRAPPER = re.compile(
+    r'\{(\s*"[^"]*"\s*:\s*("[^"]*"|[\w.+-]+)\s*,)*\s*"(data|rows|train|examples|instances|items|records)"\s*:\s*\[\s*\{'
+)
+"""The beginning of an object that holds the rows in a list, such as `{"version": "1", "data": [{`."""
 _ROW_WORDS = {"jsonl": "line", "text": "line"}
 
 
@@ -55,7 +63,15 @@ class SourceFile:
         return _ROW_WORDS.get(self.kind, "row")
 
     def open(self) -> BinaryIO:
-        """The file's bytes, decompressed while they are read."""
+        """The file's bytes, decompressed while they are read; UTF-16 with its mark becomes UTF-8."""
+        stream = self._decompressed()
+        if self.kind not in TEXT_KINDS:
+            return stream
+        is_wide = stream.read(2) in UTF16_MARKS
+        stream.seek(0)
+        return io.BufferedReader(_Utf8(stream), 1 << 16) if is_wide else stream
+
+    def _decompressed(self) -> BinaryIO:
         if self.compression == "gzip":
             import gzip
 
@@ -72,7 +88,28 @@ class SourceFile:
 
 def is_utf16(head: bytes) -> bool:
     """Whether a text that begins so is UTF-16, by its mark or by the zeros beside the first letters."""
-    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) >= 2
+    return head.startswith(UTF16_MARKS) or head[:4].count(0) >= 2
+
+
+class _Utf8(io.RawIOBase):
+    """UTF-16 as UTF-8, piece by piece."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._text = io.TextIOWrapper(stream, encoding="utf-16", newline="")
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or self._text.read(1 << 16).encode("utf-8", "surrogatepass")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+    def close(self) -> None:
+        self._text.close()
+        super().close()
 
 
 def new_file(path: str | Path) -> BinaryIO:
@@ -90,7 +127,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turns what goes wrong while a file is read or unpacked into a DataError."""
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}; check access and that the file is whole.") from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":  # the class has two homes
@@ -169,7 +206,7 @@ def _json_kind(source: SourceFile) -> str:
     first, second = (*lines, "", "")[:2]
     if second.startswith("{") and second.endswith("}") and (first.endswith("]") or not text.startswith("[")):
         return "jsonl"  # whatever its first line is
-    if text.startswith("["):
+    if text.startswith("[") or WRAPPER.match(text):
         return "json"
     if source.kind == "json" and first.startswith("{") and not first.endswith("}") and second:
         return "json"  # an object that goes on over several lines

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+from ftsdk.data.formats.files import WRAPPER
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ENDING = re.compile(r"[ \t\r\n]*[,\]]")
 _FIRST_KEY = re.compile(r'\{\s*"([^"\\]*)"')
@@ -32,17 +34,20 @@ def array_elements(stream: TextIO, chunk_chars: int) -> Iterator[str | BadRow]:
     rows before it. Memory is bounded by `chunk_chars` or the longest element.
     """
     reader = _Reader(stream, chunk_chars)
-    if reader.peek() != "[":
+    is_wrapped = reader.step_into_wrapper()
+    if not is_wrapped and reader.peek() != "[":
         why = "is one JSON object, not a list of rows; wrap the rows in [ ] or write one a line"
         yield BadRow("bad_json", why, True)
         return
-    reader.position += 1
-    yield from _elements(reader)
+    reader.position += not is_wrapped
+    yield from _elements(reader, is_wrapped)
 
 
-def _elements(reader: _Reader) -> Iterator[str | BadRow]:
+def _elements(reader: _Reader, is_wrapped: bool) -> Iterator[str | BadRow]:
     separator = "["
     while True:
+        if is_wrapped and reader.peek() == "]":
+            return
         if reader.peek() in ("", "]"):
             yield from _closed(reader, separator)
             return
@@ -116,6 +121,13 @@ class _Reader:
                 return self._text[self.position]
             if not self._fill():
                 return ""
+
+    def step_into_wrapper(self) -> bool:
+        """Step to the first row of an object that holds the rows in a list; False if the text begins otherwise."""
+        self.peek()
+        begin = WRAPPER.match(self._text, self.position)
+        self.position = begin.end() - 1 if begin else self.position
+        return begin is not None
 
     def take_comma(self) -> str:
         """Step over a comma. Gives "," or, without a step, the character there instead."""

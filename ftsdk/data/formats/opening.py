@@ -11,7 +11,7 @@ from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.formats.catalog import FORMATS
 from ftsdk.data.formats.chat import Fault
 from ftsdk.data.formats.detection import Detected, detect
-from ftsdk.data.formats.files import MARK, DataFile, SourceFile, expand
+from ftsdk.data.formats.files import MARK, TEXT_KINDS, DataFile, SourceFile, expand
 from ftsdk.data.formats.rows import batches
 from ftsdk.data.formats.rules import Rules, parse
 from ftsdk.errors import DataError
@@ -66,7 +66,7 @@ def _open(index: int, source: SourceFile, file: DataFile, held_out: bool, method
     rows = sample_rows(source)
     detected = _detected(source, file, rows, method)
     faults: list[Fault] = []
-    if source.kind in ("jsonl", "csv", "tsv", "text") and source.head().startswith(MARK):
+    if source.kind in TEXT_KINDS and source.head().startswith(MARK):
         faults.append(("leading_mark", "begins with a byte-order mark, which readers step over"))
     odd = [name for name in detected.columns.values() if name != name.strip()]
     faults += [("odd_name", f"the column {name!r} is read as {name.strip()!r}") for name in odd]

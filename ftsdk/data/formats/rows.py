@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from ftsdk.data.formats.files import LINE_BYTES_MAX, MARK, SourceFile, is_utf16, readable
+from ftsdk.data.formats.files import LINE_BYTES_MAX, MARK, TEXT_KINDS, SourceFile, is_utf16, readable
 from ftsdk.data.formats.json_array import BadRow, array_elements
 from ftsdk.data.formats.tables import column_rows, csv_rows, excel_rows
 from ftsdk.errors import DataError
 
 BATCH_BYTES = 16 << 20
-_TEXT_KINDS = ("jsonl", "text", "json", "csv", "tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def batches(source: SourceFile, *, batch_bytes: int = BATCH_BYTES) -> Iterator[B
         "tsv": _csv_batches, "excel": _excel_batches, "parquet": _column_batches, "arrow": _column_batches,
     }  # fmt: skip
     with readable(source.path):
-        if source.kind in _TEXT_KINDS and is_utf16(source.head()):
+        if source.kind in TEXT_KINDS and is_utf16(source.head()):
             yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
             return
         yield from readers[source.kind](source, batch_bytes)
@@ -168,9 +167,6 @@ def _packed(rows: Iterator[str | BadRow], batch_bytes: int) -> Iterator[Batch]:
 
 
 def _array_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:
-    if source.head().startswith(MARK):
-        why = "begins with a byte-order mark, which the trainer's reader refuses; save it as UTF-8 without BOM"
-        yield Batch(1, [], b"", [RowFault(None, "byte_order_mark", why)])
     with source.open() as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         yield from _packed(array_elements(text, batch_bytes), batch_bytes)

@@ -223,7 +223,7 @@ def _difference(own: OwnTemplate, table: Mapping[str, NamedTemplate], needs: Nee
     if not probes:
         return "it cannot be rendered on a question and its answer"
     if needs.media:
-        return f"no template with its text has {' and '.join(sorted(needs.media))}s"
+        return _media_difference(own, table, needs, resembling)
     nearest = choose(own, table, replace(needs, tools=False), resembling=resembling) if needs.tools else ""
     if isinstance(nearest, TemplateChoice) and nearest.name:
         tried = f"template {nearest.name}"
@@ -234,6 +234,17 @@ def _difference(own: OwnTemplate, table: Mapping[str, NamedTemplate], needs: Nee
         if not _equal(own, name, own.texts[name], texts.get(name)):
             return _described_difference(name, own.texts[name] or "", texts.get(name), tried)
     return "no template with its text fixes the date that it takes from the clock"
+
+
+def _media_difference(own: OwnTemplate, table: Mapping[str, NamedTemplate], needs: Needs, resembling: str) -> str:
+    """The tokens that the tokenizer lacks, where a template has the text and the media."""
+    kinds, text_only = sorted(needs.media), replace(needs, media=frozenset())
+    fitting = [choice.name or "" for choice in _fitting(own, table, text_only, relevant_probes(own, needs))]
+    for name in sorted(fitting, key=lambda name: -_num_equal(name.replace("_", ""), resembling.replace("_", ""))):
+        tokens = table[name].media_tokens
+        if lacking := [tokens[kind] for kind in kinds if kind in tokens and tokens[kind] not in own.special]:
+            return f"template {name} has its text, and the model's tokenizer has no token {' and '.join(lacking)}"
+    return f"no template with its text has {' and '.join(kinds)}s"
 
 
 def _described_difference(name: str, text: str, other: str | None, tried: str) -> str:

@@ -9,7 +9,7 @@ def refused(model: str, difference: str) -> str:
     """Nothing composes the text of the model's own template."""
     return (
         f"The chat template of {model} is not what LLaMA-Factory makes of it: {difference}; name the template "
-        f"to train with in hyperparameters.template (such as chatml), which then differs from the model's."
+        f"to train with in hyperparameters.template, which then differs from the model's."
     )
 
 

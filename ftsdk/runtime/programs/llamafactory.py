@@ -73,6 +73,7 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
     from transformers import Trainer
 
     from ftsdk.runtime.programs.model.modules import refuse_unmatched
+    from ftsdk.runtime.programs.preview import learned
     from ftsdk.runtime.programs.resumable import make_resumable
     from ftsdk.runtime.programs.value_head import load_with_value_head
 
@@ -81,6 +82,8 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
     def train_on(self: Trainer, resume_from_checkpoint: str | None = None, **rest: object) -> TrainOutput:
         if not config.get("adapter_name_or_path"):  # an adapter brings its own targets
             refuse_unmatched(self.model, _listed(config, "lora_target"), _listed(config, "additional_target"))
+        if config.get("stage") != "pt" and not config.get("packing"):
+            learned.report(self, config.get("cutoff_len", 2048))
         make_resumable(self, checkpoints, resume)
         load_with_value_head(self)
         return train(self, resume_from_checkpoint=resume, **rest)

@@ -28,10 +28,12 @@ EXTENSIONS: Mapping[str, str] = {
     "ndjson": "json", "parquet": "parquet", "tsv": "csv", "txt": "text", "zst": "json",
 }  # fmt: skip
 """Extension of a file -> the reader that LLaMA-Factory would choose for it."""
+WRAPPERS = ("data", "rows", "train", "examples", "instances", "items", "records")
+"""Names under which an object holds the rows of a file."""
 _ROW_CHARS_MAX = 256 << 20
 _CHUNK_CHARS = 4 << 20
 _SEPARATOR = re.compile(r"[ \t\r\n,\[\]]*")
-_VERSION = "1"
+_VERSION = "2"
 """Part of the cache's key: raised when the same file would give other rows."""
 
 
@@ -113,7 +115,22 @@ def _json(path: Path) -> Iterator[object]:
                 text, position = text[position:] + more, 0
                 continue
             number += 1
+            wrapped = _wrapped_rows(value) if number == 1 else []
+            if wrapped and not text[position:].strip():
+                text, position = stream.read(_CHUNK_CHARS), 0
+                if not text.strip():
+                    yield from wrapped
+                    return
             yield value
+
+
+def _wrapped_rows(value: object) -> list[object]:
+    """The rows in an object that holds them in a list after plain values, as `{"version": "1", "data": [{...}]}`."""
+    for name, held in value.items() if isinstance(value, dict) else ():
+        if isinstance(held, dict | list):
+            is_wrapper = name in WRAPPERS and isinstance(held, list) and held and isinstance(held[0], dict)
+            return held if is_wrapper else []
+    return []
 
 
 def _end_of_separator(text: str, position: int) -> int:

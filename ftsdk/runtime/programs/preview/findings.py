@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ftsdk.contract.previews import PreviewedRow, Side
+    from ftsdk.contract.previews import PreviewedRow, Segment, Side
 
 SENTENCES = {
     "dropped": "{rows} dropped: the trainer reads no question and answer in them",
@@ -57,14 +57,19 @@ def _codes(item: PreviewedRow, bos: int | None, ends: set[int]) -> Iterator[str]
 def _codes_of_side(side: Side, bos: int | None, ends: set[int]) -> Iterator[str]:
     segments = side["segments"]
     ids = [number for segment in segments for number in segment["ids"]]
-    learned = [number for segment in segments if segment["learned"] for number in segment["ids"]]
+    learned = [label for segment in segments if segment["learned"] for label in segment["labels"]]
     if not learned:
         yield "nothing learned"
     elif not side["num_cut"] and not ends & set(learned):
         yield "eos never"
     if bos is not None and ids[:2] == [bos, bos]:
         yield "bos twice"
-    if any(segment["learned"] and segment["kind"] in ("prompt", "system") for segment in segments):
+    if any(_is_learned_prompt(segment) for segment in segments):
         yield "prompt learned"
     if side["num_cut"]:
         yield "cut"
+
+
+def _is_learned_prompt(segment: Segment) -> bool:
+    """An end of text that is asked for in place of a prompt's first token belongs to the answer before it."""
+    return segment["learned"] and segment["kind"] in ("prompt", "system") and segment["labels"] == segment["ids"]

@@ -83,7 +83,7 @@ def _of_prompts(document: JobDocument, request: PreviewRequest) -> PreviewAnswer
             text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         ids = tokenizer(text, add_special_tokens=isinstance(prompt, str))["input_ids"]
         segment: Segment = {"kind": "prompt", "learned": False, "weight": 0.0, "row": number + 1, "ids": ids,
-                   "tokens": [tokenizer.decode([token]) for token in ids]}  # fmt: skip
+                   "labels": [-100] * len(ids), "tokens": [tokenizer.decode([token]) for token in ids]}  # fmt: skip
         side: Side = {"name": "prompt", "segments": [segment], "num_tokens": len(ids), "num_learned": 0, "num_cut": 0}
         items.append({"rows": [number + 1], "sides": [side], "dropped": False})
     return {

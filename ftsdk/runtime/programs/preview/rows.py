@@ -152,18 +152,23 @@ class Rows:
 
     def _segments(self, ids: list[int], labels: list[int]) -> Iterator[Segment]:
         """Neighbouring tokens of one kind, row and label together."""
-        described = [(self._kind(token, label), getattr(token, "row", 0), label != IGNORED, int(token))
+        described = [(self._kind(token, label), getattr(token, "row", 0), label != IGNORED, int(token), int(label))
                      for token, label in zip(ids, labels, strict=True)]  # fmt: skip
         for (kind, row, learned), group in groupby(described, key=lambda token: token[:3]):
-            numbers = [token[3] for token in group]
-            yield {
+            tokens = list(group)
+            segment: Segment = {
                 "kind": kind,
                 "learned": learned,
                 "weight": 1.0 if learned else 0.0,
                 "row": row,
-                "ids": numbers,
-                "tokens": [self.trace.text(number) for number in numbers],
+                "ids": [token[3] for token in tokens],
+                "labels": [token[4] for token in tokens],
+                "tokens": [self.trace.text(token[3]) for token in tokens],
             }
+            # templates with `efficient_eos` ask for the end of text in place of a later prompt's first token
+            if other := [label for *_, number, label in tokens if label not in (IGNORED, number)]:
+                segment["learned_as"] = "".join(self.trace.text(label) for label in other)
+            yield segment
 
     def _kind(self, token: int, label: int) -> str:
         """The kind of a token; one that no template made is an end, padding, or stands for media."""

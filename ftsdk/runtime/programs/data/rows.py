@@ -127,9 +127,10 @@ def _json(path: Path) -> Iterator[object]:
 def _wrapped_rows(value: object) -> list[object]:
     """The rows in an object that holds them in a list after plain values, as `{"version": "1", "data": [{...}]}`."""
     for name, held in value.items() if isinstance(value, dict) else ():
+        if isinstance(held, list) and name in WRAPPERS and held and isinstance(held[0], dict):
+            return list(held)
         if isinstance(held, dict | list):
-            is_wrapper = name in WRAPPERS and isinstance(held, list) and held and isinstance(held[0], dict)
-            return held if is_wrapper else []
+            return []
     return []
 
 

@@ -23,7 +23,9 @@ from ftsdk.facts import Facts, MachineFacts
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.home import home_dir, jobs_dir
 from ftsdk.plan import Copy, Plan
+from ftsdk.plan.build import Draft
 from ftsdk.runtime.storage.folder import FolderStore
+from ftsdk.sizing.forward import on_main_memory
 from ftsdk.sizing.price.market import Market, own_machine
 from ftsdk.spec import JobSpec
 from ftsdk.storage import copying, records
@@ -41,6 +43,13 @@ def model_copies(facts: Facts) -> dict[str, Copy]:
     """Address of each model in a bucket -> its copy in this machine's cache. Pure."""
     root = str(Path(facts.home, "cache"))
     return {address: copying.copy_of(address, root, size) for address, size in facts.remote_models.items()}
+
+
+def held_against_memory(draft: Draft, spec: JobSpec, machine: MachineFacts) -> Draft:
+    """The draft whose estimate says whether a program fits into this machine's main memory, where there is no GPU."""
+    if machine.accelerators:
+        return draft
+    return replace(draft, estimate=on_main_memory(spec, draft.estimate, machine.memory_gib))
 
 
 def require_accelerator(spec: JobSpec, facts: Facts) -> None:

@@ -35,6 +35,7 @@ class RunOptions:
     options: tuple[str, ...]
     changes: tuple[str, ...]
     copy: bool
+    no_size_check: bool
     only_plan: bool
     detach: bool
     as_json: bool
@@ -51,6 +52,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
                      help="Set a field of the job's spec, e.g. resources.accelerator=A10G. Repeatable."),
         click.option("--copy", is_flag=True, help="Copy a model that is elsewhere first; --plan shows size and cost."),
+        click.option("--no-size-check", is_flag=True, help="Run although the estimate exceeds memory or budget."),
         click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing."),
         click.option("--detach", is_flag=True, help="Return once the job is started, and print its URI."),
         json_option,
@@ -248,7 +250,7 @@ def started(given: JsonObject, place: RunOptions) -> Job | None:
             warn(sentence)
         emit(plan.to_json(), place.as_json, lambda: plan_text(plan))
         return None
-    job = estimator.fit(wait=False, copy=place.copy, on_warning=warn)
+    job = estimator.fit(wait=False, copy=place.copy, size_check=not place.no_size_check, on_warning=warn)
     if not place.detach:
         return job
     emit({"uri": job.uri}, place.as_json, lambda: job.uri)

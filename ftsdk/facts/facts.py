@@ -57,6 +57,8 @@ class MachineFacts:
     python: str
     accelerators: tuple[str, ...]
     """Names of the NVIDIA GPUs, empty without one."""
+    memory_gib: float | None = None
+    """Main memory; None where the system does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from ftsdk.facts.facts import MachineFacts
 def inspect_machine() -> MachineFacts:
     """Platform, Python and GPUs of this machine."""
     version = ".".join(map(str, sys.version_info[:3]))
-    return MachineFacts(platform=sys.platform, python=version, accelerators=_nvidia_gpus())
+    return MachineFacts(
+        platform=sys.platform, python=version, accelerators=_nvidia_gpus(), memory_gib=_main_memory_gib()
+    )
+
+
+def _main_memory_gib() -> float | None:
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 def _nvidia_gpus() -> tuple[str, ...]:

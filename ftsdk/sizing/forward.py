@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import ModelShape
-from ftsdk.sizing.catalogue import Card, card_of
+from ftsdk.sizing.catalogue import Card, card_of, cards
 from ftsdk.sizing.estimate import Estimate, shape_of
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Memory, Term
-from ftsdk.sizing.price.offers import fit
+from ftsdk.sizing.price.offers import Fit, fit
 from ftsdk.sizing.time.throughput import HIGH, LOW, OPERATIONS_PER_LAYER, RATES
-from ftsdk.spec import Evaluate, Export, Generate, JobSpec, Merge, Serve
+from ftsdk.spec import Evaluate, Export, Generate, JobSpec, Merge, Serve, Train
 from ftsdk.spec.program import ANSWER_METRICS
 
 WEIGHT_BYTES, CACHE_BYTES, LOGIT_BYTES = 2, 2, 8
 """16-bit weights and cache; logits in 16 bits, their 32-bit copy and half of another for the softmax."""
 NO_TIME = "time: it depends on the speed of the disk that the weights are read from and written to"
+MAIN_MEMORY = "this machine's main memory"
 EARLY_END = 0.5
 """Assumed share of the permitted tokens that an answer has."""
 RANGE_NOTE = (
@@ -76,12 +78,29 @@ def estimate_forward(
         fits=fit(memory, known_card),
         card=known_card.name if known_card else None,
         usable_gib=known_card.usable_gib if known_card else None,
+        next_cards=_cards_for(memory) if fit(memory, known_card) == "no" else (),
         hours=middle,
         hours_low=low,
         hours_high=high,
         notes=(RANGE_NOTE,) if hours else (),
         unknown=() if hours or isinstance(spec.program, Serve) else (_why_no_time(spec, known_card, work),),
     )
+
+
+def on_main_memory(spec: JobSpec, estimate: Estimate, memory_gib: float | None) -> Estimate:
+    """The estimate of a program on a CPU, held against the machine's main memory."""
+    needed = estimate.memory
+    if needed is None or memory_gib is None or isinstance(spec.program, Train | Merge | Export):
+        return estimate  # merging and exporting read file by file
+    fits: Fit = "yes" if needed.total_gib <= memory_gib else "no"
+    larger = () if fits == "yes" else _cards_for(needed)
+    return replace(estimate, fits=fits, card=MAIN_MEMORY, usable_gib=memory_gib, next_cards=larger)
+
+
+def _cards_for(memory: Memory) -> tuple[str, ...]:
+    """Up to three accelerators, smallest first, that have this memory."""
+    by_size = sorted(set(cards().values()), key=lambda card: card.usable_gib)
+    return tuple(card.name for card in by_size if memory.total_gib <= card.usable_gib)[:3]
 
 
 def _why_no_time(spec: JobSpec, card: Card | None, work: Work | None) -> str:

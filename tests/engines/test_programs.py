@@ -10,7 +10,10 @@ from ftsdk.engines.programs.render import VERIFIABLE
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
 from ftsdk.plan.build import estimate_of
+from ftsdk.runtime.programs.trained.metrics import METRICS
+from ftsdk.sizing.forward import estimate_forward, on_main_memory
 from ftsdk.spec import JobSpec
+from ftsdk.spec.program import ANSWER_METRICS
 from tests.golden import plans
 
 LAYOUT = Layout(durable="/d", scratch="/s", inputs={plans.WORK + "/base": "/in/base"})
@@ -116,3 +119,31 @@ def test_memory_is_that_of_a_forward_pass_and_time_is_unknown():
     assert estimate.memory.gib("weights") == pytest.approx(2 * estimate.parameters / 2**30)
     assert (estimate.fits, estimate.hours) == ("yes", None)
     assert any(sentence.startswith("time:") for sentence in estimate.unknown)
+
+
+def test_a_program_that_does_not_fit_into_main_memory_is_refused():
+    spec = JobSpec(model="./adapter", program="evaluate", dataset="rows.jsonl")
+    estimate = estimate_of(spec, facts())
+    assert on_main_memory(spec, estimate, 64.0).fits == "yes"
+    assert on_main_memory(spec, estimate, 1.0).fits == "no"
+    merge = JobSpec(model="./adapter", program="merge")
+    assert on_main_memory(merge, estimate_of(merge, facts()), 1.0).fits == "unknown"
+
+
+def test_the_time_of_an_evaluation_grows_with_rows_answers_and_models():
+    def hours(rows=100, **program):
+        spec = JobSpec(
+            model="./adapter", dataset="rows.jsonl", program={"type": "evaluate", **program},
+            resources={"accelerator": "L4"},
+        )  # fmt: skip
+        estimate = estimate_forward(spec, CONFIG, "L4", num_rows=rows, mean_tokens=200.0)
+        assert estimate.hours_low <= estimate.hours <= estimate.hours_high
+        return estimate.hours
+
+    assert hours(rows=200) == pytest.approx(2 * hours())
+    assert hours(against="base") == pytest.approx(2 * hours())
+    assert hours(metrics=["exact_match"]) > 10 * hours()
+
+
+def test_the_metrics_that_need_answers_are_those_of_the_runtime():
+    assert {name for name, metric in METRICS.items() if metric.generates} == ANSWER_METRICS

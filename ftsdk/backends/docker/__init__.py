@@ -69,6 +69,7 @@ class Docker:
             nproc_per_node=spec.resources.accelerators_per_node,
             grace_s=self.options.grace_s,
         )
+        draft = folders.held_against_memory(draft, spec, facts.machine)
         context = requests.DockerContext(
             spec=spec,
             facts=facts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from ftsdk import contract
@@ -20,6 +21,7 @@ from ftsdk.facts import Facts
 from ftsdk.home import home_dir
 from ftsdk.plan import deployment
 from ftsdk.plan.deployment import PORT, DeploymentPlan
+from ftsdk.sizing.forward import on_main_memory
 from ftsdk.spec import JobSpec
 
 LABEL: Final = "ftsdk.deployment"
@@ -41,7 +43,7 @@ class DockerDeployments:
             raise UnsupportedError(f"program.max_replicas: on docker {one}.")
         require("docker", self._capabilities, spec)
         folders.require_accelerator(spec, facts)
-        return deployment.deployment(
+        made = deployment.deployment(
             spec,
             facts,
             backend="docker",
@@ -50,6 +52,9 @@ class DockerDeployments:
             options=self._options.model_dump(mode="json"),
             copies=tuple(folders.model_copies(facts).values()),
         )
+        if facts.machine.accelerators:
+            return made
+        return replace(made, estimate=on_main_memory(spec, made.estimate, facts.machine.memory_gib))
 
     def create(self, plan: DeploymentPlan) -> None:
         """Run the container. One that Docker made and could not start is removed again."""

@@ -79,6 +79,7 @@ class Local:
             grace_s=self.options.grace_s,
             restarts=True,
         )
+        draft = folders.held_against_memory(draft, spec, facts.machine)
         request = {
             "argv": [self.options.python or sys.executable, facts.runtime.path, "supervise"],
             "env": {

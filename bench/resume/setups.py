@@ -25,6 +25,7 @@ class Setup:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     retry: Mapping[str, Any] = field(default_factory=dict)
+    hang_minutes: float = 1.0
     cadence_steps: int = 20
     max_faults: int = 25
     """Maximum number of faults in one training."""
@@ -52,6 +53,7 @@ class Setup:
             },
             resources=dict(self.resources),
             retry=dict(self.retry),
+            hang_minutes=self.hang_minutes,
             checkpoint={"every_steps": self.cadence_steps},
             env={"OMP_NUM_THREADS": "1"},
             output=str(output) if output else None,
@@ -72,6 +74,15 @@ SETUPS: tuple[Setup, ...] = (
         kinds=LOCAL,
         resources=TWO_RANKS,
         retry={"on": "infra"},
+        max_faults=12,
+    ),
+    Setup(
+        name="local, LoRA, 2 ranks, hangs restarted",
+        backend="local",
+        kinds=("stop-worker", "kill-worker", "term"),
+        resources=TWO_RANKS,
+        retry={"on": "infra"},
+        hang_minutes=0.1,
         max_faults=12,
     ),
     Setup(

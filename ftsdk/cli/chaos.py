@@ -13,7 +13,7 @@ from ftsdk.cli.output import emit, json_option, say
 if TYPE_CHECKING:
     from ftsdk.testing.faults import Fault
 
-KINDS = ("term", "kill", "kill-worker", "stop-container", "network", "fill-disk", "damage")
+KINDS = ("term", "kill", "kill-worker", "stop-worker", "stop-container", "network", "fill-disk", "damage")
 
 
 @click.command()
@@ -59,6 +59,7 @@ def chaos(
     term            SIGTERM to the supervisor, as at the start of a spot reclaim
     kill            SIGKILL to the supervisor, as if the machine were lost
     kill-worker     SIGKILL to one trainer process
+    stop-worker     SIGSTOP to one trainer process, which hangs until it is found
     stop-container  docker stop of one container (docker)
     network         disconnect one container from its network for a while (docker)
     fill-disk       fill the disk of the job's folder for a while, if no other files are on it

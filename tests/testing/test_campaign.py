@@ -33,6 +33,7 @@ def with_trainer(monkeypatch):
     [
         ("local, LoRA, accumulation over 4, logs every 3", 11, 3),
         ("local, LoRA, 2 ranks, crashes restarted", 12, 2),
+        pytest.param("local, LoRA, 2 ranks, hangs restarted", 14, 4, marks=pytest.mark.long),
         pytest.param("docker, LoRA with dropout", 13, 3, marks=pytest.mark.docker),
     ],
 )

@@ -107,6 +107,19 @@ def test_a_trainer_without_processes_of_ours_has_no_worker_to_kill(started):
         inject(started, "kill-worker", Random(1))
 
 
+def test_a_stopped_worker_hangs_until_it_is_found(spec_folder):
+    registers = 'pathlib.Path(job["run"], "worker-0.pid").write_text(str(os.getpid()))'
+    fields = {"name": new_label(), "model": "model", "dataset": "train.jsonl", "hang_minutes": 0.03}
+    backend = Local(LocalOptions())
+    plan = backend.plan(parse(fields, where="test"), inspect(parse(fields, where="test"), folder=spec_folder))
+    plan = in_durable_folder(plan, COUNTS.replace("wishes = []", f"{registers}\nwishes = []"))
+    job = submit(plan, backend, secrets={}, on_attach=lambda info: None)
+    until_step(job, 1)
+    done = inject(job, "stop-worker", Random(1))
+    assert done.what == "SIGSTOP to trainer process 0"
+    assert (done.state, done.reason) == ("FAILED", "hang")
+
+
 def test_what_is_not_safe_or_not_there_is_refused(started, tmp_path):
     with pytest.raises(UnsupportedError, match="of docker only"):
         inject(started, "network", Random(1))

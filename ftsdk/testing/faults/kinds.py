@@ -41,6 +41,7 @@ KINDS: Mapping[str, FaultKind] = {
     "term": FaultKind(help="SIGTERM to the supervisor, as a spot reclaim begins", do=processes.terminate),
     "kill": FaultKind(help="SIGKILL to the supervisor, as if the machine had gone", do=processes.kill),
     "kill-worker": FaultKind(help="SIGKILL to one trainer process", do=processes.kill_worker),
+    "stop-worker": FaultKind(help="SIGSTOP to one trainer process: it hangs", do=processes.stop_worker),
     "stop-container": FaultKind(help="docker stop of one container", do=processes.stop_container, backends=ONLY_DOCKER),
     "network": FaultKind(
         help="cut one container off its network for a while", do=outages.cut_network, backends=ONLY_DOCKER, ends=False

@@ -10,11 +10,11 @@ from ftsdk.backends.docker import command
 from ftsdk.errors import BackendError
 from ftsdk.testing.faults.target import NoTargetError, Target
 
-KILL_WORKER = """
+SIGNAL_WORKER = """
 import glob, os, sys
 files = sorted(glob.glob(sys.argv[1]))
 chosen = files[int(sys.argv[2]) % len(files)]
-os.kill(int(open(chosen).read()), 9)
+os.kill(int(open(chosen).read()), int(sys.argv[3]))
 print(os.path.basename(chosen))
 """
 """Run inside the container, where the process ids that the workers wrote down mean something."""
@@ -49,23 +49,34 @@ def stop_container(target: Target) -> str:
 
 def kill_worker(target: Target) -> str:
     """SIGKILL to one trainer process: what the kernel does to a process that takes too much memory."""
+    return _signal_worker(target, signal.SIGKILL)
+
+
+def stop_worker(target: Target) -> str:
+    """SIGSTOP to one trainer process: it hangs, and the others wait for it."""
+    return _signal_worker(target, signal.SIGSTOP)
+
+
+def _signal_worker(target: Target, number: signal.Signals) -> str:
     run = f"{target.folder.plan.document['scratch']}/run/worker-*.pid"
     if target.backend == "docker":
-        name, number = target.one_container(), str(target.chance.randrange(1 << 16))
+        name, choice = target.one_container(), str(target.chance.randrange(1 << 16))
         try:
-            said = command.ask([target.program, "exec", name, "python", "-c", KILL_WORKER, run, number])
+            said = command.ask(
+                [target.program, "exec", name, "python", "-c", SIGNAL_WORKER, run, choice, str(int(number))]
+            )
         except BackendError as problem:
             raise _no_worker(target) from problem
-        return f"SIGKILL to {_rank(said.strip())} in container {name}"
+        return f"{number.name} to {_rank(said.strip())} in container {name}"
     files = sorted(Path(run).parent.glob("worker-*.pid"))
     if not files:
         raise _no_worker(target)
     chosen = target.chance.choice(files)
     try:
-        os.kill(int(chosen.read_bytes()), signal.SIGKILL)
+        os.kill(int(chosen.read_bytes()), number)
     except (OSError, ValueError) as problem:
         raise _no_worker(target) from problem
-    return f"SIGKILL to {_rank(chosen.name)}"
+    return f"{number.name} to {_rank(chosen.name)}"
 
 
 def _signal(target: Target, number: signal.Signals) -> None:

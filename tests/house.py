@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -130,3 +131,11 @@ def class_names(package: str = "ftsdk") -> dict[str, list[str]]:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(module)
     return places
+
+
+def lines_with(text: str, package: str = "ftsdk") -> int:
+    """Number of lines of a package that have a name in them, imports included."""
+    pattern = re.compile(rf"\b{re.escape(text)}(?!\w)")
+    return sum(
+        bool(pattern.search(line)) for path in modules(package).values() for line in path.read_text("utf-8").splitlines()
+    )

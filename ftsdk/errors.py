@@ -4,7 +4,7 @@ FtsdkError                    1
 ├── SpecError                 2   the description of the training is wrong
 ├── DataError                 3   the data is wrong
 ├── UnsupportedError          4   this backend or engine cannot do what the spec asks
-├── BackendError             10   the place where the job should run said no
+├── BackendError             10   the platform refused or failed
 │   ├── NotInstalledError    11   a program or an extra is missing
 │   ├── AuthError            12   credentials are missing or refused
 │   ├── QuotaError           13

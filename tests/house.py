@@ -137,5 +137,7 @@ def lines_with(text: str, package: str = "ftsdk") -> int:
     """Number of lines of a package that have a name in them, imports included."""
     pattern = re.compile(rf"\b{re.escape(text)}(?!\w)")
     return sum(
-        bool(pattern.search(line)) for path in modules(package).values() for line in path.read_text("utf-8").splitlines()
+        bool(pattern.search(line))
+        for path in modules(package).values()
+        for line in path.read_text("utf-8").splitlines()
     )

@@ -275,8 +275,8 @@ def post_json(url: str, content: Mapping[str, object], headers: Mapping[str, str
         with urlopen(Request(url, json.dumps(content).encode(), given), timeout=ANSWER_S) as response:
             answer: JsonObject = json.load(response)
     except HTTPError as problem:
-        said = problem.read().decode("utf-8", "replace")[:300]
-        raise BackendError(f"{url} refused the request with status {problem.code}: {said}") from problem
+        body = problem.read().decode("utf-8", "replace")[:300]
+        raise BackendError(f"{url} refused the request with status {problem.code}: {body}") from problem
     except (OSError, HTTPException, ValueError) as problem:
         raise BackendError(f"{url} gave no answer ({problem}): `ftsdk deployment logs` shows why.") from problem
     return answer

@@ -27,21 +27,21 @@ def compare(jobs: tuple[str, ...], png: Path | None, as_json: bool) -> None:
     from ftsdk.reports.comparing import compare as run
     from ftsdk.terminal import overlay
 
-    found = run(jobs)
+    comparison = run(jobs)
     if png:
-        overlay.save_overlay(found.curves(), png)
+        overlay.save_overlay(comparison.curves(), png)
         say(f"Drawn: {png}")
-    emit(found.to_json(), as_json, lambda: _text(found))
+    emit(comparison.to_json(), as_json, lambda: _text(comparison))
 
 
-def _text(found: Comparison) -> str:
+def _text(comparison: Comparison) -> str:
     from ftsdk.terminal import overlay
 
-    header, *rows = found.rows()
+    header, *rows = comparison.rows()
     parts = [table(header, rows)]
-    if any(job.final("loss") is not None for job in found.jobs):
+    if any(job.final("loss") is not None for job in comparison.jobs):
         width = shutil.get_terminal_size().columns
-        parts.append(overlay.terminal_overlay(found.curves(), width=width, color=sys.stdout.isatty()))
+        parts.append(overlay.terminal_overlay(comparison.curves(), width=width, color=sys.stdout.isatty()))
     return "\n\n".join(parts)
 
 

@@ -70,9 +70,9 @@ def _converse(server: Server, settings: JsonObject, messages: list[dict[str, str
         elif line.startswith("/"):
             say(HELP)
         elif line:
-            asked = [*messages, {"role": "user", "content": line}]
-            answer = _speak(server, {**settings, "messages": asked})
-            messages = messages if answer is None else [*asked, {"role": "assistant", "content": answer}]
+            turns = [*messages, {"role": "user", "content": line}]
+            answer = _speak(server, {**settings, "messages": turns})
+            messages = messages if answer is None else [*turns, {"role": "assistant", "content": answer}]
 
 
 def _line() -> str | None:
@@ -101,9 +101,9 @@ def _stream(server: Server, request: JsonObject) -> Iterator[str]:
     from urllib.request import Request, urlopen
 
     data = json.dumps({**request, "stream": True}).encode()
-    asked = Request(f"{server.base_url}/chat/completions", data, {"Content-Type": "application/json"})
+    http_request = Request(f"{server.base_url}/chat/completions", data, {"Content-Type": "application/json"})
     try:
-        with urlopen(asked) as response:
+        with urlopen(http_request) as response:
             for line in response:
                 event = line.decode().removeprefix("data: ").strip()
                 if event and event != "[DONE]":

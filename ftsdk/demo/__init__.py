@@ -182,7 +182,7 @@ def _run(script: str, *arguments: str) -> str:
     except OSError as problem:
         raise _no_trainer(script, argv[0], str(problem.strerror)) from problem
     except subprocess.CalledProcessError as problem:
-        why = (problem.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        why = (problem.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise _no_trainer(script, argv[0], why) from problem
     return done.stdout.splitlines()[-1]
 

@@ -99,7 +99,7 @@ def make_rows() -> list[Row]:
     private = _paths_of_this_machine()
     chosen: dict[str, Row] = {}
     names: set[str] = set()
-    for name, kind, docstring in sorted(_documented(), key=lambda found: (found[0].count("."), len(found[0]), found)):
+    for name, kind, docstring in sorted(_documented(), key=lambda thing: (thing[0].count("."), len(thing[0]), thing)):
         answer = clean_answer(docstring)
         known = name in names or answer in chosen
         if len(answer) >= ANSWER_MIN_CHARS and not known and not _tells_of_this_machine(docstring, private):
@@ -205,9 +205,9 @@ def _import_tree(name: str) -> Iterator[tuple[str, ModuleType]]:
     except Exception:  # another platform's module, or one whose C library is not there
         return
     yield name, module
-    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
-        if not (found.name.startswith("_") or found.name in _SKIPPED_PARTS):
-            yield from _import_tree(f"{name}.{found.name}")
+    for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not (inner.name.startswith("_") or inner.name in _SKIPPED_PARTS):
+            yield from _import_tree(f"{name}.{inner.name}")
 
 
 def _paths_of_this_machine() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What is known of the user's accounts and machines: kept in ftsdk's home by `ftsdk doctor`, read into the facts.
 
-One file a backend and scope, `platforms/BACKEND/SCOPE.json`, with what the platform said or a probe measured.
+One file a backend and scope, `platforms/BACKEND/SCOPE.json`, with what the platform reported or a probe measured.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def keep(home: Path, backend: str, scope: str, **known: object) -> Path:
 
 def kept(home: Path) -> Platforms:
     """All that is known, by `BACKEND/SCOPE`."""
-    found = (home / FOLDER).glob("*/*.json")
-    return {f"{path.parent.name}/{path.stem}": _read(path) for path in sorted(found)}
+    paths = (home / FOLDER).glob("*/*.json")
+    return {f"{path.parent.name}/{path.stem}": _read(path) for path in sorted(paths)}
 
 
 def of(platforms: Platforms, backend: str, scope: str) -> JsonObject:

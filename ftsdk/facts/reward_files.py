@@ -27,13 +27,13 @@ def inspect_imports(files: Iterable[Fingerprint]) -> dict[str, dict[str, Fingerp
 
 
 def _neighbours(start: Path) -> dict[str, Fingerprint]:
-    folder, found, open_files = start.parent, {start}, [start]
+    folder, imported, open_files = start.parent, {start}, [start]
     while open_files:
         for file in _imported(open_files.pop(), folder):
-            if file not in found:
-                found.add(file)
+            if file not in imported:
+                imported.add(file)
                 open_files.append(file)
-    return {file.relative_to(folder).as_posix(): fingerprints.of(file) for file in sorted(found - {start})}
+    return {file.relative_to(folder).as_posix(): fingerprints.of(file) for file in sorted(imported - {start})}
 
 
 def _imported(file: Path, folder: Path) -> Iterator[Path]:

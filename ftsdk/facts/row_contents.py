@@ -17,7 +17,7 @@ CALL_KEYS = (b'"tool_calls"', b'"function_call"')
 def contents_of(path: str, entry: DatasetEntry) -> frozenset[str]:
     """Of `tools`, `image`, `video`, `audio`, those that the first megabyte of rows contains."""
     columns = {**{role: role for role in (*MEDIA_COLUMNS, "tools")}, **(entry.get("columns") or {})}
-    found: set[str] = set()
+    contents: set[str] = set()
     try:
         first = next(batches(source(path), batch_bytes=BYTES), None)
     except DataError:  # the check of the data reports it
@@ -26,7 +26,7 @@ def contents_of(path: str, entry: DatasetEntry) -> frozenset[str]:
         row = json.loads(text)
         if not isinstance(row, dict):
             continue
-        found |= {kind for role, kind in MEDIA_COLUMNS.items() if row.get(columns[role])}
+        contents |= {kind for role, kind in MEDIA_COLUMNS.items() if row.get(columns[role])}
         if row.get(columns["tools"]) not in (None, "", "[]", []) or any(key in text for key in CALL_KEYS):
-            found.add("tools")
-    return frozenset(found)
+            contents.add("tools")
+    return frozenset(contents)

@@ -34,7 +34,7 @@ class Decision:
     not_before: float = 0.0
     """Seconds since the epoch: a `start` waits until then."""
     on_demand: bool = False
-    """Start on capacity that is not taken back, although the job asked for spot."""
+    """Start on capacity that is not taken back, although the job requested spot."""
     shrink: bool = False
     """Start with a smaller micro-batch and more accumulation."""
 

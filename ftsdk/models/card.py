@@ -78,8 +78,8 @@ def _licence(base: str, identifier: str, demands: str) -> str:
             f"The licence of {_code(public_name(base))} is not known to the tool that wrote this card: look it up, and "
             f"follow it, before you share the model."
         )
-    asked = f" It asks of those who share a model made from it: {demands}." if demands else ""
-    return f"The base model is under {_code(identifier)}.{asked}"
+    conditions = f" It asks of those who share a model made from it: {demands}." if demands else ""
+    return f"The base model is under {_code(identifier)}.{conditions}"
 
 
 def _data(record: LineageRecord) -> str:
@@ -131,8 +131,8 @@ def _curve(state: bytes | None) -> str:
 def _evaluations(record: LineageRecord) -> Iterator[str]:
     for evaluation in record.get("evaluations", []):
         rows = [
-            (name, _number(found.get("value")), _number(found.get("against")), str(found.get("verdict") or ""))
-            for name, found in measured(evaluation).items()
+            (name, _number(metric.get("value")), _number(metric.get("against")), str(metric.get("verdict") or ""))
+            for name, metric in measured(evaluation).items()
         ]
         yield f"{evaluation['name']}\n\n{_table(('metric', 'value', 'other model', 'verdict'), rows)}"
 

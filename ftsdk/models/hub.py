@@ -77,10 +77,10 @@ def _errors(repository: str) -> Iterator[None]:
 
 def _http_error(problem: HfHubHTTPError, repository: str) -> BackendError:
     status = problem.response.status_code
-    said = problem.server_message or str(problem).splitlines()[0]
+    message = problem.server_message or str(problem).splitlines()[0]
     if status in (401, 403):
         return AuthError(
-            f"The hub does not let you write to {repository} ({status}: {said}): use a token with write access "
+            f"The hub does not let you write to {repository} ({status}: {message}): use a token with write access "
             f"(`hf auth login`, or HF_TOKEN), or a name of your own."
         )
-    return BackendError(f"The hub refused {repository} ({status}): {said}")
+    return BackendError(f"The hub refused {repository} ({status}): {message}")

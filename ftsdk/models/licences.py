@@ -58,7 +58,7 @@ BY_NAME: Final[Mapping[str, Licence]] = MappingProxyType(
 def licence_of(base_model: str, folder: Path | None = None) -> Licence:
     """The licence of a base model: what its own card in `folder` says, else what is known of its hub id."""
     stated = _stated(folder / "README.md") if folder else ""
-    known = next((found for name, found in BY_NAME.items() if re.match(name, base_model.lower())), UNKNOWN)
+    known = next((licence for name, licence in BY_NAME.items() if re.match(name, base_model.lower())), UNKNOWN)
     if stated and stated != known.identifier:
         demands = {APACHE.identifier: APACHE.demands, MIT.identifier: MIT.demands}.get(stated, "")
         return Licence(stated, demands)

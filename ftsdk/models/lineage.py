@@ -44,8 +44,8 @@ def manifest(store: Store) -> dict[str, ModelFile]:
 def evaluations(store: Store) -> list[EvaluationRecord]:
     """Records of the model's evaluations, in the order of their names, each with its `name`."""
     keys = [item.key for item in store.list(f"{contract.EVALUATIONS_DIR}/") if item.key.endswith(".json")]
-    found = ((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys)
-    return [cast(EvaluationRecord, {"name": name, **record}) for name, record in found if isinstance(record, dict)]
+    rows = ((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys)
+    return [cast(EvaluationRecord, {"name": name, **record}) for name, record in rows if isinstance(record, dict)]
 
 
 def measured(evaluation: EvaluationRecord) -> dict[str, MeasuredMetric]:

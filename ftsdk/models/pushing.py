@@ -49,8 +49,8 @@ def check_target(to: str) -> None:
     if scheme in ("hf", *BUCKET_SCHEMES) and not place.strip("/"):
         raise SpecError(f"{to!r} names no place: give hf:ORG/NAME, s3://BUCKET/FOLDER or a folder.")
     if scheme in ("modelscope", "oci"):
-        places = ", ".join(f"{scheme}://" for scheme in BUCKET_SCHEMES)
-        raise SpecError(f"{to!r}: ftsdk pushes to hf:ORG/NAME, {places} or a folder.")
+        schemes = ", ".join(f"{scheme}://" for scheme in BUCKET_SCHEMES)
+        raise SpecError(f"{to!r}: ftsdk pushes to hf:ORG/NAME, {schemes} or a folder.")
 
 
 def public_contents(model: Publication, name: str) -> Contents:

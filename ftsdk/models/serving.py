@@ -68,11 +68,14 @@ def _start(model: ModelFacts, errors: IO[bytes], *, name: str, port: int) -> sub
 
 
 def _port(process: subprocess.Popen[str], errors: IO[bytes], model: str) -> int:
-    """The port that the server prints when it is ready. Raises FtsdkError with its last words if it ends instead."""
+    """The port that the server prints when it is ready.
+
+    Raises FtsdkError with its last line of output if it ends instead.
+    """
     for line in process.stdout or ():
         if line.startswith(contract.SERVER_READY):
             return int(line.removeprefix(contract.SERVER_READY))
     process.wait()
     errors.seek(0)
-    said = errors.read().decode("utf-8", "replace").strip().splitlines()
-    raise FtsdkError(f"The server of {model} ended before it answered: {said[-1] if said else 'it said nothing'}")
+    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+    raise FtsdkError(f"The server of {model} ended before it answered: {lines[-1] if lines else 'it printed nothing'}")

@@ -1,4 +1,4 @@
-"""A job that starts from another training's checkpoint: what must fit, and what is said. Pure."""
+"""A job that starts from another training's checkpoint: what must fit, and the warnings. Pure."""
 
 from __future__ import annotations
 

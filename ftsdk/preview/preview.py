@@ -107,7 +107,7 @@ def _ask(archive: str, request: PreviewRequest, trainer: str, folder: Path) -> P
 
 
 def _error(stderr: str, python: str) -> DataError | NotInstalledError:
-    """The trainer's own last words."""
+    """The error from the trainer's last line of output."""
     last = stderr.strip().splitlines()[-1:] or ["no message"]
     if "No module named" in last[0]:
         beside = "beside ftsdk" if python == sys.executable else f"in {python}"

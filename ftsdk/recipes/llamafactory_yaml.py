@@ -137,12 +137,10 @@ def _refuse_wrong_kinds(given: Arguments) -> None:
             raise SpecError(f"{name}: write a number, not {given[name]!r:.60}.")
     for name in LISTS:
         values = given.get(name, ())
-        if not isinstance(values, str) and not (isinstance(values, list | tuple) and all(map(_is_name, values))):
+        if not isinstance(values, str) and not (
+            isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
+        ):
             raise SpecError(f"{name}: write names, not {values!r:.60}.")
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _drop_what_is_ignored(given: Arguments) -> Iterator[str]:

@@ -125,7 +125,7 @@ def differences(specs: Sequence[Mapping[str, object]]) -> dict[str, tuple[object
     flat = [dict(_flattened(spec)) for spec in specs]
     names = dict.fromkeys(name for spec in flat for name in spec if name not in SAME_FOR_NONE)
     values = {name: tuple(spec.get(name) for spec in flat) for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+    return {name: per_job for name, per_job in values.items() if any(value != per_job[0] for value in per_job)}
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -172,8 +172,8 @@ def evaluation_metrics(record: LineageRecord) -> dict[str, float]:
     return {
         f"{evaluation['name']} {metric}": float(value)
         for evaluation in record.get("evaluations", [])
-        for metric, found in lineage.measured(evaluation).items()
-        if is_number(value := found.get("value"))
+        for metric, figures in lineage.measured(evaluation).items()
+        if is_number(value := figures.get("value"))
     }
 
 

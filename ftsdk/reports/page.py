@@ -118,8 +118,8 @@ def _charts(contents: ReportContents) -> Iterator[str]:
 
 def _evaluation(evaluation: EvaluationRecord) -> str:
     rows = [
-        (name, *(found.get(key) for key in ("value", "against", "low", "high", "verdict")))
-        for name, found in lineage.measured(evaluation).items()
+        (name, *(figures.get(key) for key in ("value", "against", "low", "high", "verdict")))
+        for name, figures in lineage.measured(evaluation).items()
     ]
     header = ("metric", "value", "other model", "difference from", "to (95 %)", "verdict")
     return f"<p>{escape(str(evaluation['name']))}</p>{_table(header, rows)}"

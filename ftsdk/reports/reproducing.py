@@ -50,9 +50,9 @@ class Reproduction:
         if self.equal:
             return f"The weights are equal, bit for bit ({len(self.files)} files)."
         causes = [
-            f"{name} ({', '.join(sorted(found))})"
-            for name, found in (("versions", self.versions), ("machine", self.machine), ("data", self.data))
-            if found
+            f"{name} ({', '.join(sorted(differences))})"
+            for name, differences in (("versions", self.versions), ("machine", self.machine), ("data", self.data))
+            if differences
         ]
         causes += ["seed"] if self.seed else []
         because = f"what differs: {'; '.join(causes)}" if causes else UNEXPLAINED

@@ -49,7 +49,8 @@ class Curve:
     def smoothed(self) -> Curve | None:
         """A centred moving average, narrower towards the ends (which stay where they are); None if it is not noisy."""
         half, last = len(self.values) // 25, len(self.values) - 1
-        values = [_mean(self.values[i - reach : i + reach + 1]) for i, reach in _reaches(half, last)]
+        reaches = ((i, min(half, i, last - i)) for i in range(last + 1))
+        values = [_mean(self.values[i - reach : i + reach + 1]) for i, reach in reaches]
         scatter = _mean([abs(raw - mean) for raw, mean in zip(self.values, values, strict=True)])
         noisy = scatter > NOISE * (max(self.values) - min(self.values))
         return Curve(self.steps, values, self.name) if noisy else None
@@ -114,7 +115,8 @@ def save_png(metrics: Iterable[Mapping[str, object]], path: Path | str, *, title
     _annotate(axes, train, -1, _BLUE, above=not held_out_above)
     _annotate(axes, held_out, -1, _ORANGE, above=held_out_above)
     _annotate(axes, held_out or train, 0, _ORANGE if held_out else _BLUE, above=True)
-    _dress(axes, title, y_label or _quantity(records), subtitle=_subtitle(train, held_out))
+    subtitle = "     ".join(f"{curve.name} {curve.change}" for curve in (train, held_out) if curve)
+    _dress(axes, title, y_label or _quantity(records), subtitle=subtitle)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
@@ -128,7 +130,9 @@ def curves(metrics: Iterable[Mapping[str, object]]) -> tuple[Curve, Curve]:
     """
     records = list(metrics)
     quantity = _quantity(records)
-    train, held_out = (_curve(records, key, name) for key, name in _keys(quantity))
+    train, held_out = (
+        _curve(records, *named) for named in zip((quantity, f"eval_{quantity}"), NAMES[quantity], strict=True)
+    )
     if not train and not held_out:
         raise FtsdkError("There is nothing to draw yet: the metrics hold no loss; try again after the first steps.")
     return train, held_out
@@ -136,10 +140,6 @@ def curves(metrics: Iterable[Mapping[str, object]]) -> tuple[Curve, Curve]:
 
 def _quantity(records: Iterable[Mapping[str, object]]) -> str:
     return "reward" if any("reward" in record for record in records) else "loss"
-
-
-def _keys(quantity: str) -> Iterable[tuple[str, str]]:
-    return zip((quantity, f"eval_{quantity}"), NAMES[quantity], strict=True)
 
 
 def _curve(records: Iterable[Mapping[str, object]], key: str, name: str) -> Curve:
@@ -150,10 +150,6 @@ def _curve(records: Iterable[Mapping[str, object]], key: str, name: str) -> Curv
         if math.isfinite(value)
     )
     return Curve([step for step, _ in points], [value for _, value in points], name)
-
-
-def _reaches(half: int, last: int) -> Iterable[tuple[int, int]]:
-    return ((i, min(half, i, last - i)) for i in range(last + 1))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -218,10 +214,6 @@ def _annotate(axes: Axes, curve: Curve, at: int, color: str, *, above: bool) -> 
     offset, align = ((-3, 8 if above else -16), "left") if at == 0 else ((5, 8 if above else -16), "right")
     text = f"{point[1]:.3g}"
     axes.annotate(text, point, offset, textcoords="offset points", ha=align, color=color, fontweight="bold")
-
-
-def _subtitle(train: Curve, held_out: Curve) -> str:
-    return "     ".join(f"{curve.name} {curve.change}" for curve in (train, held_out) if curve)
 
 
 def _dress(axes: Axes, title: str, y_label: str, *, subtitle: str) -> None:

@@ -19,17 +19,17 @@ Jobs = Mapping[str, Iterable[Mapping[str, object]]]
 
 def overlaid(jobs: Jobs) -> list[tuple[Curve, Curve]]:
     """(training, held out) of each job that has a curve, named after the job. Raises FtsdkError if none has one."""
-    found = []
+    drawn = []
     for label, records in jobs.items():
         try:
             train, held_out = curves(records)
         except FtsdkError:
             continue
         line = train.smoothed() or train
-        found.append((Curve(line.steps, line.values, label), Curve(held_out.steps, held_out.values, label)))
-    if not found:
+        drawn.append((Curve(line.steps, line.values, label), Curve(held_out.steps, held_out.values, label)))
+    if not drawn:
         raise FtsdkError("There is nothing to draw yet: none of these jobs has logged a loss.")
-    return found
+    return drawn
 
 
 def terminal_overlay(jobs: Jobs, *, width: int = 80, height: int = 18, color: bool = True) -> str:

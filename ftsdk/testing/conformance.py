@@ -344,14 +344,14 @@ class BackendConformance(ProgramConformance):
     def test_secrets_reach_the_job_and_nobody_else(
         self, backend: Backend, spec: JobSpec, facts: Facts, own_home: Path
     ) -> None:
-        told = parse({**spec.model_dump(), "secrets": ("FTSDK_SECRET_WORD",)}, where="conformance")
-        plan = backend.plan(told, facts)
+        with_secret = parse({**spec.model_dump(), "secrets": ("FTSDK_SECRET_WORD",)}, where="conformance")
+        plan = backend.plan(with_secret, facts)
         job = self.start(plan, backend, SAYS_SECRET + "\nimport time; time.sleep(1)", FTSDK_SECRET_WORD=SECRET)
-        said = _wait_for_line(job, "it is")
+        printed = _wait_for_line(job, "it is")
         shown = self.public_words(plan)
         described = repr(job.info())
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
-        assert said != f"it is {SECRET}"
+        assert printed != f"it is {SECRET}"
         assert SECRET not in json.dumps(plan.to_json())
         assert SECRET not in repr(plan)
         assert shown, "public_words returned nothing"
@@ -366,9 +366,9 @@ class BackendConformance(ProgramConformance):
     def test_what_it_cannot_do_is_refused(self, backend: Backend, spec: JobSpec, facts: Facts) -> None:
         for ability, change in LIMITS.items():
             if not getattr(backend.capabilities, ability):
-                asked = parse({**spec.model_dump(), **change}, where="conformance")
+                changed = parse({**spec.model_dump(), **change}, where="conformance")
                 with pytest.raises(FtsdkError, match="choose a backend that can"):
-                    backend.plan(asked, facts)
+                    backend.plan(changed, facts)
 
     def test_it_is_registered(self, backend: Backend) -> None:
         assert backends.backend_class(backend.name) is type(backend)

@@ -23,12 +23,12 @@ def job_processes(name: str) -> list[int]:
     Every process of a job inherits the environment variable that holds the attempt's native name.
     """
     mark = f"{contract.ENV_NATIVE_NAME}={name}-a".encode()
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # another user's, or ended meanwhile
             if mark in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def kill_supervisor(name: str) -> None:

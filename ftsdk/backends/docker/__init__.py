@@ -137,7 +137,7 @@ class Docker:
         yield from records.read_lines(
             job.store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal
         )
-        yield from self._last_words(job, after)
+        yield from self._last_lines(job, after)
 
     def cancel(self, job_id: str) -> None:
         """SIGTERM to the supervisors, which save; SIGKILL once the grace is over."""
@@ -205,7 +205,7 @@ class Docker:
             self._alive[job.plan.name] = queried_at, last
         return last
 
-    def _last_words(self, job: FolderJob, after: str | None) -> Iterator[LogLine]:
+    def _last_lines(self, job: FolderJob, after: str | None) -> Iterator[LogLine]:
         """Docker's log of an attempt whose supervisor wrote no line; `describe` stores it after the end."""
         attempt = job.attempt
         if not attempt or records.has_lines(job.store, attempt) or not self.describe(job.plan.name).state.terminal:

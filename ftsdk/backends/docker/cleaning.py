@@ -21,7 +21,7 @@ from ftsdk.errors import BackendError
 from ftsdk.plan import Plan
 from ftsdk.storage import records
 
-LAST_WORDS_LINES = "1000"
+TAIL_LINES = "1000"
 REMOVE = ("rm", "--force", "--volumes")
 _CONTAINER = re.compile(r"(?P<native>.+-a\d+)(?:-n\d+)?")
 _ALIVE = frozenset({"running", "paused", "restarting", "stopping"})
@@ -51,7 +51,7 @@ BEING_REMOVED = "marked for removal"
 
 def _keep_words(program: str, job: FolderJob, name: str) -> None:
     log = contract.supervisor_log_key(job.attempt)
-    argv = [program, "logs", "--tail", LAST_WORDS_LINES, name]
+    argv = [program, "logs", "--tail", TAIL_LINES, name]
     words = command.ask(argv, stderr_too=True, allow=BEING_REMOVED).encode()
     if BEING_REMOVED.encode() in words:  # another process has kept them and removes the container
         return

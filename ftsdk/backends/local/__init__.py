@@ -117,7 +117,7 @@ class Local:
     def describe(self, job_id: str) -> JobInfo:
         """State from the outcome record, or from whether the supervisor still holds the lock."""
         job = folders.find(self.name, job_id)
-        return folders.info(job, died=lambda: None if _alive(job.store) else _last_words(job))
+        return folders.info(job, died=lambda: None if _alive(job.store) else _last_lines(job))
 
     def list(self) -> Iterator[JobInfo]:
         """Every local job that was started."""
@@ -256,7 +256,7 @@ def _alive(store: FolderStore) -> bool:
         os.close(descriptor)
 
 
-def _last_words(job: FolderJob) -> tuple[str, str]:
+def _last_lines(job: FolderJob) -> tuple[str, str]:
     log = job.store.path(contract.supervisor_log_key(job.attempt))
     lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
     if lines:

@@ -78,7 +78,7 @@ class Pai:
             backend=self.name,
             layout=requests.layout(context),
             nproc_per_node=spec.resources.accelerators_per_node,
-            grace_s=self.options.grace_s - min(requests.LAST_WORDS_S, self.options.grace_s / 2),
+            grace_s=self.options.grace_s - min(requests.EXIT_MARGIN_S, self.options.grace_s / 2),
             restarts=True,
             storage=addresses.job_storage(self.options),
         )

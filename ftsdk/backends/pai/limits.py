@@ -97,10 +97,6 @@ def _roles(request: Request) -> list[str]:
     return [role["RoleArn"] for item in items for role in item["Roles"] if "RoleArn" in role]
 
 
-def _bytes(request: Request) -> int:
-    return len(json.dumps(request, ensure_ascii=False).encode())
-
-
 RULES: Final[tuple[Limit, ...]] = (
     Limit("name", "DisplayName", "1 to 256 letters, digits, `_`, `.` or `-`", lambda r: not _is_name(r["DisplayName"])),
     Limit("option workspace_id", "WorkspaceId", "should be a number, or ws-… for an old one",
@@ -146,7 +142,7 @@ RULES: Final[tuple[Limit, ...]] = (
     Limit("option tags", "Settings.Tags", f"at most {MOST_TAGS} tags of 128 letters, none begins with acs: or aliyun",
          lambda r: not _tags_fit(_settings(r).get("Tags", {}))),
     Limit("env", "the whole request", f"is longer than {MOST_BYTES} bytes",
-         lambda r: _bytes(r) > MOST_BYTES - ADDED_BYTES),
+         lambda r: len(json.dumps(r, ensure_ascii=False).encode()) > MOST_BYTES - ADDED_BYTES),
 )  # fmt: skip
 
 

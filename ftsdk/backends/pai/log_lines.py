@@ -83,7 +83,8 @@ class PaiLogReader:
         self._segments_at = time.monotonic() + SEGMENTS_EVERY_S
         kept = OneAttempt(self._store, native.attempt)
         lines = records.read_lines(kept, after=self._cursor, follow=False, ended=lambda: True)
-        for line in self._with_gaps_filled(native, lines) if _had_others(native) else lines:
+        had_other_pods = any(pod.get("HistoryPods") for pod in native.pods)
+        for line in self._with_gaps_filled(native, lines) if had_other_pods else lines:
             self._cursor = line.cursor
             yield line
         self._seen = records.parse_cursor(self._cursor)
@@ -137,9 +138,9 @@ class PaiLogReader:
         """The newest lines of each node, those of its earlier pods before those of its pod of now."""
         for pod in native.pods:
             earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
-            yield [*(line for old in earlier for line in self._last_words(native, old)), *self._log(native, pod)]
+            yield [*(line for old in earlier for line in self._last_lines(native, old)), *self._log(native, pod)]
 
-    def _last_words(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
+    def _last_lines(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
         seen_at, output = self._over.get(pod["PodUid"], (time.monotonic(), []))
         if not output or time.monotonic() - seen_at < DRAIN_S:
             output = self._log(native, pod)
@@ -155,11 +156,6 @@ class PaiLogReader:
         except AlibabaRefusedError:  # a pod that is not there yet has no log
             return []
         return output.get("Logs") or []
-
-
-def _had_others(native: DlcAttempt) -> bool:
-    """Whether nodes had other pods before those of now."""
-    return any(pod.get("HistoryPods") for pod in native.pods)
 
 
 class OneAttempt:

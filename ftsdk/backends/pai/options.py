@@ -68,7 +68,7 @@ class PaiOptions(Options):
     """Lingjun: PAI's fault tolerance starts a failed job again itself; on for spot machines of Lingjun if left out."""
     driver: str | None = None
     """Version of the NVIDIA driver, where the machine type has several; if left out, the first one that the image's
-    CUDA version needs, as far as `ftsdk doctor -b pai` has asked for them."""
+    CUDA version needs, as far as `ftsdk doctor -b pai` has queried them."""
     sanity_check: bool = False
     """Let PAI check the machines' computing power before the job starts."""
     grace_s: int = Field(default=120, ge=20, le=3600)

@@ -34,7 +34,7 @@ SCRATCH: Final = "/tmp/ftsdk"
 HUB_CACHE: Final = "/tmp/ftsdk-hub"
 ELSEWHERE: Final = ("s3://", "gs://")
 """Buckets of other clouds: a model there is copied first."""
-LAST_WORDS_S: Final = 20
+EXIT_MARGIN_S: Final = 20
 """Of the platform's time between SIGTERM and SIGKILL, seconds that the supervisor needs after the trainer has saved."""
 STOP_MARGIN_MINUTES: Final = 15
 """The supervisor enforces the time limit and saves a checkpoint; the platform's own limit is a later fallback."""
@@ -127,15 +127,15 @@ def _folders(context: PaiContext) -> Iterator[MountedFolder]:
 
 def _remote(facts: Facts) -> dict[str, str]:
     """Addresses in buckets -> paths inside. A folder is mounted, so a file lies below the mount of its folder."""
-    found = {}
+    paths = {}
     for number, address in enumerate(facts.remote_models):
-        found[address] = f"{MOUNTS}/remote-model-{number}"
+        paths[address] = f"{MOUNTS}/remote-model-{number}"
     for number, source in enumerate((*facts.train, *facts.eval)):
         if source.address.startswith(ELSEWHERE):
             raise UnsupportedError(f"dataset {source.address}: PAI reads from OSS; copy the file there first.")
         if source.address.startswith("oss://"):
-            found[source.address] = f"{MOUNTS}/remote-data-{number}/{PurePosixPath(source.address).name}"
-    return found
+            paths[source.address] = f"{MOUNTS}/remote-data-{number}/{PurePosixPath(source.address).name}"
+    return paths
 
 
 def _remote_sources(facts: Facts, root: str) -> Iterator[MountedFolder]:
@@ -159,6 +159,7 @@ def copies(context: PaiContext) -> Iterator[Copy]:
 def request(context: PaiContext) -> JsonObject:
     """The body of CreateJob. Raises SpecError naming every limit that is passed."""
     options, spec = context.options, context.spec
+    minutes = ceil(spec.timeout_hours * 60) + STOP_MARGIN_MINUTES if spec.timeout_hours else None
     body = {
         "DisplayName": context.native_name,
         "JobType": "PyTorchJob",
@@ -172,7 +173,7 @@ def request(context: PaiContext) -> JsonObject:
         "Settings": _settings(context),
         **({"ResourceId": options.resource_id} if options.resource_id else {}),
         **({"UserVpc": vpc} if (vpc := _vpc(options)) else {}),
-        **({"JobMaxRunningTimeMinutes": _minutes(spec.timeout_hours)} if spec.timeout_hours else {}),
+        **({"JobMaxRunningTimeMinutes": minutes} if minutes else {}),
     }
     known = passthrough.fields_of(__package__)
     body = passthrough.merged(body, options.request, known=known, service="CreateJob")
@@ -293,10 +294,6 @@ def _vpc(options: PaiOptions) -> JsonObject:
         "DefaultRoute": options.default_route,
     }
     return {key: value for key, value in given.items() if value}
-
-
-def _minutes(timeout_hours: float) -> int:
-    return ceil(timeout_hours * 60) + STOP_MARGIN_MINUTES
 
 
 def _environment(context: PaiContext) -> dict[str, str]:

@@ -96,7 +96,7 @@ def _alive(status: str, native: JsonObject) -> ObservedState:
 def _failed(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
-        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     text = _reason_text(native)
     if _is_evicted(native):
         return ObservedState(JobState.FAILED, "preempted", saved + TAKEN_BACK, exit_code)
@@ -110,7 +110,7 @@ def _failed(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> 
 def _stopped(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
-        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     limit = next(pattern for pattern in FAILURE_PATTERNS if pattern.reason == "timeout")
     if re.search(limit.pattern, _reason_text(native)):
         return ObservedState(JobState.FAILED, "timeout", saved + limit.message, exit_code)

@@ -50,8 +50,8 @@ def checks(options: SageMakerOptions, services: AwsServices) -> Iterator[Check]:
         lambda: _quotas(services, options),
     ]
     with ThreadPoolExecutor(len(queries)) as pool:
-        for found in pool.map(lambda query: query(), queries):
-            yield from found if isinstance(found, list) else [found]
+        for result in pool.map(lambda query: query(), queries):
+            yield from result if isinstance(result, list) else [result]
 
 
 def account_of(options: SageMakerOptions, region: str) -> Account:

@@ -54,8 +54,8 @@ def _of_manifest(address: str, kind: str, platforms: list[str]) -> Check:
 def _platforms(services: AwsServices, place: dict[str, str], manifest: JsonObject) -> list[str]:
     """`os/architecture` of what is in an index, or of the image; attestations have none that counts."""
     if "manifests" in manifest:
-        found = [item.get("platform", {}) for item in manifest["manifests"]]
-        return [f"{item['os']}/{item['architecture']}" for item in found if item.get("os") not in (None, "unknown")]
+        listed = [item.get("platform", {}) for item in manifest["manifests"]]
+        return [f"{item['os']}/{item['architecture']}" for item in listed if item.get("os") not in (None, "unknown")]
     digest = manifest.get("config", {}).get("digest", "")
     url = services.call("ecr", "get_download_url_for_layer", **place, layerDigest=digest)["downloadUrl"]
     with urlopen(url, timeout=TIMEOUT_S) as response:

@@ -70,16 +70,16 @@ def refuse_volta(types: tuple[str, ...], options: SageMakerOptions) -> None:
 
 def warnings(types: tuple[str, ...], resources: Resources, options: SageMakerOptions) -> tuple[str, ...]:
     """What a user should know of these machines before paying for them."""
-    found = [warning for name in types for warning in shared.unused_accelerators(instance_of(name), resources)]
+    notes = [warning for name in types for warning in shared.unused_accelerators(instance_of(name), resources)]
     own_disks = [name for name in types if disks.has_local_disk(name)]
     if options.kms_key and own_disks:
-        found.append(f"kms_key: the disk of {own_disks[0]} is encrypted by its hardware, so only results use the key.")
+        notes.append(f"kms_key: the disk of {own_disks[0]} is encrypted by its hardware, so only results use the key.")
     if resources.num_nodes > 1 and not options.efa and any(map(has_efa, types)):
-        found.append(
+        notes.append(
             f"The nodes talk TCP, about {TCP_GB_S:g} GB/s a machine, as the estimate assumes: ftsdk's image has no "
             f"EFA; give an image with libfabric and aws-ofi-nccl, and -o efa=true."
         )
-    return tuple(found)
+    return tuple(notes)
 
 
 def _none(resources: Resources, instances: list[Instance]) -> str:

@@ -131,6 +131,6 @@ def _stopped(secondary: str, outcome: Outcome | None, *, cancelled: bool) -> Obs
         reason, message = LIMITS[secondary]
         return ObservedState(JobState.FAILED, reason, saved + message, exit_code)
     if cancelled:
-        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as asked.", exit_code)
+        return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
     message = f"{saved}It was stopped outside ftsdk in SageMaker. Submit again to continue from the newest checkpoint."
     return ObservedState(JobState.CANCELLED, "stopped", message, exit_code)

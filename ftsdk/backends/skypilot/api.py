@@ -64,7 +64,7 @@ class ApiServer:
     def status(self, request_id: str) -> str | None:
         """Where a request is: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED …; None if the server has forgotten it."""
         data, _ = self._open(f"/api/status?request_ids={request_id}")
-        return next((str(found["status"]) for found in json.loads(data)), None)
+        return next((str(row["status"]) for row in json.loads(data)), None)
 
     def _open(self, path: str, data: bytes | None = None) -> tuple[bytes, Message]:
         try:
@@ -159,8 +159,8 @@ def _configured() -> JsonObject:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    found = data.get("api_server") if isinstance(data, dict) else None
-    return found if isinstance(found, dict) else {}
+    server = data.get("api_server") if isinstance(data, dict) else None
+    return server if isinstance(server, dict) else {}
 
 
 def _refusal(code: int, body: bytes) -> BackendError:

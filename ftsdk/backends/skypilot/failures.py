@@ -108,10 +108,10 @@ def words(message: str) -> str:
     return (f"tried {'; '.join(tried)}" if tried else " ".join(lines)).rstrip(".")[:800]
 
 
-def last_words(log: str) -> str:
+def last_lines(log: str) -> str:
     """The end of what a job itself wrote into SkyPilot's log, as a sentence; empty if it wrote nothing."""
     detail = [match[1] for line in _lines(log) if (match := OWN_LINE.match(line))]
-    return f"Its last words: {' '.join(detail)[-500:]}" if detail else ""
+    return f"Its last lines: {' '.join(detail)[-500:]}" if detail else ""
 
 
 def _lines(message: str) -> list[str]:

@@ -64,7 +64,7 @@ def observe(server: ApiServer, job: SkyJob) -> ObservedState:
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
         seen = states.state_of(row, table, cancelled=cancelled)
         if seen.state is JobState.FAILED and row.status in states.UNEXPLAINED:
-            seen = seen._replace(message=f"{seen.message} {_last_words(server, job, row) or IN_ITS_LOG}")
+            seen = seen._replace(message=f"{seen.message} {_last_lines(server, job, row) or IN_ITS_LOG}")
     elif cancelled:
         return ObservedState(JobState.CANCELLED, "cancelled", "Cancelled before it began.")
     else:
@@ -83,14 +83,14 @@ def _kept(server: ApiServer, job: SkyJob, seen: ObservedState) -> ObservedState:
     return seen
 
 
-def _last_words(server: ApiServer, job: SkyJob, row: QueueRow) -> str:
+def _last_lines(server: ApiServer, job: SkyJob, row: QueueRow) -> str:
     """The end of SkyPilot's log: of the setup, or of a supervisor that did not start."""
     request = job.plan.for_attempt(job.attempt).request
     body = {"job_id": row.job_id, "follow": False, "tail": LAST_LINES}
     try:
         if request["kind"] == MANAGED:
-            return failures.last_words(server.text("/jobs/logs", body))
-        return failures.last_words(server.text("/logs", {**body, "cluster_name": request["cluster"]}))
+            return failures.last_lines(server.text("/jobs/logs", body))
+        return failures.last_lines(server.text("/logs", {**body, "cluster_name": request["cluster"]}))
     except BackendError:  # the cluster is gone
         return ""
 

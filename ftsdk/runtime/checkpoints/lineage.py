@@ -64,11 +64,11 @@ def lineage(
 
 def versions() -> dict[str, str]:
     """Versions of Python, ftsdk's runtime and the packages that a training uses, as far as they are installed."""
-    found = {"python": platform.python_version(), "ftsdk": __version__}
+    installed = {"python": platform.python_version(), "ftsdk": __version__}
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            installed[name] = version(name)
+    return installed
 
 
 def machine() -> Machine:

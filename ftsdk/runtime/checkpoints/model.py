@@ -42,7 +42,9 @@ def publish_model(
     """
     durable.delete(COMMIT)  # first: a partly replaced model must not exist
     durable.delete_folder(contract.MODEL_DIR)
-    total = put_folder(durable, contract.MODEL_DIR, output, identity, _is_model_file)
+    total = put_folder(
+        durable, contract.MODEL_DIR, output, identity, lambda name: name != LINEAGE_FILE and not _is_left_out(name)
+    )
     written = json.dumps(lineage(), indent=1).encode()
     durable.put(f"{contract.MODEL_DIR}/{LINEAGE_FILE}", written)
     with contextlib.suppress(OSError):  # for platforms that upload the output folder themselves
@@ -56,10 +58,6 @@ def published_files(output: Path) -> dict[str, Path]:
     """The model's files in the output folder, by name; none if there is no such folder."""
     files = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
     return {name: path for name, path in files.items() if not _is_left_out(name)}
-
-
-def _is_model_file(name: str) -> bool:
-    return name != LINEAGE_FILE and not _is_left_out(name)
 
 
 def _is_left_out(name: str) -> bool:

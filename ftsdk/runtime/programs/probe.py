@@ -180,17 +180,17 @@ def machine() -> ProbedMachine:
 
 def driver() -> ProbedDriver:
     """The NVIDIA driver as nvidia-smi names it, and the CUDA version that cuDriverGetVersion allows."""
-    found: ProbedDriver = {"cuda": None, "version": None, "gpus": []}
+    driver_facts: ProbedDriver = {"cuda": None, "version": None, "gpus": []}
     try:
         number = ctypes.c_int(0)
         ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
-        found["cuda"] = f"{number.value // 1000}.{number.value % 1000 // 10}"
+        driver_facts["cuda"] = f"{number.value // 1000}.{number.value % 1000 // 10}"
     except OSError:
-        return found
+        return driver_facts
     query = ["nvidia-smi", "--query-gpu=driver_version,name,memory.total", "--format=csv,noheader,nounits"]
     rows = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False).stdout.splitlines()
     cells = [[cell.strip() for cell in row.split(",")] for row in rows]
-    return {**found, "version": cells[0][0] if cells else None, "gpus": [row[1:] for row in cells]}
+    return {**driver_facts, "version": cells[0][0] if cells else None, "gpus": [row[1:] for row in cells]}
 
 
 def torch_matmul() -> ProbedTorch:

@@ -78,7 +78,7 @@ def _profile(environ: Mapping[str, str]) -> Callable[[], Mapping[str, object]] |
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
-        found: Callable[[], Mapping[str, object]] = Boto3CredentialProvider()
+        provider_of_profile: Callable[[], Mapping[str, object]] = Boto3CredentialProvider()
     except ValueError:  # profiles without credentials
         return None
-    return found
+    return provider_of_profile

@@ -32,5 +32,5 @@ def bucket_region(bucket: str, endpoint: str) -> str | None:
         headers = refusal.headers
     except OSError:
         return None
-    found: str | None = headers.get(REGION_HEADER)
-    return found
+    named: str | None = headers.get(REGION_HEADER)
+    return named

@@ -34,7 +34,7 @@ class HubError(OSError):
 
 
 class DownloadStopped(OSError):  # noqa: N818 - no failure
-    """The download ended because the job was asked to stop."""
+    """The download ended because of a request to stop."""
 
 
 RETRY = RetryPolicy(attempts=8, is_final=lambda problem: isinstance(problem, HubError | DownloadStopped))

@@ -48,8 +48,8 @@ def torch_cuda() -> int:
         version = Path(sysconfig.get_path("purelib"), "torch", "version.py").read_text()
     except OSError:
         return 0
-    found = re.search(r"^cuda\b[^=]*= '(\d+)", version, re.MULTILINE)
-    return int(found[1]) if found else 0
+    match = re.search(r"^cuda\b[^=]*= '(\d+)", version, re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def driver_cuda() -> tuple[int, int] | None:

@@ -71,9 +71,9 @@ def _input_bytes(step: TrainingStep) -> float:
     """Inputs of matrices that need a weight gradient."""
     s = step.shape
     if step.full:
-        places = s.family.norms and (2 if s.family.norms > 1 else 1)
+        normed = s.family.norms and (2 if s.family.norms > 1 else 1)
         readers = len(s.family.attention) - 1 + len(s.family.mlp) - 1
-        return BF16 * ((readers if _fp32_stream(step) else places) * s.hidden_size + s.active_width)
+        return BF16 * ((readers if _fp32_stream(step) else normed) * s.hidden_size + s.active_width)
     inputs = sum(linear.inputs * linear.number for linear in step.adapted) / s.num_layers
     if step.trained_width == BF16 and not step.dropout:  # no cast: modules that read the same tensor share it
         inputs = _shared_inputs(step)

@@ -34,7 +34,7 @@ def cut_network(target: Target) -> str:
 
 
 def _connect(program: str, network: str, name: str, place: JsonObject) -> None:
-    """Back to where it was, with its names; gone meanwhile is no problem of ours."""
+    """Reconnect the container with its previous names; a container that has ended meanwhile is ignored."""
     aliases = [alias for alias in place.get("Aliases") or () if network != "bridge"]
     words = [word for alias in aliases for word in ("--alias", alias)]
     address = ["--ip", place["IPAddress"]] if (place.get("IPAMConfig") or {}).get("IPv4Address") else []
@@ -45,7 +45,8 @@ def _connect(program: str, network: str, name: str, place: JsonObject) -> None:
 def fill_disk(target: Target) -> str:
     """Fill the file system of the durable folder for a while. Refused unless nothing else can suffer from it."""
     folder = target.durable
-    free = _free_bytes(folder)
+    stats = os.statvfs(folder)
+    free = stats.f_bavail * stats.f_frsize
     refuse_shared_disk(folder, free)
     ballast = folder / BALLAST
     try:
@@ -87,8 +88,3 @@ def _write_all(descriptor: int) -> int:
         except OSError:
             piece //= 2
     return written
-
-
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

@@ -137,7 +137,7 @@ def test_a_container_that_was_removed_is_lost(make, start):
     assert again.info().attempt == 2
 
 
-def test_a_supervisor_that_cannot_begin_leaves_its_last_words(make, start, backend):
+def test_a_supervisor_that_cannot_begin_leaves_its_last_lines(make, start, backend):
     plan = make()
     words = [["nonsense" if word == "supervise" else word for word in argv] for argv in plan.request["commands"]]
     job = start(replace(plan, request={**plan.request, "commands": words}))

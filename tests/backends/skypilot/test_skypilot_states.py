@@ -99,10 +99,10 @@ def test_what_was_tried_is_listed(why, kind):
     assert said in str(problem)
 
 
-def test_the_last_words_of_a_log_are_the_jobs_own():
+def test_the_last_lines_of_a_log_are_the_jobs_own():
     log = (
         "└── Job started. Streaming logs...\n\x1b[36m(setup pid=7)\x1b[0m no space left\nERROR: Job 1's setup failed\n"
     )
-    assert failures.last_words(log) == "Its last words: no space left"
-    assert failures.last_words("(worker1, rank=1, pid=9, ip=10.0.0.1) boom") == "Its last words: boom"
-    assert failures.last_words("✓ Job finished (status: FAILED).") == ""
+    assert failures.last_lines(log) == "Its last lines: no space left"
+    assert failures.last_lines("(worker1, rank=1, pid=9, ip=10.0.0.1) boom") == "Its last lines: boom"
+    assert failures.last_lines("✓ Job finished (status: FAILED).") == ""

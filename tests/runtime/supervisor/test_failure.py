@@ -1,4 +1,4 @@
-"""What people see when a training fails: the reason, in the trainer's own last words."""
+"""What people see when a training fails: the reason, in the trainer's own last lines."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_exception_without_a_sign_is_known_by_its_place(place, reason):
         (FailureEvidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"]), "killed"),
         (FailureEvidence(exit_code=1, tail=["  exitcode  : -9 (pid: 12)"], oom_kills=1), "host_oom"),
         (FailureEvidence(exit_code=1, tail=["torch.OutOfMemoryError: CUDA out of memory."]), "oom"),
-        (FailureEvidence(exit_code=3, tail=["last words", ""]), "error"),
+        (FailureEvidence(exit_code=3, tail=["last lines", ""]), "error"),
         (FailureEvidence(exit_code=3), "error"),
     ],
 )

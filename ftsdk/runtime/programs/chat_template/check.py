@@ -30,8 +30,8 @@ class ChatTemplateError(ValueError):
 def with_checked_template(config: JsonObject, contents: list[str]) -> JsonObject:
     """The configuration with a template that composes the text of the model's own, where it names none.
 
-    `contents` says what the rows contain (see `JobDocument`). A named template that differs is kept, and said. Raises
-    ChatTemplateError if none is named and none composes that text.
+    `contents` says what the rows contain (see `JobDocument`). A named template that differs is kept, with a line in the
+    log. Raises ChatTemplateError if none is named and none composes that text.
     """
     fix_clock()
     if config.get("stage") == "pt" or config.get("tool_format"):

@@ -74,15 +74,12 @@ def read(path: Path) -> Iterator[tuple[str, JsonObject]]:
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[object]]:
-    suffix = Path(path.stem if _packed(path) else path.name).suffix.lower().removeprefix(".")
+    is_packed = path.suffix.lower() in (".gz", ".zst")
+    suffix = Path(path.stem if is_packed else path.name).suffix.lower().removeprefix(".")
     readers = {"json": _json, "csv": _csv, "text": _lines, "parquet": _parquet, "arrow": _arrow}
     if suffix not in EXTENSIONS:
         raise ValueError(f"{path.name} is of no kind that the trainer reads; save it as .jsonl.")
     return readers[EXTENSIONS[suffix]]
-
-
-def _packed(path: Path) -> bool:
-    return path.suffix.lower() in (".gz", ".zst")
 
 
 def _text(path: Path) -> TextIO:

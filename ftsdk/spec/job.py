@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LABEL_MAX_LENGTH = 48
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_.][-A-Za-z0-9_.]*")
+"""What Kubernetes takes, but for a hyphen at the beginning."""
 NO_ROWS = Dataset.model_construct(train=())
 """The dataset of a job whose program reads none."""
 
@@ -133,6 +135,16 @@ class JobSpec(Part):
             if not _SECRET_NAME.fullmatch(name):
                 raise ValueError("give the names of environment variables, never their values")
         return names
+
+    @field_validator("env")
+    @classmethod
+    def _names_and_texts(cls, variables: dict[str, str]) -> dict[str, str]:
+        for name, value in variables.items():
+            if not _VARIABLE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a variable: use letters, digits, '_', '.' and '-'")
+            if "\0" in value:
+                raise ValueError(f"the value of {name} has a NUL character, which no environment can hold")
+        return variables
 
 
 def clean_label(text: str) -> str:

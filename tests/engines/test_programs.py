@@ -23,6 +23,9 @@ CONFIG = {
 }  # fmt: skip
 
 
+UNREAD = ModelFacts(address="s3://bucket/model", kind="remote", base="s3://bucket/model", files=(), config=None)
+
+
 def facts(config=CONFIG, adapter=True):
     address = f"{plans.WORK}/adapter"
     base = f"{plans.WORK}/base" if adapter else address
@@ -103,6 +106,7 @@ def test_generation_takes_the_prompts():
         ("export", facts({**CONFIG, "quantization_config": {"quant_method": "gptq"}}), {}, UnsupportedError, "gptq"),
         ({"type": "export", "format": "awq"}, facts(), {}, UnsupportedError, "with llm-compressor"),
         ("merge", facts(None), {}, SpecError, "is not on this machine"),
+        ("merge", replace(facts(), model=UNREAD), {}, SpecError, "its bucket cannot be read from here"),
         ("merge", facts(), {"resources": {"num_nodes": 2}}, UnsupportedError, "runs in one process"),
         ({"type": "evaluate", "against": "base"}, facts(adapter=False), {"dataset": "r"}, SpecError, "no adapter"),
         ("evaluate", facts(), {"dataset": "r", "method": "kto"}, UnsupportedError, "kto"),

@@ -108,6 +108,17 @@ def test_chain_sft_dpo_starts_the_second_from_the_first(run, model):
     assert dpo.startswith("local://chain-dpo-")
 
 
+@pytest.mark.docker
+@pytest.mark.trainer
+@pytest.mark.long
+def test_whole_life_ends_with_an_answer(run, model):
+    program = EXAMPLES / "whole_life.py"
+    said = run(sys.executable, program, "--model", model, "--steps", "4", "--deploy", "docker")
+    assert re.search(r"Loss \d.*: (better|worse|same)", said)
+    assert "Deployed: docker://deployments/whole-life answers" in said
+    assert json.loads(run(*ftsdk("deployments", "--json"))) == []
+
+
 @pytest.mark.trainer
 def test_quickstart_yaml_trains(run, model):
     said = run(*ftsdk("submit", EXAMPLES / "quickstart.yaml", "--set", f"model={model}", *SMALL, "--follow"))

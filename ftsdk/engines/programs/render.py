@@ -46,6 +46,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     if spec.resources.num_nodes * spec.resources.accelerators_per_node > 1:
         raise UnsupportedError(f"program {spec.program.type} runs in one process: leave resources.num_nodes and "
                                f"resources.accelerators_per_node out.")  # fmt: skip
+    _refuse_unread(facts.model)
     if isinstance(spec.program, Merge):
         return _merge(spec.program, spec, facts, layout)
     if isinstance(spec.program, Export):
@@ -64,6 +65,7 @@ def model_arguments(spec: JobSpec, model: ModelFacts, layout: Layout) -> Argumen
 
     Raises SpecError for an adapter without its base, UnsupportedError for a model that reads images.
     """
+    _refuse_unread(model)
     if model.config is None and PurePath(model.base).is_absolute():
         raise SpecError(f"model {model.address}: its base model {model.base} is not on this machine; put it there, or "
                         f"name another base in the adapter's adapter_config.json.")  # fmt: skip
@@ -74,6 +76,14 @@ def model_arguments(spec: JobSpec, model: ModelFacts, layout: Layout) -> Argumen
         "adapter_name_or_path": layout.inside(model.address) if is_adapter(model) else None,
         "model_revision": spec.revision,
     }
+
+
+def _refuse_unread(model: ModelFacts) -> None:
+    if model.kind == "remote" and model.bytes is None:
+        raise SpecError(
+            f"model {model.address}: its bucket cannot be read from here, so whether it is an adapter is not known; "
+            f"check the credentials and the region."
+        )
 
 
 def is_adapter(model: ModelFacts) -> bool:

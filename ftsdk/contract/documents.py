@@ -144,6 +144,8 @@ class _LaterFields(TypedDict, total=False):
     origin: Origin
     trackers: Trackers
     start_from: StartCheckpoint | None
+    elastic: bool
+    """Whether the training may go on with fewer processes, if the machine has fewer GPUs than planned."""
     hang_s: float | None
     """Shortest time without progress after which a training step counts as hung, in seconds; the limits of the other
     phases are multiples of it. None or missing: hangs are not looked for."""

@@ -13,7 +13,7 @@ from ftsdk.contract.documents import CheckpointPolicy, InputFile, JobDocument, S
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
-from ftsdk.errors import SpecError
+from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import Facts, ModelFacts, platforms
 from ftsdk.plan import Copy, Plan, Upload, budgets, hubs, start, tracking
 from ftsdk.plan.origin import origin_of, placed
@@ -49,7 +49,7 @@ NOT_IN_THE_MODEL: Any = {
     "budget": True,
     "tracking": True,
     "secrets": True,
-    "resources": {"spot", "disk_gb", "memory_gb"},
+    "resources": {"spot", "disk_gb", "memory_gb", "elastic"},
 }
 """Fields that change how a job runs but not the model: with another time limit a job continues from its checkpoint."""
 
@@ -125,6 +125,7 @@ def draft(
         restarts=spec.retry.retries if restarts else 0,
         restart_on=sorted(contract.RETRIED[spec.retry.on] - contract.PREEMPTIONS) if restarts else [],
         start_from=start.start_of(spec, facts, layout),
+        elastic=_elastic(spec, rendered),
         hang_s=spec.hang_minutes * 60 if spec.hang_minutes else None,
         contents=sorted({kind for source in facts.train for kind in source.contents}),
         notes=[],
@@ -132,6 +133,17 @@ def draft(
     )
     estimate = estimate_of(spec, facts, network_gb_s)
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate)
+
+
+def _elastic(spec: JobSpec, rendered: Rendered) -> bool:
+    """Raises UnsupportedError where the number of processes cannot change."""
+    fits = spec.sharding.type == "ddp" and spec.resources.num_nodes == 1 and rendered.trainer == "llamafactory"
+    if spec.resources.elastic and not fits:
+        raise UnsupportedError(
+            "resources.elastic: only trainings of LLaMA-Factory on one node with `sharding: ddp` can go on with fewer "
+            "accelerators; leave it out."
+        )
+    return spec.resources.elastic
 
 
 def _rendered(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:

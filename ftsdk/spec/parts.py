@@ -23,6 +23,8 @@ class Resources(Part):
     """Disk for model, data and checkpoints, in gigabytes."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Main memory limit per node, in gigabytes."""
+    elastic: bool = False
+    """Go on with fewer accelerators if the machine has lost some, with the same rows in each step (one node, ddp)."""
     spot: bool = False
     """Use interruptible capacity where the backend has it."""
 

@@ -14,6 +14,7 @@ from ftsdk.contract.documents import Outcome
 from ftsdk.runtime.logs.sinks import open_sink
 from ftsdk.runtime.platforms import sagemaker
 from ftsdk.runtime.storage.durable import Durable, open_durable
+from ftsdk.runtime.supervisor import elastic
 from ftsdk.runtime.supervisor.attempt import AttemptRunner
 from ftsdk.runtime.supervisor.outcome.restarts import Restarts
 from ftsdk.runtime.supervisor.signals import Signals
@@ -61,7 +62,8 @@ def _run(
     sink = open_sink(start.document["cloudwatch"], durable, start.attempt, start.cluster.node_rank, secrets)
     restarts, exit_code = Restarts(start.document), None
     while exit_code is None:
-        exit_code = AttemptRunner(start, durable, signals, process_tree, watchdog, sink).run(environ, restarts)
+        fitted = elastic.fitted(start)
+        exit_code = AttemptRunner(fitted, durable, signals, process_tree, watchdog, sink).run(environ, restarts)
     sink.drain(SINK_DRAIN_TIMEOUT_S)
     return exit_code
 

@@ -43,6 +43,19 @@ def findings(needed: int) -> list[NodeFinding]:
     return [NodeFinding(check="GPUs", value=names, problem="", is_fatal=False), *found]
 
 
+def count() -> int | None:
+    """Number of GPUs that answer; None where nvidia-smi is missing or fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        command = [program, "--query-gpu=index", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return len(done.stdout.split())
+
+
 def _of_gpu(index: str, _name: str, used_mib: str, uncorrected: str, slowdown: str) -> list[NodeFinding]:
     found = []
     if uncorrected.isdecimal() and int(uncorrected):

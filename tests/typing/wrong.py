@@ -29,5 +29,6 @@ job = Job.attach("local://x")
 job.wait(timeout_s="60")  # wrong
 job.waitt()  # wrong
 job.metrics()[0]["lss"]  # wrong
+next(job.events())["stpe"]  # wrong
 print(job.info().reason.upper().foo)  # wrong
 job.info().state = "RUNNING"  # wrong

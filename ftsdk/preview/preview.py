@@ -19,7 +19,7 @@ from ftsdk.plan import build
 from ftsdk.runtime.overlays import OVERLAYS
 from ftsdk.spec import JobSpec
 
-PREVIEWED = ("llamafactory", "trl")
+PREVIEWED = ("llamafactory", "trl", "ppo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def main() -> int:
     request: PreviewRequest = json.load(sys.stdin)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     document = request["document"]
-    made = _of_prompts(document, request) if document["trainer"] == "trl" else _of_rows(document, request)
+    made = _of_prompts(document, request) if document["trainer"] in ("trl", "ppo") else _of_rows(document, request)
     with answer:
         json.dump(made, answer, ensure_ascii=False)
     return 0

@@ -46,7 +46,7 @@ engines: daemon slurm browser setup
 	@$(BIN)/python tests/setup/image.py || true
 
 test: lint engines
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long'
 
 test-all: lint engines
 	$(BIN)/pytest

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -102,15 +103,22 @@ HEAVY = ("skypilot", "docker", "trainer")
 """Markers of tests that take long, the longest first."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share tests out between workers (`-n 2`): what uses one engine stays on one worker, else a file does.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two workers (`-n 2`) each takes a file at a time, and one takes all that use the Slurm cluster."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    What takes long begins first, so that both workers end at about the same time.
-    """
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "skypilot" if "skypilot" in file else file
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that both workers end at about the same time."""
     items.sort(key=lambda item: next((i for i, name in enumerate(HEAVY) if item.get_closest_marker(name)), len(HEAVY)))
-    for item in items:
-        engine = next((name for name in ("skypilot", "docker") if item.get_closest_marker(name)), None)
-        item.add_marker(pytest.mark.xdist_group(engine or str(item.path)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

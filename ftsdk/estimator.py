@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ftsdk import backends
-from ftsdk.backends.base import Backend, JobInfo
+from ftsdk.backends.base import Backend, JobInfo, bucket_access
 from ftsdk.facts import Facts, inspect
 from ftsdk.facts.model import refuse_incomplete
 from ftsdk.jobs import checks, continuing, live, watching
@@ -69,7 +69,8 @@ class Estimator:
 
     def inspect(self, *, again: bool = False) -> Facts:
         """What the spec's files, model and this machine look like."""
-        return inspect(_with_model_of_job(self.spec), folder=self.folder, again=again)
+        access = bucket_access(self.backend)
+        return inspect(_with_model_of_job(self.spec), folder=self.folder, again=again, access=access)
 
     def plan(self, facts: Facts | None = None) -> Plan:
         """The exact request that `fit` would send. Creates nothing."""

@@ -15,6 +15,7 @@ from ftsdk.spec.program import other_model
 if TYPE_CHECKING:
     from ftsdk.backends.options import Options
     from ftsdk.facts import Facts
+    from ftsdk.facts.remote_model import BucketAccess
     from ftsdk.plan import Plan
     from ftsdk.plan.deployment import DeploymentPlan
     from ftsdk.runtime.storage.base import Store
@@ -171,6 +172,19 @@ class SupportsOffers(Protocol):
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """Machine types and prices, from tables on this machine. Raises UnsupportedError if it cannot run the spec."""
+
+
+@runtime_checkable
+class SupportsBuckets(Protocol):
+    """Backends with buckets of their own region, which hold models of their jobs."""
+
+    def bucket_access(self) -> BucketAccess:
+        """How this machine reaches the region's buckets, by their scheme; empty without a region."""
+
+
+def bucket_access(backend: Backend) -> BucketAccess | None:
+    """How this machine reaches a backend's buckets; None where that is said by the environment."""
+    return backend.bucket_access() if isinstance(backend, SupportsBuckets) else None
 
 
 @runtime_checkable

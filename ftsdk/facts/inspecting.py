@@ -14,6 +14,7 @@ from ftsdk.facts.facts import Facts
 from ftsdk.facts.git import git_state
 from ftsdk.facts.machine import inspect_machine
 from ftsdk.facts.model import inspect_model
+from ftsdk.facts.remote_model import BucketAccess
 from ftsdk.facts.reward_files import inspect_imports, inspect_rewards
 from ftsdk.facts.sources import arguments_of, inspect_sources
 from ftsdk.facts.start import inspect_start
@@ -27,15 +28,17 @@ MAX_SHOWN_LETTERS = 120
 """Of a path in a message."""
 
 
-def inspect(spec: JobSpec, *, folder: Path | str = ".", again: bool = False) -> Facts:
+def inspect(
+    spec: JobSpec, *, folder: Path | str = ".", again: bool = False, access: BucketAccess | None = None
+) -> Facts:
     """Inspect what the spec names: files and their hashes, the model's config, this machine.
 
     Relative paths are resolved against `folder`; `again` requests one more job of the same spec and data. Works
-    offline; hashes are cached by path, size and mtime.
+    offline; hashes are cached by path, size and mtime. `access` is how a backend reaches its buckets, by their scheme.
     Raises SpecError for what does not exist and DataError for data that cannot be read.
     """
     try:
-        return _inspect(spec, folder, again=again)
+        return _inspect(spec, folder, again=again, access=access)
     except OSError as problem:  # such as a name that is too long for the file system
         raise SpecError(
             f"{_shortened(str(problem.filename or folder))} cannot be read ({problem.strerror or problem}): "
@@ -47,9 +50,9 @@ def _shortened(path: str) -> str:
     return path if len(path) <= MAX_SHOWN_LETTERS else f"{path[:MAX_SHOWN_LETTERS]}…"
 
 
-def _inspect(spec: JobSpec, folder: Path | str, *, again: bool) -> Facts:
+def _inspect(spec: JobSpec, folder: Path | str, *, again: bool, access: BucketAccess | None) -> Facts:
     root, home = Path(folder).absolute(), home_dir()
-    model = inspect_model(spec.model, root)
+    model = inspect_model(spec.model, root, access)
     if model.kind in ("path", "hub"):
         tokens = tokenizer_facts(model.address) or tokenizer_facts(model.base)  # an adapter may have added tokens
         template = own_template(tokens) if tokens else None
@@ -74,8 +77,8 @@ def _inspect(spec: JobSpec, folder: Path | str, *, again: bool) -> Facts:
         unknown=tuple(unknown),
         lengths=lengths,
         prices=own_prices(home),
-        reward_model=inspect_model(judge, root) if judge else None,
-        against=inspect_model(against, root) if against else None,
+        reward_model=inspect_model(judge, root, access) if judge else None,
+        against=inspect_model(against, root, access) if against else None,
         reward_files=reward_files,
         reward_imports=inspect_imports(reward_files.values()),
         git=git_state(root),

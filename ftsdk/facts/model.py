@@ -11,7 +11,7 @@ from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
 from ftsdk.facts.facts import ModelFacts
 from ftsdk.facts.json_files import json_object
-from ftsdk.facts.remote_model import inspect_remote_model
+from ftsdk.facts.remote_model import BucketAccess, inspect_remote_model
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 from ftsdk.storage.store import split_address
@@ -22,7 +22,7 @@ TOKENIZERS = frozenset(
 )
 
 
-def inspect_model(address: str, root: Path) -> ModelFacts:
+def inspect_model(address: str, root: Path, access: BucketAccess | None = None) -> ModelFacts:
     """The model at an address; `root` is the folder of relative paths. Raises SpecError if there is none."""
     if address.startswith("file://"):
         from urllib.request import url2pathname  # brings an HTTP client and e-mail along
@@ -32,7 +32,7 @@ def inspect_model(address: str, root: Path) -> ModelFacts:
         name = "/".join(split_address(address).path.strip("/").split("/")[:2])
         raise SpecError(f"model {address!r} is a web page: give the model's hub id, such as {name or 'Qwen/Qwen3-8B'}.")
     if "://" in address:
-        return _remote(address)
+        return _remote(address, access)
     if address.startswith("modelscope:"):
         return ModelFacts(address=address, kind="modelscope", base=address, files=(), config=None)
     path = (root / Path(address).expanduser()).absolute()
@@ -46,9 +46,9 @@ def inspect_model(address: str, root: Path) -> ModelFacts:
     return ModelFacts(address=address, kind="hub", base=address, files=(), config=None)
 
 
-def _remote(address: str) -> ModelFacts:
+def _remote(address: str, access: BucketAccess | None) -> ModelFacts:
     """A model in a bucket. An adapter's base may be a folder of this machine, where the adapter's job came from."""
-    remote = inspect_remote_model(address)
+    remote = inspect_remote_model(address, access)
     files: tuple[Fingerprint, ...] = ()
     config = remote.config
     if remote.base != address and (base := Path(remote.base)).is_absolute():

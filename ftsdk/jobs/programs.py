@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from ftsdk import backends
-from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.backends.base import JobInfo, JobState, bucket_access
 from ftsdk.errors import JobFailedError
 from ftsdk.facts import inspect
 from ftsdk.jobs import checks, watching
@@ -31,7 +31,7 @@ def run_program(spec: JobSpec, backend: str) -> Model:
     Raises UnsupportedError for what cannot fit, JobFailedError if the job fails.
     """
     place = backends.get(backend)
-    plan = place.plan(spec, inspect(spec))
+    plan = place.plan(spec, inspect(spec, access=bucket_access(place)))
     for sentence in plan.warnings:
         warnings.warn(sentence, stacklevel=3)
     checks.refuse_what_cannot_fit(plan)

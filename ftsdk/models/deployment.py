@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from ftsdk import backends
-from ftsdk.backends.base import Backend, DeploymentInfo, Deployments, DeploymentState, SupportsDeployments
+from ftsdk.backends.base import (
+    Backend,
+    DeploymentInfo,
+    Deployments,
+    DeploymentState,
+    SupportsDeployments,
+    bucket_access,
+)
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError, WaitTimeoutError
 from ftsdk.facts import inspect
@@ -109,7 +116,7 @@ def deployments_of(backend: Backend) -> Deployments:
 
 def plan_deployment(spec: JobSpec, backend: Backend, *, folder: Path | str = ".") -> DeploymentPlan:
     """What `deploy` would do. Creates nothing. Raises SpecError for a model without weights or tokenizer."""
-    facts = inspect(spec, folder=folder)
+    facts = inspect(spec, folder=folder, access=bucket_access(backend))
     for model in facts.models.values():
         refuse_incomplete(model)
     plan = deployments_of(backend).plan(spec, facts)

@@ -28,6 +28,7 @@ from ftsdk.backends.shared import RecordedEnd
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
+from ftsdk.facts.remote_model import BucketAccess
 from ftsdk.plan import Plan, build
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
@@ -206,6 +207,10 @@ class Pai:
     def put_secret(self, name: str, value: str) -> str:
         """Store a secret in KMS; returns its name there."""
         return secret_store.put(self._services, self.options, name, value)
+
+    def bucket_access(self) -> BucketAccess:
+        """How this machine reaches the region's buckets."""
+        return {"oss": addresses.storage(self.options)} if self.options.region else {}
 
     def deployments(self) -> Deployments:
         """EAS services of this account and region."""

@@ -26,6 +26,7 @@ from ftsdk.backends.shared import RecordedEnd
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
+from ftsdk.facts.remote_model import BucketAccess
 from ftsdk.plan import Plan, build
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import instance_of, instances_of
@@ -190,6 +191,10 @@ class SageMaker:
         from ftsdk.backends.sagemaker import registry
 
         return registry.push(self._services, tag, on_line)
+
+    def bucket_access(self) -> BucketAccess:
+        """How this machine reaches the region's buckets."""
+        return {"s3": addresses.storage(self.options)} if self.options.region else {}
 
     def deployments(self) -> Deployments:
         """Endpoints of this account and region."""

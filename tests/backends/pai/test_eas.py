@@ -1,5 +1,7 @@
 """Models as services of the emulated EAS: their container runs, and answers real requests through the gateway."""
 
+import json
+
 import pytest
 
 from ftsdk.backends.base import DeploymentState
@@ -69,3 +71,19 @@ def test_a_refused_autoscaler_leaves_no_service(cloud, tiny_folder):
     with pytest.raises(BackendError, match="does not allow it"):
         deploy(plan_deployment(spec(tiny_folder, max_replicas=2), backend), backend, bar=no_bar)
     assert cloud.services == {}
+
+
+def test_an_adapter_in_oss_is_known_by_the_backends_region(cloud, tiny_folder, tmp_path):
+    """The environment names no region of OSS; the service mounts the adapter and its base."""
+    store = cloud.store()
+    for path in (tiny_folder / "model").iterdir():
+        store.put(f"base/{path.name}", path.read_bytes())
+    config = {"peft_type": "LORA", "base_model_name_or_path": "oss://ours/base"}
+    store.put("theirs/model/adapter_config.json", json.dumps(config).encode())
+    store.put("theirs/model/adapter_model.safetensors", b"weights")
+    asked = spec(tiny_folder).model_copy(update={"model": "oss://ours/theirs/model"})
+    plan = plan_deployment(asked, Pai(options(cloud)))
+    mounted = {source["oss"]["path"] for source in plan.request["service"]["storage"]}
+    assert {"oss://ours/base/", "oss://ours/theirs/model/"} < mounted
+    served = json.loads(plan.request["service"]["containers"][0]["env"][0]["value"])["model"]
+    assert set(served) == {"model_name_or_path", "adapter_name_or_path"}

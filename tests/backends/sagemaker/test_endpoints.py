@@ -20,6 +20,7 @@ def cloud(monkeypatch):
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     cloud = SageMakerCloud()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)  # models in S3 are looked at as from anywhere else
     cloud.make_account()
     yield cloud
     cloud.close()

@@ -49,6 +49,8 @@ Output = TypeVar("Output")
 
 def make_resumable(trainer: Trainer, checkpoints: CheckpointCallback, resume: str | None) -> None:
     """Add `Resumable` to a trainer's class; call it before `train(resume_from_checkpoint=resume)`."""
+    if resume and _is_taken_over(Path(resume)):
+        refuse_other_tensors(trainer.model, Path(resume))  # before the optimizer's state fails without a name
     if not isinstance(trainer, Resumable):
         trainer.__class__ = type(type(trainer).__name__, (Resumable, type(trainer)), {})
     trainer.set_checkpoints(checkpoints, resume)
@@ -226,7 +228,6 @@ class Resumable(TrainerMethods):  # type: ignore[misc]
         self._set_attributes(saved["attributes"])
         self._complete_step, self._has_finished = self.state.global_step, saved["finished"]
         if _is_taken_over(Path(self._resume)):
-            refuse_other_tensors(self.model, Path(self._resume))
             self._begin_after_another_training()
         best = self.state.best_model_checkpoint
         if best:  # scratch may be another folder than when it was saved

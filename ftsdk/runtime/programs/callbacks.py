@@ -119,6 +119,10 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self._announce(args, state)
         raise InterruptedTraining
 
+    def wait_for_all(self) -> None:
+        """Wait until all ranks have written their parts: in the next step the wait would look like a hang."""
+        self._agreement.barrier()
+
     def set_cost(self, seconds: float) -> None:
         """Called with the number of seconds for which a checkpoint paused the training."""
         self._cadence.cost_s = seconds

@@ -163,6 +163,7 @@ class Resumable(TrainerMethods):  # type: ignore[misc]
         with HEARTBEAT.during(Phase.CHECKPOINT):
             super()._save_checkpoint(model, trial)
             self._write(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
+            self._checkpoints.wait_for_all()
         self._complete_step = self.state.global_step
         self._checkpoints.set_cost(time.monotonic() - began)
 

@@ -91,12 +91,13 @@ class HangWatch:
         return longest_s if longest_s > self._hang_s * limits.STOPPED else 0.0
 
     def _silent_s(self) -> float:
-        over = (
-            silent_s
-            for silent_s, rank in self._by_silence()
-            if silent_s > limits.silent_limit_s(rank.phase, self._hang_s, rank.slowest_step_s)
-        )
-        return next(over, 0.0)
+        """A rank may wait for another one that is in a longer phase, such as one that writes a checkpoint."""
+        ranks = [(silent_s, self._limit_s(rank)) for silent_s, rank in self._by_silence()]
+        longest_s = max((limit_s for silent_s, limit_s in ranks if silent_s <= limit_s), default=0.0)
+        return next((silent_s for silent_s, limit_s in ranks if silent_s > max(limit_s, longest_s)), 0.0)
+
+    def _limit_s(self, rank: RankProgress) -> float:
+        return limits.silent_limit_s(rank.phase, self._hang_s, rank.slowest_step_s)
 
     def _idle_s(self, members: Sequence[int]) -> float:
         """All ranks are silent, and no process computes, reads or writes."""

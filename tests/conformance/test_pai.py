@@ -87,6 +87,11 @@ class TestPai(BackendConformance):
     def trained(self, tiny_fields):
         return tiny_fields
 
+    @pytest.mark.long  # the container is that of SageMaker's emulator, where it always runs
+    @pytest.mark.trainer
+    def test_real_evaluation(self, backend, trained):
+        super().test_real_evaluation(backend, trained)
+
     def place(self, plan, source):
         return place_in_data_mount(plan, source, self.scripts)
 

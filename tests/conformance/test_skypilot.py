@@ -103,6 +103,11 @@ class TestSkyPilot(BackendConformance):
 
     # What no backend does by itself is tried on the others; here each takes half a minute.
     @pytest.mark.long
+    @pytest.mark.trainer
+    def test_real_evaluation(self, backend, trained):
+        super().test_real_evaluation(backend, trained)
+
+    @pytest.mark.long
     def test_lines_are_stamped(self, backend, plan):
         super().test_lines_are_stamped(backend, plan)
 

@@ -33,6 +33,7 @@ def spec(folder, **program):
 
 @pytest.mark.docker
 @pytest.mark.trainer
+@pytest.mark.long
 def test_a_service_that_stops_while_nobody_asks(cloud, tiny_folder):
     backend = Pai(options(cloud))
     asked = spec(tiny_folder, min_replicas=0, max_replicas=3)

@@ -17,50 +17,62 @@ import click
 from ftsdk.contract.release import __version__
 from ftsdk.errors import FtsdkError, did_you_mean, printable
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo:demo", "Train a small model on this machine, from nothing, in a few minutes."),
-    "init": ("specs:init", "Write a recipe to a file, to edit."),
-    "plan": ("run:plan", "Show exactly what a submit would do; creates nothing."),
-    "submit": ("run:submit", "Start a training and print its job URI."),
-    "data": ("data:data", "Check, measure, convert and split training data."),
-    "jobs": ("jobs:jobs", "List the jobs that this machine started."),
-    "status": ("status:status", "Show how a job is doing."),
-    "follow": ("jobs:follow", "Show a job's progress until it is over."),
-    "logs": ("jobs:logs", "Print a job's output."),
-    "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
-    "wait": ("jobs:wait", "Wait until a job has ended."),
-    "watch": ("watch:watch", "Restart preempted and lost jobs according to their retry policies."),
-    "cancel": ("jobs:cancel", "Make a job save its state and stop."),
-    "move": ("moving:move", "Go on with a job on another backend, from its checkpoint."),
-    "clean": ("jobs:clean", "Remove a job's files, on this machine or in its bucket."),
-    "chaos": ("chaos:chaos", "Inject faults into a running job of this machine, as a test of a spot reclaim."),
-    "model": ("jobs:model", "Show or download a job's model."),
-    "push": ("push:push", "Publish a model with its card: hub, bucket or folder."),
-    "compare": ("reports:compare", "Compare jobs: specs, curves, results, cost."),
-    "report": ("reports:report", "Write one HTML file about a job."),
-    "lineage": ("lineage:lineage", "Show what a model was made from and what used it."),
-    "reproduce": ("lineage:reproduce", "Train a model again and say what is equal."),
-    "evaluate": ("programs:evaluate", "Measure a model on held-out rows, beside another one."),
-    "merge": ("programs:merge", "Merge an adapter into its base model."),
-    "export": ("programs:export", "Write a model as GGUF files."),
-    "generate": ("programs:generate", "Let a model answer a file of prompts."),
-    "chat": ("serving:chat", "Talk with a model in the terminal."),
-    "serve": ("serving:serve", "Serve a model on this machine as OpenAI's API does."),
-    "deploy": ("deployments:deploy", "Put a model behind an address: container, endpoint, service."),
-    "deployments": ("deployments:deployments", "List the deployments that this machine has made."),
-    "deployment": ("deployments:deployment", "Show a deployment's state or its logs."),
-    "undeploy": ("deployments:undeploy", "Take a deployment down."),
-    "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
-    "convert": ("specs:convert", "Write a LLaMA-Factory YAML as a spec, or a spec as a LLaMA-Factory YAML."),
-    "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
-    "backends": ("machine:backends", "List the backends and their capabilities."),
-    "doctor": ("machine:doctor", "Check the requirements of each backend."),
-    "config": ("config:config", "Choose which ftsdk.toml is used where several users can write one."),
-    "secrets": ("secrets:secrets", "Store secrets where a backend's jobs read them."),
-    "image": ("image:image", "Build or push the training image."),
-    "prices": ("prices:prices", "Show and refresh the prices that estimates use."),
-    "completion": ("completion:completion", "Print the shell completion script."),
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Train": {
+        "demo": ("demo:demo", "Train a small model on this machine, from nothing, in a few minutes."),
+        "init": ("specs:init", "Write a recipe to a file, to edit."),
+        "plan": ("run:plan", "Show exactly what a submit would do; creates nothing."),
+        "submit": ("run:submit", "Start a training and print its job URI."),
+        "data": ("data:data", "Check, measure, convert and split training data."),
+    },
+    "Jobs": {
+        "jobs": ("jobs:jobs", "List the jobs that this machine started."),
+        "status": ("status:status", "Show how a job is doing."),
+        "follow": ("jobs:follow", "Show a job's progress until it is over."),
+        "logs": ("jobs:logs", "Print a job's output."),
+        "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
+        "wait": ("jobs:wait", "Wait until a job has ended."),
+        "watch": ("watch:watch", "Restart preempted and lost jobs according to their retry policies."),
+        "cancel": ("jobs:cancel", "Make a job save its state and stop."),
+        "move": ("moving:move", "Go on with a job on another backend, from its checkpoint."),
+        "clean": ("jobs:clean", "Remove a job's files, on this machine or in its bucket."),
+        "compare": ("reports:compare", "Compare jobs: specs, curves, results, cost."),
+        "report": ("reports:report", "Write one HTML file about a job."),
+        "chaos": ("chaos:chaos", "Inject faults into a running job of this machine, as a test of a spot reclaim."),
+    },
+    "Models": {
+        "model": ("jobs:model", "Show or download a job's model."),
+        "evaluate": ("programs:evaluate", "Measure a model on held-out rows, beside another one."),
+        "generate": ("programs:generate", "Let a model answer a file of prompts."),
+        "chat": ("serving:chat", "Talk with a model in the terminal."),
+        "serve": ("serving:serve", "Serve a model on this machine as OpenAI's API does."),
+        "merge": ("programs:merge", "Merge an adapter into its base model."),
+        "export": ("programs:export", "Write a model as GGUF files."),
+        "push": ("push:push", "Publish a model with its card: hub, bucket or folder."),
+        "lineage": ("lineage:lineage", "Show what a model was made from and what used it."),
+        "reproduce": ("lineage:reproduce", "Train a model again and say what is equal."),
+    },
+    "Deployments": {
+        "deploy": ("deployments:deploy", "Put a model behind an address: container, endpoint, service."),
+        "deployments": ("deployments:deployments", "List the deployments that this machine has made."),
+        "deployment": ("deployments:deployment", "Show a deployment's state or its logs."),
+        "undeploy": ("deployments:undeploy", "Take a deployment down."),
+    },
+    "Specs and settings": {
+        "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
+        "convert": ("specs:convert", "Write a LLaMA-Factory YAML as a spec, or a spec as a LLaMA-Factory YAML."),
+        "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
+        "backends": ("machine:backends", "List the backends and their capabilities."),
+        "doctor": ("machine:doctor", "Check the requirements of each backend."),
+        "secrets": ("secrets:secrets", "Store secrets where a backend's jobs read them."),
+        "image": ("image:image", "Build or push the training image."),
+        "prices": ("prices:prices", "Show and refresh the prices that estimates use."),
+        "config": ("config:config", "Choose which ftsdk.toml is used where several users can write one."),
+        "completion": ("completion:completion", "Print the shell completion script."),
+    },
 }
+"""Heading in the help -> command -> module and name of its function, and its summary."""
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -86,8 +98,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        column = max(map(len, COMMANDS))
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(column), summary) for name, (_, summary) in commands.items()])
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

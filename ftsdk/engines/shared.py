@@ -70,7 +70,9 @@ TRACKERS = ("wandb", "tensorboard", "mlflow", "swanlab", "trackio")
 def tracking_arguments(spec: JobSpec) -> Arguments:
     """What the trainer's reporters are told. A list: transformers takes `wandb,tensorboard` for one integration."""
     trackio = spec.tracking.trackio
-    trackio_arguments = {"project": trackio.project, "trackio_space_id": trackio.space} if trackio else {}
+    trackio_arguments = (
+        {"project": trackio.project or None, "trackio_space_id": trackio.space or None} if trackio else {}
+    )
     report_to = [name for name in TRACKERS if getattr(spec.tracking, name)] or "none"
     return {"report_to": report_to, "run_name": spec.name, **trackio_arguments}
 

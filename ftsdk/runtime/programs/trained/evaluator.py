@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
 from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, measure
-from ftsdk.runtime.worker_protocol import TrainJob
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 REPORT, ROWS = "evaluation.json", "rows.jsonl"
 NO_LABEL = -100
@@ -41,6 +42,7 @@ class EncodedRow(NamedTuple):
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Evaluate as the job document says. Raises ModelError for rows that the metrics cannot use."""
+    HEARTBEAT.enter(Phase.LOADING)
     with session():
         evaluate(job["document"]["config"], row_arguments(job), Path(job["output"]))
 
@@ -116,8 +118,10 @@ def _row(row: dict[str, Any]) -> EncodedRow:
 def _answers(
     model_config: dict[str, Any], tokenizer: Any, rows: Sequence[EncodedRow], new_tokens: int
 ) -> Iterator[Answer]:
+    HEARTBEAT.enter(Phase.LOADING)
     model = load_model(model_config, tokenizer)
     for row in rows:
+        HEARTBEAT.enter(Phase.EVALUATION)
         loss, count = _loss(model, row.input_ids, row.labels)
         rejected, _ = _loss(model, row.rejected_ids, row.rejected_labels or []) if row.rejected_ids else (loss, 0)
         start, end = row.last_answer

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from ftsdk import contract
 from ftsdk.runtime.programs.callbacks import emit
 from ftsdk.runtime.programs.data.prompts import joined
+from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.programs.interruption import InterruptedTraining, StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.programs.trained.chat import Speaker
 from ftsdk.runtime.programs.trained.loading import load_model, load_tokenizer
-from ftsdk.runtime.worker_protocol import TrainJob
+from ftsdk.runtime.worker_protocol import Phase, TrainJob
 
 if TYPE_CHECKING:
     from ftsdk.contract.foreign import JsonObject
@@ -29,6 +30,7 @@ EVERY_S = 60.0
 
 def train(job: TrainJob, stop: StopRequest) -> None:
     """Answer the prompts of the job document; on a stop request, save the answers so far."""
+    HEARTBEAT.enter(Phase.LOADING)
     with session():
         document, output = job["document"], Path(job["output"])
         config = document["config"]
@@ -54,6 +56,7 @@ def answer_all(
 
     saved_at = time.monotonic()
     while len(done) < len(prompts):
+        HEARTBEAT.enter(Phase.EVALUATION)
         torch.manual_seed(config["seed"] + len(done))  # the same answers, interrupted or not
         done.append(answered(speaker, prompts[len(done)], config["settings"]))
         if stop.received or time.monotonic() - saved_at > EVERY_S:

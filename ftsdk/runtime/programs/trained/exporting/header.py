@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftsdk.runtime.programs.trained.exporting.conversations import CONVERSATIONS, end_of_answer, rendered, texts
 from ftsdk.runtime.programs.trained.loading import ModelError
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from transformers import PreTrainedTokenizerBase
 
 SENTENCEPIECE, BYTE_LEVEL = "llama", "gpt2"
@@ -37,11 +37,9 @@ class GgufHeader(NamedTuple):
     """`bos`, `eos`, `eot` … -> token id."""
 
 
-def read_header(file: Path) -> GgufHeader:
+def header_of(reader: GGUFReader) -> GgufHeader:
     """The header of a GGUF file."""
-    from gguf import GGUFReader
-
-    fields = {name: field.contents() for name, field in GGUFReader(file).fields.items()}
+    fields = {name: field.contents() for name, field in reader.fields.items()}
     mark, end = "tokenizer.ggml.", "_token_id"
     ids = {name[len(mark) : -len(end)]: int(value) for name, value in fields.items() if name.endswith(end)}
     return GgufHeader(

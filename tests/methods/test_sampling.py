@@ -30,6 +30,11 @@ def share(prompts, completions, letter="e", **columns):
 
 def breaks(prompts, completions, number, **columns):
     return [1 / (n - 3) for n in number]
+
+
+def endless(prompts, completions, **columns):
+    while True:
+        pass
 """
 FULL, LORA, OFT = "full", {"type": "lora", "rank": 8}, {"type": "oft", "block_size": 8}
 RATES = {"full": 1e-2, "lora": 3e-2, "oft": 3e-2}
@@ -165,6 +170,16 @@ def test_a_broken_reward_function_ends_the_job_with_its_name_and_row(submitted):
     info = job.info()
     assert (info.state, info.reason) == (JobState.FAILED, "bad_config")
     assert "reward.py:breaks failed on row 4 of prompts: ZeroDivisionError" in info.message
+
+
+@pytest.mark.long
+def test_a_reward_that_never_returns_is_found_and_named(folder, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)
+    data = job_data("grpo", FULL, {"rewards": ["reward.py:endless"]}) | {"hang_minutes": 0.05, "retry": {"retries": 0}}
+    info = Estimator(**data, name="endless", folder=folder, backend="local").fit(wait=False).wait()
+    assert (info.state, info.reason) == (JobState.FAILED, "hang")
+    assert "in the phase 'reward': rank 0 is in endless (" in info.message
 
 
 # --- interruption -------------------------------------------------------------------------------------------

@@ -48,6 +48,13 @@ def test_a_merge_names_adapter_and_base():
     }
 
 
+def test_a_merge_knows_that_its_adapter_was_trained_on_quantised_weights():
+    lineage = {"spec": {"tuning": {"type": "qlora", "bits": 4}}}
+    given = facts()
+    made = render("merge", replace(given, model=replace(given.model, lineage=lineage)))
+    assert made.config["trained_bits"] == 4
+
+
 def test_an_export_names_its_number_formats_and_the_rows_that_it_compares():
     made = render({"type": "export", "quant": ["q8_0", "q4_k_m"]})
     assert made.trainer == "trained.exporter"

@@ -97,8 +97,20 @@ def _merge(program: Merge, spec: JobSpec, facts: Facts, layout: Layout) -> Rende
         raise SpecError(f"model {model.address} is no adapter: there is nothing to merge.")
     _refuse_quantized(model)
     rows = _compared_rows(spec, facts, layout)
-    config = {**model_arguments(spec, model, layout), "dtype": program.dtype, "data": rows.config or None}
+    config = {
+        **model_arguments(spec, model, layout),
+        "dtype": program.dtype,
+        "data": rows.config or None,
+        "trained_bits": trained_bits(model),
+    }
     return Rendered(trainer="trained.merger", config=_present(config), dataset_info=rows.dataset_info)
+
+
+def trained_bits(model: ModelFacts) -> int | None:
+    """Bits of the base weights in the training of an adapter that ftsdk made; None if they were not quantised."""
+    tuning = (model.lineage or {}).get("spec", {}).get("tuning", {})
+    bits = tuning.get("bits") if isinstance(tuning, dict) else None
+    return bits if isinstance(bits, int) else None
 
 
 def _export(program: Export, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:

@@ -67,6 +67,16 @@ def test_the_difference_is_measured_and_written(tmp_path, tiny_folder):
     assert report["dtype"] == "bfloat16"
 
 
+def test_the_distance_from_the_quantised_weights_of_the_training_is_measured(tmp_path, tiny_folder):
+    folder, output = adapter(tiny_folder / "model", tmp_path / "adapter"), tmp_path / "output"
+    output.mkdir()
+    config = {"model_name_or_path": str(tiny_folder / "model"), "adapter_name_or_path": str(folder)}
+    merger.merge({**config, "dtype": "float32", "trained_bits": 4}, output)
+    report = json.loads((output / merger.REPORT).read_text())
+    assert report["quantized"]["bits"] == 4
+    assert report["quantized"]["mean_kl"] > 10 * report["mean_kl"]
+
+
 def test_files_stay_apart_and_their_index_is_right(tmp_path, tiny_folder):
     from transformers import AutoModelForCausalLM
 

@@ -51,6 +51,10 @@ def load_base(config: dict[str, Any], tokenizer: Any, *, offload: str | None = N
     from transformers import AutoModelForCausalLM
 
     place = {"device_map": "auto", "offload_folder": offload} if offload or torch.cuda.is_available() else {}
+    if settings := config.get("quantization"):
+        from transformers import BitsAndBytesConfig
+
+        place = {"quantization_config": BitsAndBytesConfig(**settings)}
     model = AutoModelForCausalLM.from_pretrained(
         config["model_name_or_path"],
         dtype=config.get("dtype", "auto"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def merge(
     before = predictions(config, tokenizer, rows, offload)
     write(config, tokenizer, output)
     merged = {"model_name_or_path": str(output), "dtype": config["dtype"]}
-    measured = fidelity.compare(before, predictions(merged, tokenizer, rows, offload))
+    after = predictions(merged, tokenizer, rows, offload)
+    measured = fidelity.compare(before, after)
     say(f"Merged in {config['dtype']}: {measured.mean_kl:.2g} nats per token from adapter and base.")
     if measured.mean_kl > MAX_KL:
         raise ModelError(
@@ -54,7 +56,26 @@ def merge(
             f"{MAX_KL:g}: merge with another dtype, such as float32."
         )
     report = {**measured.to_json(), "limit": MAX_KL, "dtype": config["dtype"]}
+    if bits := config.get("trained_bits"):
+        report["quantized"] = _from_training(config, bits, tokenizer, rows, after)
     (output / REPORT).write_text(json.dumps(report, indent=1), "utf-8")
+
+
+def _from_training(
+    config: dict[str, Any], bits: int, tokenizer: Any, rows: list[list[int]], after: list[Any]
+) -> dict[str, float] | None:
+    """How far the merged model is from the adapter on the quantised weights that it was trained on; None if unknown."""
+    if find_spec("bitsandbytes") is None:
+        say(f"The adapter was trained on {bits}-bit weights; the difference is not measured without bitsandbytes.")
+        return None
+    settings = {"load_in_8bit": True} if bits == 8 else {
+        "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
+    }  # fmt: skip
+    trained = predictions({**config, "quantization": settings}, tokenizer, rows, None)
+    measured = fidelity.compare(trained, after)
+    say(f"The adapter was trained on {bits}-bit weights: merged into those of {config['dtype']} it predicts "
+        f"{measured.mean_kl:.2g} nats per token differently from then.")  # fmt: skip
+    return {"bits": bits, **measured.to_json()}
 
 
 def write(config: dict[str, Any], tokenizer: Any, output: Path) -> None:

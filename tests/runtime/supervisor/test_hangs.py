@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -127,6 +128,19 @@ def test_a_rank_may_wait_for_one_that_writes_a_checkpoint(tmp_path):
         hang = watch.check()
         time.sleep(0.02)
     assert hang.message.startswith("The training has made no progress for ")
+
+
+def test_a_rank_whose_process_has_gone_does_not_hang(tmp_path):
+    """Its launcher needs a while to end the others, and the reason is why it has gone."""
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    (tmp_path / "worker-0.pid").write_text(str(ended.pid))
+    watch = HangWatch(ProcessTree(), tmp_path, 0.3, num_nodes=2)
+    watch.heartbeat({"event": "heartbeat", "rank": 0, "phase": "step", "slowest_step_s": 0.0})
+    ends = time.monotonic() + 0.9  # three times the limit of a step, and less than that of an exit
+    while time.monotonic() < ends:
+        assert watch.check() is None
+        time.sleep(0.02)
 
 
 # --- limits and culprits -------------------------------------------------------------------------------------------

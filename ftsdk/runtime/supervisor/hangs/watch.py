@@ -16,7 +16,7 @@ from ftsdk.runtime.storage.durable import Durable
 from ftsdk.runtime.storage.waiting import within
 from ftsdk.runtime.supervisor.hangs import culprit, flight_recorder, limits, stacks
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED, Activity, process_state
-from ftsdk.runtime.supervisor.trainer.process_tree import ProcessTree
+from ftsdk.runtime.supervisor.trainer.process_tree import PROC, ProcessTree
 from ftsdk.runtime.worker_protocol import Phase
 
 LONGEST_ROUND_S, CHECK_EVERY_S = 1.5, 5.0
@@ -80,8 +80,15 @@ class HangWatch:
             return None
         self._checked_at = self._now
         members = self._process_tree.members()
+        self._note_ended()
         seconds = self._stopped_s(members) or self._silent_s() or self._idle_s(members)
         return self._hang(members, seconds) if seconds else None
+
+    def _note_ended(self) -> None:
+        """A rank whose process has gone does not hang: its launcher is about to end the others."""
+        for number, pid in worker_protocol.registered(self._run).items() if PROC else ():
+            if number in self._ranks and process_state(pid) is None:
+                self._ranks[number].phase = Phase.EXIT
 
     # --- the three signs: since when there is a hang, in seconds; 0 if there is none -------------------------------
     def _stopped_s(self, members: Sequence[int]) -> float:

@@ -149,13 +149,14 @@ def test_a_model_is_evaluated_where_it_is(cloud, tiny_fields, tmp_path, monkeypa
     dataset = {"train": tiny_fields["dataset"], "eval": str(rows)}
     job = started(cloud, {**tiny_fields, "dataset": dataset, "hyperparameters": {**TWELVE_STEPS, "max_steps": 2}})
     job.result(PATIENCE_S)
-    refused = CliRunner().invoke(cli, ["evaluate", job.uri])
+    with monkeypatch.context() as reached:
+        reached.setenv("AWS_ENDPOINT_URL", cloud.url)  # nothing else says it to the local backend
+        refused = CliRunner().invoke(cli, ["evaluate", job.uri])
     assert "Say --copy to make it" in str(refused.exception)
     rows.unlink()
     for name, value in options(cloud, image=image()).model_dump().items():
         if name in ("role", "region", "endpoint_url", "image"):
             monkeypatch.setenv(f"FTSDK_SAGEMAKER_{name.upper()}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)  # the model is looked at as from anywhere else
     asked = ["evaluate", job.uri, "--against", "base", "-b", "sagemaker", "-o", "instance_type=ml.m5.xlarge", "--json"]
     said = CliRunner().invoke(cli, asked, catch_exceptions=False)
     result = json.loads(said.output[said.output.index("{\n") :])

@@ -87,6 +87,8 @@ def _lineage(folder: Path) -> LineageRecord | None:
 
 def _folder(path: Path) -> ModelFacts:
     if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):  # before all is hashed
+        if any(path.glob("*.gguf")):
+            raise SpecError(f"model {path}: its GGUF files are for llama.cpp; give the model that they were made from.")
         raise SpecError(f"model {path}: the folder has no config.json; give a folder that transformers can load.")
     files = _files(path)
     if (path / "adapter_config.json").is_file():

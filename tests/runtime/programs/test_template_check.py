@@ -31,8 +31,10 @@ def test_the_job_chooses_refuses_and_says(tmp_path, tiny_folder, capsys):
     assert "template: the model's own, checked on 6 conversations" in capsys.readouterr().out
 
     no_system = model_with(tmp_path / "no-system", tiny_folder, NO_SYSTEM)
-    assert with_checked_template(no_system, [])["template"] == "qwen3_nothink"
-    assert "template: qwen3_nothink is used" in capsys.readouterr().out
+    assert (
+        with_checked_template(no_system, [])["template"] == "yi"
+    )  # ChatML, and the first of those that LLaMA-Factory has
+    assert "template: yi is used" in capsys.readouterr().out
 
     assert with_checked_template({**own, "template": "llama3"}, [])["template"] == "llama3"
     assert "template llama3 does not write what the chat template of" in capsys.readouterr().out

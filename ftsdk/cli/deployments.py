@@ -80,17 +80,22 @@ def deployments(as_json: bool) -> None:
     from ftsdk.models.deployment import Deployment, recorded
 
     rows = [_row(plan, Deployment.attach(plan.uri)) for plan in recorded()]
-    header = ("URI", "STATE", "USD/H", "ADDRESS")
-    emit(rows, as_json, lambda: table(header, [tuple(row.values()) for row in rows]) if rows else "No deployments.")
+    shown = [(str(row["uri"]), str(row["state"]), _price(row["usd_per_hour"])) for row in rows]
+    emit(rows, as_json, lambda: table(("URI", "STATE", "USD/H"), shown) if rows else "No deployments.")
 
 
-def _row(plan: DeploymentPlan, found: Deployment) -> dict[str, str]:
-    price = "" if plan.usd_per_hour is None else f"{plan.usd_per_hour:.4g}"
+def _row(plan: DeploymentPlan, found: Deployment) -> JsonObject:
+    row: JsonObject = {"uri": plan.uri, "state": "UNKNOWN", "address": "", "message": ""}
     try:
         info = found.info()
+        row |= {"state": info.state, "address": info.address, "message": info.message}
     except FtsdkError as problem:
-        return {"uri": plan.uri, "state": "UNKNOWN", "usd_per_hour": price, "address": str(problem)}
-    return {"uri": plan.uri, "state": str(info.state), "usd_per_hour": price, "address": info.address}
+        row["message"] = str(problem)
+    return {**row, "usd_per_hour": plan.usd_per_hour}
+
+
+def _price(usd_per_hour: float | None) -> str:
+    return "" if usd_per_hour is None else f"{usd_per_hour:.4g}"
 
 
 @click.group()
@@ -116,13 +121,14 @@ def deployment_status(deployment_uri: str, as_json: bool) -> None:
 
 @deployment.command("logs")
 @click.argument("deployment_uri", metavar="DEPLOYMENT")
-def deployment_logs(deployment_uri: str) -> None:
+@json_option
+def deployment_logs(deployment_uri: str, as_json: bool) -> None:
     """Print what the servers of DEPLOYMENT have written so far."""
     from ftsdk.errors import printable
     from ftsdk.models.deployment import Deployment
 
-    for line in Deployment.attach(deployment_uri).logs():
-        click.echo(printable(line))
+    lines = list(Deployment.attach(deployment_uri).logs())
+    emit(lines, as_json, lambda: "\n".join(map(printable, lines)))
 
 
 @click.command()

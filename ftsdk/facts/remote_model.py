@@ -54,20 +54,25 @@ def inspect_remote_model(address: str, access: BucketAccess | None = None) -> Re
     scheme = address.partition("://")[0]
     for storage in (*((access[scheme],) if access and scheme in access else ()), Storage()):
         try:
-            return _inspect(address, storage)
+            found = _inspect(address, storage)
         except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
             continue
+        if found is None:
+            raise SpecError(
+                f"model {address!r}: there is no such folder; give the address of a folder with a config.json."
+            )
+        return found
     return RemoteModel(base=address)
 
 
-def _inspect(address: str, storage: Storage) -> RemoteModel:
-    """Raises OSError and ValueError for a bucket that cannot be read."""
+def _inspect(address: str, storage: Storage) -> RemoteModel | None:
+    """None for a folder without files. Raises OSError and ValueError for a bucket that cannot be read."""
     from ftsdk.runtime.storage.bucket import BucketStore
 
     bucket = BucketStore(address, storage, os.environ, retry_s=RETRY_S)
     files = dict(bucket.list())
     if not files:
-        raise SpecError(f"model {address!r}: there is no such folder; give the address of a folder with a config.json.")
+        return None
     config = _json(bucket, "config.json") if "config.json" in files else None
     lineage = _json(bucket, contract.LINEAGE_FILE) if contract.LINEAGE_FILE in files else None
     base = _base(bucket, address, storage) if "adapter_config.json" in files else address

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ftsdk.spec.fields import SpecFields
 
 LABEL_MAX_LENGTH = 48
+JOB_MODEL = re.compile(r"-[0-9a-f]{8}/model/?$")
+"""End of the address of a model in its job's folder: the job's name says more than `model`."""
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_.][-A-Za-z0-9_.]*")
 """What Kubernetes takes, but for a hyphen at the beginning."""
@@ -96,7 +98,7 @@ class JobSpec(Part):
     @model_validator(mode="after")
     def _fill_label(self) -> JobSpec:
         path = PurePosixPath(self.model)
-        model = path.parent.name if path.name == "model" and path.parent.name else path.name  # a job's own: JOB/model
+        model = path.parent.name if JOB_MODEL.search(self.model) else path.name
         label = clean_label(self.name or f"{model}-{self._verb}")
         object.__setattr__(self, "name", label)
         return self

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ftsdk.runtime.programs import unused
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.worker_protocol import Phase
 
@@ -148,7 +147,6 @@ def _module(path: str, label: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise RewardError(f"The reward function {label}: {path} is no Python file.")
     module = util.module_from_spec(spec)
-    unused.show()
     sys.path.append(str(Path(path).parent))  # at the end: a neighbour never hides an installed package
     try:
         spec.loader.exec_module(module)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-NAMES: Final = ("wandb", "matplotlib", "nltk")
+from typing import Any
 
 
 def hide(config: Mapping[str, Any]) -> None:
@@ -19,17 +17,10 @@ def hide(config: Mapping[str, Any]) -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None ends an import: the language says so
 
 
-def show() -> None:
-    """End this before a user's own code is imported: it may use any package."""
-    for name in NAMES:
-        if sys.modules.get(name, sys) is None:
-            del sys.modules[name]
-
-
 def packages(config: Mapping[str, Any]) -> Iterator[str]:
-    """What a trainer's configuration does not use; nothing where a model brings code of its own."""
+    """What a trainer's configuration does not use; nothing where a model or a reward brings code of its own."""
     settings = {**config, **config.get("arguments", {})}  # TRL's stand in a mapping of their own
-    if settings.get("trust_remote_code"):
+    if settings.get("trust_remote_code") or any("function" in reward for reward in config.get("rewards", ())):
         return
     if "wandb" not in str(settings.get("report_to")):
         yield "wandb"

@@ -30,7 +30,7 @@ def test_a_quick_run_measures_ftsdk_and_writes_both_reports(tmp_path):
     } <= rows.keys()
     assert all(row["wall_s"] > 0 for row in rows.values())
     for verb in ("Reading", "Following"):
-        assert rows[verb, "ftsdk"]["note"].startswith("2,004 lines")  # four are events of the supervisor's own
+        assert rows[verb, "ftsdk"]["note"].startswith("2,005 lines")  # five are events of the supervisor's own
     (page,) = tmp_path.glob("launch-*.md")
     assert "| ftsdk --help |" in page.read_text()
 

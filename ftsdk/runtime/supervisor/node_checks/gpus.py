@@ -53,7 +53,7 @@ def count() -> int | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return len(done.stdout.split())
+    return len(done.stdout.splitlines())
 
 
 def _of_gpu(index: str, _name: str, used_mib: str, uncorrected: str, slowdown: str) -> list[NodeFinding]:

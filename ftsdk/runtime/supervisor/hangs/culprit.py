@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sysconfig
+import os
 from collections.abc import Mapping, Sequence
 
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED
@@ -12,7 +12,7 @@ COLLECTIVES = ("torch/distributed/", "torch/nn/parallel/distributed.py", "torch/
 """Files of the frames in which a rank waits for the others; gradients are reduced in the backward pass."""
 COLLECTIVE_FRAMES = 8
 LOADER, LOADER_PROCESS = "torch/utils/data/dataloader.py", "torch/utils/data/_utils/worker.py"
-STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
+STANDARD_LIBRARY = os.path.dirname(os.__file__)
 DEVICE_WAIT = "D"
 
 

@@ -1,10 +1,11 @@
-"""`python -m bench [launch | staging | resume | chaos | skypilot]`: benchmarks beside the peers, kept in bench/results.
+"""`python -m bench [WHAT]`: benchmarks beside the peers, kept in bench/results.
 
 launch  what the launcher costs: start-up, jobs, logs, plans, installation
 staging two gigabytes into a bucket: the first submit and the second
 resume  the cost of checkpoints and of publishing them, and what an interruption loses, here and elsewhere
 chaos   trainings that are interrupted at random moments, compared with the same ones without interruption
 skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
+watch   rounds of `ftsdk watch` over many running jobs: time, memory, requests to the service
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import launch, skypilot
+from bench import launch, skypilot, watching
 from bench.launch import report, staging
 from bench.resume import cost, long
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ("launch", "staging", "resume", "chaos", "skypilot")
+    whats = ("launch", "staging", "resume", "chaos", "skypilot", "watch")
     parser.add_argument("what", nargs="?", choices=whats, default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
@@ -42,6 +43,8 @@ def main() -> None:
             long.run(interruptions=options.interruptions, seed=options.seed, results=options.results)
         case "skypilot":
             skypilot.run(quick=options.quick, results=options.results)
+        case "watch":
+            watching.run(quick=options.quick, results=options.results)
 
 
 if __name__ == "__main__":

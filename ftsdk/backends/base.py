@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -193,6 +193,18 @@ class SupportsOnDemand(Protocol):
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same plan without spot: `request` and `usd_per_hour` change, name and digest stay. Pure."""
+
+
+@runtime_checkable
+class SupportsActiveJobs(Protocol):
+    """Backends that can say with one listing which of many jobs go on, so that nobody polls each of them."""
+
+    @property
+    def listing_scope(self) -> Hashable:
+        """Equal for two instances that list the same jobs, e.g. account and region."""
+
+    def active_jobs(self) -> frozenset[str]:
+        """Names of jobs whose newest attempt has not ended. One that goes on may be missing; it is polled by itself."""
 
 
 @runtime_checkable

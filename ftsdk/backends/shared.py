@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from pathlib import Path
+from threading import Lock
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
@@ -34,6 +37,7 @@ OUTCOME_STATES: Mapping[str, JobState] = {
 INSTEAD = {"deepspeed": "use `sharding: fsdp`", "use_vllm": "sample without vLLM"}
 """Argument -> what does the same without its package."""
 S = TypeVar("S", bound=Store)
+Client = TypeVar("Client")
 
 
 # --- a job whose plan and durable folder this machine can read ------------------------------------------------
@@ -168,6 +172,34 @@ def recorded_state(outcome: Outcome) -> ObservedState:
     message = f"{outcome['message']} {outcome['hint']}".strip()
     reason = outcome["reason"] if outcome["reason"] in contract.REASONS else ""
     return ObservedState(JobState(outcome["state"]), reason, message, outcome["exit_code"])
+
+
+# --- clients of a cloud's services --------------------------------------------------------------------------------
+MOST_CLIENTS: Final = 32
+
+
+class ClientCache(Generic[Client]):
+    """Clients by all that they were made from, shared by the jobs of this process; the oldest is dropped first."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Hashable, Client] = {}
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Client]) -> Client:
+        """The client of this key; one thread at a time makes clients, because SDKs' sessions are not thread-safe."""
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = make()
+                for old in list(self._clients)[:-MOST_CLIENTS]:
+                    del self._clients[old]
+            return self._clients[key]
+
+
+def credentials_key(variables: tuple[str, ...], files: Iterable[Path]) -> Hashable:
+    """Where a client's credentials come from: variables that begin so, and when the files have changed last."""
+    environment = frozenset(item for item in os.environ.items() if item[0].startswith(variables))
+    changed = tuple((str(file), file.stat().st_mtime_ns if file.is_file() else 0) for file in files)
+    return environment, changed
 
 
 # --- the spec as a cloud runs it ------------------------------------------------------------------------------

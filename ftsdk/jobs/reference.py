@@ -37,15 +37,20 @@ class JobReference:
 
         Raises JobNotFoundError if the platform has no such job, SpecError for a name or label that several jobs have.
         """
+        attached = cls.unchecked(job)
+        attached.info()
+        return attached
+
+    @classmethod
+    def unchecked(cls, job: str) -> Self:
+        """The same without a request to the platform, which may have no such job."""
         uri = job if "://" in job else uri_of(job)
         if not uri.partition("://")[2]:
             raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
         if not _NAME.fullmatch(uri.rpartition("/")[2]):
             raise JobNotFoundError(f"{uri!r} is no job: names have letters, digits and hyphens (`ftsdk jobs`).")
         entries = journal.entries(uri)
-        attached = cls(uri, backends.at(uri, entries[0].options if entries else None))
-        attached.info()
-        return attached
+        return cls(uri, backends.at(uri, entries[0].options if entries else None))
 
     def info(self) -> JobInfo:
         """The job's state now, from one poll of the platform."""

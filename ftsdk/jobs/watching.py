@@ -52,7 +52,7 @@ def reconcile(job: JobReference, *, fresh_s: float | None = None) -> tuple[Decis
     Raises AuthError where a secret is not in this process's environment, BackendError where the platform refuses.
     """
     status = Status.of(job)
-    if not status.info.state.terminal and not _may_leave_spot(status):
+    if not status.info.state.terminal and not may_leave_spot(job):
         return Decision(action="wait"), status.info
     decision = CANCELLED if _is_cancelled(status) else _decide(status)
     if decision.action == "start" and fresh_s is not None and _ended_s_ago(status) > fresh_s:
@@ -142,9 +142,9 @@ def _ended_s_ago(status: Status) -> float:
     return status.now - (last.ended_at or last.claimed_at or status.now)
 
 
-def _may_leave_spot(status: Status) -> bool:
+def may_leave_spot(job: JobReference) -> bool:
     """Whether a job that has not ended could be too late on spot: only then its history is read at every look."""
-    if not isinstance(status.job.backend, SupportsOnDemand) or (plan := status.job.plan) is None:
+    if not isinstance(job.backend, SupportsOnDemand) or (plan := job.plan) is None:
         return False
     return bool(plan.spec["resources"]["spot"] and plan.spec["budget"]["finish_by"])
 

@@ -256,6 +256,7 @@ class DlcCloud:
             for job in reversed(there)
             if query.get("DisplayName", "").lower() in job.name.lower()
             and job.created_at >= since
+            and query.get("Status") in (None, job.status)
             and query.get("WorkspaceId") in (None, job.request.get("WorkspaceId"))
         ]
         size = int(query.get("PageSize", 10))

@@ -254,7 +254,8 @@ class SageMakerCloud:
 
     def _ListTrainingJobs(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         part, first = request.get("NameContains", ""), int(request.get("NextToken", 0))
-        found = [job.summary() for name, job in self.jobs.items() if part in name]
+        status = request.get("StatusEquals")
+        found = [job.summary() for name, job in self.jobs.items() if part in name and status in (None, job.status)]
         found.sort(key=lambda row: row["CreationTime"], reverse=request.get("SortOrder", "Descending") == "Descending")
         last = first + request.get("MaxResults", 10)
         more = {"NextToken": str(last)} if last < len(found) else {}

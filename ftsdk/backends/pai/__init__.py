@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -159,6 +159,15 @@ class Pai:
     def list(self) -> Iterator[JobInfo]:
         """Every ftsdk job in the workspace; a listing has no reasons, `describe` has."""
         return jobs.each(self._services) if self.options.region and self.options.workspace_id else iter(())
+
+    @property
+    def listing_scope(self) -> Hashable:
+        """Region, workspace and address."""
+        return self.options.region, self.options.workspace_id, self.options.endpoint
+
+    def active_jobs(self) -> frozenset[str]:
+        """Names of the jobs with an attempt that runs or is queued, from two listings."""
+        return jobs.active(self._services)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts, from the segments in OSS and, while it runs, from the pods."""

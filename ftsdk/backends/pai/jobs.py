@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo
@@ -16,6 +16,9 @@ from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import JobNotFoundError, UnavailableError
+
+LISTED: Final = ("Running", "Queuing")
+"""A listing takes one status; jobs pass through the others in minutes."""
 
 
 class DlcAttempt(NamedTuple):
@@ -100,6 +103,12 @@ def each(services: AlibabaServices) -> Iterator[JobInfo]:
             if name not in seen:
                 seen.add(name)
                 yield info(services, name, DlcAttempt(number, row), None, cancelled=False)
+
+
+def active(services: AlibabaServices) -> frozenset[str]:
+    """Names of the ftsdk jobs with an attempt that runs or is queued, a hundred in a request."""
+    names = [row["DisplayName"] for status in LISTED for row in services.jobs(DisplayName="-a", Status=status)]
+    return frozenset(contract.split_native_name(name)[0] for name in names if contract.NATIVE_NAME.fullmatch(name))
 
 
 # --- create and stop ------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from ftsdk.backends.pai import addresses
+from ftsdk.backends.shared import ClientCache, credentials_key
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
 from ftsdk.runtime.retry import RetryPolicy
@@ -32,6 +32,8 @@ SINCE: Final = "2020-12-03T00:00:00Z"
 """A listing looks back seven days unless it is told otherwise; no job is older than the API."""
 DEFAULT_STORAGE: Final = "modelExportPath"
 """Key of the workspace's default storage (pai-python-sdk, pai/api/workspace.py)."""
+ENVIRONMENT: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""What the client reads when it is created begins so."""
 PROFILES: Final = (".aliyun/config.json", ".alibabacloud/credentials.ini")
 """Below a person's home; where they are, what the client says of them helps."""
 CREDENTIALS_HINT: Final = (
@@ -53,13 +55,14 @@ CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
 """Error code -> our error; the first match wins."""
 
 
+CLIENTS: Final[ClientCache[DlcClient]] = ClientCache()
+
+
 class AlibabaServices:
-    """Clients of one account and region, created on first use."""
+    """Clients of one account and region, created on first use; DLC's is shared by all jobs of this process."""
 
     def __init__(self, options: PaiOptions) -> None:
         self._options = options
-        self._dlc: DlcClient | None = None
-        self._lock = Lock()
 
     @property
     def region(self) -> str:
@@ -158,10 +161,10 @@ class AlibabaServices:
         return request() if method == "POST" else RETRY.call(request)
 
     def _client(self) -> DlcClient:
-        with self._lock:
-            if self._dlc is None:
-                self._dlc = self._open(addresses.dlc_endpoint(self._options), "alibabacloud_pai_dlc20201203.client")
-            return self._dlc
+        endpoint = addresses.dlc_endpoint(self._options)
+        account = credentials_key(ENVIRONMENT, [Path.home() / name for name in PROFILES])
+        key = (self.region, endpoint, account)
+        return CLIENTS.get(key, lambda: self._open(endpoint, "alibabacloud_pai_dlc20201203.client"))
 
     def _open(self, endpoint: str, module: str | None) -> Client:
         from importlib import import_module

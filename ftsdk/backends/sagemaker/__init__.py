@@ -8,7 +8,7 @@ More than fifteen files: a training job touches eight services of AWS, and each 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -142,6 +142,15 @@ class SageMaker:
     def list(self) -> Iterator[JobInfo]:
         """Every ftsdk job in this account and region; a listing has no reasons, `describe` has."""
         return jobs.each(self._services) if self.options.region else iter(())
+
+    @property
+    def listing_scope(self) -> Hashable:
+        """Region and address; the account is that of this machine's credentials."""
+        return self.options.region, self.options.endpoint_url
+
+    def active_jobs(self) -> frozenset[str]:
+        """Names of the jobs with an attempt in progress, from the listing."""
+        return jobs.active(self._services)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts from CloudWatch."""

@@ -106,6 +106,12 @@ def each(services: AwsServices) -> Iterator[JobInfo]:
             yield replace(listed, reason=Reason.NONE, message="") if listed.reason in UNSURE else listed
 
 
+def active(services: AwsServices) -> frozenset[str]:
+    """Names of the ftsdk jobs with an attempt in progress, a hundred in a request."""
+    rows = _rows(services, "-a", StatusEquals="InProgress")
+    return frozenset(contract.split_native_name(row["TrainingJobName"])[0] for row in rows)
+
+
 def info(name: str, native: TrainingAttempt, outcome: Outcome | None, *, cancelled: bool) -> JobInfo:
     """Translate a description to a JobInfo."""
     response = native.response
@@ -149,9 +155,9 @@ def _costs(native: TrainingAttempt) -> JsonObject:
     }
 
 
-def _rows(services: AwsServices, part: str) -> Iterator[JsonObject]:
+def _rows(services: AwsServices, part: str, **fields: str) -> Iterator[JsonObject]:
     order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
-    pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order)
+    pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order, **fields)
     return (
         row
         for page in pages

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ftsdk.backends.sagemaker import addresses
+from ftsdk.backends.shared import ClientCache, credentials_key
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import (
     AuthError,
@@ -59,13 +61,17 @@ CODES: Final[tuple[tuple[str, type[BackendError], str], ...]] = (
 """Error code -> our error; the first match wins."""
 
 
+CLIENTS: Final[ClientCache[BaseClient]] = ClientCache()
+"""One for each account, region and service: a client takes about 20 MB."""
+FILES: Final = (("AWS_CONFIG_FILE", ".aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"))
+"""Variable -> the file below a person's home where it is not set."""
+
+
 class AwsServices:
-    """Clients of one account and region, created on first use."""
+    """Clients of one account and region, created on first use and shared by all jobs of this process."""
 
     def __init__(self, options: SageMakerOptions, timeouts: ClientTimeouts = DEFAULT_TIMEOUTS) -> None:
         self._options, self._timeouts = options, timeouts
-        self._clients: JsonObject = {}
-        self._lock = Lock()
 
     @property
     def region(self) -> str:
@@ -74,10 +80,10 @@ class AwsServices:
 
     def client(self, name: str) -> BaseClient:
         """boto3's client of a service. Raises NotInstalledError without boto3."""
-        with self._lock:  # boto3's sessions are not thread-safe, its clients are
-            if name not in self._clients:
-                self._clients[name] = self._make(name)
-            return self._clients[name]
+        files = [Path(os.environ.get(variable) or Path.home() / file).expanduser() for variable, file in FILES]
+        account = credentials_key(("AWS_",), files)
+        key = (name, self.region, self._options.endpoint_url, self._timeouts, account)
+        return CLIENTS.get(key, lambda: self._make(name))
 
     def call(self, service: str, operation: str, /, **arguments: object) -> JsonObject:
         """One request and its answer. Raises ftsdk's errors, with `ClientError` as the cause."""

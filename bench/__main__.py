@@ -6,6 +6,7 @@ resume  the cost of checkpoints and of publishing them, and what an interruption
 chaos   trainings that are interrupted at random moments, compared with the same ones without interruption
 skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
 watch   rounds of `ftsdk watch` over many running jobs: time, memory, requests to the service
+jobs    `ftsdk jobs` over 10,000 ended jobs
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import launch, skypilot, watching
+from bench import launch, listing, skypilot, watching
 from bench.launch import report, staging
 from bench.resume import cost, long
 
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ("launch", "staging", "resume", "chaos", "skypilot", "watch")
+    whats = ("launch", "staging", "resume", "chaos", "skypilot", "watch", "jobs")
     parser.add_argument("what", nargs="?", choices=whats, default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
@@ -45,6 +46,8 @@ def main() -> None:
             skypilot.run(quick=options.quick, results=options.results)
         case "watch":
             watching.run(quick=options.quick, results=options.results)
+        case "jobs":
+            listing.run(quick=options.quick, results=options.results)
 
 
 if __name__ == "__main__":

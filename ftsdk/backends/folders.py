@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,23 +136,21 @@ def each(backend: str) -> Iterator[FolderJob]:
 
 def names(backend: str) -> list[str]:
     """Names of a backend's jobs that this machine submitted, newest first."""
-    plans = jobs_dir(home_dir(), backend).glob(f"*/{PLAN_FILE}")
-    return [path.parent.name for path in sorted(plans, key=_mtime, reverse=True)]
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    written = dict[str, float]()
+    with suppress(FileNotFoundError):
+        for folder in jobs_dir(home_dir(), backend).iterdir():
+            with suppress(OSError):  # no plan, or no folder
+                written[folder.name] = (folder / PLAN_FILE).stat().st_mtime
+    return sorted(written, key=lambda name: written[name], reverse=True)
 
 
 def info(job: FolderJob, *, died: Callable[[], tuple[str, str] | None]) -> JobInfo:
     """State of the newest attempt. `died` returns (reason, message) if it ended without an outcome, else None."""
     running = shared.running(job, {"folder": str(job.store.root)})
-    outcome = job.outcome()
+    outcome = records.outcome(job.store, running.attempt, job.num_nodes)
     gone = None if outcome else died()
-    outcome = outcome or job.outcome()  # it may have ended while `died` ran
+    if gone:  # it may have ended while `died` ran
+        outcome = records.outcome(job.store, running.attempt, job.num_nodes)
     if outcome:
         return shared.with_outcome(running, outcome)
     if gone and shared.is_cancelled(job.store, running.attempt):

@@ -35,12 +35,13 @@ def attach(job: str) -> Job:
 
 @click.command()
 @click.option("--backend", "-b", shell_complete=complete_backend, help="Only this backend's jobs.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, quick in a long list.")
 @json_option
-def jobs(backend: str | None, as_json: bool) -> None:
+def jobs(backend: str | None, limit: int | None, as_json: bool) -> None:
     """List the jobs that this machine started, newest first."""
     from ftsdk.jobs.listing import list_jobs
 
-    rows = [{"uri": uri, **asdict(info)} for uri, info in list_jobs(backend, on_problem=say)]
+    rows = [{"uri": uri, **asdict(info)} for uri, info in list_jobs(backend, limit=limit, on_problem=say)]
     emit(rows, as_json, lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), map(_row, rows)))
 
 

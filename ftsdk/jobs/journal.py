@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan
@@ -47,8 +46,6 @@ class Entry:
     """Seconds since the epoch."""
     submitted_at: float | None
     """None if the client died before the submit returned."""
-    options: JsonObject
-    """The backend's options that the job was submitted with."""
 
 
 @contextmanager
@@ -125,7 +122,7 @@ def entries(name: str | None = None) -> list[Entry]:
     """The newest attempt of every job (or of those with this name or URI), newest first."""
     with _open() as journal:
         rows = journal.execute(
-            "SELECT uri, max(attempt), name, label, backend, intended_at, submitted_at, plan FROM job "
+            "SELECT uri, max(attempt), name, label, backend, intended_at, submitted_at FROM job "
             "WHERE ?1 IS NULL OR name = ?1 OR uri = ?1 GROUP BY uri ORDER BY intended_at DESC",
             (name,),
         ).fetchall()
@@ -147,7 +144,7 @@ def plans() -> list[Plan]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    uri, attempt, name, label, backend, intended_at, submitted_at, plan = row
+    uri, attempt, name, label, backend, intended_at, submitted_at = row
     return Entry(
         uri=uri,
         attempt=attempt,
@@ -156,5 +153,4 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         backend=backend,
         intended_at=intended_at,
         submitted_at=submitted_at,
-        options=json.loads(plan)["options"],
     )

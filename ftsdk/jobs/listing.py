@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from heapq import nlargest
+from itertools import islice
 from typing import NamedTuple
 
 from ftsdk import backends
@@ -20,27 +22,38 @@ class ListedJob(NamedTuple):
     info: JobInfo
 
 
-def list_jobs(backend: str | None = None, *, on_problem: Callable[[str], None] = warnings.warn) -> Iterator[ListedJob]:
+def list_jobs(
+    backend: str | None = None, *, limit: int | None = None, on_problem: Callable[[str], None] = warnings.warn
+) -> Iterator[ListedJob]:
     """Every job, newest first per backend; `on_problem` is called with a sentence on a backend that does not answer.
 
+    With `limit` only so many, the newest of all backends first; of each backend no more than these are looked at.
     A job that the journal started and its platform no longer has is shown as FAILED, reason `lost`. Raises
     NotInstalledError or SpecError for a named `backend` that is not there.
     """
+    listed = _listed(backend, limit, on_problem)
+    return listed if limit is None else iter(nlargest(limit, listed, key=lambda job: job.info.created_at or 0.0))
+
+
+def _listed(backend: str | None, limit: int | None, on_problem: Callable[[str], None]) -> Iterator[ListedJob]:
     listed: set[str] = set()
     answered: set[str] = set()
-    started = {(entry.backend, entry.name): entry.uri for entry in journal.entries()}
+    entries = journal.entries()
+    started = {(entry.backend, entry.name): entry.uri for entry in entries}
     for name in [backend] if backend else backends.names():
         try:
             place = backends.get(name)
-            for info in place.list():
+            others = len(listed)
+            for info in islice(place.list(), limit):
                 uri = started.get((name, info.name)) or backends.uri_of(place, info.name)
                 listed.add(uri)
                 yield ListedJob(uri, info)
-            answered.add(name)
+            if len(listed) - others != limit:  # else there may be more, and what is not in the list is not lost
+                answered.add(name)
         except BackendError as problem:
-            if backend or any(entry.backend == name for entry in journal.entries()):
+            if backend or any(entry.backend == name for entry in entries):
                 on_problem(f"{name}: {problem}")
-    for entry in journal.entries():
+    for entry in entries:
         if entry.backend in answered and entry.uri not in listed:
             yield ListedJob(entry.uri, _lost(entry))
 

@@ -49,8 +49,8 @@ class JobReference:
             raise SpecError(f"{job!r} is no job: give a URI such as local://NAME (`ftsdk jobs` lists them).")
         if not _NAME.fullmatch(uri.rpartition("/")[2]):
             raise JobNotFoundError(f"{uri!r} is no job: names have letters, digits and hyphens (`ftsdk jobs`).")
-        entries = journal.entries(uri)
-        return cls(uri, backends.at(uri, entries[0].options if entries else None))
+        plan = journal.plan_of(uri)
+        return cls(uri, backends.at(uri, plan.options if plan else None))
 
     def info(self) -> JobInfo:
         """The job's state now, from one poll of the platform."""

@@ -21,7 +21,7 @@ from ftsdk.backends.base import Capabilities, Check, JobInfo, require
 from ftsdk.backends.folders import FolderJob
 from ftsdk.backends.options import Options
 from ftsdk.engines.base import Layout
-from ftsdk.errors import NotInstalledError, UnsupportedError
+from ftsdk.errors import JobNotFoundError, NotInstalledError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan, build
 from ftsdk.runtime import overlays
@@ -116,14 +116,13 @@ class Local:
 
     def describe(self, job_id: str) -> JobInfo:
         """State from the outcome record, or from whether the supervisor still holds the lock."""
-        job = folders.find(self.name, job_id)
-        return folders.info(job, died=lambda: None if _alive(job.store) else _last_lines(job))
+        return _info(folders.find(self.name, job_id))
 
     def list(self) -> Iterator[JobInfo]:
         """Every local job that was started."""
         for job in folders.each(self.name):
-            if job.attempt:
-                yield self.describe(job.plan.name)
+            with contextlib.suppress(JobNotFoundError):  # planned, and never started
+                yield _info(job)
 
     def logs(self, job_id: str, *, follow: bool = False, after: str | None = None) -> Iterator[LogLine]:
         """Lines of all attempts, from the segments in the durable folder."""
@@ -254,6 +253,10 @@ def _alive(store: FolderStore) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _info(job: FolderJob) -> JobInfo:
+    return folders.info(job, died=lambda: None if _alive(job.store) else _last_lines(job))
 
 
 def _last_lines(job: FolderJob) -> tuple[str, str]:

@@ -93,6 +93,13 @@ if TYPE_CHECKING:
     from ftsdk.spec import Wandb as Wandb
     from ftsdk.spec.fields import SpecFields as SpecFields
     from ftsdk.storage.records import LogLine as LogLine
+    from ftsdk.studies.space import ParameterRange as ParameterRange
+    from ftsdk.studies.study import Study as Study
+    from ftsdk.studies.study import StudyStatus as StudyStatus
+    from ftsdk.studies.study import list_studies as list_studies
+    from ftsdk.studies.sweep import Sweep as Sweep
+    from ftsdk.studies.sweep import SweepPlan as SweepPlan
+    from ftsdk.studies.trials import Trial as Trial
 
 _HOMES = {
     "AttemptRecord": "jobs.history",
@@ -141,6 +148,7 @@ _HOMES = {
     "Model": "models.model",
     "NotInstalledError": "errors",
     "Oft": "spec",
+    "ParameterRange": "studies.space",
     "Plan": "plan",
     "QLora": "spec",
     "QuotaError": "errors",
@@ -154,6 +162,11 @@ _HOMES = {
     "SpecError": "errors",
     "SpecFields": "spec.fields",
     "Status": "jobs.status",
+    "Study": "studies.study",
+    "StudyStatus": "studies.study",
+    "Sweep": "studies.sweep",
+    "SweepPlan": "studies.sweep",
+    "Trial": "studies.trials",
     "SupportsDeployments": "backends.base",
     "SupportsDoctor": "backends.base",
     "SupportsImagePush": "backends.base",
@@ -174,6 +187,7 @@ _HOMES = {
     "Wandb": "spec",
     "__version__": "contract.release",
     "list_jobs": "jobs.listing",
+    "list_studies": "studies.study",
     "reproduce": "reports.reproducing",
 }
 """Public name -> the module of ftsdk that defines it."""
@@ -225,6 +239,7 @@ __all__ = [
     "Model",
     "NotInstalledError",
     "Oft",
+    "ParameterRange",
     "Plan",
     "QLora",
     "QuotaError",
@@ -238,6 +253,8 @@ __all__ = [
     "SpecError",
     "SpecFields",
     "Status",
+    "Study",
+    "StudyStatus",
     "SupportsDeployments",
     "SupportsDoctor",
     "SupportsImagePush",
@@ -247,8 +264,11 @@ __all__ = [
     "SupportsSecretStore",
     "SupportsTerminal",
     "Swanlab",
+    "Sweep",
+    "SweepPlan",
     "Tracking",
     "Trackio",
+    "Trial",
     "Tuning",
     "UnavailableError",
     "UnsupportedError",
@@ -258,6 +278,7 @@ __all__ = [
     "__version__",
     "compare",
     "list_jobs",
+    "list_studies",
     "reproduce",
 ]
 

@@ -123,17 +123,10 @@ class Estimator:
         plan = self.plan(facts)
         for sentence in plan.warnings:
             on_warning(sentence)
-        if size_check:
-            checks.refuse_what_cannot_fit(plan)
-            budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())
-        if data_check:
-            checks.refuse_bad_data(self.spec, facts)
-        if not copy:
-            copying.refuse(plan.copies)
+        self.check(facts, plan, size_check=size_check, data_check=data_check, copy=copy)
         shows = progress and live.can_show(sys.stderr)
         bar = byte_bar if shows else no_bar
         secrets = read_secrets(plan)
-        refuse_incomplete(facts.model, needs_weights=not plan.trainer_config.get("train_from_scratch"))
         job = submit(plan, self.backend, secrets=secrets, on_attach=on_attach, bar=bar)
         if not wait:
             return job
@@ -144,6 +137,19 @@ class Estimator:
                 job.wait(on_decision=on_decision)
         job.model()
         return job
+
+    def check(
+        self, facts: Facts, plan: Plan, *, size_check: bool = True, data_check: bool = True, copy: bool = False
+    ) -> None:
+        """Raise what `fit` raises before it creates anything; its arguments have the same meaning here."""
+        if size_check:
+            checks.refuse_what_cannot_fit(plan)
+            budgets.refuse_what_costs_more(self.spec.budget, plan.estimate, plan.usd_per_hour, now=time.time())
+        if data_check:
+            checks.refuse_bad_data(self.spec, facts)
+        if not copy:
+            copying.refuse(plan.copies)
+        refuse_incomplete(facts.model, needs_weights=not plan.trainer_config.get("train_from_scratch"))
 
     def _continuing(self, job: bool | str) -> Estimator:
         uri = job if isinstance(job, str) else continuing.job_to_continue(self.spec, self.backend.name)

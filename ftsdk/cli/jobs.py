@@ -56,9 +56,17 @@ def follow(job: str, as_json: bool) -> None:
     """Show JOB's progress until it is over, from any machine that reaches it; its model's address is printed last.
 
     Starts again what the job's `retry` says, as `wait` does. Ctrl-C leaves the job running.
+    With a study as JOB it starts the study's jobs until all have ended, and prints them.
     """
     from ftsdk.cli.follow import follow_job
+    from ftsdk.studies import document
 
+    if document.is_study(job):
+        from ftsdk.cli.studies import follow_study
+        from ftsdk.studies.study import Study
+
+        follow_study(Study(job), as_json)
+        return
     model = follow_job(attach(job))
     emit({"uri": model.job_uri, "model": model.uri}, as_json, lambda: model.uri)
 
@@ -126,7 +134,14 @@ def wait(job: str, timeout_s: float | None, as_json: bool) -> None:
 @job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
-    """Make a job save its state and stop; returns without waiting for it."""
+    """Make a job, or all jobs of a study, save their state and stop; returns without waiting for it."""
+    from ftsdk.studies import document
+
+    if document.is_study(job):
+        from ftsdk.cli.studies import cancel_study
+
+        cancel_study(job, as_json)
+        return
     attached = attach(job)
     before = attached.info().state
     attached.cancel()

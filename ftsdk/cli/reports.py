@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 )
 @json_option
 def compare(jobs: tuple[str, ...], png: Path | None, as_json: bool) -> None:
-    """Show what differs between the specs of two jobs or more, their results, and their curves over each other."""
+    """Show what differs between the specs of two jobs or more, their results, and their curves over each other.
+
+    One study instead shows its jobs, the best first, and what each value does to the metric.
+    """
     from ftsdk.reports.comparing import compare as run
+    from ftsdk.studies import document
     from ftsdk.terminal import overlay
 
+    if len(jobs) == 1 and document.is_study(jobs[0]):
+        from ftsdk.cli.studies import compare_study
+
+        compare_study(jobs[0], as_json)
+        return
     comparison = run(jobs)
     if png:
         overlay.save_overlay(comparison.curves(), png)

@@ -22,7 +22,14 @@ LATEST = ("loss", "eval_loss", "tokens_per_s")
 @click.option("--terminal", is_flag=True, help="Open a terminal in its container and print its address (pai).")
 @json_option
 def status(job: str, terminal: bool, as_json: bool) -> None:
-    """Show a job's state, progress, remaining time and cost, attempts and remaining budget."""
+    """Show a job's state, progress, remaining time and cost, attempts and remaining budget; or the jobs of a study."""
+    from ftsdk.studies import document
+
+    if document.is_study(job):
+        from ftsdk.cli.studies import show_study
+
+        show_study(job, as_json)
+        return
     attached = attach(job)
     report = attached.status()
     links = {"console": report.info.console_url, "terminal": attached.terminal() if terminal else None}

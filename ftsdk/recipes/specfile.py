@@ -32,17 +32,22 @@ class Loaded:
 
 def load(reference: str, *, changes: Iterable[str] = ()) -> Loaded:
     """Read a SPEC and apply `key=value` changes. Raises SpecError for anything that is wrong."""
+    path, folder = find(reference)
+    return from_data(read_yaml(path), where=str(path), folder=folder, changes=changes)
+
+
+def find(reference: str) -> tuple[Path, Path]:
+    """The file of a SPEC, and the folder that its relative paths start from."""
     path = Path(reference).expanduser()
     if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
-        path, folder = catalogue.path_of(reference), Path()  # a recipe's paths start from the current folder
-    else:
-        folder = path.parent
-    data = read_yaml(path)
-    return from_data(data, where=str(path), folder=folder, changes=changes)
+        return catalogue.path_of(reference), Path()  # a recipe's paths start from the current folder
+    return path, path.parent
 
 
 def from_data(data: JsonObject, *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
+    if "sweep" in data:
+        raise SpecError(f"{where}: it has a `sweep`, which is many jobs: start them with `ftsdk sweep {where}`.")
     try:
         if llamafactory_yaml.is_llamafactory(data):
             spec, notes = llamafactory_yaml.read(plain(_with_inlined_files(data, folder)))

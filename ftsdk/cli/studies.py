@@ -1,0 +1,220 @@
+"""`ftsdk sweep`, `studies`, and what `status`, `follow`, `cancel` and `compare` print of a study."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ftsdk.cli.output import ago, duration, emit, json_option, say, table
+from ftsdk.cli.run import pairs, spec_options, warn
+
+if TYPE_CHECKING:
+    from ftsdk.estimator import Estimator
+    from ftsdk.studies.study import Study, StudyStatus
+    from ftsdk.studies.sweep import Sweep, SweepPlan
+
+MOST_CURVES = 4
+"""Curves that `compare` draws over each other, of the best jobs."""
+
+
+@click.command()
+@spec_options
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="KEY=A,B,…",
+    help="Values of a field, e.g. learning_rate=1e-5,1e-4 or tuning.rank=8,32. Repeatable.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="KEY=LOW,HIGH[,log]",
+    help="A range to draw from with --random; log for a learning rate. Repeatable.",
+)
+@click.option("--random", type=click.IntRange(min=1), metavar="N", help="Run N combinations drawn at random.")
+@click.option("--seed", type=int, help="The same seed draws the same combinations.  [default: 0]")
+@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Jobs that run at once.  [default: 1]")
+@click.option("--metric", help="Metric of the trainer that ranks the jobs.  [default: eval_loss]")
+@click.option(
+    "--goal",
+    type=click.Choice(["min", "max"]),
+    help="Which value is best.  [default: min for a loss or perplexity, else max]",
+)
+@click.option("--max-cost-usd", type=float, help="US dollars that all jobs together may cost.")
+@click.option("--max-hours", type=float, help="Hours of running of all jobs together.")
+@click.option("--name", help="Name of the study.  [default: made from the label and the jobs]")
+@click.option("--dry-run", is_flag=True, help="Show all jobs, hours and cost; create nothing.")
+@click.option(
+    "--follow/--detach", default=True, help="Run until all jobs have ended (the default), or start the first."
+)
+@click.option("--no-data-check", is_flag=True, help="Submit although the data has errors.")
+@click.option("--no-size-check", is_flag=True, help="Submit although an estimate exceeds the memory or a limit.")
+@click.option("--copy", is_flag=True, help="Copy a model from another cloud first.")
+@json_option
+def sweep(
+    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], spot: bool, dry_run: bool,
+    follow: bool, no_data_check: bool, no_size_check: bool, copy: bool, as_json: bool, **settings: object,
+) -> None:  # fmt: skip
+    """Train SPEC once for each combination of values, and rank the jobs.
+
+    The options may also stand in SPEC as a block `sweep:`; what is given here counts more. The same command again goes
+    on with the same study. Ctrl-C leaves the jobs running, and `ftsdk follow STUDY` goes on.
+    """
+    described, estimator = _read(
+        spec, backend, (*changes, *(("resources.spot=true",) if spot else ())), options, settings
+    )
+    made = described.plan(estimator)
+    for sentence in made.warnings:
+        warn(sentence)
+    made.check(size_check=not no_size_check, data_check=not no_data_check, copy=copy)
+    if dry_run:
+        emit(made.to_json(), as_json, lambda: _plan_text(made))
+        return
+    say(_plan_text(made))
+    study = made.create()
+    if follow:
+        follow_study(study, as_json)
+        return
+    study.wait(once=True, on_event=say)
+    emit({"uri": study.uri}, as_json, lambda: study.uri)
+    say(f"Nothing starts the rest by itself; go on with: ftsdk follow {study.uri}")
+
+
+def _read(
+    spec: str, backend: str, changes: tuple[str, ...], options: tuple[str, ...], settings: dict[str, object]
+) -> tuple[Sweep, Estimator]:
+    from ftsdk.estimator import Estimator
+    from ftsdk.recipes import specfile
+    from ftsdk.studies import reading
+
+    path, folder = specfile.find(spec)
+    data = specfile.read_yaml(path)
+    described = reading.sweep_of(data.pop("sweep", {}), settings, where=str(path))
+    loaded = specfile.from_data(data, where=str(path), folder=folder, changes=changes)
+    for note in loaded.notes:
+        say(f"Note: {note}")
+    return described, Estimator(loaded.spec, backend=backend, options=pairs(options), folder=loaded.folder)
+
+
+def _plan_text(made: SweepPlan) -> str:
+    from ftsdk.studies.space import as_words
+
+    rows = [
+        (t.number, as_words(t.changes), _hours(t.plan.estimate.hours), t.plan.uri.rpartition("/")[2][-8:])
+        for t in made.trials
+    ]
+    hours = _span(made.hours(), made.hours("hours_low"), made.hours("hours_high"), "h")
+    cost = _span(made.cost_usd(), made.cost_usd("hours_low"), made.cost_usd("hours_high"), "USD")
+    jobs = f"{len(rows)} jobs, {made.sweep.parallel} at once" if len(rows) > 1 else "1 job"
+    return f"{table(('JOB', 'VALUES', 'TIME', 'DIGEST'), rows)}\n{made.name}: {jobs}; time {hours}, cost {cost}"
+
+
+def _hours(hours: float | None) -> str:
+    return "unknown" if hours is None else duration(3600 * hours)
+
+
+def _span(middle: float | None, low: float | None, high: float | None, unit: str) -> str:
+    if middle is None or low is None or high is None:
+        return "unknown"
+    return f"about {middle:.3g} {unit} ({low:.3g} to {high:.3g})"
+
+
+@click.command()
+@json_option
+def studies(as_json: bool) -> None:
+    """List the studies of this machine, newest first."""
+    from ftsdk.studies.study import list_studies
+
+    found = [study.status() for study in list_studies()]
+    emit([status.to_json() for status in found], as_json, lambda: table(_HEADER, map(_row, found)))
+
+
+_HEADER = ("STUDY", "STATE", "DONE", "METRIC", "BEST", "HOURS", "STARTED")
+
+
+def _row(status: StudyStatus) -> tuple[object, ...]:
+    document, best = status.document, status.best
+    done = f"{sum(trial.state.terminal for trial in status.trials)}/{len(status.trials)}"
+    value = "-" if best is None else f"{best.value:.4g}"
+    started = ago(document["created_at"])
+    return document["name"], status.state, done, document["metric"], value, f"{status.hours:.2g}", started
+
+
+def show_study(name: str, as_json: bool) -> None:
+    """Print every job of a study, the best first."""
+    from ftsdk.studies.study import Study
+
+    status = Study(name).status()
+    emit(status.to_json(), as_json, lambda: _text(status))
+
+
+def follow_study(study: Study, as_json: bool) -> None:
+    """Start a study's jobs until all have ended, then print them. Raises JobFailedError if none has succeeded."""
+    try:
+        study.wait(on_event=say)
+    except KeyboardInterrupt:
+        say(f"Stopped watching; jobs that run continue, no further one starts until: ftsdk follow {study.uri}")
+        raise
+    show_study(study.name, as_json)
+    study.best()
+
+
+def cancel_study(name: str, as_json: bool) -> None:
+    """Cancel a study's jobs and start no further one."""
+    from ftsdk.studies.study import Study
+
+    study = Study(name)
+    study.cancel()
+    emit({"uri": study.uri}, as_json, lambda: study.uri)
+
+
+def compare_study(name: str, as_json: bool) -> None:
+    """Print a study's jobs, the mean of the metric for each value, and the curves of the best ones."""
+    from ftsdk.reports.comparing import compare
+    from ftsdk.studies.study import Study
+    from ftsdk.terminal import overlay
+
+    status = Study(name).status()
+    effects = {key: dict(means) for key, means in status.effects()}
+    emit({**status.to_json(), "effects": effects}, as_json, lambda: "\n\n".join((_text(status), *_effects(status))))
+    if not as_json and len(best := [trial.uri for trial in status.ranked[:MOST_CURVES]]) > 1:
+        curves, width = compare(best).curves(), shutil.get_terminal_size().columns
+        click.echo("\n" + overlay.terminal_overlay(curves, width=width, color=sys.stdout.isatty()))
+
+
+def _effects(status: StudyStatus) -> Iterator[str]:
+    """A table for each field, the one whose values matter most first."""
+    for key, means in status.effects():
+        if len(means) > 1:
+            rows = [(value, f"{mean:.4g}") for value, mean in means.items()]
+            yield table((key.upper(), f"MEAN {status.document['metric']}"), rows)
+
+
+def _text(status: StudyStatus) -> str:
+    document = status.document
+    keys = list(document["trials"][0]["changes"])
+    names = [key.rpartition(".")[2].upper() for key in keys]
+    order = {trial.number: place for place, trial in enumerate(status.ranked)}
+    rows = [
+        (trial.number, *(trial.changes.get(key) for key in keys), trial.state,
+         "-" if trial.value is None else f"{trial.value:.4g}", f"{trial.hours:.2g}", trial.uri.rpartition("-")[2])
+        for trial in sorted(status.trials, key=lambda trial: order.get(trial.number, len(order)))
+    ]  # fmt: skip
+    header = ("JOB", *names, "STATE", document["metric"].upper(), "HOURS", "DIGEST")
+    return "\n".join((table(header, rows), *_summary(status)))
+
+
+def _summary(status: StudyStatus) -> Iterator[str]:
+    cost = "" if status.cost_usd is None else f", {status.cost_usd:.2f} USD"
+    yield f"study://{status.document['name']}: {status.state}, {status.hours:.2g} h of running{cost}"
+    if status.best:
+        yield f"best: {status.best.uri}"
+    if status.stopped:
+        yield f"stopped: {status.stopped}"
+    if status.waiting:
+        yield f"{len(status.waiting)} jobs wait to be submitted by: ftsdk follow study://{status.document['name']}"

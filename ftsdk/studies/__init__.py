@@ -1,0 +1,1 @@
+"""Sweeps: many jobs as one document, whose state is derived from its jobs."""

@@ -1,0 +1,179 @@
+"""A study in storage: its document, the plans of its jobs, and who started which.
+
+studies/NAME/study.json             the document, written last: a study exists once it does
+studies/NAME/plans-…/0001.json      what is submitted for job 1
+studies/NAME/claims/0001/0001.json  who starts it; 0002.json where the first one died before the job existed
+studies/NAME/cancel.json            no further job is started
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from ftsdk.errors import JobNotFoundError, did_you_mean
+from ftsdk.home import home_dir
+from ftsdk.plan import Plan
+from ftsdk.runtime.storage.folder import FolderStore
+from ftsdk.storage.records import read_json
+
+FORMAT = 1
+DOCUMENT, CANCEL = "study.json", "cancel.json"
+SCHEME = "study://"
+ABANDONED_S = 120.0
+"""A claim whose job does not exist after this time may be taken over."""
+
+
+class TrialDocument(TypedDict):
+    """One job of a study."""
+
+    number: int
+    changes: dict[str, object]
+    uri: str
+    hours: float | None
+    """Estimated."""
+    cost_usd: float | None
+    """Estimated."""
+
+
+class StudyDocument(TypedDict):
+    """What a study is; its state is derived from its jobs."""
+
+    format: int
+    name: str
+    digest: str
+    created_at: float
+    """Seconds since the epoch."""
+    metric: str
+    goal: Literal["min", "max"]
+    parallel: int
+    max_cost_usd: float | None
+    max_hours: float | None
+    trials: list[TrialDocument]
+
+
+class TrialClaim(TypedDict):
+    """Who starts a job of a study."""
+
+    time: float
+    """Seconds since the epoch."""
+    by: str
+    """Host name and process id, `host:123`."""
+    turn: int
+    """1-based; higher where a claim before it was abandoned."""
+
+
+class StopNote(TypedDict):
+    """Why no further job is started."""
+
+    time: float
+    why: str
+
+
+class StudyRecord:
+    """Reads and writes the folder of one study. Starts nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.removeprefix(SCHEME)
+        self.store = FolderStore(studies_folder() / self.name)
+
+    @property
+    def uri(self) -> str:
+        """`study://NAME`."""
+        return f"{SCHEME}{self.name}"
+
+    @cached_property
+    def document(self) -> StudyDocument:
+        """The document. Raises JobNotFoundError if there is no such study."""
+        document: StudyDocument | None = read_json(self.store, DOCUMENT) if self.name in names() else None
+        if document is None:
+            hint = did_you_mean(self.name, names())
+            raise JobNotFoundError(
+                f"There is no study {self.name!r} on this machine{hint}; `ftsdk studies` lists them."
+            )
+        return document
+
+    def create(self, document: StudyDocument, plans: Iterable[Plan]) -> bool:
+        """Write a study; False if one of this name exists."""
+        if self.name in names():
+            return False
+        for number, plan in enumerate(plans, 1):
+            self.store.put(_plan_key(document["digest"], number), json.dumps(plan.to_json()).encode())
+        return self.store.put_if_absent(DOCUMENT, json.dumps(document, indent=1).encode())
+
+    def plan(self, number: int) -> Plan:
+        """What is submitted for a job."""
+        return Plan.from_json(json.loads(self.store.read(_plan_key(self.document["digest"], number))))
+
+    # --- claims ----------------------------------------------------------------------------------------------
+    def claims(self) -> dict[int, TrialClaim]:
+        """Number of each job that was claimed -> its newest claim."""
+        newest: dict[int, TrialClaim] = {}
+        for item in self.store.list("claims/"):
+            claim: TrialClaim | None = read_json(self.store, item.key)
+            if claim is not None:
+                newest[int(item.key.split("/")[1])] = claim
+        return newest
+
+    def claim(self, number: int, *, turn: int) -> bool:
+        """Whether this process may start a job; of all that try the same turn, one gets True."""
+        claim = TrialClaim(time=time.time(), by=f"{socket.gethostname()}:{os.getpid()}", turn=turn)
+        return self.store.put_if_absent(f"{_claims_of(number)}{turn:04d}.json", json.dumps(claim).encode())
+
+    def release(self, number: int) -> None:
+        """Take all claims of a job back: it may be started again."""
+        self.store.delete(*reversed([item.key for item in self.store.list(_claims_of(number))]))
+
+    # --- the end ---------------------------------------------------------------------------------------------
+    def stop_note(self) -> StopNote | None:
+        """Why no further job is started; None if one may be."""
+        note: StopNote | None = read_json(self.store, CANCEL)
+        return note
+
+    def stop(self, why: str) -> bool:
+        """Let no further job be started; True for the one call that does it."""
+        return self.store.put_if_absent(CANCEL, json.dumps(StopNote(time=time.time(), why=why)).encode())
+
+
+def studies_folder() -> Path:
+    """Where this machine's studies are."""
+    return home_dir() / "studies"
+
+
+def names() -> list[str]:
+    """Names of this machine's studies, newest first."""
+    found = [(path.stat().st_mtime, path.parent.name) for path in studies_folder().glob(f"*/{DOCUMENT}")]
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def is_study(text: str) -> bool:
+    """Whether an argument names a study: `study://NAME`, or the name of one that exists."""
+    return text.startswith(SCHEME) or ("://" not in text and text in names())
+
+
+def is_abandoned(claim: TrialClaim, *, now: float) -> bool:
+    """Whether the process that claimed a job can no longer be about to start it."""
+    host, _, process = claim["by"].rpartition(":")
+    if host == socket.gethostname():
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's process has that id
+            pass
+    return now - claim["time"] > ABANDONED_S
+
+
+def _claims_of(number: int) -> str:
+    return f"claims/{number:04d}/"
+
+
+def _plan_key(digest: str, number: int) -> str:
+    """Two studies of one name that are written at once do not overwrite each other's plans."""
+    return f"plans-{digest[:8]}/{number:04d}.json"

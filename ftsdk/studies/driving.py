@@ -1,0 +1,143 @@
+"""Whoever watches a study starts its jobs and carries out their retry policies. Any number may watch the same one.
+
+A watcher keeps nothing that matters between two looks. A job belongs to the watcher that puts its claim first, and its
+first attempt is claimed once more in the job's own folder, so it starts once whoever is killed at whatever moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ftsdk.backends.base import JobState
+from ftsdk.errors import CapacityError, JobNotFoundError, QuotaError, UnavailableError
+from ftsdk.jobs.starting import read_secrets
+from ftsdk.jobs.submit import submit
+from ftsdk.jobs.watching import POLL_FIRST_S, POLL_MAX_S, POLL_SHARE, REFUSED_PAUSE_S, reconcile
+from ftsdk.studies import document, trials
+from ftsdk.studies.document import StudyRecord, TrialClaim, TrialDocument
+from ftsdk.studies.space import as_words
+
+
+def drive(record: StudyRecord, *, once: bool = False) -> Iterator[str]:
+    """Look at a study until all its jobs have ended, starting them; yields a sentence for each change.
+
+    With `once` it starts what may start now and returns. Raises what the submit of a job raises; the study goes on
+    with the next watcher.
+    """
+    watcher = _Watcher(record)
+    changed_at = time.monotonic()
+    while True:
+        news = watcher.look()
+        yield from news
+        if watcher.is_over or (once and not news):
+            return
+        now = time.monotonic()
+        changed_at = now if news else changed_at
+        time.sleep(0 if news else min(POLL_MAX_S, max(POLL_FIRST_S, POLL_SHARE * (now - changed_at))))
+
+
+def cancel(record: StudyRecord, why: str) -> None:
+    """Start no further job, and make those that run save their state and stop."""
+    record.stop(why)
+    for number in record.claims():
+        with contextlib.suppress(JobNotFoundError):
+            job = trials.job_of(record, number)
+            if job.info().state not in (JobState.SUCCEEDED, JobState.CANCELLED):
+                job.cancel()
+
+
+@dataclass(slots=True)
+class _Watcher:
+    record: StudyRecord
+    is_over: bool = False
+    ended: dict[int, TrialClaim] = field(default_factory=dict)
+    """Jobs after which nothing follows -> the claim that they were started by."""
+    shown: dict[int, str] = field(default_factory=dict)
+    news: list[str] = field(default_factory=list)
+    not_before: float = 0.0
+    """On time.monotonic's clock; nothing is started before, after a platform had no room."""
+
+    def look(self) -> list[str]:
+        """Look at every job that is not over, and start the next one if there is room; returns what is new."""
+        self.news = []
+        note, claims = self.record.stop_note(), self.record.claims()
+        every = self.record.document["trials"]
+        states = [self._state(planned, claims.get(planned["number"])) for planned in every]
+        active = states.count("active")
+        free = next((planned for planned, state in zip(every, states, strict=True) if state == "free"), None)
+        goes_on = bool(active)
+        if note is None and active:
+            self._stop_at_limit()
+        if note is None and free and active < self.record.document["parallel"]:
+            goes_on = self._start(free, claims.get(free["number"])) or goes_on
+        self.is_over = not goes_on
+        return self.news
+
+    def _state(self, planned: TrialDocument, claim: TrialClaim | None) -> Literal["free", "active", "over"]:
+        number = planned["number"]
+        if claim is None or self.ended.get(number) == claim:
+            return "over" if claim else "free"
+        try:
+            decision, info = reconcile(trials.job_of(self.record, number))
+        except JobNotFoundError:
+            return "free" if document.is_abandoned(claim, now=time.time()) else "active"
+        except UnavailableError as problem:
+            self._tell(planned, str(problem))
+            return "active"
+        self._tell(planned, " ".join(filter(None, (str(info.state), info.reason, decision.why))))
+        if decision.action not in ("done", "give_up"):
+            return "active"
+        self.ended[number] = claim
+        return "over"
+
+    def _start(self, planned: TrialDocument, before: TrialClaim | None) -> bool:
+        """Start a job unless another watcher was first; False if the study's limits exclude it."""
+        if time.monotonic() < self.not_before:
+            return True
+        if why := self._over_limits(planned):
+            self._tell(planned, f"not started: {why}")
+            return False
+        if self.record.claim(planned["number"], turn=before["turn"] + 1 if before else 1):
+            try:
+                self._submit(planned)
+            except (CapacityError, QuotaError, UnavailableError) as problem:
+                self._tell(planned, f"waits: {problem}")
+                self.not_before = time.monotonic() + REFUSED_PAUSE_S
+        return True
+
+    def _submit(self, planned: TrialDocument) -> None:
+        number = planned["number"]
+        job, plan = trials.job_of(self.record, number), self.record.plan(number)
+        try:
+            submit(plan, job.backend, secrets=read_secrets(plan), on_attach=lambda info: None)
+        except BaseException:  # Ctrl-C too: whoever comes next attaches to the job if it was started
+            self.record.release(number)
+            raise
+        self._tell(planned, f"submitted: {job.uri}")
+        if self.record.stop_note():
+            job.cancel()
+
+    def _over_limits(self, planned: TrialDocument) -> str:
+        of_study = self.record.document
+        if of_study["max_hours"] is None and of_study["max_cost_usd"] is None:
+            return ""
+        return trials.over_limits(of_study, list(trials.trials(self.record)), planned)
+
+    def _stop_at_limit(self) -> None:
+        of_study = self.record.document
+        if of_study["max_hours"] is None and of_study["max_cost_usd"] is None:
+            return
+        if why := trials.limit_reached(of_study, list(trials.trials(self.record))):
+            cancel(self.record, why)
+            self.news.append(f"{self.record.uri}: stopped, {why}")
+
+    def _tell(self, planned: TrialDocument, sentence: str) -> None:
+        number = planned["number"]
+        if self.shown.get(number) != sentence:
+            self.shown[number] = sentence
+            total = len(self.record.document["trials"])
+            self.news.append(f"{number}/{total} {as_words(planned['changes'])}: {sentence}")

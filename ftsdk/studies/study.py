@@ -1,0 +1,143 @@
+"""Study: the handle on a sweep. A name is all it needs, so any process of this machine can open it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ftsdk.backends.base import JobState
+from ftsdk.errors import JobFailedError
+from ftsdk.jobs.job import Job
+from ftsdk.studies import document, driving
+from ftsdk.studies.document import StudyDocument, StudyRecord
+from ftsdk.studies.trials import Trial, job_of, over_limits, ranked, trials
+
+
+class Study(StudyRecord):
+    """Many jobs as one. `study.wait()`, `study.status()`, `study.best()`, `study.cancel()`.
+
+    `Study(name)` opens one; a method raises JobNotFoundError if this machine has none of that name.
+    """
+
+    def __repr__(self) -> str:
+        return f"Study({self.uri!r})"
+
+    def status(self) -> StudyStatus:
+        """Every job as it is now, the best so far, hours and cost."""
+        note = self.stop_note()
+        return StudyStatus(document=self.document, trials=tuple(trials(self)), stopped=note["why"] if note else "")
+
+    def wait(self, *, once: bool = False, on_event: Callable[[str], None] = print) -> None:
+        """Start the jobs one after another and wait until all have ended; any number of processes may do so at once.
+
+        `on_event` is called with a sentence for each change; with `once` what may start now is started, no more.
+        """
+        self.document  # noqa: B018 - raises for a study that does not exist
+        for sentence in driving.drive(self, once=once):
+            on_event(sentence)
+
+    def best(self) -> Job:
+        """The job with the best value of the metric. Raises JobFailedError if none has succeeded and reported it."""
+        best = self.status().best
+        if best is None:
+            raise JobFailedError(
+                f"No job of {self.uri} has succeeded and reported {self.document['metric']}: `ftsdk status {self.uri}`."
+            )
+        return job_of(self, best.number)
+
+    def cancel(self) -> None:
+        """Start no further job, and make those that run save their state and stop; returns without waiting for it."""
+        self.document  # noqa: B018
+        driving.cancel(self, "It was cancelled.")
+
+    def resume(self) -> None:
+        """Let failed, cancelled and unstarted jobs be started; whoever waits starts them."""
+        self.store.delete(document.CANCEL)
+        for trial in self.status().trials:
+            if trial.claimed and trial.state in (JobState.FAILED, JobState.CANCELLED):
+                self.release(trial.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStatus:
+    """One look at a study."""
+
+    document: StudyDocument
+    trials: tuple[Trial, ...]
+    stopped: str = ""
+    """Why no further job is started; empty if one may be."""
+
+    @property
+    def state(self) -> JobState:
+        """PENDING before the first job, RUNNING until the last one, then whether any has succeeded."""
+        states = [trial.state for trial in self.trials if trial.claimed]
+        if not all(state.terminal for state in states) or self.waiting:
+            return JobState.RUNNING if states else JobState.PENDING
+        if self.stopped:
+            return JobState.CANCELLED
+        return JobState.SUCCEEDED if JobState.SUCCEEDED in states else JobState.FAILED
+
+    @property
+    def waiting(self) -> list[Trial]:
+        """Jobs that are still to be submitted; none after a cancel or once the limits exclude the next one."""
+        rest = [trial for trial in self.trials if not trial.claimed]
+        if self.stopped or not rest:
+            return []
+        return [] if over_limits(self.document, self.trials, self.document["trials"][rest[0].number - 1]) else rest
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The jobs that have succeeded and reported the metric, the best first."""
+        return ranked(self.trials, self.document)
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of `ranked`; None if there is none."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def hours(self) -> float:
+        """Hours of running of all jobs so far."""
+        return sum(trial.hours for trial in self.trials)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars of all jobs so far; None if a price is unknown."""
+        costs = [trial.cost_usd for trial in self.trials]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    def effects(self) -> Iterator[tuple[str, Mapping[str, float]]]:
+        """(key of the spec, value -> mean of the metric over its jobs), the key with the largest spread first."""
+        means = {key: _means(key, self.ranked) for key in self.document["trials"][0]["changes"]}
+        yield from sorted(means.items(), key=lambda item: -_spread(item[1]))
+
+    def to_json(self) -> dict[str, object]:
+        """JSON data."""
+        known = ("name", "metric", "goal", "parallel", "max_cost_usd", "max_hours", "created_at")
+        described: Mapping[str, object] = self.document
+        return {
+            "uri": f"{document.SCHEME}{self.document['name']}",
+            **{key: described[key] for key in known},
+            "state": self.state,
+            "stopped": self.stopped,
+            "hours": self.hours,
+            "cost_usd": self.cost_usd,
+            "best": self.best.to_json() if self.best else None,
+            "jobs": [trial.to_json() for trial in self.trials],
+        }
+
+
+def list_studies() -> Iterator[Study]:
+    """This machine's studies, newest first."""
+    return map(Study, document.names())
+
+
+def _means(key: str, measured: Sequence[Trial]) -> dict[str, float]:
+    groups: dict[str, list[float]] = {}
+    for trial in measured:
+        groups.setdefault(str(trial.changes.get(key)), []).append(trial.value or 0.0)
+    return {value: sum(group) / len(group) for value, group in groups.items()}
+
+
+def _spread(means: Mapping[str, float]) -> float:
+    return max(means.values()) - min(means.values()) if means else 0.0

@@ -29,6 +29,10 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 """Words in the names of metrics whose smallest value is best."""
 
 
+SETTINGS = {"metric", "goal", "parallel", "max_cost_usd", "max_hours"}
+"""Fields that do not change the jobs; a study of a name has one value of each."""
+
+
 class Sweep(Part):
     """Values to try in a training: all combinations of a grid, or some at random.
 
@@ -131,8 +135,8 @@ class SweepPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the jobs and the settings that rank and limit them (hexadecimal)."""
-        settings = self.sweep.model_dump(mode="json", include={"metric", "goal", "max_cost_usd", "max_hours"})
+        """SHA-256 over the jobs and the settings of the sweep (hexadecimal)."""
+        settings = self.sweep.model_dump(mode="json", include=SETTINGS)
         uris = sorted(trial.plan.uri for trial in self.trials)
         return hashlib.sha256(json.dumps([uris, settings], sort_keys=True).encode()).hexdigest()
 
@@ -174,9 +178,7 @@ class SweepPlan:
         if record.create(self._document(), [trial.plan for trial in self.trials]):
             return Study(self.name)
         if record.document["digest"] != self.digest:
-            raise SpecError(
-                f"A study named {self.name} exists with other jobs: choose another --name (`ftsdk studies` lists them)."
-            )
+            raise SpecError(f"A study named {self.name} exists with other jobs or settings: choose another --name.")
         study = Study(self.name)
         study.resume()
         return study

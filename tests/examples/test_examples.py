@@ -73,6 +73,16 @@ def test_quickstart_trains_and_shows_every_step(quickstart, home):
 
 
 @pytest.mark.trainer
+def test_sweep_trains_three_learning_rates_and_ranks_them(run, model):
+    only = ("--set", f"model={model}", *SMALL, "--set", "max_steps=2", "--json")
+    found = json.loads(run(*ftsdk("sweep", EXAMPLES / "sweep.yaml", *only)))
+    assert [job["state"] for job in found["jobs"]] == ["SUCCEEDED"] * 3
+    values = [job["value"] for job in found["jobs"]]
+    assert len(set(values)) == 3
+    assert found["best"]["value"] == min(values)
+
+
+@pytest.mark.trainer
 def test_attach_and_plot_draws_a_job_of_another_process(quickstart, run, tmp_path):
     uri = URI.findall(quickstart)[-1]
     said = run(sys.executable, EXAMPLES / "attach_and_plot.py", uri, "--wait", "--png", tmp_path / "loss.png")

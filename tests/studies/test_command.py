@@ -5,7 +5,6 @@ import json
 import pytest
 import yaml
 
-from ftsdk.testing import tiny
 from tests.cli.test_cli import ftsdk as command
 from tests.studies.trainings import created
 
@@ -81,19 +80,3 @@ def test_a_finished_study_in_every_command(spec_folder):
     compared = command("compare", "rates").stdout
     assert "MEAN loss" in compared
     assert study.best().name[-8:] in compared
-
-
-@pytest.mark.trainer
-def test_three_real_trainings_by_one_command(tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)
-    spec = tmp_path / "job.yaml"
-    data = {"train": str(tiny_folder / "train.json"), "eval_rows": 8}
-    hyperparameters = {"max_steps": 2, "cutoff_len": 64, "logging_steps": 1}
-    fields = {**tiny.spec_fields(tiny_folder), "dataset": data, "hyperparameters": hyperparameters, "name": "real"}
-    spec.write_text(yaml.safe_dump(fields))
-    done = command("sweep", spec, "--grid", "learning_rate=1e-5,1e-3,1e-2", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert [job["state"] for job in found["jobs"]] == ["SUCCEEDED"] * 3
-    assert len({job["value"] for job in found["jobs"]}) == 3
-    assert found["best"]["value"] == min(job["value"] for job in found["jobs"])

@@ -4,18 +4,24 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from ftsdk import Estimator, JobFailedError, JobNotFoundError, SpecError, Study, Sweep, UnsupportedError
+from ftsdk import JobFailedError, JobNotFoundError, JobState, SpecError, Study, UnsupportedError
 from ftsdk.studies import document, trials
-from ftsdk.studies.document import StudyRecord
 from tests.cli.test_cli import ftsdk as command
 from tests.python_jobs import claims
 from tests.studies.trainings import LEARNS, RATES, created, planned
 
 WATCH = [sys.executable, "-c", "from ftsdk.cli import main; main()", "follow"]
+PATIENCE_S = 120
 WAITS = 'while not pathlib.Path("GATE").exists(): time.sleep(0.01)\n' + LEARNS
+
+
+def watcher(study):
+    """A process that follows a study."""
+    return subprocess.Popen([*WATCH, study.uri], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 def ignore(sentence):
@@ -52,18 +58,13 @@ def test_a_sweep_ranks_its_jobs_and_goes_on_with_what_exists(spec_folder):
 
 def test_watchers_that_are_killed_and_race_start_each_job_once(spec_folder):
     study = created(spec_folder, parallel=2)
-    while study.status().state != "SUCCEEDED":
-        watchers = [
-            subprocess.Popen([*WATCH, study.uri], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in "ab"
-        ]
-        watchers[0].stderr.readline()  # the first news: a claim is being made or was made
-        watchers[0].kill()
-        watchers[0].communicate()
-        if all(trial.claimed for trial in study.status().trials):
-            watchers[1].communicate(timeout=60)
-        else:
-            watchers[1].kill()
-            watchers[1].communicate()
+    killed = watcher(study)
+    killed.stderr.readline()  # its first news: a job is being started
+    killed.kill()
+    killed.communicate()
+    for racing in [watcher(study) for _ in range(2)]:
+        assert racing.communicate(timeout=PATIENCE_S)[1].count("Traceback") == 0
+        assert racing.returncode == 0
     assert [len(claims(trials.job_of(study, number))) for number in (1, 2, 3)] == [1, 1, 1]
     assert [trial.state for trial in study.status().trials] == ["SUCCEEDED"] * 3
 
@@ -76,7 +77,7 @@ def test_a_claim_is_given_once_and_taken_over_from_a_dead_process(spec_folder):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     dead = {**study.claims()[1], "by": study.claims()[1]["by"].rpartition(":")[0] + ":" + done.stdout.strip()}
     study.store.put("claims/0001/0001.json", json.dumps(dead).encode())
-    assert trials.trials(study).__next__().reason == "being submitted"
+    assert study.status().trials[0].reason == "being submitted"
     study.wait(on_event=ignore)
     assert study.claims()[1]["turn"] == 2
     assert study.status().state == "SUCCEEDED"
@@ -127,25 +128,19 @@ def test_a_metric_that_no_job_reports_is_said(spec_folder):
         study.best()
 
 
-LIMITS = {"max_hours": 10.0, "max_cost_usd": None}
-
-
 def test_the_limits_count_what_has_run_and_what_runs(spec_folder):
     study = created(spec_folder)
     of_study = {**study.document, "max_hours": 10.0}
-    for planned_job in of_study["trials"]:
-        planned_job["hours"] = 4.0
-    found = list(study.status().trials)
-    assert trials.over_limits(of_study, found, of_study["trials"][0]) == ""
-    from dataclasses import replace
-
-    runs = [replace(found[0], claimed=True, state="RUNNING", hours=1.0), found[1], found[2]]
-    runs = [replace(trial, state=type(found[0].state)(trial.state)) for trial in runs]
-    assert trials.over_limits(of_study, runs, of_study["trials"][1]) == ""
-    both = [runs[0], replace(runs[0], number=2), found[2]]
-    assert "the next job is estimated at 4 h" in trials.over_limits(of_study, both, of_study["trials"][2])
-    assert trials.limit_reached(of_study, both) == ""
-    late = [replace(runs[0], hours=9.0), replace(runs[0], number=2, hours=2.0), found[2]]
+    for job in of_study["trials"]:
+        job["hours"] = 4.0
+    first, second, third = study.status().trials
+    third_job = of_study["trials"][2]
+    assert trials.over_limits(of_study, [first, second, third], third_job) == ""
+    runs = [replace(trial, claimed=True, state=JobState.RUNNING, hours=1.0) for trial in (first, second)]
+    assert trials.over_limits(of_study, [runs[0], second, third], third_job) == ""
+    assert "the next job is estimated at 4 h" in trials.over_limits(of_study, [*runs, third], third_job)
+    assert trials.limit_reached(of_study, [*runs, third]) == ""
+    late = [replace(runs[0], hours=9.0), replace(runs[1], hours=2.0), third]
     assert "max_hours is 10 h and 11 are used" in trials.limit_reached(of_study, late)
 
 
@@ -167,15 +162,11 @@ def test_two_studies_of_one_name_are_refused(spec_folder):
 
 
 def test_a_budget_smaller_than_one_job_is_refused(spec_folder):
-    estimator = Estimator(
-        model="Qwen/Qwen2.5-7B", dataset="train.jsonl", folder=spec_folder, tuning="lora",
-        hyperparameters={"max_steps": 100_000}, backend="sagemaker",
-        options={"instance_type": "ml.g5.2xlarge", "role": "arn:aws:iam::123456789012:role/x", "bucket": "b",
-                 "region": "us-east-1", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1"},
-    )  # fmt: skip
-    made = Sweep(grid={"learning_rate": [1e-5, 1e-4]}, metric="loss", max_cost_usd=0.01).plan(estimator)
-    with pytest.raises(UnsupportedError, match=r"Job 1 \(learning_rate=1e-05\): Not within the budget"):
-        made.check()
+    made = planned(spec_folder, max_hours=1)
+    first = made.trials[0]
+    long = replace(first.plan, estimate=replace(first.plan.estimate, hours=3.0, hours_low=2.0, hours_high=4.0))
+    with pytest.raises(UnsupportedError, match=r"Job 1 \(learning_rate=0.003\): Not within the budget"):
+        replace(made, trials=(replace(first, plan=long), *made.trials[1:])).check()
 
 
 @pytest.mark.parametrize(
@@ -196,6 +187,6 @@ def test_a_study_that_does_not_exist_is_one_sentence(spec_folder):
     study = created(spec_folder, name="rates")
     with pytest.raises(JobNotFoundError, match="did you mean 'rates'"):
         Study("rate").status()
-    assert StudyRecord("study://rates").document == study.document
+    assert Study("study://rates").document == study.document
     shown = command("status", "study://nobody")
     assert (shown.returncode, shown.stderr.count("\n")) == (20, 1)

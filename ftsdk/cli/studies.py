@@ -71,11 +71,11 @@ def sweep(
     made = described.plan(estimator)
     for sentence in made.warnings:
         warn(sentence)
-    made.check(size_check=not no_size_check, data_check=not no_data_check, copy=copy)
     if dry_run:
         emit(made.to_json(), as_json, lambda: _plan_text(made))
         return
     say(_plan_text(made))
+    made.check(size_check=not no_size_check, data_check=not no_data_check, copy=copy)
     study = made.create()
     if follow:
         follow_study(study, as_json)

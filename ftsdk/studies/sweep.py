@@ -66,9 +66,10 @@ class Sweep(Part):
 
     def plan(self, estimator: Estimator) -> SweepPlan:
         """Plan every job. Creates nothing; raises SpecError with the job that is wrong."""
+        drawn = list(space.combinations(self.grid, self.ranges, count=self.random, seed=self.seed))
         _check_metric(self.metric, estimator.spec)
         trials: dict[str, PlannedTrial] = {}
-        for changes in space.combinations(self.grid, self.ranges, count=self.random, seed=self.seed):
+        for changes in drawn:
             trial = self._planned(estimator, len(trials) + 1, changes)
             trials.setdefault(trial.plan.uri, trial)
         return SweepPlan(sweep=self, label=estimator.spec.name, trials=tuple(trials.values()))

@@ -24,7 +24,7 @@ def spec_file(spec_folder):
 def test_the_block_in_yaml_and_the_options_say_the_same(spec_file):
     block = {"grid": {"learning_rate": [1e-5, 1e-4], "tuning.rank": [8]}, "metric": "loss", "parallel": 3}
     of_block = json.loads(command("sweep", spec_file(sweep=block), "--dry-run", "--json").stdout)
-    given = ("--grid", "learning_rate=1e-5,1e-4", "--grid", "tuning.rank=8", "--metric", "loss")
+    given = ("--grid", "learning_rate=1e-5,1e-4", "--grid", "tuning.rank=8", "--metric", "loss", "--parallel", "3")
     of_options = json.loads(command("sweep", spec_file(), *given, "--dry-run", "--json").stdout)
     assert of_block == of_options
     assert [job["changes"] for job in of_block["jobs"]] == [

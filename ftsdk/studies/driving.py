@@ -28,12 +28,12 @@ def drive(record: StudyRecord, *, once: bool = False) -> Iterator[str]:
     With `once` it starts what may start now and returns. Raises what the submit of a job raises; the study goes on
     with the next watcher.
     """
-    watcher = _Watcher(record)
+    driver = _Driver(record)
     changed_at = time.monotonic()
     while True:
-        news = watcher.look()
+        news = driver.look()
         yield from news
-        if watcher.is_over or (once and not news):
+        if driver.is_over or (once and not news):
             return
         now = time.monotonic()
         changed_at = now if news else changed_at
@@ -51,7 +51,7 @@ def cancel(record: StudyRecord, why: str) -> None:
 
 
 @dataclass(slots=True)
-class _Watcher:
+class _Driver:
     record: StudyRecord
     is_over: bool = False
     ended: dict[int, TrialClaim] = field(default_factory=dict)

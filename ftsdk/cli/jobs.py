@@ -79,7 +79,7 @@ def follow(job: str, as_json: bool) -> None:
 @json_option
 def logs(job: str, follow: bool, after: str | None, events: bool, as_json: bool) -> None:
     """Print a job's output. With --json each line, events too, is an object with `text` and `cursor`."""
-    import json
+    from json.encoder import encode_basestring_ascii as quoted  # `json.dumps` takes twice as long for a line
 
     from ftsdk import contract
 
@@ -87,7 +87,10 @@ def logs(job: str, follow: bool, after: str | None, events: bool, as_json: bool)
     for line in attach(job).logs(follow=follow, after=after):
         if not shows_events and contract.parse_event(line.text) is not None:
             continue
-        write(json.dumps({"text": line.text, "cursor": line.cursor}) + "\n" if as_json else printable(line.text) + "\n")
+        if as_json:
+            write(f'{{"text": {quoted(line.text)}, "cursor": {quoted(line.cursor)}}}\n')
+        else:
+            write(printable(line.text) + "\n")
         if follow:
             sys.stdout.flush()
 

@@ -72,6 +72,7 @@ def test_quickstart_trains_and_shows_every_step(quickstart, home):
     assert (home / "jobs" / "local" / name / "model" / "adapter_config.json").is_file()
 
 
+@pytest.mark.long  # docs/studies.md trains two in the default suite
 @pytest.mark.trainer
 def test_sweep_trains_three_learning_rates_and_ranks_them(run, model):
     only = ("--set", f"model={model}", *SMALL, "--set", "max_steps=2", "--json")

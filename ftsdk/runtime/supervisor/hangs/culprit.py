@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ftsdk.runtime.supervisor.hangs.proc import STOPPED
 from ftsdk.runtime.supervisor.hangs.stacks import Frame, ProcessStack
@@ -12,7 +13,7 @@ COLLECTIVES = ("torch/distributed/", "torch/nn/parallel/distributed.py", "torch/
 """Files of the frames in which a rank waits for the others; gradients are reduced in the backward pass."""
 COLLECTIVE_FRAMES = 8
 LOADER, LOADER_PROCESS = "torch/utils/data/dataloader.py", "torch/utils/data/_utils/worker.py"
-STANDARD_LIBRARY = os.path.dirname(os.__file__)
+STANDARD_LIBRARY = str(Path(os.__file__).parent)
 DEVICE_WAIT = "D"
 
 

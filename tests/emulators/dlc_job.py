@@ -11,7 +11,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.emulators.dlc import DlcCloud
@@ -225,10 +225,18 @@ class Node:
         return ["--volume", f"{target}:{source['MountPath']}:{mode}"]
 
     def _run(self, mounts: list[str]) -> None:
-        with subprocess.Popen(self._argv(mounts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            assert process.stdout is not None
-            self.said += (line.decode("utf-8", "replace").rstrip("\n") for line in process.stdout)
+        with subprocess.Popen(self._argv(mounts), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            readers = [threading.Thread(target=self._read, args=[each]) for each in (process.stdout, process.stderr)]
+            for reader in readers:
+                reader.start()
+            for reader in readers:
+                reader.join()
         self.exit_code = process.returncode
+
+    def _read(self, stream: IO[bytes]) -> None:
+        """Collect the lines of one stream, as a container runtime does: half a line of another is never in between."""
+        for line in stream:
+            self.said.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _argv(self, mounts: list[str]) -> list[str]:
         request = self._job.request

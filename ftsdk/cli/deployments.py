@@ -84,10 +84,10 @@ def deployments(as_json: bool) -> None:
     emit(rows, as_json, lambda: table(("URI", "STATE", "USD/H"), shown) if rows else "No deployments.")
 
 
-def _row(plan: DeploymentPlan, found: Deployment) -> JsonObject:
+def _row(plan: DeploymentPlan, handle: Deployment) -> JsonObject:
     row: JsonObject = {"uri": plan.uri, "state": "UNKNOWN", "address": "", "message": ""}
     try:
-        info = found.info()
+        info = handle.info()
         row |= {"state": info.state, "address": info.address, "message": info.message}
     except FtsdkError as problem:
         row["message"] = str(problem)
@@ -110,10 +110,10 @@ def deployment_status(deployment_uri: str, as_json: bool) -> None:
     """Show whether DEPLOYMENT (a URI or a name) answers, and where."""
     from ftsdk.models.deployment import Deployment
 
-    found = Deployment.attach(deployment_uri)
-    info, plan = found.info(), found.plan
+    handle = Deployment.attach(deployment_uri)
+    info, plan = handle.info(), handle.plan
     data = {
-        "uri": found.uri, "state": info.state, "address": info.address, "message": info.message,
+        "uri": handle.uri, "state": info.state, "address": info.address, "message": info.message,
         "usd_per_hour": plan.usd_per_hour if plan else None,
     }  # fmt: skip
     emit(data, as_json, lambda: "\n".join(f"{key + ':':14}{value}" for key, value in data.items() if value))
@@ -138,9 +138,9 @@ def undeploy(deployment_uri: str, as_json: bool) -> None:
     """Take DEPLOYMENT (a URI or a name) down: nothing of it is left, and nothing is billed any more."""
     from ftsdk.models.deployment import Deployment
 
-    found = Deployment.attach(deployment_uri)
-    found.undeploy()
-    emit({"uri": found.uri}, as_json, lambda: found.uri)
+    handle = Deployment.attach(deployment_uri)
+    handle.undeploy()
+    emit({"uri": handle.uri}, as_json, lambda: handle.uri)
 
 
 def _spec(

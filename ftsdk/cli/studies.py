@@ -130,8 +130,8 @@ def studies(as_json: bool) -> None:
     """List the studies of this machine, newest first."""
     from ftsdk.studies.study import list_studies
 
-    found = [study.status() for study in list_studies()]
-    emit([status.to_json() for status in found], as_json, lambda: table(_HEADER, map(_row, found)))
+    statuses = [study.status() for study in list_studies()]
+    emit([status.to_json() for status in statuses], as_json, lambda: table(_HEADER, map(_row, statuses)))
 
 
 _HEADER = ("STUDY", "STATE", "DONE", "METRIC", "BEST", "HOURS", "STARTED")

@@ -54,14 +54,14 @@ def inspect_remote_model(address: str, access: BucketAccess | None = None) -> Re
     scheme = address.partition("://")[0]
     for storage in (*((access[scheme],) if access and scheme in access else ()), Storage()):
         try:
-            found = _inspect(address, storage)
+            inspected = _inspect(address, storage)
         except (OSError, ValueError, ImportError):  # unreachable, no bucket's address, or no library for it
             continue
-        if found is None:
+        if inspected is None:
             raise SpecError(
                 f"model {address!r}: there is no such folder; give the address of a folder with a config.json."
             )
-        return found
+        return inspected
     return RemoteModel(base=address)
 
 

@@ -47,5 +47,5 @@ def _held_out(job: Job, dataset: JsonObject, folder: Path) -> JsonObject:
             raise SpecError(f"Job {job.uri}: its rows {path!r} are not on this machine; name a file with --data.")
         return str(here) if here.exists() else staged.get(str(here), str(here))
 
-    found = {role: [address(path) for path in dataset[role]] for role in ("train", "eval")}
-    return {**dataset, **found, "directory": directory}
+    addresses = {role: [address(path) for path in dataset[role]] for role in ("train", "eval")}
+    return {**dataset, **addresses, "directory": directory}

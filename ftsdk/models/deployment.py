@@ -71,10 +71,10 @@ class Deployment:
 
     def info(self) -> DeploymentInfo:
         """Its state now. Raises JobNotFoundError if the platform has none of this name."""
-        found = self._service.describe(self.name)
-        if found is None:
+        observed = self._service.describe(self.name)
+        if observed is None:
             raise JobNotFoundError(f"There is no deployment {self.uri} any more; `ftsdk undeploy` forgets it.")
-        return found
+        return observed
 
     def logs(self) -> Iterator[str]:
         """Lines of its servers so far."""

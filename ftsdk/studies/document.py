@@ -148,8 +148,8 @@ def studies_folder() -> Path:
 
 def names() -> list[str]:
     """Names of this machine's studies, newest first."""
-    found = [(path.stat().st_mtime, path.parent.name) for path in studies_folder().glob(f"*/{DOCUMENT}")]
-    return [name for _, name in sorted(found, reverse=True)]
+    studies = [(path.stat().st_mtime, path.parent.name) for path in studies_folder().glob(f"*/{DOCUMENT}")]
+    return [name for _, name in sorted(studies, reverse=True)]
 
 
 def is_study(text: str) -> bool:

@@ -59,33 +59,33 @@ def trials(record: StudyRecord) -> Iterator[Trial]:
             yield _pending(planned, "not submitted" if note is None else note["why"])
 
 
-def ranked(found: Sequence[Trial], document: StudyDocument) -> list[Trial]:
+def ranked(results: Sequence[Trial], document: StudyDocument) -> list[Trial]:
     """The jobs that have succeeded and reported the metric, the best first."""
-    measured = [trial for trial in found if trial.state is JobState.SUCCEEDED and trial.value is not None]
+    measured = [trial for trial in results if trial.state is JobState.SUCCEEDED and trial.value is not None]
     return sorted(measured, key=lambda trial: trial.value or 0.0, reverse=document["goal"] == "max")
 
 
-def over_limits(document: StudyDocument, found: Sequence[Trial], planned: TrialDocument) -> str:
+def over_limits(document: StudyDocument, results: Sequence[Trial], planned: TrialDocument) -> str:
     """Why the next job would exceed a limit of the study, or an empty text.
 
     Counts what has run, and for jobs that still run their estimate where it is larger.
     """
-    used = _used(document, found)
+    used = _used(document, results)
     hours = _excess("max_hours", document["max_hours"], used[0], planned["hours"], "h")
     return hours or _excess("max_cost_usd", document["max_cost_usd"], used[1], planned["cost_usd"], "USD")
 
 
-def limit_reached(document: StudyDocument, found: Sequence[Trial]) -> str:
+def limit_reached(document: StudyDocument, results: Sequence[Trial]) -> str:
     """Why what runs has to stop: a limit of the study is used. Empty if none is."""
-    hours = _excess("max_hours", document["max_hours"], sum(trial.hours for trial in found), None, "h")
-    spent = sum(trial.cost_usd or 0.0 for trial in found)
+    hours = _excess("max_hours", document["max_hours"], sum(trial.hours for trial in results), None, "h")
+    spent = sum(trial.cost_usd or 0.0 for trial in results)
     return hours or _excess("max_cost_usd", document["max_cost_usd"], spent, None, "USD")
 
 
-def _used(document: StudyDocument, found: Sequence[Trial]) -> tuple[float, float]:
+def _used(document: StudyDocument, results: Sequence[Trial]) -> tuple[float, float]:
     """Hours and US dollars that are used, or planned for what runs."""
     hours = cost_usd = 0.0
-    for trial, planned in zip(found, document["trials"], strict=True):
+    for trial, planned in zip(results, document["trials"], strict=True):
         runs = trial.claimed and not trial.state.terminal
         hours += max(trial.hours, planned["hours"] or 0.0 if runs else 0.0)
         cost_usd += max(trial.cost_usd or 0.0, planned["cost_usd"] or 0.0 if runs else 0.0)

@@ -67,12 +67,12 @@ class DockerDeployments:
 
     def describe(self, name: str) -> DeploymentInfo | None:
         """The container's state, and whether the server in it answers."""
-        found = self._inspect(name)
-        if found is None:
+        container = self._inspect(name)
+        if container is None:
             return None
-        state, ports = found["State"], found["NetworkSettings"]["Ports"].get(f"{PORT}/tcp") or ()
+        state, ports = container["State"], container["NetworkSettings"]["Ports"].get(f"{PORT}/tcp") or ()
         address = f"http://127.0.0.1:{ports[0]['HostPort']}" if ports else ""
-        digest = found["Config"]["Labels"].get("ftsdk.digest", "")
+        digest = container["Config"]["Labels"].get("ftsdk.digest", "")
         if not state["Running"] and not state["Restarting"]:
             message = f"The container ended with exit code {state['ExitCode']}."
             return DeploymentInfo(name=name, state=DeploymentState.FAILED, digest=digest, message=message)
@@ -97,8 +97,8 @@ class DockerDeployments:
 
     def _inspect(self, name: str) -> JsonObject | None:
         argv = [self._options.program, "container", "inspect", container_name(name)]
-        found = json.loads(command.ask(argv, allow="no such") or "[]")
-        return found[0] if found and LABEL in found[0]["Config"]["Labels"] else None
+        container = json.loads(command.ask(argv, allow="no such") or "[]")
+        return container[0] if container and LABEL in container[0]["Config"]["Labels"] else None
 
     def _command(self, spec: JobSpec, facts: Facts) -> list[str]:
         options = self._options

@@ -85,16 +85,16 @@ class PaiDeployments:
 
     def describe(self, name: str) -> DeploymentInfo | None:
         """The service's status."""
-        found = self._describe(name)
-        if found is None:
+        response = self._describe(name)
+        if response is None:
             return None
-        labels = {row["LabelKey"]: row["LabelValue"] for row in found.get("Labels") or ()}
+        labels = {row["LabelKey"]: row["LabelValue"] for row in response.get("Labels") or ()}
         return DeploymentInfo(
             name=name,
-            state=STATES.get(found["Status"], DeploymentState.STARTING),
+            state=STATES.get(response["Status"], DeploymentState.STARTING),
             digest=labels.get(DIGEST_LABEL, ""),
-            address=f"{found['InternetEndpoint'].rstrip('/')}/v1" if found.get("InternetEndpoint") else "",
-            message=f"{found.get('Reason') or ''} {found.get('Message') or ''}".strip(),
+            address=f"{response['InternetEndpoint'].rstrip('/')}/v1" if response.get("InternetEndpoint") else "",
+            message=f"{response.get('Reason') or ''} {response.get('Message') or ''}".strip(),
         )
 
     def logs(self, name: str) -> Iterator[str]:
@@ -116,11 +116,11 @@ class PaiDeployments:
 
     def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
         """The answer of a server, through EAS's gateway and with the service's token."""
-        found = self._describe(name)
-        if found is None or not found.get("InternetEndpoint"):
+        response = self._describe(name)
+        if response is None or not response.get("InternetEndpoint"):
             raise BackendError(f"The EAS service {service_name(name)} has no public address: see PAI's console.")
-        address = f"{found['InternetEndpoint'].rstrip('/')}/invocations"
-        return post_json(address, request, {"Authorization": found["AccessToken"]})
+        address = f"{response['InternetEndpoint'].rstrip('/')}/invocations"
+        return post_json(address, request, {"Authorization": response["AccessToken"]})
 
     def _describe(self, name: str) -> JsonObject | None:
         try:

@@ -92,17 +92,17 @@ class SageMakerDeployments:
 
     def describe(self, name: str) -> DeploymentInfo | None:
         """The endpoint's status."""
-        found = self._maybe("describe_endpoint", EndpointName=name)
-        if found is None:
+        response = self._maybe("describe_endpoint", EndpointName=name)
+        if response is None:
             return None
-        tags = self._services.call("sagemaker", "list_tags", ResourceArn=found["EndpointArn"])["Tags"]
+        tags = self._services.call("sagemaker", "list_tags", ResourceArn=response["EndpointArn"])["Tags"]
         host = self._services.client("sagemaker-runtime").meta.endpoint_url
         return DeploymentInfo(
             name=name,
-            state=STATES.get(found["EndpointStatus"], DeploymentState.STARTING),
+            state=STATES.get(response["EndpointStatus"], DeploymentState.STARTING),
             digest=next((tag["Value"] for tag in tags if tag["Key"] == DIGEST_TAG), ""),
             address=f"{host}/endpoints/{name}/invocations",
-            message=found.get("FailureReason", ""),
+            message=response.get("FailureReason", ""),
         )
 
     def logs(self, name: str) -> Iterator[str]:

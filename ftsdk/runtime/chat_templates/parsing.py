@@ -48,12 +48,12 @@ def parse(own: Texts, prefix: str) -> ParsedTemplate | None:
 
 def _missing_part(short: str, long: str) -> str:
     """The characters of `long` that are passed over while `short` is found in it."""
-    found, missing = 0, []
+    matched, missing = 0, []
     for character in long:
-        if found == len(short):
+        if matched == len(short):
             break
-        if short[found] == character:
-            found += 1
+        if short[matched] == character:
+            matched += 1
         else:
             missing.append(character)
     return "".join(missing)

@@ -58,5 +58,5 @@ def _mlflow_run(run: MlflowRun, environ: MutableMapping[str, str]) -> str | None
 
     name = environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
     tagged = f"tags.`{worker_protocol.MLFLOW_TAG}` = '{run['run_id']}'"
-    found = mlflow.search_runs(experiment_names=[name], filter_string=tagged, max_results=1, output_format="list")
-    return str(found[0].info.run_id) if found else None
+    matches = mlflow.search_runs(experiment_names=[name], filter_string=tagged, max_results=1, output_format="list")
+    return str(matches[0].info.run_id) if matches else None

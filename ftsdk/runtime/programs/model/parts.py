@@ -58,13 +58,13 @@ def keep_sentencepiece(config: dict[str, Any], folder: Path) -> None:
     from huggingface_hub import try_to_load_from_cache
 
     base, revision = config["model_name_or_path"], config.get("model_revision")
-    found = (
+    vocabulary = (
         Path(base) / SENTENCEPIECE
         if Path(base).is_dir()
         else try_to_load_from_cache(base, SENTENCEPIECE, revision=revision)
     )
-    if isinstance(found, str | Path) and Path(found).is_file():
-        shutil.copyfile(found, folder / SENTENCEPIECE)
+    if isinstance(vocabulary, str | Path) and Path(vocabulary).is_file():
+        shutil.copyfile(vocabulary, folder / SENTENCEPIECE)
 
 
 def has_embeddings(adapter: Path) -> bool:

@@ -28,8 +28,8 @@ def report(trainer: Any, cutoff_len: int) -> None:
 
 
 def _item(number: int, row: Mapping[str, list[int]], cutoff_len: int) -> PreviewedRow:
-    found = (side for side in SIDES if f"{side}labels" in row)
-    sides = [_side(side, row[f"{side}input_ids"], row[f"{side}labels"], cutoff_len) for side in found]
+    present = (side for side in SIDES if f"{side}labels" in row)
+    sides = [_side(side, row[f"{side}input_ids"], row[f"{side}labels"], cutoff_len) for side in present]
     return {"rows": [number], "dropped": False, "sides": sides, "has_tools": False}
 
 

@@ -110,12 +110,12 @@ class Rows:
 
     def _items(self, examples: Batch, rows: list[int]) -> Iterator[PreviewedRow]:
         made = self.processor.preprocess_dataset(examples)
-        found = [prefix for prefix in SIDES if f"{prefix}input_ids" in made]
-        if not found or not made[f"{found[0]}input_ids"]:
+        prefixes = [prefix for prefix in SIDES if f"{prefix}input_ids" in made]
+        if not prefixes or not made[f"{prefixes[0]}input_ids"]:
             yield {"rows": rows, "sides": [], "dropped": True}
             return
-        for number in range(len(made[f"{found[0]}input_ids"])):
-            sides = [self._side(made, prefix, number, index) for index, prefix in enumerate(found)]
+        for number in range(len(made[f"{prefixes[0]}input_ids"])):
+            sides = [self._side(made, prefix, number, index) for index, prefix in enumerate(prefixes)]
             inside = sorted({segment["row"] for segment in sides[0]["segments"] if segment["row"]})
             contents: RowContents = {} if self.joins_rows else self._source(examples)
             if "kto_tags" in made:

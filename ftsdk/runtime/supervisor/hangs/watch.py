@@ -123,10 +123,10 @@ class HangWatch:
         return sorted(((self._now - rank.alive_at, rank) for rank in ranks), key=lambda pair: -pair[0])
 
     def _hang(self, members: Sequence[int], seconds: float) -> Hang:
-        found = stacks.collect(self._run, worker_protocol.registered(self._run), members)
+        collected = stacks.collect(self._run, worker_protocol.registered(self._run), members)
         silent_s = {number: self._now - rank.alive_at for number, rank in self._ranks.items()}
-        number, place = culprit.describe(found, silent_s)
+        number, place = culprit.describe(collected, silent_s)
         rank = self._ranks.get(number) if number is not None else None
         phase = f" in the phase '{rank.phase}'" if rank else ""
         message = f"The training has made no progress for {seconds:.0f} s{phase}: {place}."
-        return Hang(message, stacks.report(found), flight_recorder.traces(self._run))
+        return Hang(message, stacks.report(collected), flight_recorder.traces(self._run))

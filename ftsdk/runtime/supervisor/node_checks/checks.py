@@ -46,10 +46,10 @@ class NodeChecks:
         """Write what was found, once, as soon as all checks have ended: an event, and a warning for each problem."""
         if self._background is None or not self._background.wait(0):
             return
-        found, self._background = [*self._gpus, *self._background.result()], None
-        BackgroundCall(lambda: self._store(found))
-        log.event(contract.EVENT_NODE_CHECK, node=self._node, **{item["check"]: item["value"] for item in found})
-        for problem in filter(None, (item["problem"] for item in found)):
+        findings, self._background = [*self._gpus, *self._background.result()], None
+        BackgroundCall(lambda: self._store(findings))
+        log.event(contract.EVENT_NODE_CHECK, node=self._node, **{item["check"]: item["value"] for item in findings})
+        for problem in filter(None, (item["problem"] for item in findings)):
             log.say(f"ftsdk: warning: node {self._node}: {problem}.")
 
     def _others(self, environ: Mapping[str, str]) -> list[NodeFinding]:

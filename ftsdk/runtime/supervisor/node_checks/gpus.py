@@ -36,11 +36,11 @@ def findings(needed: int) -> list[NodeFinding]:
     if done.returncode:  # such as for a GPU that has fallen off the bus (Xid 79)
         return [_fatal("", f"nvidia-smi fails: {' '.join((done.stdout + done.stderr).split())[:300]}")]
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
-    found = [finding for row in rows if len(row) == len(FIELDS) for finding in _of_gpu(*row)]
+    problems = [finding for row in rows if len(row) == len(FIELDS) for finding in _of_gpu(*row)]
     names = f"{len(rows)} × {rows[0][1]}" if rows else "0"
     if len(rows) < needed:
-        return [_fatal(names, f"it has {len(rows)} of {needed} GPUs"), *found]
-    return [NodeFinding(check="GPUs", value=names, problem="", is_fatal=False), *found]
+        return [_fatal(names, f"it has {len(rows)} of {needed} GPUs"), *problems]
+    return [NodeFinding(check="GPUs", value=names, problem="", is_fatal=False), *problems]
 
 
 def count() -> int | None:
@@ -57,16 +57,16 @@ def count() -> int | None:
 
 
 def _of_gpu(index: str, _name: str, used_mib: str, uncorrected: str, slowdown: str) -> list[NodeFinding]:
-    found = []
+    problems = []
     if uncorrected.isdecimal() and int(uncorrected):
-        found.append(_fatal(uncorrected, f"GPU {index} has {uncorrected} uncorrected memory errors (ECC)"))
+        problems.append(_fatal(uncorrected, f"GPU {index} has {uncorrected} uncorrected memory errors (ECC)"))
     if slowdown == "Active":
         problem = f"GPU {index} is slowed down by its hardware (heat or power)"
-        found.append(NodeFinding(check="GPU clocks", value=slowdown, problem=problem, is_fatal=False))
+        problems.append(NodeFinding(check="GPU clocks", value=slowdown, problem=problem, is_fatal=False))
     if used_mib.isdecimal() and int(used_mib) > USED_MIB:
         problem = f"{used_mib} MiB of GPU {index} are in use before the training"
-        found.append(NodeFinding(check="GPU memory", value=used_mib, problem=problem, is_fatal=False))
-    return found
+        problems.append(NodeFinding(check="GPU memory", value=used_mib, problem=problem, is_fatal=False))
+    return problems
 
 
 def _fatal(value: str, problem: str) -> NodeFinding:

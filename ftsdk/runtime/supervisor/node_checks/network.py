@@ -40,8 +40,8 @@ def hub(environ: Mapping[str, str]) -> list[NodeFinding]:
     except OSError as failure:
         problem = f"{address} does not answer ({failure})"
         return [NodeFinding(check="hub", value="", problem=problem, is_fatal=False)]
-    found = [NodeFinding(check="hub", value="answers", problem="", is_fatal=False)]
-    return [*found, clock(date)] if date else found
+    findings = [NodeFinding(check="hub", value="answers", problem="", is_fatal=False)]
+    return [*findings, clock(date)] if date else findings
 
 
 def clock(reference_s: float) -> NodeFinding:

@@ -120,8 +120,8 @@ def _pause_s(since: Sequence[AttemptRecord]) -> float:
     """No pause after progress; else longer and longer, so that a place that is down is not hammered."""
     idle = 0
     for index in range(len(since) - 1, -1, -1):
-        earlier = since[index - 1].step or 0 if index else 0
-        if (since[index].step or 0) > earlier or since[index].reason == "oom":
+        previous_step = since[index - 1].step or 0 if index else 0
+        if (since[index].step or 0) > previous_step or since[index].reason == "oom":
             break
         idle += 1
     return BACKOFF.backoff_s(idle) if idle else 0.0

@@ -67,8 +67,8 @@ def _introduction(record: LineageRecord, base: str, adapter: bool) -> str:
     method = spec.get("method", {}).get("stage")
     tuning = spec.get("tuning", {}).get("type")
     how = f", trained by {method} ({tuning})" if method else ""
-    earlier = [parent["name"] for parent in record.get("parents", [])]
-    after = f" It continues {', '.join(earlier)}." if earlier else ""
+    bases = [parent["name"] for parent in record.get("parents", [])]
+    after = f" It continues {', '.join(bases)}." if bases else ""
     return f"{kind} {_code(public_name(base))}{how}.{after}"
 
 

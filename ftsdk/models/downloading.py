@@ -72,8 +72,8 @@ def _move(part: Path, target: Path) -> None:
     if not target.exists():
         part.rename(target)
         return
-    earlier = (read_folder(target) or {}).get("files", {})
-    for name in earlier:
+    previous = (read_folder(target) or {}).get("files", {})
+    for name in previous:
         if (path := target / name).resolve().is_relative_to(target.resolve()):
             path.unlink(missing_ok=True)
     for path in [path for path in part.rglob("*") if path.is_file()]:

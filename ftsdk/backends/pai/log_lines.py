@@ -49,16 +49,16 @@ class PaiLogReader:
         pause_s = POLL_MIN_S
         while True:
             native, before = query(), self._cursor  # lines written before the query are read
-            for earlier in self._earlier(native):
-                yield from self._ended(earlier)
-                self._done = earlier.attempt
+            for previous in self._previous(native):
+                yield from self._ended(previous)
+                self._done = previous.attempt
             yield from self._ended(native) if native.has_ended else self._alive(native)
             if native.has_ended or not follow:
                 return
             pause_s = POLL_MIN_S if self._cursor != before else min(pause_s * 1.5, POLL_MAX_S)
             time.sleep(pause_s)
 
-    def _earlier(self, newest: DlcAttempt) -> list[DlcAttempt]:
+    def _previous(self, newest: DlcAttempt) -> list[DlcAttempt]:
         """Attempts before the newest one that are not read yet."""
         if newest.attempt - self._done < 2:
             return []
@@ -69,13 +69,13 @@ class PaiLogReader:
     def _alive(self, native: DlcAttempt) -> Iterator[LogLine]:
         if time.monotonic() >= self._segments_at:
             yield from self._from_segments(native)
-        yield from self._from_pods(native, settled=False)
+        yield from self._from_pods(native, drained=False)
 
     def _ended(self, native: DlcAttempt) -> Iterator[LogLine]:
         """All lines of an ended attempt; its last ones may be in the pods' logs only."""
         yield from self._from_segments(native)
         if records.has_lines(self._store, native.attempt):
-            yield from self._from_pods(native, settled=True)
+            yield from self._from_pods(native, drained=True)
         else:
             yield from self._without_segments(native)
 
@@ -101,14 +101,14 @@ class PaiLogReader:
             self._seen[stamp.node] = stamp
             yield line
 
-    def _from_pods(self, native: DlcAttempt, *, settled: bool) -> Iterator[LogLine]:
-        """Lines that follow the last one; `settled`: no more segments are written, so gaps stay."""
+    def _from_pods(self, native: DlcAttempt, *, drained: bool) -> Iterator[LogLine]:
+        """Lines that follow the last one; `drained`: no more segments are written, so gaps stay."""
         for node, text in enumerate(self._outputs(native)):
             for stamp, line in map(contract.split_line, text):
                 next_one = self._next(native.attempt, node)
                 if stamp is None or stamp.node != node or stamp < next_one:
                     continue
-                if stamp > next_one and not settled:
+                if stamp > next_one and not drained:
                     self._segments_at = 0.0
                     break
                 yield self._placed(stamp, line)
@@ -137,8 +137,8 @@ class PaiLogReader:
     def _outputs(self, native: DlcAttempt) -> Iterator[list[str]]:
         """The newest lines of each node, those of its earlier pods before those of its pod of now."""
         for pod in native.pods:
-            earlier = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
-            yield [*(line for old in earlier for line in self._last_lines(native, old)), *self._log(native, pod)]
+            previous = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
+            yield [*(line for old in previous for line in self._last_lines(native, old)), *self._log(native, pod)]
 
     def _last_lines(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
         seen_at, output = self._over.get(pod["PodUid"], (time.monotonic(), []))

@@ -154,8 +154,8 @@ class AlibabaServices:
 
         def request() -> JsonObject:
             with errors():
-                asked = utils_models.OpenApiRequest(query=dict(query or {}), body=body)
-                response = client.call_api(how, asked, RuntimeOptions())
+                sent = utils_models.OpenApiRequest(query=dict(query or {}), body=body)
+                response = client.call_api(how, sent, RuntimeOptions())
             return dict(response.get("body") or {})
 
         return request() if method == "POST" else RETRY.call(request)

@@ -63,24 +63,24 @@ class CloudWatchReader:
             for stream in self._streams(native):
                 if stream.node in nodes:
                     nodes[stream.node].add(stream)
-            quiet, settled = True, ended_at is not None and time.time() - ended_at > DRAIN_S
+            quiet, drained = True, ended_at is not None and time.time() - ended_at > DRAIN_S
             for tail in nodes.values():
-                for line in self._unseen(tail, settled=settled):
+                for line in self._unseen(tail, drained=drained):
                     quiet = False
                     yield line
             if ended_at is None and not follow:
                 return
-            if ended_at is not None and quiet and (settled or all(tail.is_complete for tail in nodes.values())):
+            if ended_at is not None and quiet and (drained or all(tail.is_complete for tail in nodes.values())):
                 return
             pause_s = min(pause_s * 1.5, POLL_MAX_S) if quiet else POLL_MIN_S
             if quiet:
                 time.sleep(pause_s)
 
-    def _unseen(self, tail: NodeLogReader, *, settled: bool) -> Iterator[LogLine]:
+    def _unseen(self, tail: NodeLogReader, *, drained: bool) -> Iterator[LogLine]:
         """A node's new lines behind the cursor; the other nodes' positions are in the cursor too."""
         node = tail.node
         others = "".join(f",{stamp}" for other, stamp in sorted(self._seen.items()) if other != node)
-        for stamp, text in tail.lines(settled=settled):
+        for stamp, text in tail.lines(drained=drained):
             if node not in self._seen or stamp > self._seen[node]:
                 self._seen[node] = stamp
                 yield LogLine(text, f"{stamp}{others}")
@@ -130,27 +130,27 @@ class NodeLogReader:
         if stream not in self._streams:
             self._streams.append(stream)
 
-    def lines(self, *, settled: bool) -> Iterator[tuple[Stamp, str]]:
-        """New lines as (stamp, text); `settled`: no more late events are expected."""
+    def lines(self, *, drained: bool) -> Iterator[tuple[Stamp, str]]:
+        """New lines as (stamp, text); `drained`: no more late events are expected."""
         while self._streams:
             for message in self._messages():
                 if len(message) < SHORTEST_CUT and not self._pieces:
                     yield self._placed(message)
                 else:
                     yield from self._joined(message)
-            is_over = self._is_over(settled=settled)
-            if settled or is_over:
+            is_over = self._is_over(drained=drained)
+            if drained or is_over:
                 yield from self._whole()
             if not is_over:
                 return
             self._current, self._token, self._is_finished = self._current + 1, None, False
 
-    def _is_over(self, *, settled: bool) -> bool:
+    def _is_over(self, *, drained: bool) -> bool:
         """Whether the stream that is read can be left for the next one."""
         if self._current + 1 >= len(self._streams):
             return False
         age_s = time.time() - self._streams[self._current + 1].created_at
-        return settled or self._is_finished or age_s > DRAIN_S
+        return drained or self._is_finished or age_s > DRAIN_S
 
     def _messages(self) -> Iterator[str]:
         while True:

@@ -52,7 +52,7 @@ def inject(job: Job, kind: str, chance: random.Random, *, lasting_s: float = 10.
         raise ended(job)
     at = time.time()
     what = chosen.do(Target(job=job, backend=backend, chance=chance, lasting_s=lasting_s))
-    after = _settled(job, starts) if chosen.ends else job.info()
+    after = _wait_until_ended(job, starts) if chosen.ends else job.info()
     return Fault(
         kind=kind,
         what=what,
@@ -131,7 +131,7 @@ def _inject_when_possible(job: Job, kind: str, chance: random.Random, lasting_s:
     return None
 
 
-def _settled(job: Job, starts: int) -> JobInfo:
+def _wait_until_ended(job: Job, starts: int) -> JobInfo:
     """The job's state once it has ended, or has begun anew by itself after so many starts."""
     deadline = time.monotonic() + ENDS_WITHIN_S
     announced = max(starts, job.document["num_nodes"])  # the start that was hit may not have said so yet

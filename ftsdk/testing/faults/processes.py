@@ -62,12 +62,12 @@ def _signal_worker(target: Target, number: signal.Signals) -> str:
     if target.backend == "docker":
         name, choice = target.one_container(), str(target.chance.randrange(1 << 16))
         try:
-            said = command.ask(
+            output = command.ask(
                 [target.program, "exec", name, "python", "-c", SIGNAL_WORKER, run, choice, str(int(number))]
             )
         except BackendError as problem:
             raise _no_worker(target) from problem
-        return f"{number.name} to {_rank(said.strip())} in container {name}"
+        return f"{number.name} to {_rank(output.strip())} in container {name}"
     files = sorted(Path(run).parent.glob("worker-*.pid"))
     if not files:
         raise _no_worker(target)

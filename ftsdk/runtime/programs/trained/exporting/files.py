@@ -83,10 +83,10 @@ def read_gguf(file: Path, reader: GGUFReader, original: PretrainedConfig) -> Pre
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     with _only_weights(reader):
-        said = {name: value for name, value in load_gguf_checkpoint(str(file))["config"].items() if value is not None}
-        kind = said.pop("model_type")
+        stored = {name: value for name, value in load_gguf_checkpoint(str(file))["config"].items() if value is not None}
+        kind = stored.pop("model_type")
         known = {name: value for name, value in original.to_dict().items() if name not in ("model_type", "dtype")}
-        config = AutoConfig.for_model(kind, **{**known, **said})
+        config = AutoConfig.for_model(kind, **{**known, **stored})
         return AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, config=config, dtype=original.dtype
         ).eval()

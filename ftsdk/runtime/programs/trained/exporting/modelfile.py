@@ -72,13 +72,13 @@ def _affixes(tokenizer: PreTrainedTokenizerBase) -> Affixes | None:
     """The texts of a template that writes nothing else; the caller compares them with it."""
     user, answer, second = _message("user", QUESTION), _message("assistant", ANSWER), _message("user", SECOND)
     turns = rendered(tokenizer, [user, answer, second])
-    asked, answered = (rendered(tokenizer, chat, generates=False) for chat in ([user], [user, answer]))
-    if turns is None or asked is None or answered is None:
+    prompt, conversation = (rendered(tokenizer, chat, generates=False) for chat in ([user], [user, answer]))
+    if turns is None or prompt is None or conversation is None:
         return None
     start, _, rest = _without_bos(tokenizer, turns).partition(QUESTION)
     middle, _, rest = rest.partition(ANSWER)
     between, _, end = rest.partition(SECOND)
-    after_question, after_answer = asked.partition(QUESTION)[2], answered.partition(ANSWER)[2]
+    after_question, after_answer = prompt.partition(QUESTION)[2], conversation.partition(ANSWER)[2]
     before_question = between.removeprefix(after_answer)
     around = {
         "user": (before_question, after_question),

@@ -149,6 +149,7 @@ def test_grpo_yaml_scores_answers_with_built_ins_and_reward_py(run, model):
 
 @pytest.mark.docker
 @pytest.mark.trainer
+@pytest.mark.long
 def test_grpo_yaml_trains_in_a_container(run, model):
     changes = (*SAMPLED, "--set", f"model={model}")
     said = run(*ftsdk("submit", EXAMPLES / "grpo.yaml", "--backend", "docker", *changes, "--follow"))
@@ -185,6 +186,7 @@ def test_sagemaker_spot_yaml_trains_in_an_emulated_account(run, model, monkeypat
 
 @pytest.mark.skypilot
 @pytest.mark.trainer
+@pytest.mark.long
 def test_skypilot_spot_yaml_trains_on_slurm(run, model, monkeypatch):
     given = {"infra": slurm.SPOT, "storage": slurm.BASE / "shared", "python": tiny.TRAINER_PYTHON}
     for name, value in {**given, "sky_python": slurm.PYTHON, "accelerators": "H100", "managed": "false"}.items():

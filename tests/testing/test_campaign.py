@@ -31,10 +31,10 @@ def with_trainer(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "seed", "max_faults"),
     [
-        ("local, LoRA, accumulation over 4, logs every 3", 11, 3),
+        pytest.param("local, LoRA, accumulation over 4, logs every 3", 11, 3, marks=pytest.mark.long),
         ("local, LoRA, 2 ranks, crashes restarted", 12, 2),
         pytest.param("local, LoRA, 2 ranks, hangs restarted", 14, 4, marks=pytest.mark.long),
-        pytest.param("docker, LoRA with dropout", 13, 3, marks=pytest.mark.docker),
+        pytest.param("docker, LoRA with dropout", 13, 3, marks=[pytest.mark.docker, pytest.mark.long]),
     ],
 )
 def test_a_few_interruptions_change_nothing(name, seed, max_faults, tiny_folder):

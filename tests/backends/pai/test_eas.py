@@ -62,6 +62,7 @@ def test_a_service_that_stops_while_nobody_asks(cloud, tiny_folder):
     ],
 )
 def test_what_a_service_cannot_do_is_refused(cloud, tiny_folder, program, changed, words):
+    cloud.store().put("other/model/config.json", (tiny_folder / "model" / "config.json").read_bytes())
     with pytest.raises(UnsupportedError, match=words):
         plan_deployment(spec(tiny_folder, **program), Pai(options(cloud, **changed)))
 

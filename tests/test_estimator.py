@@ -38,7 +38,9 @@ def test_what_fits_or_is_unknown_is_not_refused(spec_folder):
 def test_a_missing_secret_is_named_and_nothing_starts(spec_folder, own_home, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(AuthError, match="HF_TOKEN"):
-        Estimator(model="./model", dataset="train.jsonl", folder=spec_folder, secrets=["HF_TOKEN"]).fit()
+        Estimator(model="org/private", dataset="train.jsonl", folder=spec_folder, secrets=["HF_TOKEN"]).fit(
+            size_check=False
+        )
     assert not (own_home / "jobs").exists()
 
 

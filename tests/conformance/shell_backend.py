@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from ftsdk import contract
 from ftsdk.backends import folders
@@ -178,5 +179,6 @@ def _script(plan: Plan, secrets: Mapping[str, str]) -> str:
 def _copy(source: Path, target: Path) -> None:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target.with_suffix(".part"))
-        target.with_suffix(".part").replace(target)
+        part = target.with_suffix(f".{uuid4().hex}")  # two submits at once each write a file of their own
+        shutil.copyfile(source, part)
+        part.replace(target)

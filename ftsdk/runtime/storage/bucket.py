@@ -10,7 +10,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
@@ -67,35 +67,29 @@ class BucketStore:
         elif start:
             options = {"range": {"offset": start}}
         try:
-            with self._errors(key):
-                return bytes(obstore.get(self._connection.store, key, options=options).bytes())
+            return self._call(key, lambda: bytes(obstore.get(self._connection.store, key, options=options).bytes()))
         except RangeError:
             return b""
 
     def size(self, key: str) -> int:
         import obstore
 
-        with self._errors(key):
-            return int(obstore.head(self._connection.store, key)["size"])
+        return self._call(key, lambda: int(obstore.head(self._connection.store, key)["size"]))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         import obstore
 
         folder = prefix.rpartition("/")[0].strip("/")
-        with self._errors(folder):
-            for chunk in obstore.list(self._connection.store, folder):
-                for item in chunk:
-                    if item["path"].startswith(prefix):
-                        yield ObjectInfo(item["path"], int(item["size"]))
+        for chunk in self._call(folder, lambda: list(obstore.list(self._connection.store, folder))):
+            for item in chunk:
+                if item["path"].startswith(prefix):
+                    yield ObjectInfo(item["path"], int(item["size"]))
 
     def delete(self, *keys: str) -> None:
         import obstore
 
-        try:
-            with self._errors(", ".join(keys[:1])):
-                obstore.delete(self._connection.store, list(keys))
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            self._call(", ".join(keys[:1]), lambda: obstore.delete(self._connection.store, list(keys)))
 
     def delete_folder(self, folder: str) -> None:
         self.delete(*(item.key for item in self.list(f"{folder}/" if folder else "")))
@@ -103,7 +97,7 @@ class BucketStore:
     def put(self, key: str, data: bytes) -> None:
         import obstore
 
-        self._write(key, lambda: obstore.put(self._connection.store, key, data, use_multipart=False))
+        self._call(key, lambda: obstore.put(self._connection.store, key, data, use_multipart=False), writes=True)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         import obstore
@@ -150,7 +144,7 @@ class BucketStore:
                     raise
                 return reader.stored()
 
-        stored = self._write(key, send)
+        stored = self._call(key, send, writes=True)
         if (actual_bytes := self.size(key)) != stored.bytes:
             raise OSError(errno.EIO, f"{self.uri}/{key} has {actual_bytes} bytes, {stored.bytes} were sent")
         return stored
@@ -180,10 +174,10 @@ class BucketStore:
                 yield ahead.pop(0).result()
                 ahead += [pool.submit(self.read, key, start, PIECE_BYTES) for start in islice(starts, 1)]
 
-    def _write(self, key: str, write: Callable[[], Result]) -> Result:
+    def _call(self, key: str, request: Callable[[], Result], *, writes: bool = False) -> Result:
         def attempt() -> Result:
-            with self._errors(key, writes=True):
-                return write()
+            with self._errors(key, writes=writes):
+                return request()
 
         return self._retry.call(attempt)
 
@@ -202,11 +196,18 @@ class BucketStore:
                 raise OSError(errno.ENXIO, f"the bucket of {where} does not exist") from None
             raise FileNotFoundError(errno.ENOENT, f"{where} does not exist") from None
         except BaseError as problem:
-            raise _os_error(where, problem) from problem
+            error = _os_error(where, problem)
+            if isinstance(error, ExpiredKeysError) and (keys := self._connection.credentials) and keys.expire():
+                error = ConnectionError(errno.EACCES, str(error))
+            raise error from problem
 
 
 class RangeError(OSError):
     """The requested range starts at the end of the object or behind it."""
+
+
+class ExpiredKeysError(PermissionError):
+    """The service calls the keys expired."""
 
 
 class _HashingReader:
@@ -246,7 +247,9 @@ def _os_error(where: str, problem: Exception) -> OSError:
         return ConnectionError(errno.EIO, f"{where} cannot be reached: {UNAVAILABLE}")
     if not status and ("AccessKeyId" in cause or "redential" in cause):
         return PermissionError(errno.EACCES, f"{where}: no credentials were found")
-    if status in (401, 403) or code in EXPIRED:
+    if code in EXPIRED or (status == 400 and not code):  # the answer to a HEAD has no body
+        return ExpiredKeysError(errno.EACCES, f"{where}: access was refused ({cause})")
+    if status in (401, 403):
         return PermissionError(errno.EACCES, f"{where}: access was refused ({cause})")
     if status == 0 or status in (408, 429) or status >= 500:
         return ConnectionError(errno.EIO, f"{where} does not answer ({cause})")

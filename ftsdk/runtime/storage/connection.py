@@ -12,6 +12,7 @@ from ftsdk.contract.documents import Storage
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import aliyun_credentials, aws_credentials
 from ftsdk.runtime.storage.aws_regions import bucket_region, s3_endpoint
+from ftsdk.runtime.storage.credentials import RenewedCredentials
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as ObstoreStore
@@ -36,6 +37,8 @@ class Connection(NamedTuple):
     """The same without retries: put-if-absent must know whether its first attempt was stored."""
     create_mode: str | None
     """What makes a put fail if the object exists; None where a header of `create` does."""
+    credentials: RenewedCredentials | None = None
+    """What gives the keys, where they are a role's."""
 
 
 def connect(uri: str, storage: Storage, environ: Mapping[str, str], retry: RetryPolicy) -> Connection:
@@ -77,7 +80,8 @@ def _s3(
         **({"credential_provider": credentials} if credentials else {}),
     )
     repeated, once = retries
-    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create")
+    renewed = credentials if isinstance(credentials, RenewedCredentials) else None
+    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create", renewed)
 
 
 def _oss(
@@ -92,6 +96,7 @@ def _oss(
         raise ValueError(f"oss://{bucket} needs a region, such as cn-hangzhou, or an endpoint")
     addressing = storage.get("addressing", "virtual")
     endpoint = _endpoint(configured or f"https://s3.oss-{region}.aliyuncs.com", bucket, addressing)
+    credentials = aliyun_credentials.AliyunCredentials(environ)
     open_store = partial(
         S3Store,
         bucket,
@@ -100,13 +105,14 @@ def _oss(
         region=region or DEFAULT_REGION,
         virtual_hosted_style_request=addressing != "path",
         disable_bulk_delete=True,
-        credential_provider=aliyun_credentials.AliyunCredentials(environ),
+        credential_provider=credentials,
     )
     repeated, once = retries
     return Connection(
         open_store(retry_config=repeated, client_options=_client(endpoint)),
         open_store(retry_config=once, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
         None,
+        credentials,
     )
 
 

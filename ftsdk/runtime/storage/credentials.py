@@ -58,6 +58,15 @@ class RenewedCredentials:
             return credential.copy()
         return {**credential, "expires_at": datetime.now(UTC)}  # obstore keeps nothing: how long is decided here
 
+    def expire(self) -> bool:
+        """Fetch new keys at the next call, because the service calls these expired: its clock may run ahead, or they
+        ended on the way. False for keys that never expire."""
+        with self._lock:
+            if self._credential is None or self._credential["expires_at"] is None:
+                return False
+            self._credential = {**self._credential, "expires_at": datetime.now(UTC)}
+        return True
+
     def _renewed(self) -> Credential:
         credential, left_s = self._credential, self._left_s()
         if credential and (left_s > EARLY_S or (left_s > 0 and time.monotonic() < self._next_renewal)):

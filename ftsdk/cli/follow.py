@@ -19,6 +19,13 @@ def follow_job(job: Job) -> Model:
     return job.model()
 
 
+def follow_jobs(jobs: list[Job]) -> list[Model]:
+    """The same for several jobs at once. Raises JobFailedError for the first of them that made no model."""
+    with live.interruptible(jobs, sys.stderr):
+        live.show_many(jobs, sys.stderr)
+    return [job.model() for job in jobs]
+
+
 def say_decision(decision: Decision, info: JobInfo) -> None:
     """Say on stderr what follows an attempt."""
     if decision.action != "done":

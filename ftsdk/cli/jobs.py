@@ -50,17 +50,29 @@ def _row(row: JsonObject) -> tuple[object, ...]:
 
 
 @click.command()
-@job_argument
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=complete_job)
 @json_option
-def follow(job: str, as_json: bool) -> None:
+def follow(jobs: tuple[str, ...], as_json: bool) -> None:
     """Show JOB's progress until it is over, from any machine that reaches it; its model's address is printed last.
+
+    On a terminal it is one screen: state, progress, curves, speed, memory and cost beside the estimate, warnings and
+    the end of the log; elsewhere a line for each change. Several jobs are a table.
 
     Starts again what the job's `retry` says, as `wait` does. Ctrl-C leaves the job running.
     With a study as JOB it starts the study's jobs until all have ended, and prints them.
     """
-    from ftsdk.cli.follow import follow_job
+    from ftsdk.cli.follow import follow_job, follow_jobs
+    from ftsdk.errors import SpecError
     from ftsdk.studies import document
 
+    if len(jobs) > 1:
+        if any(map(document.is_study, jobs)):
+            raise SpecError("ftsdk follow takes several jobs, or one study: follow the study in a terminal of its own.")
+        models = follow_jobs([attach(job) for job in jobs])
+        rows = [{"uri": model.job_uri, "model": model.uri} for model in models]
+        emit(rows, as_json, lambda: "\n".join(model.uri for model in models))
+        return
+    job = jobs[0]
     if document.is_study(job):
         from ftsdk.cli.studies import follow_study
         from ftsdk.studies.study import Study

@@ -11,6 +11,7 @@ import click
 
 from ftsdk.cli.output import ago, duration, emit, json_option, say, table
 from ftsdk.cli.run import pairs, spec_options, warn
+from ftsdk.errors import printable
 
 if TYPE_CHECKING:
     from ftsdk.estimator import Estimator
@@ -156,12 +157,25 @@ def show_study(name: str, as_json: bool) -> None:
 def follow_study(study: Study, as_json: bool) -> None:
     """Start a study's jobs until all have ended, then print them. Raises JobFailedError if none has succeeded."""
     try:
-        study.wait(on_event=say)
+        _drive(study)
     except KeyboardInterrupt:
         say(f"Stopped watching; jobs that run continue, no further one starts until: ftsdk follow {study.uri}")
         raise
     show_study(study.name, as_json)
     study.best()
+
+
+def _drive(study: Study) -> None:
+    """Wait for the study: below a live table of its jobs on a terminal, else with a line for each change."""
+    from rich.text import Text
+
+    from ftsdk.studies import live
+
+    if not sys.stderr.isatty():
+        study.wait(on_event=say)
+        return
+    with live.table(study, sys.stderr) as shown:
+        study.wait(on_event=lambda sentence: shown.console.print(Text(printable(sentence)), soft_wrap=True))
 
 
 def cancel_study(name: str, as_json: bool) -> None:

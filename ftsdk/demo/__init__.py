@@ -149,9 +149,11 @@ def _train(model: Path, data: DemoData, steps: int, progress: JobProgress) -> Jo
     """Run the job and show it; whoever stops watching the demo stops it."""
     from ftsdk import Estimator
     from ftsdk.demo.training import demo_spec
+    from ftsdk.jobs.live import background
 
     job = Estimator(**demo_spec(model, data, steps=steps), backend="local").fit(wait=False, again=True)
     progress.line(f"Started {job.uri}")
+    progress.view.background = background(job)
     try:
         for event in job.events(follow=True):
             progress.event(event)

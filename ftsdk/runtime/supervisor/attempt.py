@@ -289,7 +289,8 @@ class AttemptRunner:
                 self._warn(f"checkpoint {report.step} could not be published: {report.problem}.")
             else:
                 seconds = round(report.seconds, 3)
-                self._log.event(contract.EVENT_COMMIT, step=report.step, seconds=seconds, bytes=report.bytes)
+                done = {"step": report.step, "seconds": seconds, "bytes": report.bytes, "time": time.time()}
+                self._log.event(contract.EVENT_COMMIT, **done)
 
     # --- after ----------------------------------------------------------------------------------------------
     def _wait_for_publish(self, trainer: TrainerProcess) -> None:

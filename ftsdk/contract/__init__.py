@@ -25,6 +25,7 @@ from ftsdk.contract.keys import ATTEMPTS_DIR as ATTEMPTS_DIR
 from ftsdk.contract.keys import CHECKPOINTS_DIR as CHECKPOINTS_DIR
 from ftsdk.contract.keys import COMMIT_FILE as COMMIT_FILE
 from ftsdk.contract.keys import EVALUATIONS_DIR as EVALUATIONS_DIR
+from ftsdk.contract.keys import EVENTS_DIR as EVENTS_DIR
 from ftsdk.contract.keys import JOB_FILE as JOB_FILE
 from ftsdk.contract.keys import LOGS_DIR as LOGS_DIR
 from ftsdk.contract.keys import MODEL_DIR as MODEL_DIR
@@ -36,6 +37,8 @@ from ftsdk.contract.keys import cancel_key as cancel_key
 from ftsdk.contract.keys import checkpoint_key as checkpoint_key
 from ftsdk.contract.keys import claim_key as claim_key
 from ftsdk.contract.keys import clock_key as clock_key
+from ftsdk.contract.keys import events_key as events_key
+from ftsdk.contract.keys import events_prefix as events_prefix
 from ftsdk.contract.keys import leave_spot_key as leave_spot_key
 from ftsdk.contract.keys import manifest_key as manifest_key
 from ftsdk.contract.keys import native_name as native_name

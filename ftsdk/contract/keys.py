@@ -8,6 +8,7 @@ from typing import Final
 JOB_FILE: Final = "job.json"
 ATTEMPTS_DIR: Final = "attempts"
 LOGS_DIR: Final = "logs"
+EVENTS_DIR: Final = "events"
 CHECKPOINTS_DIR: Final = "checkpoints"
 MODEL_DIR: Final = "model"
 EVALUATIONS_DIR: Final = "evaluations"
@@ -82,6 +83,16 @@ def segments_prefix(attempt: int, node: int | None = None) -> str:
 def segment_key(attempt: int, node: int, number: int) -> str:
     """Key of one log segment; keys sort in the order of the lines."""
     return f"{segments_prefix(attempt, node)}{number:06d}.log"
+
+
+def events_prefix(attempt: int, node: int) -> str:
+    """Prefix of the keys of the segments that hold the events of a node's log alone."""
+    return f"{EVENTS_DIR}/a{attempt:04d}-n{node:04d}-"
+
+
+def events_key(attempt: int, node: int, number: int) -> str:
+    """Key of one segment of events. Its lines are those of the log, stamps included; it is written before the log."""
+    return f"{events_prefix(attempt, node)}{number:06d}.log"
 
 
 def parse_segment_key(key: str) -> tuple[int, int, int] | None:

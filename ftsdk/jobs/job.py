@@ -14,6 +14,7 @@ from ftsdk.jobs.metrics import MetricRecords
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.status import Status
 from ftsdk.models.model import Model
+from ftsdk.storage import records
 from ftsdk.terminal import notebook
 
 
@@ -82,7 +83,7 @@ class Job(JobReference):
 
     def metrics(self) -> MetricRecords:
         """Metric records in the order of their steps, with `.to_pandas()`; a repeated step counts once, the last."""
-        return metrics.from_events(self.events())
+        return metrics.from_reports(records.all_metrics(self.store))
 
     def model(self) -> Model:
         """The model that the job made. Raises JobFailedError if it has none (yet)."""

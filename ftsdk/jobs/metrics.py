@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from ftsdk import contract
-from ftsdk.contract.lines import NOT_FINITE
+from ftsdk.contract.lines import NOT_FINITE, TrainerMetrics
 from ftsdk.errors import NotInstalledError
 
 if TYPE_CHECKING:
@@ -61,13 +61,12 @@ class MetricRecords(list[MetricRecord]):
         return [{name: _as_json(value) for name, value in record.items()} for record in self]
 
 
-def from_events(events: Iterable[contract.Event]) -> MetricRecords:
-    """The metric records among a job's events; of a step that was repeated after a restart, the last report counts."""
+def from_reports(reports: Iterable[TrainerMetrics]) -> MetricRecords:
+    """The metric records among a job's reports; of a step that was repeated after a restart, the last one counts."""
     merged: dict[tuple[int, str], dict[str, object]] = {}
-    for event in events:
-        if event["event"] == contract.EVENT_METRICS:
-            key = int(event["step"]), contract.metrics_kind(event)
-            merged[key] = {name: _as_number(name, value) for name, value in event.items() if name != "event"}
+    for report in reports:
+        key = int(report["step"]), contract.metrics_kind(report)
+        merged[key] = {name: _as_number(name, value) for name, value in report.items()}
     return MetricRecords(cast(MetricRecord, merged[key]) for key in sorted(merged, key=lambda key: key[0]))
 
 

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
-from ftsdk.jobs import history, metrics
+from ftsdk.jobs import history
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.metrics import MetricRecord, MetricRecords
 from ftsdk.models import lineage
@@ -140,7 +140,7 @@ def _compared(job: Job) -> ComparedJob:
         uri=job.uri,
         state=str(info.state),
         record=lineage.read(job.store, job.document, job.uri),
-        metrics=metrics.from_events(job.events()),
+        metrics=job.metrics(),
         hours=history.hours(attempts),
         cost_usd=history.cost_usd(attempts),
     )

@@ -12,7 +12,7 @@ from ftsdk.contract.lineage import LineageRecord
 from ftsdk.data.cache import check_summary
 from ftsdk.errors import FtsdkError
 from ftsdk.facts.sources import hashed_files
-from ftsdk.jobs import history, metrics
+from ftsdk.jobs import history
 from ftsdk.jobs.history import AttemptRecord
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.metrics import MetricRecords
@@ -61,17 +61,13 @@ def gathered(job: str) -> ReportContents:
     """Everything about a job, by its URI or name. Raises JobNotFoundError for an unknown one."""
     attached = Job.attach(job)
     info = attached.info()
-    events, lines = [], deque[str](maxlen=LAST_LINES)
-    for line in attached.logs():
-        if (event := contract.parse_event(line.text)) is not None:
-            events.append(event)
-        else:
-            lines.append(line.text[:MOST_LINE_CHARACTERS])
+    texts = (line.text for line in attached.logs() if contract.parse_event(line.text) is None)
+    lines = deque((text[:MOST_LINE_CHARACTERS] for text in texts), maxlen=LAST_LINES)
     return ReportContents(
         uri=attached.uri,
         info=info,
         record=lineage.read(attached.store, attached.document, attached.uri),
-        metrics=metrics.from_events(events),
+        metrics=attached.metrics(),
         attempts=history.history(attached.store, info, num_nodes=attached.document["num_nodes"], now=time.time()),
         last_lines=tuple(lines),
     )

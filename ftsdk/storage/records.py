@@ -20,13 +20,14 @@ from ftsdk.contract import Stamp
 from ftsdk.contract.documents import Outcome
 from ftsdk.contract.lines import TrainerMetrics
 from ftsdk.errors import BackendError, SpecError
-from ftsdk.runtime.storage.base import ReadableStore, Store
+from ftsdk.runtime.storage.base import ObjectInfo, ReadableStore, Store
 
 _LAST_SEQUENCE = 1 << 60
 CHUNK_BYTES = 1 << 18  # small enough that its parsed lines stay in the processor's cache
 POLL_MIN_S = 0.01
 MOST_METRICS = 64
 """Enough for a measured speed with its range."""
+METRICS_MARK = f'{contract.STAMP_END}{contract.EVENT_MARK}{{"event": "{contract.EVENT_METRICS}"'.encode()
 TAIL_PIECE_BYTES, TAIL_BYTES = 1 << 18, 1 << 23
 """First piece of a log's end (each further one is twice as long), and how far back more metrics are looked for."""
 
@@ -82,23 +83,40 @@ def has_lines(store: Store, attempt: int) -> bool:
 
 
 def last_metrics(store: Store, attempt: int) -> list[TrainerMetrics]:
-    """The newest metric events of an attempt's first node, oldest first, from the end of its log.
+    """The newest metric events of an attempt's first node, oldest first.
 
     Goes back until it has MOST_METRICS of them, or at least one within TAIL_BYTES, so that a long log costs no more.
     """
-    mark = f"{contract.STAMP_END}{contract.EVENT_MARK}".encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
     metrics: list[TrainerMetrics] = []
     taken, length = 0, TAIL_PIECE_BYTES
-    for item in reversed(list(store.list(contract.segments_prefix(attempt, 0)))):
+    for item in reversed(_segments_with_events(store, attempt)):
         end, rest = item.bytes, b""
         while end > 0 and len(metrics) < MOST_METRICS and not (metrics and taken > TAIL_BYTES):
             start = max(0, end - length)
             piece = store.read(item.key, start, end - start) + rest
             taken, length, end = taken + end - start, 2 * length, start
             rest, whole = (b"", piece) if start == 0 else _cut_first_line(piece)
-            if mark in whole:
-                metrics = [*_metric_events(whole, mark), *metrics]
+            if METRICS_MARK in whole:
+                metrics = [*_metrics_in(whole), *metrics]
     return metrics[-MOST_METRICS:]
+
+
+def all_metrics(store: Store) -> Iterator[TrainerMetrics]:
+    """The metric events of all attempts' first nodes, oldest first."""
+    for attempt in range(1, last_attempt(store) + 1):
+        for item in _segments_with_events(store, attempt):
+            rest = b""
+            for start in range(0, item.bytes, TAIL_BYTES):
+                block = rest + store.read(item.key, start, TAIL_BYTES)
+                end = block.rfind(b"\n") + 1
+                yield from _metrics_in(block[:end])
+                rest = block[end:]
+
+
+def _segments_with_events(store: Store, attempt: int) -> list[ObjectInfo]:
+    """The first node's segments of events; those of its log where an older release wrote no others."""
+    events = store.list(contract.events_prefix(attempt, 0))
+    return [*events] or [*store.list(contract.segments_prefix(attempt, 0))]
 
 
 def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
@@ -107,13 +125,13 @@ def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
     return (piece[:cut], piece[cut:]) if cut else (piece, b"")
 
 
-def _metric_events(block: bytes, mark: bytes) -> Iterator[TrainerMetrics]:
-    at = block.find(mark)
+def _metrics_in(block: bytes) -> Iterator[TrainerMetrics]:
+    at = block.find(METRICS_MARK)
     while at >= 0:
         end = block.find(b"\n", at)
         if end >= 0 and (event := contract.parse_event(block[at + 1 : end].decode("utf-8", "replace"))):
             yield cast(TrainerMetrics, {name: value for name, value in event.items() if name != "event"})
-        at = block.find(mark, at + 1)
+        at = block.find(METRICS_MARK, at + 1)
 
 
 # --- logs ----------------------------------------------------------------------------------------------

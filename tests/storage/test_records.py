@@ -13,8 +13,8 @@ from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage import records
 
 
-def write_segment(store, attempt, node, number, lines):
-    path = store.path(contract.segment_key(attempt, node, number))
+def write_segment(store, attempt, node, number, lines, key=contract.segment_key):
+    path = store.path(key(attempt, node, number))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{attempt}.{node}.{sequence}|{text}\n" for sequence, text in lines))
 
@@ -154,3 +154,41 @@ def test_many_segments_are_listed_once_and_once_at_the_end(tmp_path):
         write_segment(store, 1, 0, number, [(number, f"line {number}")])
     assert texts(store) == [f"line {number}" for number in range(300)]
     assert store.listings == 2
+
+
+def reported(step, **values):
+    return contract.event_line("metrics", step=step, **values)
+
+
+def test_metrics_come_from_the_events_beside_the_log_and_of_older_releases_from_the_log(tmp_path):
+    store = FolderStore(tmp_path)
+    for attempt in (1, 2):
+        store.put(contract.claim_key(attempt), b"{}")
+    write_segment(store, 1, 0, 0, [(0, "text"), (1, reported(1, loss=3.0)), (2, reported(2, loss=2.0))])
+    write_segment(store, 2, 0, 0, [(0, reported(9, loss=9.0))])
+    events = [
+        (0, contract.event_line("phase", phase="training")),
+        (1, reported(2, loss=1.5)),
+        (2, reported(3, loss=1.0)),
+    ]
+    write_segment(store, 2, 0, 0, events, contract.events_key)
+    assert [(row["step"], row["loss"]) for row in records.all_metrics(store)] == [
+        (1, 3.0),
+        (2, 2.0),
+        (2, 1.5),
+        (3, 1.0),
+    ]
+    assert [row["step"] for row in records.last_metrics(store, 1)] == [1, 2]
+    assert [row["step"] for row in records.last_metrics(store, 2)] == [2, 3]
+
+
+def test_metrics_survive_the_borders_of_blocks_and_a_last_line_that_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "TAIL_BYTES", 64)
+    store = FolderStore(tmp_path)
+    store.put(contract.claim_key(1), b"{}")
+    write_segment(
+        store, 1, 0, 0, [(step, reported(step, loss=1.0 / step)) for step in range(1, 40)], contract.events_key
+    )
+    with store.path(contract.events_key(1, 0, 0)).open("a") as file:
+        file.write('1.0.40|ftsdk {"event": "metrics", "st')
+    assert [row["step"] for row in records.all_metrics(store)] == list(range(1, 40))

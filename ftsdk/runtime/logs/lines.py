@@ -4,6 +4,7 @@ Guarantees:
 - Lines are copied as bytes: carriage returns, invalid UTF-8 and lines of many megabytes are unchanged. Only a line
   longer than `MAX_LINE_BYTES` is split, to bound memory, and one that begins as an event does is indented by a space:
   events come from the supervisor and from the trainer's pipe for events.
+- Events are also written to segments of their own, before the log's, so that metrics are read without the log.
 - The segments are authoritative. Storage that hangs is not waited for: lines are spooled on local disk (1 GiB). While
   storage refuses writes (disk full), up to `MAX_HELD_BYTES` are held in memory and written once it accepts them; lines
   beyond that are counted as lost, and a warning reports the gap.
@@ -20,6 +21,7 @@ import select
 import stat
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ftsdk import contract
 from ftsdk.runtime.logs.masking import Mask
@@ -56,7 +58,8 @@ class Log:
         on_event: EventFilter,
         stdout: int = 1,
     ) -> None:
-        self._segments = SegmentWriter(durable, attempt, node, segment)
+        self._segments = SegmentWriter(durable, partial(contract.segment_key, attempt, node), segment)
+        self._events = SegmentWriter(durable, partial(contract.events_key, attempt, node), segment)
         self._stdout = StdoutWriter(stdout)
         self._stamp_prefix = f"{attempt}.{node}.".encode()
         self._next = sequence
@@ -93,7 +96,7 @@ class Log:
             if event is None:
                 self._write(line)
             elif self._on_event(event):
-                self._emit([self._mask(contract.EVENT_MARK.encode() + text)])
+                self._emit_event(contract.EVENT_MARK.encode() + text)
 
     def end_line(self) -> None:
         """Write what was held as a line, such as a last line without a newline."""
@@ -107,10 +110,11 @@ class Log:
 
     def event(self, kind: str, **fields: object) -> None:
         """Write one structured line of the supervisor's."""
-        self._emit([self._mask(contract.event_line(kind, **fields).encode("utf-8", "replace"))])
+        self._emit_event(contract.event_line(kind, **fields).encode("utf-8", "replace"))
 
     def tick(self) -> None:
         """Retry writing what storage refused."""
+        self._events.flush()
         self._segments.flush()
 
     def close(self, storage_timeout_s: float = STORAGE_TIMEOUT_S) -> None:
@@ -118,6 +122,7 @@ class Log:
         self.end_line()
         self._stdout.finish()
         self._report_losses(finally_=True)
+        self._events.close(0.0)
         self._segments.close(storage_timeout_s)
 
     def _write(self, block: bytes) -> None:
@@ -128,10 +133,15 @@ class Log:
             self._report_losses()
         self._emit(lines)
 
-    def _emit(self, lines: list[bytes]) -> None:
+    def _emit_event(self, line: bytes) -> None:
+        self._emit([self._mask(line)], self._events)
+
+    def _emit(self, lines: list[bytes], events: SegmentWriter | None = None) -> None:
         prefix = self._stamp_prefix
         stamped = b"".join([b"%b%d|%b\n" % (prefix, number, line) for number, line in enumerate(lines, self._next)])
         self._next += len(lines)
+        if events:
+            events.write(stamped, len(lines))
         self._segments.write(stamped, len(lines))
         self._stdout.write(stamped, len(lines))
 
@@ -145,9 +155,9 @@ class Log:
 class SegmentWriter:
     """Writes lines to durable storage, in objects of about `Durable.segment_bytes`."""
 
-    def __init__(self, durable: Durable, attempt: int, node: int, number: int) -> None:
+    def __init__(self, durable: Durable, key: Callable[[int], str], number: int) -> None:
         self.lost_lines = 0
-        self._durable, self._attempt, self._node, self._number = durable, attempt, node, number
+        self._durable, self._key, self._number = durable, key, number
         self._appender: Appender | None = None
         self._size = 0
         self._held = b""
@@ -201,7 +211,7 @@ class SegmentWriter:
 
     def _open(self) -> Appender:
         if self._appender is None:
-            self._appender = self._durable.appender(contract.segment_key(self._attempt, self._node, self._number))
+            self._appender = self._durable.appender(self._key(self._number))
         return self._appender
 
 

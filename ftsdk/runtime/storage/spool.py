@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from ftsdk import contract
 from ftsdk.contract.documents import Storage
 from ftsdk.runtime.storage.base import Store
 from ftsdk.runtime.storage.bucket import BucketStore
@@ -23,7 +24,7 @@ RETRY_S = 600.0
 SHIP_EVERY_S, SLOW_S = 3.0, 10.0
 """How often segments are put, and how long an answer may take until the bucket counts as not answering."""
 MAX_SEGMENTS = 1024
-"""Bounds the spool, with `segment_bytes`, to 1 GiB."""
+"""Bounds a spool, with `segment_bytes`, to 1 GiB."""
 
 
 class DurableBucket(BucketStore):
@@ -34,16 +35,18 @@ class DurableBucket(BucketStore):
 
     def __init__(self, uri: str, storage: Storage, environ: Mapping[str, str], spool: Path) -> None:
         super().__init__(uri, storage, environ, retry_s=RETRY_S)
-        self._shipper = SegmentShipper(self, spool)
+        self._shippers = {name: SegmentShipper(self, spool / name) for name in (contract.LOGS_DIR, contract.EVENTS_DIR)}
 
     def appender(self, key: str) -> FileAppender:
-        return self._shipper.open(key)
+        return self._shippers[key.partition("/")[0]].open(key)
 
     def stalled_s(self) -> float:
-        return self._shipper.stalled_s()
+        return max(shipper.stalled_s() for shipper in self._shippers.values())
 
     def settle(self, timeout_s: float) -> None:
-        self._shipper.settle(timeout_s)
+        ends = time.monotonic() + timeout_s
+        for shipper in self._shippers.values():
+            shipper.settle(max(ends - time.monotonic(), 0.0))
 
 
 class SegmentShipper:

@@ -114,7 +114,8 @@ class AppendQueue:
         self._condition = threading.Condition()
         self._appends: deque[Append] = deque()
         self._began: float | None = None
-        self._open: tuple[Path, FileAppender] | None = None
+        self._open: dict[Path, tuple[Path, FileAppender]] = {}
+        """Folder -> the newest file in it. It stays open: to close one on a network mount costs as much as a write."""
         self._is_running = False
 
     def append(self, path: Path, data: bytes) -> int:
@@ -184,7 +185,7 @@ class AppendQueue:
                 count, problem = self._file(append.path).write(rest), None
             except OSError as failure:
                 count, problem = 0, failure
-                self._close()  # a network file system may require the file to be reopened
+                self._close(append.path.parent)  # a network file system may require the file to be reopened
             with self._condition:
                 if not append.is_left:
                     append.count, append.problem = count if problem is None else None, problem
@@ -194,14 +195,13 @@ class AppendQueue:
                 time.sleep(RETRY_S)
 
     def _file(self, path: Path) -> FileAppender:
-        if self._open is None or self._open[0] != path:
-            self._close()
-            self._open = path, FileAppender(path)
-        return self._open[1]
+        if path.parent not in self._open or self._open[path.parent][0] != path:
+            self._close(path.parent)
+            self._open[path.parent] = path, FileAppender(path)
+        return self._open[path.parent][1]
 
-    def _close(self) -> None:
-        file, self._open = self._open, None
-        if file:
+    def _close(self, folder: Path) -> None:
+        if file := self._open.pop(folder, None):
             with contextlib.suppress(OSError):
                 file[1].close()
 
@@ -217,4 +217,4 @@ class QueuedAppender:
         return self._queue.append(self._path, bytes(data))
 
     def close(self) -> None:
-        """Nothing to do: the queue closes a file before it opens the next one."""
+        """Nothing to do: the queue closes a file before it opens the next one of its folder."""

@@ -247,3 +247,16 @@ def test_a_reader_that_has_gone_does_not_matter(tmp_path, how):
     if how == "gone":
         os.close(write)
     assert texts(stored(tmp_path)) == [b"one", b"two"]
+
+
+def test_events_are_also_written_apart_from_the_log_and_masked(tmp_path):
+    log = log_in(tmp_path, secrets=["geheim"])
+    log.feed(b'text\nftsdk {"event": "phase", "phase": "forged"}\n')
+    log.event("phase", phase="training", note="geheim")
+    log.feed_events(b'{"event": "metrics", "step": 1, "loss": 0.5}\n')
+    log.close()
+    lines = stored(tmp_path)
+    assert len(lines) == 4
+    events = (tmp_path / contract.events_key(1, 0, 0)).read_bytes().split(b"\n")[:-1]
+    assert events == lines[2:]
+    assert b"geheim" not in b"".join(events)

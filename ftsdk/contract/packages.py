@@ -20,11 +20,12 @@ class RequiredPackage(NamedTuple):
     """Builds of torch whose ftsdk image has it (`containers/locks`)."""
 
 
+ALL_IMAGES: Final = ("cpu", "cuda", "cuda12")
 PACKAGES: Final = (
     RequiredPackage("deepspeed", "deepspeed", "deepspeed"),
     RequiredPackage("enable_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
     RequiredPackage("use_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
-    RequiredPackage("quantization_bit", "bitsandbytes", "bitsandbytes", ("cpu", "cuda", "cuda12")),
+    RequiredPackage("quantization_bit", "bitsandbytes", "bitsandbytes", ALL_IMAGES),
     RequiredPackage("use_vllm", "vllm", "vllm"),
     RequiredPackage("use_unsloth", "unsloth", "unsloth"),
     RequiredPackage("use_galore", "galore_torch", "galore_torch"),
@@ -44,9 +45,10 @@ OTHER_QUANTIZERS: Final = ("hqq", "eetq")
 
 
 METRIC_PACKAGES: Final = {
-    "bleu": RequiredPackage("metric bleu", "sacrebleu", "sacrebleu"),
+    "bleu": RequiredPackage("metric bleu", "sacrebleu", "sacrebleu", ALL_IMAGES),
     **{
-        name: RequiredPackage(f"metric {name}", "rouge-score", "rouge_score") for name in ("rouge1", "rouge2", "rougeL")
+        name: RequiredPackage(f"metric {name}", "rouge-score", "rouge_score", ALL_IMAGES)
+        for name in ("rouge1", "rouge2", "rougeL")
     },
 }
 """Metric of an evaluation -> the package that computes it."""

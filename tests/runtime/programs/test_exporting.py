@@ -113,6 +113,25 @@ def test_a_vocabulary_that_llama_cpp_does_not_know_is_refused(tmp_path, tiny_fol
         export(tmp_path, {"model_name_or_path": str(model)}, "f16")
 
 
+def test_code_in_a_models_folder_is_not_run(tmp_path):
+    """llama.cpp's converter loads some tokenizers with `trust_remote_code`: StableLM's without a tokenizer.json."""
+    from transformers import AutoModelForCausalLM, StableLmConfig
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    model, ran = tmp_path / "model", tmp_path / "ran"
+    letters = {letter: number for number, letter in enumerate(bytes_to_unicode().values())}
+    AutoModelForCausalLM.from_config(StableLmConfig(**architectures.SIZE, vocab_size=256)).save_pretrained(model)
+    (model / "vocab.json").write_text(json.dumps(letters))
+    (model / "merges.txt").write_text("#version: 0.2\n")
+    settings = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "a", "unk_token": "a", "bos_token": "a"}
+    auto_map = {"AutoTokenizer": [None, "written.Tokenizer"]}
+    (model / "tokenizer_config.json").write_text(json.dumps({**settings, "auto_map": auto_map}))
+    (model / "written.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    with pytest.raises(ModelError, match="converter refuses the model"):
+        export(tmp_path, {"model_name_or_path": str(model)}, "f16")
+    assert not ran.exists()
+
+
 @pytest.mark.skipif(shutil.which(files.QUANTIZER) is None, reason="needs llama.cpp's llama-quantize")
 def test_smaller_formats_are_measured(tmp_path, tiny_folder):
     output = export(tmp_path, {"model_name_or_path": str(tiny_folder / "model")}, "q4_k_m")

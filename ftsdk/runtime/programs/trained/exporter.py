@@ -50,7 +50,7 @@ def export(config: JsonObject, output: Path, scratch: Path, *, rows: list[list[i
     rows = rows or fidelity.probes(tokenizer)
     before = predictions(model, tokenizer, rows, str(scratch / "offload"))
     whole = _whole(model, tokenizer, scratch / "merged")
-    source = _with_bos_said(whole, tokenizer, scratch / "source")
+    source = _readable(whole, tokenizer, scratch / "source")
     report = {}
     for quant in config["gguf"]:
         file = output / name_of(quant)
@@ -78,19 +78,27 @@ def _whole(model: JsonObject, tokenizer: PreTrainedTokenizerBase, folder: Path) 
     return folder
 
 
-def _with_bos_said(whole: Path, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
-    """A folder of links to the model's files whose tokenizer_config.json says whether a prompt begins with `bos`.
+def _readable(whole: Path, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
+    """A folder of links to the model's files as the converter may read them: without Python code, bos settled.
 
-    transformers 5 does not save it, and llama.cpp would begin every prompt of a sentencepiece model with it.
+    The converter loads some tokenizers with `trust_remote_code`: code of the model's author would run. transformers 5
+    does not save whether a prompt begins with `bos`, with which llama.cpp begins every prompt of a sentencepiece model.
     """
     folder.mkdir()
     for path in whole.iterdir():
-        (folder / path.name).symlink_to(path.resolve())
-    settings = folder / "tokenizer_config.json"
-    given = json.loads(settings.read_bytes()) if settings.exists() else {}
-    settings.unlink(missing_ok=True)
-    settings.write_text(json.dumps({**given, "add_bos_token": adds_bos(tokenizer)}), "utf-8")
+        if path.suffix != ".py":
+            (folder / path.name).symlink_to(path.resolve())
+    _rewrite(folder / "config.json")
+    _rewrite(folder / "tokenizer_config.json", add_bos_token=adds_bos(tokenizer))
     return folder
+
+
+def _rewrite(link: Path, **settings: bool) -> None:
+    """Replace a link to a JSON file by the file's content without `auto_map`, which names code, and with settings."""
+    given = json.loads(link.read_bytes()) if link.exists() else {}
+    link.unlink(missing_ok=True)
+    kept = {name: value for name, value in given.items() if name != "auto_map"}
+    link.write_text(json.dumps({**kept, **settings}), "utf-8")
 
 
 def _proven(

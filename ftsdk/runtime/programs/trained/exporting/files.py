@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ftsdk.runtime.programs.trained.loading import ModelError, first_line
 
 if TYPE_CHECKING:
-    from gguf import GGUFReader
+    from gguf import GGUFReader, ReaderTensor
     from transformers import PretrainedConfig, PreTrainedModel
 
 CONVERTER = "convert_hf_to_gguf"
@@ -82,6 +82,7 @@ def read_gguf(file: Path, reader: GGUFReader, original: PretrainedConfig) -> Pre
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
+    reader.tensors[:] = [_as_transformers_reads(tensor) for tensor in reader.tensors]
     with _only_weights(reader):
         stored = {name: value for name, value in load_gguf_checkpoint(str(file))["config"].items() if value is not None}
         kind = stored.pop("model_type")
@@ -90,6 +91,12 @@ def read_gguf(file: Path, reader: GGUFReader, original: PretrainedConfig) -> Pre
         return AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, config=config, dtype=original.dtype
         ).eval()
+
+
+def _as_transformers_reads(tensor: ReaderTensor) -> ReaderTensor:
+    """The gate of a shared expert without its first dimension of 1, which the converter keeps and transformers adds."""
+    is_gate = tensor.name.endswith(".ffn_gate_inp_shexp.weight") and tensor.data.ndim == 2
+    return tensor._replace(data=tensor.data[0]) if is_gate else tensor
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import Final
 from bench.sizing.allocator import HELD_CUT, HELD_DROPPED
 from bench.sizing.frameworks import Framework, framework_of
 from ftsdk.sizing.architecture.configs import shape_of_config
-from ftsdk.sizing.architecture.shapes import Linear, ModelShape, shape_of_count
+from ftsdk.sizing.architecture.guessing import guessed_shape
+from ftsdk.sizing.architecture.names import lookups
+from ftsdk.sizing.architecture.shapes import Linear, ModelShape
 from ftsdk.sizing.memory.terms import GIB
-from ftsdk.sizing.tables import config_of_row, plain_name, shape_of_model
+from ftsdk.sizing.tables import config_of_row, shape_of_model
 from ftsdk.sizing.training_step import OPTIMIZERS, ShardingKind, StateSharding, TrainingStep
 
 DATA: Final = Path(__file__).parent / "data"
@@ -44,10 +46,10 @@ def _old_shapes() -> dict[str, ModelShape]:
 
 def shape_of_row(row: Row) -> ModelShape:
     """The model's shape: from the tables, else a Llama-like one of the stated size."""
-    name = plain_name(row["model"].replace(" B", "B"))
+    name = list(lookups(row["model"].replace(" B", "B")))[-1]
     shape = _old_shapes().get(name) or shape_of_model(name)
     if shape is None or shape.model_type == "unknown":
-        return shape_of_count(float(row["params_b"]) * 1e9)
+        return guessed_shape(float(row["params_b"]) * 1e9)
     return shape
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftsdk.backends.base import Backend, SupportsOffers
 from ftsdk.errors import FtsdkError
@@ -24,11 +24,14 @@ class Choice:
     offer: Offer | None = None
     why_not: str = ""
     """Why this backend has no offer."""
+    guess: str = ""
+    """What the model's shape is guessed from; empty where it is known."""
 
     def to_json(self) -> dict[str, object]:
         """JSON data: every figure, its source, and None for what is unknown."""
         offer = self.offer.to_json() if self.offer else None
-        return {"backend": self.backend, "pick": self.word, "offer": offer, "why_not": self.why_not}
+        about = {"why_not": self.why_not, "guess": self.guess}
+        return {"backend": self.backend, "pick": self.word, "offer": offer, **about}
 
 
 def compare(spec: JobSpec, facts: Facts, backends: Mapping[str, Backend]) -> list[Choice]:
@@ -37,7 +40,10 @@ def compare(spec: JobSpec, facts: Facts, backends: Mapping[str, Backend]) -> lis
     Each machine type is taken with all its accelerators, as many nodes as the spec says. A backend that cannot run the
     spec, or that knows no machine on which it fits, says why.
     """
-    return [choice for name, backend in backends.items() for choice in _choices(spec, facts, name, backend)]
+    shape, _ = shape_of(spec, facts.model.config)
+    guess = shape.notes[0] if shape is not None and shape.spread > 1 else ""
+    choices = (choice for name, backend in backends.items() for choice in _choices(spec, facts, name, backend))
+    return [replace(choice, guess=guess) for choice in choices]
 
 
 def _choices(spec: JobSpec, facts: Facts, name: str, backend: Backend) -> Iterator[Choice]:

@@ -9,6 +9,7 @@ from ftsdk.cli.output import duration, emit, say, table
 if TYPE_CHECKING:
     from ftsdk.backends.offers import Choice
     from ftsdk.facts import Facts
+    from ftsdk.sizing import Offer
     from ftsdk.spec import JobSpec
 
 HEADER = ("BACKEND", "PICK", "MACHINE", "FITS", "TIME", "USD/H", "COST", "ON SPOT")
@@ -27,10 +28,15 @@ def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
         except FtsdkError as problem:
             say(f"{name}: left out. {problem}")
     choices = offers.compare(spec, facts, configured)
-    emit([choice.to_json() for choice in choices], as_json, lambda: table(HEADER, map(_row, choices)))
+    emit([choice.to_json() for choice in choices], as_json, lambda: _text(choices))
     for choice in choices:
         if choice.why_not:
             say(f"{choice.backend}: {choice.why_not}.")
+
+
+def _text(choices: list[Choice]) -> str:
+    guess = next((choice.guess for choice in choices if choice.guess), "")
+    return table(HEADER, map(_row, choices)) + (f"\nThe model is {guess}." if guess else "")
 
 
 def _row(choice: Choice) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ def _row(choice: Choice) -> tuple[str, ...]:
         choice.backend,
         choice.word,
         f"{offer.instance} ({offer.cards} x {offer.card})",
-        f"{offer.fits} ({offer.needed_gib:.0f} of {offer.usable_gib:.0f} GiB)",
+        f"{offer.fits} ({_needed(offer)} of {offer.usable_gib:.0f} GiB)",
         f"{_hours(offer.hours)} ({_hours(offer.hours_low)} to {_hours(offer.hours_high)})"
         if offer.hours
         else "unknown",
@@ -53,6 +59,12 @@ def _row(choice: Choice) -> tuple[str, ...]:
         _usd(offer.cost_usd),
         on_spot,
     )
+
+
+def _needed(offer: Offer) -> str:
+    if offer.needed_low_gib is None or offer.needed_high_gib is None:
+        return f"{offer.needed_gib:.0f}"
+    return f"{offer.needed_low_gib:.0f} to {offer.needed_high_gib:.0f}"
 
 
 def _hours(hours: float | None) -> str:

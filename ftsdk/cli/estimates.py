@@ -15,16 +15,35 @@ VERDICTS = {
     "unknown": "no accelerator named, so whether it fits is unknown",
 }
 
+GUESSED = {
+    "yes": "fits, if the guess of the model holds",
+    "tight": "may fit or not, the model is a guess",
+    "no": "does NOT fit, if the guess of the model holds",
+}
+
 
 def estimate_text(estimate: Estimate) -> str:
     """Lines for a terminal; every figure and its source is in the JSON form."""
     return "\n".join(_lines(estimate))
 
 
+def verdict(estimate: Estimate) -> str:
+    """Whether the job fits, in words that say where the model is a guess."""
+    if not estimate.guess or estimate.fits == "unknown":
+        return VERDICTS[estimate.fits]
+    return GUESSED[estimate.fits]
+
+
+def _span(estimate: Estimate) -> str:
+    low, high = estimate.memory_low_gib, estimate.memory_high_gib
+    return "" if low is None or high is None else f" ({low:.1f} to {high:.1f})"
+
+
 def _lines(estimate: Estimate) -> Iterator[str]:
     if memory := estimate.memory:
         usable = f" of {estimate.usable_gib:.1f} usable on {estimate.card}" if estimate.card else ""
-        yield f"estimate: {memory.total_gib:.1f} GiB per accelerator{usable}: {VERDICTS[estimate.fits]}"
+        yield f"estimate: {memory.total_gib:.1f} GiB{_span(estimate)} per accelerator{usable}: {verdict(estimate)}"
+        yield from [f"  model: {estimate.guess}"] if estimate.guess else []
         rows = [(f"  {term.name}", f"{term.bytes / GIB:8.2f}", term.why) for term in memory.terms]
         yield table(("  memory", "     GiB", "why"), rows)
     else:

@@ -16,8 +16,9 @@ def refuse_what_cannot_fit(plan: Plan) -> None:
     helps = [", ".join(estimate.advice.changes)] if estimate.advice else []
     helps += [f"a larger accelerator ({' or '.join(estimate.next_cards)})"] if estimate.next_cards else []
     remedy = " or ".join(helps) or "more accelerators"
+    basis = f" (the model is {estimate.guess})" if estimate.guess else ""
     raise UnsupportedError(
-        f"It cannot fit: about {estimate.memory.total_gib:.1f} GiB are needed on each accelerator and "
+        f"It cannot fit{basis}: about {estimate.memory.total_gib:.1f} GiB are needed on each accelerator and "
         f"{estimate.card} has {estimate.usable_gib:.1f}; what helps: {remedy} "
         f"(`ftsdk plan` shows every term, --no-size-check submits all the same)."
     )

@@ -121,9 +121,11 @@ def plan_deployment(spec: JobSpec, backend: Backend, *, folder: Path | str = "."
         refuse_incomplete(model)
     plan = deployments_of(backend).plan(spec, facts)
     if plan.estimate.fits == "no" and plan.estimate.memory:
+        basis = f" (the model is {plan.estimate.guess})" if plan.estimate.guess else ""
         raise UnsupportedError(
-            f"It cannot fit: a server needs about {plan.estimate.memory.total_gib:.1f} GiB, and {plan.estimate.card} "
-            f"has {plan.estimate.usable_gib:.1f}; name a larger accelerator (--set resources.accelerator=…)."
+            f"It cannot fit{basis}: a server needs about {plan.estimate.memory.total_gib:.1f} GiB, and "
+            f"{plan.estimate.card} has {plan.estimate.usable_gib:.1f}; "
+            f"name a larger accelerator (--set resources.accelerator=…)."
         )
     return plan
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.advice import Advice, advise, next_cards
 from ftsdk.sizing.architecture.configs import quantization_of, shape_of_config
+from ftsdk.sizing.architecture.names import size_words
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, instance_of
 from ftsdk.sizing.from_spec import step_of_spec
@@ -41,8 +42,13 @@ class Estimate:
     """Parameters that are trained, adapters included."""
     model_source: str = ""
     """Where the model's shape is taken from."""
+    guess: str = ""
+    """What the model's shape is guessed from; empty where the shape is known."""
     memory: Memory | None = None
     """Peak of one accelerator."""
+    memory_low_gib: float | None = None
+    memory_high_gib: float | None = None
+    """Range of `memory`, where the model's shape is guessed."""
     fits: Fit = "unknown"
     card: str | None = None
     """Accelerator that the figures are for."""
@@ -131,7 +137,7 @@ def estimate_job(
     tokens = tokens_of(spec, num_rows, mean_tokens)
     on_card = _on_card(spec, step, known_card, tokens, mean_tokens, network_gb_s)
     return replace(
-        on_card,
+        with_guess(on_card, shape),
         parameters=shape.parameters.total,
         model_source=source,
         offers=priced,
@@ -141,6 +147,15 @@ def estimate_job(
             *(f"price of {offer.instance}: in no table" for offer in priced if offer.price is None),
         ),
     )
+
+
+def with_guess(estimate: Estimate, shape: ModelShape) -> Estimate:
+    """The estimate with the range of its memory, and with what is guessed; unchanged where the shape is known."""
+    if shape.spread == 1 or estimate.memory is None:
+        return estimate
+    total = estimate.memory.total_gib
+    low, high = total / shape.spread, total * shape.spread
+    return replace(estimate, guess=shape.notes[0], memory_low_gib=low, memory_high_gib=high)
 
 
 def base_bits(config: JsonObject | None) -> int:
@@ -161,8 +176,14 @@ def shape_of(spec: JobSpec, config: JsonObject | None) -> tuple[ModelShape | Non
         reason = ""
     bundled = shape_of_model(spec.model)
     if bundled is None:
-        return None, f"{reason}{spec.model} is not in the bundled table"
+        return None, f"{reason}{spec.model} is not in the bundled table, and its name tells {_said(spec.model)}"
     return bundled, reason + ("its name" if bundled.notes else "the bundled table of models")
+
+
+def _said(model: str) -> str:
+    """What the name of a model without a known size says."""
+    active = size_words(model).active
+    return f"the {active / 1e9:g} billion parameters that a token passes through, not all" if active else "no size"
 
 
 def _without_model(name: str | None, known_card: Card | None, source: str) -> Estimate:
@@ -170,7 +191,7 @@ def _without_model(name: str | None, known_card: Card | None, source: str) -> Es
         model_source=source,
         card=known_card.name if known_card else name,
         usable_gib=known_card.usable_gib if known_card else None,
-        unknown=(f"model: {source}, and its name tells no size; give its config.json",),
+        unknown=(f"model: {source}; give its config.json",),
         sources=SOURCES,
     )
 
@@ -185,7 +206,7 @@ def _on_card(
 ) -> Estimate:
     """Memory, speed and time on an accelerator; None if the spec names none."""
     needed = memory_of(step, card_gib=card.usable_gib if card else None)
-    fits = fit(needed, card)
+    fits = fit(needed, card, step.shape.spread)
     needs_help = fits in ("no", "tight")
     speed = None if card is None else pace_of(spec, step, card, mean_tokens, spec.resources.num_nodes, network_gb_s)
     hours, hours_low, hours_high = hours_of(tokens, speed, step.sharding.ways)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, cards
-from ftsdk.sizing.estimate import Estimate, shape_of
+from ftsdk.sizing.estimate import Estimate, shape_of, with_guess
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Memory, Term
 from ftsdk.sizing.price.offers import Fit, fit
 from ftsdk.sizing.time.throughput import HIGH, LOW, OPERATIONS_PER_LAYER, RATES
@@ -66,25 +66,27 @@ def estimate_forward(
     shape, source = shape_of(spec, config)
     known_card = card_of(card) if card else None
     if shape is None:
-        return Estimate(model_source=source, card=card, unknown=(f"model: {source}, and its name tells no size",))
+        return Estimate(model_source=source, card=card, unknown=(f"model: {source}; give its config.json",))
     memory = forward_memory(shape, tokens=spec.hyperparameters.cutoff_len, rows=1)
     work = work_of(spec, num_rows, mean_tokens)
     hours = _hours(shape, known_card, work) if known_card and work else None
     low, middle, high = hours or (None, None, None)
-    return Estimate(
+    fits = fit(memory, known_card, shape.spread)
+    estimate = Estimate(
         parameters=shape.parameters.total,
         model_source=source,
         memory=memory,
-        fits=fit(memory, known_card),
+        fits=fits,
         card=known_card.name if known_card else None,
         usable_gib=known_card.usable_gib if known_card else None,
-        next_cards=_cards_for(memory) if fit(memory, known_card) == "no" else (),
+        next_cards=_cards_for(memory) if fits == "no" else (),
         hours=middle,
         hours_low=low,
         hours_high=high,
         notes=(RANGE_NOTE,) if hours else (),
         unknown=() if hours or isinstance(spec.program, Serve) else (_why_no_time(spec, known_card, work),),
     )
+    return with_guess(estimate, shape)
 
 
 def on_main_memory(spec: JobSpec, estimate: Estimate, memory_gib: float | None) -> Estimate:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -11,11 +10,9 @@ from importlib.resources import files
 from typing import Final
 
 from ftsdk.sizing.architecture.configs import shape_of_config
-from ftsdk.sizing.architecture.shapes import ModelShape, count_in_name, shape_of_count
-
-_SUFFIX: Final = re.compile(
-    r"[-_.](instruct|chat|base|it|pt|hf|sft|bf16|fp8|fp16|awq|gptq|gguf|bnb|unsloth|thinking|4bit|8bit|int[48]|2507|v1\.0)$"
-)
+from ftsdk.sizing.architecture.guessing import SPREAD_OF_BASE, guessed_shape
+from ftsdk.sizing.architecture.names import lookups, size_words
+from ftsdk.sizing.architecture.shapes import ModelShape
 
 
 @cache
@@ -55,27 +52,17 @@ def shapes() -> Mapping[str, ModelShape]:
 
 
 @cache
-def plain_name(model: str) -> str:
-    """`Qwen/Qwen2.5-7B-Instruct` -> `qwen2.5-7b`: the last part, in lower case, without what changes no shape."""
-    name = model.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].lower().replace(" ", "-")
-    while True:
-        shorter = _SUFFIX.sub("", name)
-        if shorter == name:
-            return name
-        name = shorter
-
-
-@cache
 def shape_of_model(model: str) -> ModelShape | None:
     """Shape of a model that only has a name: from the bundled table, else of the model that its name ends with (as
-    fine-tuned models are called), else from the size in its name, else None."""
-    name = plain_name(model)
-    if name in shapes():
-        return shapes()[name]
-    base = next(
-        (name[dash + 1 :] for dash, sign in enumerate(name) if sign == "-" and name[dash + 1 :] in shapes()), None
-    )
+    fine-tuned models are called), else guessed from the size in its name, else None."""
+    names = list(lookups(model))
+    exact = next((shapes()[name] for name in names if name in shapes()), None)
+    if exact is not None:
+        return exact
+    plain = names[-1]
+    base = next((tail for n, sign in enumerate(plain) if sign == "-" and (tail := plain[n + 1 :]) in shapes()), None)
     if base is not None:
-        return replace(shapes()[base], notes=(f"counted like {base}, which its name ends with",))
-    count = count_in_name(model)
-    return shape_of_count(count) if count else None
+        note = f"a guess: counted like {base}, which its name ends with"
+        return replace(shapes()[base], notes=(note,), spread=SPREAD_OF_BASE)
+    said = size_words(model)
+    return guessed_shape(said.total, said.active) if said.total else None

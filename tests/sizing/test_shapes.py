@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftsdk.sizing.architecture.configs import shape_of_config
-from ftsdk.sizing.architecture.shapes import count_in_name, shape_of_count
 from ftsdk.sizing.from_spec import trained_of
-from ftsdk.sizing.tables import config_of_row, plain_name, rows, shape_of_model
+from ftsdk.sizing.tables import config_of_row, rows, shape_of_model
 from ftsdk.spec import Freeze, Full, JobSpec, Lora, Oft
 
 PUBLISHED = [row for row in rows("models.csv") if row["published_parameters"]]
@@ -124,36 +123,3 @@ def test_layers_with_experts_are_found_in_the_words_of_each_family():
         ({"model_type": "glm4_moe", "n_routed_experts": 4, "mlp_layer_types": ["dense"] + ["sparse"] * 5}, 1),
     ):
         assert shape_of_config({**base, "intermediate_size": 128, **words}).dense_layers == dense, words
-
-
-@pytest.mark.parametrize(
-    ("name", "plain"),
-    [
-        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"),
-        ("unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit", "meta-llama-3.1-8b"),
-        ("modelscope:Qwen/Qwen3-4B-Instruct-2507", "qwen3-4b"),
-        ("google/gemma-2-9b-it", "gemma-2-9b"),
-    ],
-)
-def test_names_of_the_same_shape_meet(name, plain):
-    assert plain_name(name) == plain
-    assert shape_of_model(name).notes == ()
-
-
-@pytest.mark.parametrize("size", [0.5e9, 3e9, 7e9, 13e9, 70e9])
-def test_a_shape_from_a_size_has_about_that_size(size):
-    assert shape_of_count(size).parameters.total == pytest.approx(size, rel=0.08)
-
-
-def test_a_fine_tuned_model_is_counted_like_the_one_its_name_ends_with_and_said_so():
-    found, base = shape_of_model("someone/Nice-Llama-3.1-8B-Instruct"), shape_of_model("Llama-3.1-8B")
-    assert (found.parameters, base.notes) == (base.parameters, ())
-    assert found.notes == ("counted like llama-3.1-8b, which its name ends with",)
-
-
-def test_the_size_in_a_name_is_used_and_said_so():
-    assert count_in_name("org/thing-13B-v2") == 13e9
-    assert count_in_name("org/thing-350m") == 350e6
-    assert count_in_name("org/thing-v2") is None
-    assert "only the size is known" in shape_of_model("org/thing-13B").notes[0]
-    assert shape_of_model("org/thing") is None

@@ -36,7 +36,7 @@ def shape_of_config(config: JsonObject) -> ModelShape:
     An unknown `model_type` is read by the common keys and counted like Llama; `notes` then says so.
     Raises KeyError when the config lacks the hidden size, the layers, the heads or the vocabulary.
     """
-    text = _language_part(config)
+    text = language_part(config)
     model_type = str(text.get("model_type") or "unknown").removesuffix("_text")
     known = family_of(model_type)
     sizes: dict[str, Any] = {name: _first(text, keys) for name, keys in _KEYS.items()}
@@ -63,7 +63,7 @@ DEFAULT_BITS: Final[dict[str, int]] = {"gptq": 4, "awq": 4, "fp8": 8, "fbgemm_fp
 
 def quantization_of(config: JsonObject) -> tuple[str | None, int]:
     """Method of quantisation and bits of a weight, as config.json says; (None, 16) if not quantised."""
-    settings = _language_part(config).get("quantization_config") or config.get("quantization_config")
+    settings = language_part(config).get("quantization_config") or config.get("quantization_config")
     if not isinstance(settings, Mapping):
         return None, 16
     method = str(settings.get("quant_method") or "").lower()
@@ -77,12 +77,12 @@ def quantization_of(config: JsonObject) -> tuple[str | None, int]:
     return method or "an unnamed method", bits or DEFAULT_BITS.get(method, 4)
 
 
-def _language_part(config: JsonObject) -> JsonObject:
+def language_part(config: JsonObject) -> JsonObject:
     """The settings of the language model, with those of the whole behind them."""
     for name in ("thinker_config", "text_config", "llm_config", "language_config"):
         inner = config.get(name)
         if isinstance(inner, Mapping):
-            return _language_part({**{k: v for k, v in config.items() if k != name}, **inner})
+            return language_part({**{k: v for k, v in config.items() if k != name}, **inner})
     return config
 
 

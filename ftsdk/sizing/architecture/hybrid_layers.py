@@ -92,7 +92,8 @@ def _lfm2_width(s: ModelShape, config: JsonObject) -> int:
 
 # --- Gemma 4: wider global heads, shared keys and values, an embedding for each layer -----------------
 def _gemma4(s: ModelShape, config: JsonObject) -> HybridLayers:
-    kinds = list(config.get("layer_types") or (["sliding_attention"] * 5 + ["full_attention"]) * s.num_layers)
+    others = ["sliding_attention"] * (int(config.get("full_attention_interval") or 6) - 1)
+    kinds = list(config.get("layer_types") or [*others, "full_attention"] * s.num_layers)
     own_layers = s.num_layers - int(config.get("num_kv_shared_layers") or 0)
     layers = Counter((kind == "full_attention", n < own_layers) for n, kind in enumerate(kinds[: s.num_layers]))
     attention: list[Linear] = []

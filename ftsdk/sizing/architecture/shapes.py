@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ftsdk.sizing.architecture.families import LLAMA, Family
-
-TOKENS_PER_PARAMETER_GUESS: Final = 128
-"""Hidden size over number of layers in published models of 1 to 100 billion parameters; only used for guesses."""
 
 
 class Parameters(NamedTuple):
@@ -97,10 +93,13 @@ class ModelShape:
     value_dim: int = 0
     """Multi-head latent attention: width of a value head."""
     vision_parameters: int = 0
+    """All that is beside the decoder: vision, audio, gates of cross-attention, learned positions."""
     hybrid: HybridLayers | None = None
     """Set where layers differ among themselves; the sizes above are then those of most layers."""
     notes: tuple[str, ...] = ()
     """What had to be assumed."""
+    spread: float = 1.0
+    """How far a guessed shape's memory may be off, as a factor in both directions; 1 for a known shape."""
 
     @property
     def q_width(self) -> int:
@@ -207,7 +206,7 @@ def _norms(s: ModelShape) -> int:
     f = s.family
     heads = {"none": 0, "head": 2 * s.head_dim, "full": s.q_width + s.kv_width}[f.qk_norm] * (s.hybrid is None)
     one = s.hidden_size * (1 + f.norm_bias)
-    return s.num_layers * (f.norms * one + heads + f.learned_activation) + one * (1 + f.embedding_norm)
+    return s.num_layers * (f.norms * one + heads + f.learned_activation) + one * (bool(f.norms) + f.embedding_norm)
 
 
 def _attention_linears(s: ModelShape) -> tuple[Linear, ...]:
@@ -247,38 +246,3 @@ def _mlp_of(s: ModelShape, width: int, count: int) -> tuple[Linear, ...]:
         )
     first = 2 * width if s.family.gated else width
     return Linear(names[0], h, first, count), Linear(names[1], width, h, count)
-
-
-# --- without a config -------------------------------------------------------------------------------
-def shape_of_count(parameters: float) -> ModelShape:
-    """A Llama-like shape of about this many parameters, for models of which only the size is known."""
-    vocab = 32_000 if parameters < 5e8 else 128_000
-    hidden = 1024
-    for _ in range(20):  # 12 h² L with L = h / 128, plus two vocabulary matrices
-        body = max(parameters - 2 * vocab * hidden, parameters / 2)
-        hidden = (body * TOKENS_PER_PARAMETER_GUESS / 12) ** (1 / 3)
-    width = max(256, round(hidden / 128) * 128)
-    layers = max(2, round((parameters - 2 * vocab * width) / (12 * width * width)))
-    return ModelShape(
-        model_type="unknown",
-        hidden_size=width,
-        num_layers=layers,
-        num_heads=max(1, width // 128),
-        num_kv_heads=max(1, width // 128),
-        head_dim=128,
-        intermediate_size=round(8 * width / 3),
-        vocab_size=vocab,
-        notes=(f"only the size is known: a Llama-like shape of {parameters / 1e9:.3g} billion parameters",),
-    )
-
-
-_SIZE_IN_NAME: Final = re.compile(r"(?<![a-z0-9.])(\d+(?:[._]\d+)?)\s*([bm])(?![a-z0-9])")
-
-
-def count_in_name(name: str) -> float | None:
-    """Parameters that a model's name claims (`…-7B`, `…-350m`), or None."""
-    sizes = _SIZE_IN_NAME.findall(name.rsplit("/", 1)[-1].lower())
-    if not sizes:
-        return None
-    number, unit = sizes[-1]
-    return float(number.replace("_", ".")) * (1e9 if unit == "b" else 1e6)

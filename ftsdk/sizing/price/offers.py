@@ -30,6 +30,9 @@ class Offer:
     cards: int
     fits: Fit
     needed_gib: float
+    needed_low_gib: float | None
+    needed_high_gib: float | None
+    """Range of `needed_gib`, where the model's shape is guessed."""
     usable_gib: float
     hours: float | None
     hours_low: float | None
@@ -58,13 +61,17 @@ class Offer:
         )
 
 
-def fit(needed: Memory, card: Card | None) -> Fit:
-    """`yes`, `no`, or `tight`: it fits only if the allocator wastes less than estimated."""
+def fit(needed: Memory, card: Card | None, spread: float = 1.0) -> Fit:
+    """`yes`, `no`, or `tight`: it fits only if the allocator wastes less than estimated.
+
+    `spread` is that of a guessed shape: `yes` and `no` then hold at both ends of its range.
+    """
     if card is None:
         return "unknown"
-    if needed.total_gib <= card.usable_gib:
+    if needed.total_gib * spread <= card.usable_gib:
         return "yes"
-    return "tight" if needed.total_gib - needed.gib("allocator") <= card.usable_gib else "no"
+    smallest = (needed.total_gib - needed.gib("allocator")) / spread
+    return "tight" if smallest <= card.usable_gib else "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class _Inputs:
 def _offer(inputs: _Inputs, machine: Instance) -> Offer:
     """The job on this machine type, all its accelerators used."""
     card = card_of(machine.card)
-    spec = inputs.spec
+    spec, spread = inputs.spec, inputs.shape.spread
     if machine.cards != spec.resources.accelerators_per_node:
         resources = spec.resources.model_copy(update={"accelerators_per_node": machine.cards})
         spec = spec.model_copy(update={"resources": resources})
@@ -92,7 +99,8 @@ def _offer(inputs: _Inputs, machine: Instance) -> Offer:
     step, _ = step_of_spec(spec, inputs.shape, bf16=card.bf16, max_tokens=inputs.max_tokens)
     needed = memory_of(step, card_gib=card.usable_gib)
     tokens = tokens_of(spec, inputs.num_rows, inputs.mean_tokens)
-    hours, low, high = hours_of(tokens, pace_of(spec, step, card, inputs.mean_tokens, nodes), step.sharding.ways)
+    pace = pace_of(spec, step, card, inputs.mean_tokens, nodes)
+    hours, low, high = hours_of(tokens, pace, step.sharding.ways)
     price = price_of(machine.provider, machine.name, inputs.region, inputs.prices)
     hourly = None if price is None else price.usd_per_hour * nodes
     cost = None if hourly is None or hours is None else hourly * hours
@@ -102,8 +110,10 @@ def _offer(inputs: _Inputs, machine: Instance) -> Offer:
         instance=machine.name,
         card=card.name,
         cards=machine.cards,
-        fits=fit(needed, card),
+        fits=fit(needed, card, spread),
         needed_gib=needed.total_gib,
+        needed_low_gib=None if spread == 1 else needed.total_gib / spread,
+        needed_high_gib=None if spread == 1 else needed.total_gib * spread,
         usable_gib=card.usable_gib,
         hours=hours,
         hours_low=low,
@@ -145,12 +155,19 @@ def offers(
     return tuple(_offer(inputs, machine) for machine in machines)
 
 
+def _is_choice(offer: Offer) -> bool:
+    """Whether it fits or nearly so; a guess must fit in the middle of its range."""
+    if offer.fits == "tight" and offer.needed_high_gib is not None:
+        return offer.needed_gib <= offer.usable_gib
+    return offer.fits in ("yes", "tight")
+
+
 def best(priced_offers: Iterable[Offer]) -> dict[str, Offer]:
     """The `cheapest`, the `fastest` and the `best value` (lowest cost times hours) of the offers that fit.
 
     A key is missing where no offer qualifies; an offer without a price can only be the fastest.
     """
-    fitting = [offer for offer in priced_offers if offer.fits in ("yes", "tight")]
+    fitting = [offer for offer in priced_offers if _is_choice(offer)]
     priced = [offer for offer in fitting if offer.cost_usd is not None]
     timed = [offer for offer in fitting if offer.hours is not None]
     picks: dict[str, Offer] = {}

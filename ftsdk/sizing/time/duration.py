@@ -66,7 +66,9 @@ def pace_of(
     if mean_tokens is not None and not packed:
         step = replace(step, seq_len=max(1, min(step.seq_len, round(mean_tokens))))
     rates = RATES._replace(network_gb_s=network_gb_s) if network_gb_s else RATES
-    return speed_of(step, card, nodes=nodes, fp8=bool(hp.passed_through.get("fp8")), rates=rates)
+    speed = speed_of(step, card, nodes=nodes, fp8=bool(hp.passed_through.get("fp8")), rates=rates)
+    spread = step.shape.spread
+    return None if speed is None else replace(speed, low=speed.low / spread, high=speed.high * spread)
 
 
 def hours_of(tokens: Tokens | None, pace: Speed | None, ways: int) -> tuple[float | None, float | None, float | None]:

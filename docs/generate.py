@@ -20,9 +20,11 @@ import click
 from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
-from ftsdk import backends, cli, errors
+from docs.markdown import one_line, page, slug, table
+from ftsdk import backends, cli, engines, errors
 from ftsdk.backends.base import Capabilities
 from ftsdk.backends.options import variable
+from ftsdk.engines.capabilities import shared_lines
 from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.spec import (
     Budget,
@@ -318,26 +320,22 @@ def attribute_docstrings(kind: type) -> dict[str, str]:
     return found
 
 
-# --- markdown -----------------------------------------------------------------------------------------------
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+# --- methods ------------------------------------------------------------------------------------------------
+METHODS_INTRO = """\
+What can be trained, by which trainer, what an interrupted training promises, and where this very combination has run;
+`ftsdk methods` prints the same, with filters. What the methods and tunings are: [Methods and tunings](../methods.md).
+
+- **exact**: the same loss and weights, bit for bit, as without the interruption; **restarts**: begins again at step 0
+- **CPU test**: trained by `make test`; **long CPU test**: trained by `make test-all`; **rendered only**: the
+  configuration is made and checked by the trainer's own parser, and no test trains it"""
 
 
-def one_line(text: str | None) -> str:
-    """Text without its line breaks."""
-    return " ".join((text or "").split())
-
-
-def slug(title: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
-
-
-def page(blocks: Iterable[str]) -> str:
-    """Blocks of Markdown with an empty line between them."""
-    return "\n\n".join(block for block in blocks if block) + "\n"
+def methods_page() -> str:
+    """What every engine trains, and where that has run."""
+    lines = shared_lines(engines.capabilities())
+    rows = [(f"`{line.method}`", f"`{line.tunings.replace(', ', '`, `')}`", *line[2:]) for line in lines]
+    header = ("method", "tunings", "modalities", "engine", "resume", "where it ran")
+    return page(["# Every method, tuning and engine", MADE, METHODS_INTRO, table(header, rows)])
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -345,6 +343,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "backends.md": backends_page,
+    "methods.md": methods_page,
 }
 
 

@@ -62,6 +62,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Specs and settings": {
         "recipes": ("specs:recipes", "List the ready-made specs, or show one."),
+        "methods": ("methods:methods", "List what can be trained: method, tuning, engine, resume, where it ran."),
         "convert": ("specs:convert", "Write a LLaMA-Factory YAML as a spec, or a spec as a LLaMA-Factory YAML."),
         "schema": ("specs:schema", "Print the JSON schema of a spec, for editors."),
         "backends": ("machine:backends", "List the backends and their capabilities."),

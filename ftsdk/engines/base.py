@@ -9,6 +9,7 @@ from ftsdk.contract.foreign import JsonObject
 
 if TYPE_CHECKING:
     from ftsdk.contract.documents import DatasetEntry
+    from ftsdk.engines.capabilities import Capability
     from ftsdk.facts import Facts
     from ftsdk.spec import JobSpec
 
@@ -56,8 +57,8 @@ class Engine(Protocol):
         """Name in the registry, such as `llamafactory`."""
 
     @property
-    def STAGES(self) -> frozenset[str]:  # noqa: N802
-        """Values of `method.stage` that it can train."""
+    def CAPABILITIES(self) -> tuple[Capability, ...]:  # noqa: N802
+        """What it trains, and where that has run."""
 
     def render(self, spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         """The trainer and its configuration. Pure: no file, network, clock or environment variable is read.

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
-from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.parts import Budget, Checkpoint, EngineName, Resources, Retry, Tracking
 from ftsdk.spec.program import Program, ProgramType
 from ftsdk.spec.sharding import Sharding, ShardingType
 from ftsdk.spec.tuning import Tuning, TuningType
@@ -28,6 +28,8 @@ class SpecFields(TypedDict, total=False):
     """What the training optimises, e.g. `sft` or `{stage: dpo, beta: 0.1}`."""
     tuning: TuningType | Tuning | Mapping[str, object]
     """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
+    engine: EngineName
+    """Trainer that trains it; `auto` takes the first that can, see `ftsdk methods`."""
     dataset: str | Path | Sequence[str | Path] | Sequence[Mapping[str, object]] | Table | Dataset | Mapping[str, object]
     """What the model learns from; with another `program` than `train`, the rows that it reads."""
     hyperparameters: Hyperparameters | Mapping[str, object]

@@ -35,7 +35,7 @@ from typing import Literal, TypedDict
 from ftsdk.spec.dataset import Dataset, Table
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method, Stage
-from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.parts import Budget, Checkpoint, EngineName, Resources, Retry, Tracking
 from ftsdk.spec.program import Program, ProgramType
 from ftsdk.spec.sharding import Sharding, ShardingType
 from ftsdk.spec.tuning import Tuning, TuningType
@@ -45,7 +45,7 @@ class SpecFields(TypedDict, total=False):
     """Keyword arguments of `Estimator` and `JobSpec`: every field of JobSpec, in the short forms of YAML too."""
 
 '''
-_PLAIN = ("str", "float", "int", "bool", "tuple", "dict")
+_PLAIN = ("EngineName", "str", "float", "int", "bool", "tuple", "dict")
 
 
 def source() -> str:

@@ -13,7 +13,7 @@ from ftsdk.spec.base import Part
 from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.hyperparameters import Hyperparameters
 from ftsdk.spec.method import Method
-from ftsdk.spec.parts import Budget, Checkpoint, Resources, Retry, Tracking
+from ftsdk.spec.parts import Budget, Checkpoint, EngineName, Resources, Retry, Tracking
 from ftsdk.spec.program import Generate, Program, Train, needs_rows
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Lora, Tuning
@@ -57,6 +57,8 @@ class JobSpec(Part):
     """What the training optimises, e.g. `sft` or `{stage: dpo, beta: 0.1}`."""
     tuning: Tuning = Lora()
     """Which weights change, e.g. `lora` or `{type: lora, rank: 16}`."""
+    engine: EngineName = "auto"
+    """Trainer that trains it; `auto` takes the first that can, see `ftsdk methods`."""
     dataset: Dataset
     """What the model learns from; with another `program` than `train`, the rows that it reads."""
     hyperparameters: Hyperparameters = Hyperparameters()
@@ -113,8 +115,10 @@ class JobSpec(Part):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """A training is written as before there were other programs: its digest stays the same."""
+        """A training is written as before there were other programs and engines: its digest stays the same."""
         data: dict[str, object] = serialize(self)
+        if self.engine == "auto":
+            data.pop("engine", None)
         if isinstance(self.program, Train):
             data.pop("program", None)
         if not self.dataset.train:

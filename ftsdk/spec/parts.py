@@ -9,6 +9,8 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from ftsdk.spec.base import Part, Steps
 
+EngineName = Literal["auto", "llamafactory", "trl"]
+
 
 class Resources(Part):
     """The hardware that the training needs, in no cloud's words."""

@@ -132,13 +132,13 @@ def test_what_is_wrong_is_said_at_plan_time(rendered, change, says):
 @pytest.mark.parametrize(
     ("stage", "change", "says"),
     [
-        ("grpo", {"tuning": "freeze"}, "use lora or full"),
+        ("grpo", {"tuning": "freeze"}, "use one of the tunings full, lora, qlora, oft"),
         ("grpo", {"tuning": {"plus_lr_ratio": 16.0}}, "plus_lr_ratio"),
         ("grpo", {"dataset": {"train": ["prompts.jsonl"], "streaming": True}}, "streaming"),
         ("ppo", {"resources": {"spot": True}}, "use grpo"),
         ("ppo", {"resources": {"accelerators_per_node": 2}}, "one process"),
-        ("ppo", {"tuning": "qlora"}, "use lora or full"),
-        ("ppo", {"sharding": "zero3"}, "use grpo"),
+        ("ppo", {"tuning": "qlora"}, "use one of the tunings full, lora"),
+        ("ppo", {"sharding": "zero3"}, "use ddp, or one of the methods grpo, "),
         ("ppo", {"dataset": {"train": ["prompts.jsonl"], "eval_fraction": 0.1}}, "evaluates nothing"),
     ],
 )

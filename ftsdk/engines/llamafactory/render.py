@@ -13,6 +13,7 @@ from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
+from ftsdk.engines.llamafactory.capabilities import CAPABILITIES as CAPABILITIES
 from ftsdk.engines.llamafactory.chat_template import checked_template
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ftsdk.facts import Facts
 
 NAME = "llamafactory"
-STAGES = frozenset({"pt", "sft", "rm", "dpo", "ipo", "kto", "orpo", "simpo"})
 DEFAULT_WARMUP_RATIO = 0.1
 ADAPTER_LEARNING_RATE, FULL_LEARNING_RATE = 1e-4, 1e-5
 """LLaMA-Factory's own examples, for adapters and for full tuning."""
@@ -73,7 +73,7 @@ def _check_arguments(given: Hyperparameters) -> None:
     others = {
         name: value
         for name, value in given.passed_through.items()
-        if name != "pref_loss" or value in LOSSES  # another loss has no method of ours
+        if name != "pref_loss" or not isinstance(value, str) or value in LOSSES  # another loss has no method of ours
     }
     shared.check_passed_through(others, known=known_arguments(), owned=shared.OWNED, trainer="LLaMA-Factory")
     template, known = given.template, known_templates()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ftsdk.engines import shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import render as llamafactory
+from ftsdk.engines.llamafactory.capabilities import METHODS
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.spec import JobSpec
 from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, Serve, Train
@@ -150,7 +151,7 @@ def _compared_rows(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
 
 def _rows(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """The trainer's configuration of the held-out rows, as it reads them in a training."""
-    if spec.method.stage not in llamafactory.STAGES or spec.method.stage in ("rm", "kto"):
+    if spec.method.stage not in METHODS or spec.method.stage in ("rm", "kto"):
         raise UnsupportedError(f"method {spec.method.stage}: rows of this method are not evaluated; use sft or dpo.")
     training = llamafactory.render(spec.model_copy(update={"program": Train()}), facts, layout)
     data = {name: value for name, value in training.config.items() if name in READS} | FIXED

@@ -9,7 +9,7 @@ from ftsdk.engines.shared import check_passed_through, refuse_media
 from ftsdk.engines.trl.arguments import known_arguments
 from ftsdk.engines.trl.methods import OWNED, UNUSABLE
 from ftsdk.errors import DataError, SpecError, UnsupportedError
-from ftsdk.spec import Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora
+from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft
 from ftsdk.spec.rewards import NEED_ANSWERS
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ def refuse(spec: JobSpec, facts: Facts, algorithm: str) -> None:
         raise SpecError(f"{stage} needs to know what an answer earns: set method.rewards, e.g. [math_answer]{other}.")
     if spec.dataset.streaming:
         raise UnsupportedError(f"dataset.streaming cannot be used with {stage}: prompts are drawn in a repeated order.")
-    if not isinstance(spec.tuning, Full | Lora | Oft):
-        raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with {stage}: use lora or full.")
     if isinstance(spec.tuning, Lora) and spec.tuning.plus_lr_ratio:
         raise UnsupportedError(f"tuning.plus_lr_ratio cannot be used with {stage}: TRL builds the optimizer itself.")
     refuse_media((*facts.train, *facts.eval), f"the method {stage}")
@@ -79,12 +77,6 @@ def _refuse_ppo(spec: JobSpec) -> None:
         )
     if resources.num_nodes * resources.accelerators_per_node > 1:
         raise UnsupportedError("ppo trains in one process here: use grpo for several, or one accelerator.")
-    if spec.sharding.type != "ddp":
-        raise UnsupportedError(
-            f"sharding {spec.sharding.type} cannot be used with ppo: its processes are one; use grpo."
-        )
-    if not isinstance(spec.tuning, Full | Lora) or isinstance(spec.tuning, QLora):
-        raise UnsupportedError(f"tuning {spec.tuning.type} cannot be used with ppo: use lora or full.")
     if spec.dataset.eval or spec.dataset.eval_fraction:
         raise UnsupportedError("ppo evaluates nothing while it trains: leave out dataset.eval and eval_fraction.")
 

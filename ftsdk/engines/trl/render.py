@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ftsdk.engines import sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.trl.arguments import known_arguments
+from ftsdk.engines.trl.capabilities import CAPABILITIES as CAPABILITIES
 from ftsdk.engines.trl.checks import fit_groups, fit_ppo_batch, refuse
 from ftsdk.engines.trl.methods import FIELD_NAMES, PPO_NAMES, STAGE_DEFAULTS
 from ftsdk.errors import SpecError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ftsdk.facts import Facts
 
 NAME = "trl"
-STAGES = frozenset(STAGE_DEFAULTS)
 STRAIGHT = (
     "num_train_epochs",
     "max_steps",

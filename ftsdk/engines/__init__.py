@@ -54,9 +54,9 @@ def chosen(spec: JobSpec) -> Engine:
         )
     engines = dict.fromkeys(row.engine for row in fitting if spec.engine in ("auto", row.engine))
     if not engines:
-        others = " or ".join(dict.fromkeys(row.engine for row in fitting))
+        able = " or ".join(dict.fromkeys(row.engine for row in fitting))
         raise UnsupportedError(
-            f"engine {spec.engine} does not train {method} with {tuning}: use {others}, or leave it out."
+            f"engine {spec.engine} does not train {method} with {tuning}: use {able}, or leave it out."
         )
     if not any(sharding in row.sharding and row.engine in engines for row in fitting):
         others = (row.method for row in capabilities() if row.engine in engines and sharding in row.sharding)

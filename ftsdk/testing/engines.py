@@ -154,7 +154,7 @@ def _figures(job: Job) -> list[dict[str, object]]:
 
 def _gain(case: EngineCase, job: Job) -> float:
     """By how much the held-out figure is better than that of the untrained model, on the same rows."""
-    values = [float(row[case.metric]) for row in job.metrics().to_json() if case.metric in row]
+    values = [float(str(row[case.metric])) for row in job.metrics().to_json() if case.metric in row]
     return values[-1] - values[0] if case.rises else values[0] - values[-1]
 
 

@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("jobs:logs", "Print a job's output."),
         "metrics": ("jobs:metrics", "Print or plot a job's loss and other metrics."),
         "wait": ("jobs:wait", "Wait until a job has ended."),
+        "ui": ("ui:ui", "Open a local page: jobs, live curves, logs, reports."),
         "watch": ("watch:watch", "Restart preempted and lost jobs according to their retry policies."),
         "cancel": ("jobs:cancel", "Make a job save its state and stop."),
         "move": ("moving:move", "Go on with a job on another backend, from its checkpoint."),

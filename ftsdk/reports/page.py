@@ -54,21 +54,24 @@ def html(contents: ReportContents) -> str:
     style, script = (files("ftsdk.reports").joinpath("assets", name).read_text("utf-8") for name in ASSETS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
-    body = "".join(section for section in _sections(contents) if section)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(contents.name)}</title><style>{style}</style></head>"
-        f"<body>{body}<script>{script}</script></body></html>\n"
+        f"<body>{_head(contents)}{body(contents)}<script>{script}</script></body></html>\n"
     )
 
 
 ASSETS = ("report.css", "report.js")
 
 
+def body(contents: ReportContents) -> str:
+    """All sections below the page's head."""
+    return "".join(section for section in _sections(contents) if section)
+
+
 def _sections(contents: ReportContents) -> Iterator[str]:
-    yield _head(contents)
     yield _section("Curves", "".join(_charts(contents)), "Drag over a chart to zoom, double-click to see all of it.")
     yield _section("Evaluations", "".join(map(_evaluation, contents.record.get("evaluations", []))))
     yield _section("Samples", _samples(contents))

@@ -47,6 +47,7 @@ PARSED_ONLY = {
     r"^docker pull\b": "needs a registry",
     r"\bimage=": "needs an image that is not ours",
     r"^wandb\b": "needs an account",
+    r"^ftsdk ui\b": "is a server that does not end; tests/page opens it in a browser",
     r"^tensorboard\b": "is a server that does not end",
 }
 JOB = re.compile(r"\b(?:local|docker|sagemaker|pai)://(?:NAME|(?:[a-z0-9-]+/)?[a-z0-9-]+-[0-9a-f]{8})\b")

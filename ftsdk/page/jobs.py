@@ -10,16 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from ftsdk import backends, contract
+from ftsdk import backends
 from ftsdk.backends.base import JobInfo
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.listing import list_jobs
-from ftsdk.jobs.metrics import from_events
+from ftsdk.jobs.metrics import from_reports
 from ftsdk.jobs.starting import read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.page.rendering import page
 from ftsdk.reports.contents import gathered
 from ftsdk.reports.page import body
+from ftsdk.storage.records import all_metrics
 
 
 class JobRow(NamedTuple):
@@ -58,15 +59,14 @@ def curves(request: Request) -> HTMLResponse:
 
 
 def metrics(request: Request) -> JSONResponse:
-    """A job's metric records after a cursor, its state, and the cursor for the next request."""
+    """A job's state, its metric records without the first `after` reports, and how many reports there are."""
     attached = asked(request)
-    state, cursor, events = attached.state, request.query_params.get("after") or None, []
-    for line in attached.logs(after=cursor):
-        cursor = line.cursor
-        if (event := contract.parse_event(line.text)) is not None:
-            events.append(event)
-    records = from_events(events).to_json()
-    return JSONResponse({"state": state, "is_over": state.terminal, "records": records, "cursor": cursor})
+    state, after = attached.state, request.query_params.get("after", "0")
+    if not after.isdecimal():
+        raise HTTPException(400, f"after={after!r}: give the number of reports known, such as 0.")
+    reports = [*all_metrics(attached.store)]
+    new = from_reports(reports[int(after) :]).to_json()
+    return JSONResponse({"state": state, "is_over": state.terminal, "records": new, "known": len(reports)})
 
 
 def cancel(request: Request) -> JSONResponse:

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg", WIDTH = 880, HEIGHT = 240, LEFT = 60, 
 const CHARTS = [["loss", "eval_loss"], ["reward", "eval_reward"], ["learning_rate"], ["grad_norm"], ["tokens_per_s"],
   ["gpu_memory_gib"]];
 const place = document.getElementById("curves");
-const jobs = JSON.parse(place.dataset.uris).map((uri) => ({ uri, cursor: "", records: new Map(), isOver: false }));
+const jobs = JSON.parse(place.dataset.uris).map((uri) => ({ uri, known: 0, records: new Map(), isOver: false }));
 
 function make(kind, values, ...children) {
   const node = document.createElementNS(SVG, kind);
@@ -71,13 +71,13 @@ function draw() {
 }
 
 async function look(job) {
-  const query = new URLSearchParams({ uri: job.uri, after: job.cursor });
+  const query = new URLSearchParams({ uri: job.uri, after: job.known });
   const answer = await fetch(`/metrics?${query}`);
   if (!answer.ok) return false;
   const found = await answer.json();
   for (const row of found.records) job.records.set(`${row.step} ${"eval_loss" in row} ${"train_loss" in row}`, row);
-  job.isOver = found.is_over && found.cursor === job.cursor;
-  job.cursor = found.cursor ?? job.cursor;
+  job.isOver = found.is_over && found.known === job.known;
+  job.known = found.known;
   const state = document.getElementById("state");
   if (state && state.textContent !== found.state) {
     if (found.is_over) location.reload(); // other buttons, the outcome, the report

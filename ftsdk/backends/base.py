@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ftsdk.contract import Reason
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.errors import UnsupportedError
 from ftsdk.spec.program import other_model
 
@@ -66,7 +66,7 @@ class JobInfo:
     ended_at: float | None = None
     """Seconds since the epoch."""
     exit_code: int | None = None
-    native: JsonObject = field(default_factory=dict)
+    native: Mapping[str, object] = field(default_factory=dict)
     """The platform's own ids and statuses, e.g. `name`, `id` or `arn`, `status`, `console`."""
 
     @property
@@ -272,7 +272,7 @@ class Deployments(Protocol):
     def delete(self, name: str) -> None:
         """Remove it and all that `create` made. Does nothing for a part that is gone."""
 
-    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """The answer to a request of OpenAI's completions or chat completions. Raises BackendError without one."""
 
 

@@ -18,7 +18,6 @@ from ftsdk.backends import shared
 from ftsdk.backends.base import Capabilities, JobInfo, JobState, require
 from ftsdk.backends.shared import SubmittedJob
 from ftsdk.contract import Reason
-from ftsdk.engines.base import Arguments
 from ftsdk.errors import JobNotFoundError, UnsupportedError
 from ftsdk.facts import Facts, MachineFacts
 from ftsdk.facts.machine import inspect_machine
@@ -68,9 +67,10 @@ NO_BF16 = (
 )
 
 
-def precision_warnings(config: Arguments, machine: MachineFacts) -> tuple[str, ...]:
+def precision_warnings(config: Mapping[str, object], machine: MachineFacts) -> tuple[str, ...]:
     """A sentence if a trainer's configuration asks for bfloat16 on a machine that trains on its CPU."""
-    given = config.get("arguments", config)  # TRL's are nested
+    inner = config.get("arguments")  # TRL's are nested
+    given = inner if isinstance(inner, Mapping) else config
     on_cpu = machine.platform == "linux" and not machine.accelerators
     return (NO_BF16,) if given.get("bf16") and not given.get("use_cpu") and on_cpu else ()
 

@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, did_you_mean
 
 PREFIX: Final = "request."
+R = TypeVar("R", bound=Mapping[str, object])
+"""A request."""
 KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "bool": (bool,), "int": (int,), "float": (int, float), "str": (str,), "list": (list,), "object": (dict,),
 }  # fmt: skip
@@ -30,7 +31,7 @@ def _flatten(value: Any) -> Any:
     return flat
 
 
-RequestFields = Annotated[JsonObject, BeforeValidator(_flatten)]
+RequestFields = Annotated[dict[str, object], BeforeValidator(_flatten)]
 """Dotted path of a request field -> its value; text is read as JSON where the field is no text."""
 
 
@@ -48,7 +49,7 @@ def fields_of(package: str) -> Mapping[str, str]:
     return table
 
 
-def merged(request: JsonObject, passed: Mapping[str, object], *, known: Mapping[str, str], service: str) -> JsonObject:
+def merged(request: R, passed: Mapping[str, object], *, known: Mapping[str, str], service: str) -> R:
     """The request with the fields that a user passes through; a list of objects gets them in each of its items.
 
     Below a field of kind `object` any path is allowed. Raises SpecError for a field that the service does not have, for

@@ -17,8 +17,9 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.packages import required
+from ftsdk.contract.programs import Completion
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.base import Store
@@ -76,7 +77,7 @@ def write_files(plan: Plan, files: Mapping[str, bytes], stores: Iterable[Store],
         ) from problem
 
 
-def running(job: SubmittedJob[S], native: JsonObject) -> JobInfo:
+def running(job: SubmittedJob[S], native: Mapping[str, object]) -> JobInfo:
     """The newest attempt in state RUNNING. Raises JobNotFoundError if none was started."""
     attempt = job.attempt
     claim = records.read_json(job.store, contract.claim_key(attempt)) if attempt else None
@@ -208,7 +209,7 @@ def with_accelerator(spec: JobSpec, accelerator: str | None) -> JobSpec:
     return spec.model_copy(update={"resources": spec.resources.model_copy(update={"accelerator": accelerator})})
 
 
-def without_spot(plan: Plan) -> JsonObject:
+def without_spot(plan: Plan) -> SpecDocument:
     """The plan's spec with `resources.spot` off."""
     return {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
 
@@ -233,7 +234,7 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def refuse_missing_packages(config: JsonObject, torch: str) -> None:
+def refuse_missing_packages(config: Mapping[str, object], torch: str) -> None:
     """Raise UnsupportedError for arguments whose package ftsdk's own image for this build of torch does not have."""
     for row in required(config):
         if torch not in row.in_image:
@@ -296,7 +297,7 @@ def is_answering(url: str, headers: Mapping[str, str] | None = None) -> bool:
         return False
 
 
-def post_json(url: str, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> JsonObject:
+def post_json(url: str, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Completion:
     """The JSON answer to a JSON request. Raises BackendError for an error and for no answer."""
     from http.client import HTTPException
     from urllib.error import HTTPError
@@ -305,7 +306,7 @@ def post_json(url: str, content: Mapping[str, object], headers: Mapping[str, str
     given = {"Content-Type": "application/json", **(headers or {})}
     try:
         with urlopen(Request(url, json.dumps(content).encode(), given), timeout=ANSWER_S) as response:
-            answer: JsonObject = json.load(response)
+            answer: Completion = json.load(response)
     except HTTPError as problem:
         body = problem.read().decode("utf-8", "replace")[:300]
         raise BackendError(f"{url} refused the request with status {problem.code}: {body}") from problem

@@ -5,10 +5,12 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import Origin
+from ftsdk.contract.spec_document import SpecDocument
 
 
 class InputFile(TypedDict):
@@ -57,8 +59,8 @@ class DatasetEntry(TypedDict, total=False):
 class PlannedRun(TypedDict):
     """What is shown on a W&B run's page."""
 
-    spec: JsonObject
-    trainer: JsonObject
+    spec: SpecDocument
+    trainer: Mapping[str, object]
     """The trainer's configuration."""
 
 
@@ -226,7 +228,7 @@ class Claim(TypedDict, total=False):
     spot: bool
     usd_per_hour: float | None
     """Price of all machines together; None if it is unknown."""
-    changed: JsonObject
+    changed: Mapping[str, object]
     """Arguments of the trainer's configuration that differ from the plan."""
     before: PreviousAttempt
     """The outcome of the previous attempt as the launcher saw it; empty for the first one."""

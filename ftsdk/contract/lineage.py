@@ -5,9 +5,10 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.spec_document import SpecDocument
 
 LINEAGE_FILE: Final = "ftsdk.json"
 """Name of the record in a model's folder."""
@@ -38,8 +39,8 @@ class Origin(TypedDict):
 
     job: str
     """URI of the job."""
-    spec: JsonObject
-    options: JsonObject
+    spec: SpecDocument
+    options: Mapping[str, object]
     """The backend's options."""
     folder: str
     """Folder of the spec's relative paths, on the machine that submitted the job."""
@@ -126,8 +127,8 @@ class LineageRecord(TypedDict, total=False):
     """Digest of spec and data."""
     backend: str
     job: str
-    spec: JsonObject
-    options: JsonObject
+    spec: SpecDocument
+    options: Mapping[str, object]
     folder: str
     base_model: str
     revision: str | None

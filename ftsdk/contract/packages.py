@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
-
-from ftsdk.contract.foreign import JsonObject
 
 
 class RequiredPackage(NamedTuple):
@@ -54,14 +52,15 @@ METRIC_PACKAGES: Final = {
 """Metric of an evaluation -> the package that computes it."""
 
 
-def required(config: JsonObject) -> Iterator[RequiredPackage]:
+def required(config: Mapping[str, object]) -> Iterator[RequiredPackage]:
     """The packages that the arguments of a trainer or an evaluation need."""
-    yield from (row for name, row in METRIC_PACKAGES.items() if name in config.get("metrics", ()))
-    given = {**config, **config.get("arguments", {})}
-    reporters = given.get("report_to") or ()
+    metrics, inner = config.get("metrics"), config.get("arguments")
+    yield from (row for name, row in METRIC_PACKAGES.items() if isinstance(metrics, Container) and name in metrics)
+    given = {**config, **(inner if isinstance(inner, Mapping) else {})}
+    reporters = given.get("report_to")
     for row in PACKAGES:
         area, _, name = row.argument.rpartition(".")
-        if area == "tracking" and name in reporters:
+        if area == "tracking" and isinstance(reporters, Container) and name in reporters:
             yield row
         if given.get(row.argument) and not (
             row.argument == "quantization_bit" and given.get("quantization_method") in OTHER_QUANTIZERS

@@ -5,6 +5,7 @@ This module travels inside the job, so it imports the standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NotRequired, TypedDict
 
 from ftsdk.contract.foreign import JsonObject
@@ -15,6 +16,35 @@ class ChatMessage(TypedDict):
 
     role: str
     content: str
+
+
+class CompletionChoice(TypedDict):
+    """An answer; it has a `message` to a chat, and a `text` to a prompt."""
+
+    index: int
+    finish_reason: str | None
+    logprobs: None
+    message: NotRequired[ChatMessage]
+    text: NotRequired[str]
+
+
+class TokenUsage(TypedDict):
+    """Tokens of a request and its answer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(TypedDict):
+    """The answer of a model server, as OpenAI's API has it."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: NotRequired[list[CompletionChoice]]
+    usage: NotRequired[TokenUsage]
 
 
 class ModelSource(TypedDict):
@@ -44,7 +74,7 @@ class RewardSettings(TypedDict):
     """`FILE.py:FUNCTION`, as the spec has it."""
     file: NotRequired[str]
     """Path of that file inside the job."""
-    parameters: NotRequired[JsonObject]
+    parameters: NotRequired[Mapping[str, object]]
     """The user's own keyword arguments."""
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnsupportedError
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.configs import quantization_of
 from ftsdk.spec import JobSpec, Lora, Oft, QLora
 
@@ -92,16 +92,17 @@ def notes(spec: JobSpec, facts: Facts) -> Iterator[str]:
         )
 
 
-def context_length(config: JsonObject) -> int | None:
+def context_length(config: ModelConfig) -> int | None:
     """Positions that the model was made for; None if its config does not say."""
     text = _text(config)
-    length = next((text[key] for key in ("max_position_embeddings", "n_positions", "seq_length") if key in text), None)
+    keys = ("max_position_embeddings", "n_positions", "seq_length")
+    length = next((text.get(key) for key in keys if key in text), None)
     return length if isinstance(length, int) and length > 0 else None
 
 
-def _text(config: JsonObject) -> JsonObject:
+def _text(config: ModelConfig) -> ModelConfig:
     inner = config.get("text_config")
-    return inner if isinstance(inner, dict) else config
+    return inner if isinstance(inner, Mapping) else config
 
 
 def _longest(spec: JobSpec, facts: Facts) -> int:
@@ -111,7 +112,7 @@ def _longest(spec: JobSpec, facts: Facts) -> int:
     return cutoff if facts.lengths is None or packed else min(cutoff, facts.lengths.max_tokens)
 
 
-def _context_notes(spec: JobSpec, facts: Facts, config: JsonObject) -> Iterator[str]:
+def _context_notes(spec: JobSpec, facts: Facts, config: ModelConfig) -> Iterator[str]:
     context, longest = context_length(config), _longest(spec, facts)
     if context and longest > context and not spec.hyperparameters.passed_through.get("rope_scaling"):
         yield (
@@ -120,7 +121,7 @@ def _context_notes(spec: JobSpec, facts: Facts, config: JsonObject) -> Iterator[
         )
 
 
-def _refuse_head(config: JsonObject, base: str) -> None:
+def _refuse_head(config: ModelConfig, base: str) -> None:
     names = config.get("architectures") or []
     name = str(names[0]) if isinstance(names, list) and names else ""
     what = next((meaning for end, meaning in OTHER_HEADS.items() if name.endswith(end)), None)
@@ -133,7 +134,7 @@ def _refuse_head(config: JsonObject, base: str) -> None:
         )
 
 
-def _refuse_quantized(spec: JobSpec, config: JsonObject) -> None:
+def _refuse_quantized(spec: JobSpec, config: ModelConfig) -> None:
     method, bits = quantization_of(config)
     if method is None or method in DEQUANTIZED:
         return

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftsdk.contract.documents import DatasetEntry
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import GitState, LineageRecord
 from ftsdk.data.tokens.tokenizer import TokenizerFacts
 from ftsdk.facts.platforms import Platforms
@@ -14,6 +13,7 @@ from ftsdk.facts.runtime_archive import RuntimeArchive
 from ftsdk.facts.start import StartFacts
 from ftsdk.facts.weights import ModelModules
 from ftsdk.runtime.chat_templates.comparing import OwnTemplate
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.price.prices import Prices
 from ftsdk.storage.fingerprints import Fingerprint
 
@@ -33,7 +33,7 @@ class ModelFacts:
     base: str
     """The model under an adapter folder; else the same as `address`."""
     files: tuple[Fingerprint, ...]
-    config: JsonObject | None
+    config: ModelConfig | None
     """The model's config.json; None if it cannot be read from here."""
     tokenizer: TokenizerFacts | None = None
     """None if its files are not on this machine."""

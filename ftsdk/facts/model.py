@@ -12,6 +12,7 @@ from ftsdk.errors import SpecError
 from ftsdk.facts.facts import ModelFacts
 from ftsdk.facts.json_files import json_object
 from ftsdk.facts.remote_model import BucketAccess, inspect_remote_model
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.storage import fingerprints
 from ftsdk.storage.fingerprints import Fingerprint
 from ftsdk.storage.store import split_address
@@ -57,7 +58,7 @@ def _remote(address: str, access: BucketAccess | None) -> ModelFacts:
                 f"model {address}: its base model {base} is not on this machine; "
                 f"put it there, or name another base in the adapter's adapter_config.json."
             )
-        files, config = _files(base), json_object(base / "config.json")
+        files, config = _files(base), _config(base / "config.json")
     return ModelFacts(
         address=address,
         kind="remote",
@@ -80,6 +81,10 @@ def _files(folder: Path) -> tuple[Fingerprint, ...]:
     return tuple(file for file in files if not Path(file.path).relative_to(folder).parts[0].startswith(".git"))
 
 
+def _config(path: Path) -> ModelConfig:
+    return cast(ModelConfig, json_object(path))
+
+
 def _lineage(folder: Path) -> LineageRecord | None:
     record = folder / contract.LINEAGE_FILE
     return cast(LineageRecord, json_object(record)) if record.is_file() else None
@@ -95,7 +100,7 @@ def _folder(path: Path) -> ModelFacts:
         base = _base_of_adapter(path)
         config = Path(base) / "config.json"
         below = _files(Path(base)) if config.is_file() else ()
-        shape = json_object(config) if config.is_file() else None
+        shape = _config(config) if config.is_file() else None
         return ModelFacts(
             address=str(path), kind="path", base=str(base), files=(*files, *below), config=shape, lineage=_lineage(path)
         )
@@ -104,7 +109,7 @@ def _folder(path: Path) -> ModelFacts:
         kind="path",
         base=str(path),
         files=files,
-        config=json_object(path / "config.json"),
+        config=_config(path / "config.json"),
         lineage=_lineage(path),
     )
 

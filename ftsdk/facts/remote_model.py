@@ -13,6 +13,7 @@ from ftsdk.contract.documents import Storage
 from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import LineageRecord
 from ftsdk.errors import SpecError
+from ftsdk.sizing.architecture.config_json import ModelConfig
 
 if TYPE_CHECKING:
     from ftsdk.runtime.storage.bucket import BucketStore
@@ -32,7 +33,7 @@ class RemoteModel:
     bytes: int | None = None
     base_bytes: int | None = None
     """Of the model under an adapter, if that is in a bucket, too."""
-    config: JsonObject | None = None
+    config: ModelConfig | None = None
     lineage: LineageRecord | None = None
     """The record of a model that ftsdk made."""
 
@@ -79,7 +80,11 @@ def _inspect(address: str, storage: Storage) -> RemoteModel | None:
     size = sum(files.values())
     base_size = size if base == address else _size(base, storage)
     return RemoteModel(
-        base=base, bytes=size, base_bytes=base_size, config=config, lineage=cast("LineageRecord | None", lineage)
+        base=base,
+        bytes=size,
+        base_bytes=base_size,
+        config=cast("ModelConfig | None", config),
+        lineage=cast("LineageRecord | None", lineage),
     )
 
 

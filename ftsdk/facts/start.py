@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ftsdk.errors import SpecError
 from ftsdk.facts.json_files import json_object
@@ -36,7 +36,7 @@ class StartFacts:
     epoch: float
     is_own: bool
     """Whether ftsdk's trainer saved it, with the state that makes a resume exact."""
-    adapter: dict[str, Any] | None
+    adapter: Mapping[str, object] | None
     """The adapter's configuration; None for a checkpoint of all weights."""
     has_value_head: bool
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ftsdk.errors import JobFailedError, JobNotFoundError
 from ftsdk.home import home_dir
@@ -50,6 +49,6 @@ def newest_checkpoint(uri: str) -> Path:
     raise JobFailedError(f"Job {uri} has no checkpoint: give it as `model` to go on from its weights alone.")
 
 
-def _without_length(spec: JobSpec) -> dict[str, Any]:
+def _without_length(spec: JobSpec) -> dict[str, object]:
     data = spec.model_dump(mode="json", exclude=NOT_IN_THE_MODEL)
     return {**data, "hyperparameters": {k: v for k, v in data["hyperparameters"].items() if k not in LENGTHS}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftsdk import backends
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.spec_document import DatasetDocument
 from ftsdk.errors import SpecError
 from ftsdk.facts.sources import WILDCARDS
 from ftsdk.jobs.job import Job
@@ -32,7 +32,7 @@ def evaluation_fields(model: str, *, data: str | None = None, method: str | None
     return {"dataset": rows, "method": method or {"stage": spec["method"]["stage"]}, "hyperparameters": given}
 
 
-def _held_out(job: Job, dataset: JsonObject, folder: Path) -> JsonObject:
+def _held_out(job: Job, dataset: DatasetDocument, folder: Path) -> DatasetDocument:
     """The training's dataset with addresses that do not depend on the current folder."""
     if not (dataset["eval"] or dataset["eval_fraction"] or dataset["eval_rows"]):
         raise SpecError(f"Job {job.uri} trained without held-out rows: name a file of rows with --data.")
@@ -47,5 +47,5 @@ def _held_out(job: Job, dataset: JsonObject, folder: Path) -> JsonObject:
             raise SpecError(f"Job {job.uri}: its rows {path!r} are not on this machine; name a file with --data.")
         return str(here) if here.exists() else staged.get(str(here), str(here))
 
-    addresses = {role: [address(path) for path in dataset[role]] for role in ("train", "eval")}
-    return {**dataset, **addresses, "directory": directory}
+    train, held_out = ([address(path) for path in paths] for paths in (dataset["train"], dataset["eval"]))
+    return {**dataset, "train": train, "eval": held_out, "directory": directory}

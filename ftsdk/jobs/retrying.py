@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.jobs.history import AttemptRecord
 from ftsdk.plan import Plan
 from ftsdk.runtime.retry import RetryPolicy
@@ -43,7 +42,7 @@ def decide(
     attempts: Sequence[AttemptRecord],
     policy: Retry,
     *,
-    config: JsonObject,
+    config: Mapping[str, object],
     can_leave_spot: bool = False,
     hours_left: float | None = None,
     work_left_hours: float | None = None,
@@ -64,7 +63,8 @@ def decide(
     if last.state is not JobState.FAILED:
         return Decision(action="done", why=f"Attempt {last.number} {last.state.lower()}.")
     since = _since_submit(attempts)
-    shrink = last.reason == "oom" and policy.shrink_micro_batch and config.get(MICRO_BATCH, 1) > 1
+    rows = config.get(MICRO_BATCH)
+    shrink = last.reason == "oom" and policy.shrink_micro_batch and isinstance(rows, int) and rows > 1
     if obstacle := _obstacle(since, policy, shrink=shrink):
         return Decision(action="give_up", why=obstacle)
     leave = can_leave_spot and last.spot and _why_on_demand(since, policy, hours_left, work_left_hours)

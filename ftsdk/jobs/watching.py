@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from ftsdk import contract
 from ftsdk.backends.base import JobInfo, SupportsOnDemand
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import CapacityError, UnavailableError, WaitTimeoutError
 from ftsdk.jobs import journal, retrying
 from ftsdk.jobs.reference import JobReference
@@ -210,8 +211,8 @@ def _next_plan(status: Status, decision: Decision) -> Plan:
     plan = job.plan
     assert plan is not None  # without one nothing is started
     if decision.on_demand and isinstance(job.backend, SupportsOnDemand):
-        resources = {**plan.spec["resources"], "spot": False}
-        plan = replace(job.backend.on_demand(plan), spec={**plan.spec, "resources": resources})
+        spec: SpecDocument = {**plan.spec, "resources": {**plan.spec["resources"], "spot": False}}
+        plan = replace(job.backend.on_demand(plan), spec=spec)
     if decision.shrink:
         plan = retrying.shrunk(plan)
     left_s = budgets.left_s(status.budget, plan.usd_per_hour, hours=status.hours, cost_usd=status.cost_usd or 0.0)

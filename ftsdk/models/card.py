@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -85,8 +85,9 @@ def _licence(base: str, identifier: str, demands: str) -> str:
 def _data(record: LineageRecord) -> str:
     files = [file for file in record.get("inputs", []) if file["role"] in ("train", "eval")]
     rows = [(file["role"], file["name"], f"{file['bytes']:,}", file["sha256"][:16]) for file in files]
-    named = record.get("spec", {}).get("dataset", {})
-    hub = [address for role in ("train", "eval") for address in named.get(role) or () if "://" in address]
+    named = record.get("spec", {}).get("dataset")
+    addresses = (*(named.get("train") or ()), *(named.get("eval") or ())) if named else ()
+    hub = [address for address in addresses if "://" in address]
     return "\n\n".join(filter(None, (_table(("role", "file", "bytes", "SHA-256"), rows), ", ".join(map(_code, hub)))))
 
 
@@ -96,7 +97,8 @@ def _training(record: LineageRecord) -> str:
     rows = [
         (f"{part}.{key}", json.dumps(value, ensure_ascii=False))
         for part, fields in parts.items()
-        for key, value in (fields or {}).items()
+        if isinstance(fields, Mapping)
+        for key, value in fields.items()
         if value not in (None, [], {}, ())
     ]
     seed = [("seed", str(record["seed"]))] if record.get("seed") is not None else []

@@ -17,7 +17,7 @@ from ftsdk.backends.base import (
     SupportsDeployments,
     bucket_access,
 )
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError, WaitTimeoutError
 from ftsdk.facts import inspect
 from ftsdk.facts.model import refuse_incomplete
@@ -80,7 +80,7 @@ class Deployment:
         """Lines of its servers so far."""
         return self._service.logs(self.name)
 
-    def ask(self, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, request: Mapping[str, object]) -> Completion:
         """The answer to a request as OpenAI writes it, with `messages` or a `prompt`."""
         return self._service.ask(self.name, request)
 

@@ -89,10 +89,10 @@ class Model:
 
     def resources_on(self, backend: str) -> Resources:
         """What a job on the model asks for: the accelerator of its own job, if that ran on this backend."""
-        spec = (self.document.get("origin") or {"spec": {}})["spec"]
-        if self.document["backend"] != backend:
+        origin = self.document.get("origin")
+        if origin is None or self.document["backend"] != backend or "resources" not in origin["spec"]:
             return Resources()
-        return Resources(accelerator=spec.get("resources", {}).get("accelerator"))
+        return Resources(accelerator=origin["spec"]["resources"].get("accelerator"))
 
     def merge(self, *, dtype: Dtype = "auto", backend: str = "local") -> Model:
         """Merge this adapter into its base model and return the whole model; waits for the job.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from ftsdk import contract
 from ftsdk.contract.documents import CheckpointPolicy, InputFile, JobDocument, Storage
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines import advice, render
 from ftsdk.engines.base import Layout, Rendered
 from ftsdk.errors import SpecError, UnsupportedError
@@ -251,8 +251,8 @@ def plan_from(
     *,
     backend: str,
     scope: str = "",
-    request: JsonObject,
-    options: JsonObject,
+    request: Mapping[str, object],
+    options: Mapping[str, Any],
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
     storage: Storage | None = None,
@@ -284,7 +284,7 @@ def plan_from(
         request=request,
         document={**document, "budget_s": budgets.left_s(spec.budget, usd_per_hour)},
         trainer_config=draft.rendered.config,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.to_json(),
         options=options,
         secrets=spec.secrets,
         uploads=uploads,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ftsdk.contract.documents import Storage
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.engines.base import Layout
 from ftsdk.engines.programs.render import model_arguments
 from ftsdk.errors import SpecError, UnsupportedError
@@ -39,10 +41,10 @@ class DeploymentPlan:
     """The platform's name of it, which exists once."""
     digest: str
     """SHA-256 over the spec and the content of its local input files."""
-    request: JsonObject
+    request: Mapping[str, Any]
     """The platform's own requests, by their names."""
-    spec: JsonObject
-    options: JsonObject
+    spec: SpecDocument
+    options: Mapping[str, Any]
     uploads: tuple[Upload, ...] = ()
     copies: tuple[Copy, ...] = ()
     storage: Storage = field(default_factory=Storage)
@@ -54,21 +56,14 @@ class DeploymentPlan:
     jobs: tuple[str, ...] = ()
     """URIs of the jobs that made the models, as far as their records say."""
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """JSON data; `from_json` is its inverse."""
         return {**asdict(self), "estimate": self.estimate.to_json()}
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> DeploymentPlan:
+    def from_json(cls, data: Mapping[str, object]) -> DeploymentPlan:
         """Read what `to_json` wrote."""
-        read = {
-            "uploads": tuple(Upload(**upload) for upload in data["uploads"]),
-            "copies": tuple(Copy(**copy) for copy in data["copies"]),
-            "estimate": Estimate.from_json(data["estimate"]),
-            "warnings": tuple(data["warnings"]),
-            "jobs": tuple(data["jobs"]),
-        }
-        return cls(**{**data, **read})
+        return from_data(cls, data)
 
 
 def serving(spec: JobSpec) -> Serve:
@@ -118,8 +113,8 @@ def deployment(
     *,
     backend: str,
     scope: str,
-    request: JsonObject,
-    options: JsonObject,
+    request: Mapping[str, Any],
+    options: Mapping[str, Any],
     machine_usd_per_hour: float | None = None,
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
@@ -139,7 +134,7 @@ def deployment(
         name=spec.name,
         digest=deployment_digest(spec, facts),
         request=request,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.to_json(),
         options=options,
         uploads=uploads,
         copies=copies,

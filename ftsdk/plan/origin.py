@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import Origin, OriginFile
 from ftsdk.contract.release import __version__
 from ftsdk.facts import Facts, ModelFacts
@@ -18,7 +17,7 @@ def origin_of(spec: JobSpec, facts: Facts) -> Origin:
     """The origin of the model that a training will make; `placed` adds where it runs."""
     return Origin(
         job="",
-        spec=spec.model_dump(mode="json"),
+        spec=spec.to_json(),
         options={},
         folder=facts.folder,
         base_model=facts.model.base,
@@ -31,7 +30,7 @@ def origin_of(spec: JobSpec, facts: Facts) -> Origin:
     )
 
 
-def placed(document: JobDocument, uri: str, options: JsonObject, image: str | None) -> JobDocument:
+def placed(document: JobDocument, uri: str, options: Mapping[str, object], image: str | None) -> JobDocument:
     """The job document whose origin names the job, its backend's options and its image."""
     origin = document.get("origin")
     if origin is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypedDict
 
 from ftsdk import contract
 from ftsdk.contract.documents import Claim, JobDocument, PreviousAttempt, Storage
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.sizing.estimate import Estimate
 from ftsdk.storage.transfers import Copy, Upload
 from ftsdk.terminal import notebook
@@ -21,7 +23,7 @@ class RetryNote(TypedDict, total=False):
 
     by: str
     why: str
-    changed: JsonObject
+    changed: Mapping[str, object]
     before: PreviousAttempt
 
 
@@ -37,15 +39,15 @@ class Plan:
     """The job's logical name: the spec's label and eight characters of its digest."""
     digest: str
     """SHA-256 over the spec and the content of its input files (hexadecimal)."""
-    request: JsonObject
+    request: Mapping[str, Any]
     """The platform's own request, as `submit` sends it."""
     document: JobDocument
     """The job document that the supervisor reads (see `ftsdk.contract`)."""
-    trainer_config: JsonObject
+    trainer_config: Mapping[str, Any]
     """The trainer's configuration, in the trainer's own names."""
-    spec: JsonObject
+    spec: SpecDocument
     """The spec as JSON data."""
-    options: JsonObject = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     """The backend's options as JSON data; they hold no secret."""
     secrets: tuple[str, ...] = ()
     """Names only."""
@@ -108,23 +110,14 @@ class Plan:
         )
         return json.dumps(claim).encode()
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """JSON data; `from_json` is its inverse."""
         return {**asdict(self), "estimate": self.estimate.to_json()}
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> Plan:
+    def from_json(cls, data: Mapping[str, object]) -> Plan:
         """Read what `to_json` wrote, also by an earlier version; an absent optional key has its default."""
-        return cls(
-            **{
-                **data,
-                "uploads": tuple(Upload(**u) for u in data.get("uploads", ())),
-                "copies": tuple(Copy(**c) for c in data.get("copies", ())),
-                "estimate": Estimate.from_json(data.get("estimate", {})),
-                "secrets": tuple(data.get("secrets", ())),
-                "warnings": tuple(data.get("warnings", ())),
-            }
-        )
+        return from_data(cls, data)
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:

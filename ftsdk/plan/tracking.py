@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ftsdk.contract.documents import CloudWatchLogs, MlflowRun, PlannedRun, SwanlabRun, Trackers, TrackioRun, WandbRun
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import UnsupportedError
 from ftsdk.spec import JobSpec, Tracking
 
 
-def wandb(spec: JobSpec, run_id: str, config: JsonObject) -> WandbRun | None:
+def wandb(spec: JobSpec, run_id: str, config: Mapping[str, object]) -> WandbRun | None:
     """The W&B run, with spec and trainer's configuration for its page."""
     given = spec.tracking.wandb
     if given is None:
         return None
-    config_page: PlannedRun = {"spec": spec.model_dump(mode="json"), "trainer": config}
+    config_page: PlannedRun = {"spec": spec.to_json(), "trainer": config}
     return WandbRun(project=given.project, entity=given.entity, mode=given.mode, run_id=run_id, config=config_page)
 
 

@@ -84,8 +84,8 @@ def openlineage_event(record: LineageRecord) -> dict[str, object]:
 
 def _verb(plan: Plan) -> str:
     """What a job does: its method, or its program where it trains nothing."""
-    program: dict[str, str] = plan.spec.get("program") or {"type": plan.spec["method"]["stage"]}
-    return program["type"]
+    program = plan.spec.get("program")
+    return program["type"] if program else plan.spec["method"]["stage"]
 
 
 def _parents(plan: Plan) -> set[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.lineage import EvaluationRecord
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import FtsdkError
 from ftsdk.models import lineage
 from ftsdk.reports.ancestry import ancestry, descendants
@@ -88,7 +88,7 @@ def _section(title: str, body: str, note: str = "") -> str:
     return f"<section><h2>{escape(title)}</h2>{shown}{body}</section>" if body else ""
 
 
-def _spec(spec: JsonObject) -> str:
+def _spec(spec: SpecDocument) -> str:
     """The spec as YAML, without what is not set."""
     parts = {name: _without_empty(value) for name, value in spec.items()}
     given = {name: value for name, value in parts.items() if value not in EMPTY}

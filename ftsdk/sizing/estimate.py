@@ -5,12 +5,13 @@ Every figure has a source; a figure that is not known is named in `unknown` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
 from ftsdk.sizing.advice import Advice, advise, next_cards
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.configs import quantization_of, shape_of_config
 from ftsdk.sizing.architecture.names import size_words
 from ftsdk.sizing.architecture.shapes import ModelShape
@@ -81,28 +82,15 @@ class Estimate:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> Estimate:
+    def from_json(cls, data: Mapping[str, object]) -> Estimate:
         """Read what `to_json` wrote; an absent key is unknown."""
-        readers: dict[str, Callable[[Any], Any]] = {
-            "memory": Memory.from_json,
-            "advice": lambda value: Advice(tuple(value["changes"]), value["total_gib"]),
-            "tokens": lambda value: Tokens(**value),
-            "speed": lambda value: Speed(**value),
-            "offers": lambda value: tuple(Offer.from_json(offer) for offer in value),
-            **dict.fromkeys(("next_cards", "notes", "unknown"), tuple),
-        }
-        return cls(
-            **{
-                name: readers[name](value) if name in readers and value is not None else value
-                for name, value in data.items()
-            }
-        )
+        return from_data(cls, data)
 
 
 def estimate_job(
     spec: JobSpec,
     *,
-    config: JsonObject | None = None,
+    config: ModelConfig | None = None,
     num_rows: int | None = None,
     mean_tokens: float | None = None,
     max_tokens: int | None = None,
@@ -158,14 +146,14 @@ def with_guess(estimate: Estimate, shape: ModelShape) -> Estimate:
     return replace(estimate, guess=shape.notes[0], memory_low_gib=low, memory_high_gib=high)
 
 
-def base_bits(config: JsonObject | None) -> int:
+def base_bits(config: ModelConfig | None) -> int:
     """Bits of a base weight while it is trained on: 16 where the trainer dequantises, or where nothing is known."""
     method, bits = quantization_of(config) if config else (None, 16)
     return 16 if method in ("fp8", "mxfp4") else bits
 
 
 # --- parts -----------------------------------------------------------------------------------------
-def shape_of(spec: JobSpec, config: JsonObject | None) -> tuple[ModelShape | None, str]:
+def shape_of(spec: JobSpec, config: ModelConfig | None) -> tuple[ModelShape | None, str]:
     """The model's shape and its source; None if it is not known."""
     if config is not None:
         try:

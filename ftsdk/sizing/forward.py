@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, card_of, cards
 from ftsdk.sizing.estimate import Estimate, shape_of, with_guess
@@ -53,7 +53,7 @@ def work_of(spec: JobSpec, num_rows: int | None, mean_tokens: float | None) -> W
 
 def estimate_forward(
     spec: JobSpec,
-    config: JsonObject | None,
+    config: ModelConfig | None,
     card: str | None,
     *,
     num_rows: int | None = None,

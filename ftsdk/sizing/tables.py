@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, cast
 
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.configs import shape_of_config
 from ftsdk.sizing.architecture.guessing import SPREAD_OF_BASE, guessed_shape
 from ftsdk.sizing.architecture.names import lookups, size_words
@@ -28,11 +29,12 @@ def number(text: str | None) -> float | None:
     return float(text) if text else None
 
 
-def config_of_row(row: Mapping[str, str]) -> dict[str, object]:
+def config_of_row(row: Mapping[str, str]) -> ModelConfig:
     """A row of the model table as a config.json."""
     named = dict(pair.split("=", 1) for pair in row["other"].split(";") if pair)
     cells = {k: v for k, v in {**row, **named}.items() if k not in _NO_CONFIG and v}
-    return {**{k: _value(v) for k, v in cells.items()}, "tie_word_embeddings": row["tie_word_embeddings"] == "1"}
+    config = {key: _value(cell) for key, cell in cells.items()}
+    return cast(ModelConfig, {**config, "tie_word_embeddings": row["tie_word_embeddings"] == "1"})
 
 
 def _value(cell: str) -> int | str | bool | list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
@@ -21,6 +21,7 @@ from ftsdk.spec.tuning import Lora, Tuning
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from ftsdk.contract.spec_document import SpecDocument
     from ftsdk.spec.fields import SpecFields
 
 LABEL_MAX_LENGTH = 48
@@ -124,6 +125,10 @@ class JobSpec(Part):
         if not self.dataset.train:
             data.pop("dataset", None)
         return data
+
+    def to_json(self) -> SpecDocument:
+        """JSON data, defaults included; `JobSpec.model_validate` reads it."""
+        return cast("SpecDocument", self.model_dump(mode="json"))
 
     @property
     def rows_method(self) -> str:

@@ -10,13 +10,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import ObservedState
 from ftsdk.backends.docker import command, nodes
 from ftsdk.backends.folders import FolderJob
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError
 from ftsdk.plan import Plan
 from ftsdk.storage import records
@@ -116,7 +116,7 @@ def _try(*argv: str) -> str:
         return ""
 
 
-def remove_secrets(request: JsonObject) -> None:
+def remove_secrets(request: Mapping[str, Any]) -> None:
     """Remove the folders that held an attempt's secrets."""
     for folder in request["secrets"]:
         shutil.rmtree(Path(folder), ignore_errors=True)

@@ -16,6 +16,7 @@ from ftsdk.backends.docker.options import DockerOptions
 from ftsdk.backends.image import default_tag
 from ftsdk.backends.shared import is_answering, post_json
 from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.home import home_dir
@@ -88,7 +89,7 @@ class DockerDeployments:
         """Kill and remove the container."""
         command.ask([self._options.program, "rm", "--force", container_name(name)], allow="no such container")
 
-    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """The server's answer."""
         info = self.describe(name)
         if info is None or not info.address:

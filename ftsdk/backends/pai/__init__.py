@@ -12,7 +12,7 @@ import base64
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -273,7 +273,7 @@ class Pai:
         )
 
 
-def _with_registry_password(request: JsonObject) -> JsonObject:
+def _with_registry_password(request: Mapping[str, Any]) -> JsonObject:
     """The request as it is sent: a plan holds only the name of the variable with the registry's password."""
     return {**request, "JobSpecs": [_with_auth(worker) for worker in request["JobSpecs"]]}
 

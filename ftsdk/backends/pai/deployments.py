@@ -20,6 +20,7 @@ from ftsdk.backends.pai.request import PaiContext
 from ftsdk.backends.pai.service import AlibabaRefusedError, AlibabaServices, says_not_found
 from ftsdk.backends.shared import file_name, post_json
 from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import deployment, hubs
@@ -114,7 +115,7 @@ class PaiDeployments:
             if not says_not_found(problem):
                 raise
 
-    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """The answer of a server, through EAS's gateway and with the service's token."""
         response = self._describe(name)
         if response is None or not response.get("InternetEndpoint"):

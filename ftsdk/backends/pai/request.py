@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
@@ -182,7 +182,7 @@ def request(context: PaiContext) -> JsonObject:
     return body
 
 
-def durable_of(body: JsonObject) -> str:
+def durable_of(body: Mapping[str, Any]) -> str:
     """Address of the job's folder, from a request or a description."""
     return str(body.get("Envs", {}).get(ENV_DURABLE, ""))
 

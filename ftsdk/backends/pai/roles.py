@@ -3,6 +3,9 @@ workspace's default storage only, as PAI's documents say; docs/backends/checked-
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ftsdk.backends.pai.addresses import bucket_of
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import AlibabaServices
@@ -10,7 +13,7 @@ from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import AuthError, BackendError
 
 
-def check(services: AlibabaServices, request: JsonObject) -> None:
+def check(services: AlibabaServices, request: Mapping[str, Any]) -> None:
     """Raise AuthError if the job would have PAI's default role, and its results lie in another bucket.
 
     A workspace that cannot be queried is no reason to refuse: the job's first write shows it.
@@ -26,7 +29,7 @@ def check(services: AlibabaServices, request: JsonObject) -> None:
         raise AuthError(unreachable(bucket, default))
 
 
-def warnings(known: JsonObject, request: JsonObject) -> tuple[str, ...]:
+def warnings(known: JsonObject, request: Mapping[str, Any]) -> tuple[str, ...]:
     """A warning, from what `ftsdk doctor` has kept, that `check` will refuse."""
     bucket = bucket_of(durable_of(request))
     if not has_default_role(request) or known.get("default_bucket", bucket) == bucket:
@@ -34,7 +37,7 @@ def warnings(known: JsonObject, request: JsonObject) -> tuple[str, ...]:
     return (unreachable(bucket, known["default_bucket"]),)
 
 
-def has_default_role(request: JsonObject) -> bool:
+def has_default_role(request: Mapping[str, Any]) -> bool:
     """Whether no role is named."""
     items = request["CredentialConfig"]["CredentialConfigItems"]
     return not any("RoleArn" in role for item in items for role in item["Roles"])

@@ -22,8 +22,8 @@ from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.jobs import TrainingAttempt
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.service import DOCTOR_TIMEOUTS, AwsRefusedError, AwsServices
+from ftsdk.backends.sagemaker.shapes import CreateTrainingJob
 from ftsdk.backends.shared import RecordedEnd
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, NotInstalledError, SpecError
 from ftsdk.facts import Facts
 from ftsdk.facts.remote_model import BucketAccess
@@ -113,7 +113,7 @@ class SageMaker:
         `secrets` are not sent: the job reads them from the secret store by name. Raises AuthError if one is not stored.
         """
         secret_store.check(self._services, plan)
-        store = open_store(requests.durable_of(plan.request), plan.storage)
+        store = open_store(requests.durable_of(requests.request_of(plan)), plan.storage)
         if (
             self.options.network_isolation
         ):  # the job knows its folder by another name, so the upload did not put it there
@@ -240,15 +240,15 @@ class SageMaker:
     def _store(self, native: TrainingAttempt) -> Store:
         return open_store(native.durable, addresses.storage(self.options))
 
-    def _arguments(self, plan: Plan) -> JsonObject:
+    def _arguments(self, plan: Plan) -> CreateTrainingJob:
         """The request; on spot, after an attempt that found its type sold out, with the next of the types."""
-        types = plan.options["instance_type"]
+        types, request = plan.options["instance_type"], requests.request_of(plan)
         if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:
-            return plan.request
+            return request
         before = jobs.describe(self._services, contract.native_name(plan.name, plan.attempt - 1))
         if before is None or "CapacityError" not in before.response.get("FailureReason", ""):
-            return plan.request
-        return requests.on_next_type(plan.request, types, before.instance_type)
+            return request
+        return requests.on_next_type(request, types, before.instance_type)
 
     def _check_same(self, plan: Plan) -> None:
         """The name is taken: by this very attempt, or by something else. Raises BackendError."""

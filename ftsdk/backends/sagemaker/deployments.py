@@ -18,8 +18,18 @@ from ftsdk.backends.sagemaker import addresses, disks, machines
 from ftsdk.backends.sagemaker import request as requests
 from ftsdk.backends.sagemaker.request import Channel, SageMakerContext
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, says_not_found
+from ftsdk.backends.sagemaker.shapes import (
+    CreateEndpointConfig,
+    CreateModel,
+    Endpoint,
+    EndpointRequests,
+    ModelContainer,
+    ProductionVariant,
+    S3Folder,
+    Tag,
+)
 from ftsdk.backends.shared import file_name
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.engines.base import Layout
 from ftsdk.errors import BackendError
 from ftsdk.facts import Facts
@@ -92,7 +102,7 @@ class SageMakerDeployments:
 
     def describe(self, name: str) -> DeploymentInfo | None:
         """The endpoint's status."""
-        response = self._maybe("describe_endpoint", EndpointName=name)
+        response: Endpoint | None = self._maybe("describe_endpoint", EndpointName=name)
         if response is None:
             return None
         tags = self._services.call("sagemaker", "list_tags", ResourceArn=response["EndpointArn"])["Tags"]
@@ -121,17 +131,16 @@ class SageMakerDeployments:
         for model in (name, f"{name}-{BESIDE}"):
             self._maybe("delete_model", ModelName=model)
 
-    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """The answer of one of the variants."""
         body = json.dumps(request).encode()
         arguments = {"EndpointName": name, "ContentType": "application/json", "Body": body}
-        answer: JsonObject = json.loads(
-            self._services.call("sagemaker-runtime", "invoke_endpoint", **arguments)["Body"].read()
-        )
+        response = self._services.call("sagemaker-runtime", "invoke_endpoint", **arguments)
+        answer: Completion = json.loads(response["Body"].read())
         return answer
 
-    def _maybe(self, operation: str, **arguments: Any) -> JsonObject | None:
-        """One call; None if there is no such thing."""
+    def _maybe(self, operation: str, **arguments: str) -> Any:
+        """The response to one call; None if there is no such thing."""
         try:
             return self._services.call("sagemaker", operation, **arguments)
         except AwsRefusedError as problem:
@@ -141,16 +150,19 @@ class SageMakerDeployments:
 
 
 # --- the requests --------------------------------------------------------------------------------------------
-def _request(context: SageMakerContext, parts: Mapping[str, Facts], digest: str) -> JsonObject:
+def _request(context: SageMakerContext, parts: Mapping[str, Facts], digest: str) -> EndpointRequests:
     name, program = context.spec.name, deployment.serving(context.spec)
-    tags = [{"Key": DIGEST_TAG, "Value": digest}, {"Key": "ftsdk:name", "Value": name}]
-    tags += [{"Key": key, "Value": value} for key, value in context.options.tags.items()]
+    named = {DIGEST_TAG: digest, "ftsdk:name": name}
+    pairs = (*named.items(), *context.options.tags.items())
+    tags: list[Tag] = [{"Key": key, "Value": value} for key, value in pairs]
     shares = {"main": 1 - program.beside_share if program.beside else 1.0, BESIDE: program.beside_share}
     variants = [_variant(context, part, model_name(name, part), shares[part], program.min_replicas) for part in parts]
-    kms = {"KmsKeyId": context.options.kms_key} if context.options.kms_key else {}
+    config: CreateEndpointConfig = {"EndpointConfigName": name, "ProductionVariants": variants, "Tags": tags}
+    if context.options.kms_key:
+        config["KmsKeyId"] = context.options.kms_key
     return {
         "models": [_model(context, part, model_name(name, key), tags) for key, part in parts.items()],
-        "config": {"EndpointConfigName": name, "ProductionVariants": variants, "Tags": tags, **kms},
+        "config": config,
         "endpoint": {"EndpointName": name, "EndpointConfigName": name, "Tags": tags},
     }
 
@@ -160,11 +172,11 @@ def model_name(name: str, variant: str) -> str:
     return f"{name}-{BESIDE}" if variant == BESIDE else name
 
 
-def _variant(context: SageMakerContext, variant: str, model: str, share: float, count: int) -> JsonObject:
+def _variant(context: SageMakerContext, variant: str, model: str, share: float, count: int) -> ProductionVariant:
     own_disk = disks.has_local_disk(context.types[0])
     volume = context.options.volume_gb or context.spec.resources.disk_gb
     system = None if context.options.image else AMI.get(machines.torch_of(context.types, context.options))
-    return {
+    body: ProductionVariant = {
         "VariantName": variant,
         "ModelName": model,
         "InstanceType": context.types[0],
@@ -172,17 +184,20 @@ def _variant(context: SageMakerContext, variant: str, model: str, share: float, 
         "InitialVariantWeight": round(share, 6),
         "ModelDataDownloadTimeoutInSeconds": START_S,
         "ContainerStartupHealthCheckTimeoutInSeconds": START_S,
-        **({"VolumeSizeInGB": volume} if volume and not own_disk else {}),
-        **({"InferenceAmiVersion": system} if system else {}),
     }
+    if volume and not own_disk:
+        body["VolumeSizeInGB"] = volume
+    if system:
+        body["InferenceAmiVersion"] = system
+    return body
 
 
-def _model(context: SageMakerContext, facts: Facts, name: str, tags: list[dict[str, str]]) -> JsonObject:
+def _model(context: SageMakerContext, facts: Facts, name: str, tags: list[Tag]) -> CreateModel:
     options = context.options
     sources = {channel.name: _s3_source(channel) for channel in _sources(facts, context)}
     more = [{"ChannelName": channel, "S3DataSource": sources[channel]} for channel in sources if channel != "model"]
     layout = Layout(durable="", scratch="", inputs=_inside(facts, context))
-    container = {
+    container: ModelContainer = {
         "Image": context.image,
         "Environment": {
             ENV_RUNTIME: f"{MORE}/{RUNTIME}/{file_name(facts.runtime.path)}",
@@ -190,18 +205,20 @@ def _model(context: SageMakerContext, facts: Facts, name: str, tags: list[dict[s
             "HF_HOME": f"{requests.HUB_CACHE}/huggingface",
             "MODELSCOPE_CACHE": f"{requests.HUB_CACHE}/modelscope",
         },
-        **({"ModelDataSource": {"S3DataSource": sources["model"]}} if "model" in sources else {}),
-        "AdditionalModelDataSources": more,
     }
-    network = {"SecurityGroupIds": list(options.security_groups), "Subnets": list(options.subnets)}
-    return {
+    if "model" in sources:
+        container["ModelDataSource"] = {"S3DataSource": sources["model"]}
+    container["AdditionalModelDataSources"] = more
+    body: CreateModel = {
         "ModelName": name,
         "ExecutionRoleArn": options.role,
         "PrimaryContainer": container,
         "EnableNetworkIsolation": options.network_isolation,
         "Tags": tags,
-        **({"VpcConfig": network} if options.subnets or options.security_groups else {}),
     }
+    if options.subnets or options.security_groups:
+        body["VpcConfig"] = requests.network(options)
+    return body
 
 
 def _sources(facts: Facts, context: SageMakerContext) -> list[Channel]:
@@ -217,5 +234,5 @@ def _inside(facts: Facts, context: SageMakerContext) -> dict[str, str]:
     return {address: MODEL if name == "model" else f"{MORE}/{name}" for address, name in names.items()}
 
 
-def _s3_source(channel: Channel) -> dict[str, str]:
+def _s3_source(channel: Channel) -> S3Folder:
     return {"S3Uri": channel.uri, "S3DataType": "S3Prefix", "CompressionType": "None"}

@@ -11,7 +11,6 @@ from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker import addresses, ecr, policies
 from ftsdk.backends.sagemaker.policies import Account
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, quota_hint, says_not_found
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, FtsdkError
 
 if TYPE_CHECKING:
@@ -107,8 +106,9 @@ def _allowed(services: AwsServices, account: Account) -> Check:
                 ActionNames=actions[:ASKED_AT_ONCE],
                 ResourceArns=[resource],
             )
-            results: list[JsonObject] = response["EvaluationResults"]
-            denied += [row["EvalActionName"] for row in results if row["EvalDecision"] != "allowed"]
+            denied += [
+                row["EvalActionName"] for row in response["EvaluationResults"] if row["EvalDecision"] != "allowed"
+            ]
     except BackendError as problem:
         return _unknown("permissions", problem)
     if not denied:

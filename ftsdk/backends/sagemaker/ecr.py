@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker.service import AwsServices
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.sagemaker.shapes import ImageManifest
 
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT_S: Final = 10.0
@@ -29,7 +29,7 @@ def check_image(services: AwsServices, address: str) -> Check:
             remedy="ftsdk image build, then ftsdk image push --backend sagemaker; or name another with -o image=…",
         )
     kind = response["images"][0].get("imageManifestMediaType", DOCKER_MANIFEST)
-    manifest: JsonObject = json.loads(response["images"][0]["imageManifest"])
+    manifest: ImageManifest = json.loads(response["images"][0]["imageManifest"])
     return _of_manifest(address, kind, _platforms(services, place, manifest))
 
 
@@ -51,7 +51,7 @@ def _of_manifest(address: str, kind: str, platforms: list[str]) -> Check:
     return Check(what="image", ok=True, detail=address)
 
 
-def _platforms(services: AwsServices, place: dict[str, str], manifest: JsonObject) -> list[str]:
+def _platforms(services: AwsServices, place: dict[str, str], manifest: ImageManifest) -> list[str]:
     """`os/architecture` of what is in an index, or of the image; attestations have none that counts."""
     if "manifests" in manifest:
         listed = [item.get("platform", {}) for item in manifest["manifests"]]

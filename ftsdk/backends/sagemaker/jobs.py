@@ -12,9 +12,9 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.sagemaker import states
 from ftsdk.backends.sagemaker.request import durable_of
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices, says_not_found
+from ftsdk.backends.sagemaker.shapes import TrainingJobDescription
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import JobNotFoundError
 from ftsdk.sizing.price.prices import packaged_prices, price_of
 
@@ -28,7 +28,7 @@ class TrainingAttempt(NamedTuple):
     """One attempt as a training job."""
 
     attempt: int
-    response: JsonObject
+    response: TrainingJobDescription
     """Response of DescribeTrainingJob, or a row of ListTrainingJobs."""
 
     @property
@@ -50,22 +50,24 @@ class TrainingAttempt(NamedTuple):
     def num_nodes(self) -> int:
         """Machines."""
         resources = self.response["ResourceConfig"]
-        preferred = resources.get("InstancePreferences") or [{}]
-        return int(resources.get("InstanceCount") or preferred[0].get("InstanceCount") or 1)
+        preferred = resources.get("InstancePreferences")
+        return resources.get("InstanceCount") or (preferred[0].get("InstanceCount") if preferred else None) or 1
 
     @property
     def instance_type(self) -> str:
         """The machine type, as far as it is chosen."""
         resources = self.response["ResourceConfig"]
-        preferred = resources.get("InstancePreferences") or [{}]
+        preferred = resources.get("InstancePreferences")
         chosen = resources.get("SelectedInstanceType") or resources.get("InstanceType")
-        return str(chosen or preferred[0].get("InstanceType", ""))
+        return chosen or (preferred[0].get("InstanceType", "") if preferred else "")
 
 
 def describe(services: AwsServices, native_name: str) -> TrainingAttempt | None:
     """One attempt, or None if there is none of this name."""
     try:
-        response = services.call("sagemaker", "describe_training_job", TrainingJobName=native_name)
+        response: TrainingJobDescription = services.call(
+            "sagemaker", "describe_training_job", TrainingJobName=native_name
+        )
     except AwsRefusedError as problem:
         if says_not_found(problem):
             return None
@@ -136,7 +138,7 @@ def info(name: str, native: TrainingAttempt, outcome: Outcome | None, *, cancell
     )
 
 
-def _costs(native: TrainingAttempt) -> JsonObject:
+def _costs(native: TrainingAttempt) -> dict[str, object]:
     """Billed time and cost, once known. Spot savings show as fewer billable seconds at the full price."""
     response = native.response
     billable, trained = response.get("BillableTimeInSeconds"), response.get("TrainingTimeInSeconds")
@@ -155,7 +157,7 @@ def _costs(native: TrainingAttempt) -> JsonObject:
     }
 
 
-def _rows(services: AwsServices, part: str, **fields: str) -> Iterator[JsonObject]:
+def _rows(services: AwsServices, part: str, **fields: str) -> Iterator[TrainingJobDescription]:
     order = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST_ROWS}
     pages = services.pages("sagemaker", "list_training_jobs", NameContains=part, **order, **fields)
     return (

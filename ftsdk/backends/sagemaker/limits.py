@@ -14,7 +14,6 @@ from importlib.resources import files
 from typing import Any, Final, Required, TypedDict
 
 from ftsdk.backends.sagemaker import disks
-from ftsdk.contract.foreign import JsonObject
 
 DAY_S: Final = 86400
 LONGEST_RUN_S: Final = 28 * DAY_S
@@ -76,14 +75,14 @@ class ServiceShape(TypedDict, total=False):
     pattern: str
 
 
-def problems(request: JsonObject) -> Iterator[str]:
+def problems(request: Mapping[str, object]) -> Iterator[str]:
     """Everything that the service would refuse, a sentence each, in the names of our spec and options."""
     for path, problem in violations(request):
         ours = next((name for pattern, name in OUR_FIELDS if re.match(pattern, path)), None)
         yield f"{ours} ({path}): {problem}" if ours else f"{path}: {problem}"
 
 
-def violations(request: JsonObject) -> Iterator[tuple[str, str]]:
+def violations(request: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """(place in the request, what is wrong with it) for every limit that is passed."""
     wrong = list(_walk(_shape(), request, ""))
     yield from wrong
@@ -154,7 +153,7 @@ def _is(kind: str, value: object) -> bool:
     return isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _structure(shape: ServiceShape, value: JsonObject, path: str) -> Iterator[tuple[str, str]]:
+def _structure(shape: ServiceShape, value: Mapping[str, object], path: str) -> Iterator[tuple[str, str]]:
     head = f"{path}." if path else ""
     yield from ((head + name, "is required") for name in shape.get("required", ()) if name not in value)
     for name, item in value.items():
@@ -186,56 +185,56 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 # --- several fields ----------------------------------------------------------------------------------------
-def _get(request: JsonObject, path: str, default: object = None) -> Any:
+def _get(request: Mapping[str, object], path: str, default: object = None) -> Any:
     value: Any = request
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return default if value is None else value
 
 
-def _runtime_s(request: JsonObject) -> int:
+def _runtime_s(request: Mapping[str, object]) -> int:
     return int(_get(request, "StoppingCondition.MaxRuntimeInSeconds", DAY_S))
 
 
-def _wait_s(request: JsonObject) -> int | None:
+def _wait_s(request: Mapping[str, object]) -> int | None:
     wait: int | None = _get(request, "StoppingCondition.MaxWaitTimeInSeconds")
     return wait
 
 
-def _spot(request: JsonObject) -> bool:
+def _spot(request: Mapping[str, object]) -> bool:
     return bool(_get(request, "EnableManagedSpotTraining"))
 
 
-def _doubled_channels(request: JsonObject) -> bool:
+def _doubled_channels(request: Mapping[str, object]) -> bool:
     names = [channel.get("ChannelName") for channel in _get(request, "InputDataConfig", ())]
     return len(names) != len(set(names))
 
 
-def _kinds_of_machines(request: JsonObject) -> int:
+def _kinds_of_machines(request: Mapping[str, object]) -> int:
     resources = _get(request, "ResourceConfig", {})
     return sum(bool(resources.get(name)) for name in ("InstanceType", "InstancePreferences", "InstanceGroups"))
 
 
-def _types(request: JsonObject) -> list[str]:
+def _types(request: Mapping[str, object]) -> list[str]:
     resources = _get(request, "ResourceConfig", {})
     preferred = [item.get("InstanceType", "") for item in resources.get("InstancePreferences") or ()]
     return [name for name in (resources.get("InstanceType"), *preferred) if name]
 
 
-def _fixed_disks_gb(request: JsonObject) -> list[int]:
+def _fixed_disks_gb(request: Mapping[str, object]) -> list[int]:
     return [disks.local_disks_gb()[name] for name in _types(request) if name in disks.local_disks_gb()]
 
 
-def _reserved_names(request: JsonObject) -> bool:
+def _reserved_names(request: Mapping[str, object]) -> bool:
     return any(tag.get("Key", "").lower().startswith("aws:") for tag in _get(request, "Tags", ()))
 
 
-def _doubled_tags(request: JsonObject) -> bool:
+def _doubled_tags(request: Mapping[str, object]) -> bool:
     keys = [tag.get("Key") for tag in _get(request, "Tags", ())]
     return len(keys) != len(set(keys))
 
 
-CrossFieldRule = tuple[Callable[[JsonObject], bool], str, str]
+CrossFieldRule = tuple[Callable[[Mapping[str, object]], bool], str, str]
 WAIT, RUNTIME = "StoppingCondition.MaxWaitTimeInSeconds", "StoppingCondition.MaxRuntimeInSeconds"
 CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
     (

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from ftsdk import contract
 from ftsdk.backends.sagemaker.service import AwsRefusedError, AwsServices
+from ftsdk.backends.sagemaker.shapes import LogPage, LogStream
 from ftsdk.contract import Stamp
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.storage.records import LogLine
 
 GROUP: Final = "/aws/sagemaker/TrainingJobs"
@@ -87,7 +87,7 @@ class CloudWatchReader:
 
     def _streams(self, native: str) -> list[Stream]:
         """The existing streams, oldest first."""
-        rows: list[JsonObject] = []
+        rows: list[LogStream] = []
         prefix = f"{native}/"
         try:
             for page in self._services.pages(
@@ -162,12 +162,13 @@ class NodeLogReader:
             if same:
                 return
 
-    def _page(self) -> JsonObject:
+    def _page(self) -> LogPage:
         after = {"nextToken": self._token} if self._token else {}
         name = self._streams[self._current].name
-        return self._services.call(
+        page: LogPage = self._services.call(
             "logs", "get_log_events", logGroupName=GROUP, logStreamName=name, startFromHead=True, **after
         )
+        return page
 
     def _joined(self, message: str) -> Iterator[tuple[Stamp, str]]:
         """Lines that are complete after this message."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ftsdk.backends import shared
 from ftsdk.backends.image import Torch
 from ftsdk.backends.sagemaker import disks
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.sagemaker.shapes import TrainingResources
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing.catalogue import Instance, card_of, instance_of, instances_of
 from ftsdk.sizing.price.prices import Prices, known_prices, packaged_prices, price_of
@@ -106,7 +106,7 @@ def usd_per_hour(instance_type: str, region: str, resources: Resources, own: Pri
     return price.usd_per_hour * (1 - entry.saving) if entry else None
 
 
-def usd_per_hour_of(machines: JsonObject, region: str) -> float | None:
+def usd_per_hour_of(machines: TrainingResources, region: str) -> float | None:
     """What all machines of a request cost in an hour on demand, as far as the packaged prices know."""
     price = price_of("sagemaker", str(machines.get("InstanceType", "")), region, packaged_prices())
     return price.usd_per_hour * int(machines["InstanceCount"]) if price else None

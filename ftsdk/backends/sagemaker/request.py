@@ -7,14 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.sagemaker import disks, limits, machines
+from ftsdk.backends.sagemaker.shapes import (
+    AlgorithmSpecification,
+    CreateTrainingJob,
+    InputChannel,
+    InstancePreference,
+    StoppingCondition,
+    TrainingJobDescription,
+    TrainingResources,
+    VpcConfig,
+)
 from ftsdk.backends.shared import content_address, file_name, without_spot
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.plan import Copy, Plan, Upload, build
@@ -207,20 +216,16 @@ def _below(folder: str, path: str) -> str:
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(context: SageMakerContext) -> JsonObject:
+def request(context: SageMakerContext) -> CreateTrainingJob:
     """The arguments of `create_training_job`. Raises SpecError naming every limit that is passed."""
     options, spec = context.options, context.spec
     channels = [*own_channels(context), *inputs_of(context.facts, context.root)]
-    body = {
+    body: CreateTrainingJob = {
         "TrainingJobName": context.native_name,
         "RoleArn": options.role,
         "AlgorithmSpecification": _algorithm(context),
         "InputDataConfig": [_channel(channel, options.input_mode) for channel in channels],
-        "OutputDataConfig": {
-            "S3OutputPath": context.durable + OUTPUT,
-            "CompressionType": "NONE",
-            **({"KmsKeyId": options.kms_key} if options.kms_key else {}),
-        },
+        "OutputDataConfig": {"S3OutputPath": context.durable + OUTPUT, "CompressionType": "NONE"},
         "ResourceConfig": _machines(context),
         "StoppingCondition": _time_limits(spec, options),
         "EnableManagedSpotTraining": spec.resources.spot,
@@ -228,44 +233,58 @@ def request(context: SageMakerContext) -> JsonObject:
         "EnableInterContainerTrafficEncryption": options.encrypt_traffic,
         "Environment": _environment(context),
         "Tags": [{"Key": key, "Value": value} for key, value in _tags(context).items()],
-        **({"VpcConfig": _network(options)} if options.subnets or options.security_groups else {}),
-        **({"RetryStrategy": {"MaximumRetryAttempts": options.retries}} if options.retries else {}),
-        **({"CheckpointConfig": _synced(context)} if options.network_isolation else {}),
-        **({"RemoteDebugConfig": {"EnableRemoteDebug": True}} if options.remote_debug else {}),
     }
+    if options.kms_key:
+        body["OutputDataConfig"]["KmsKeyId"] = options.kms_key
+    if options.subnets or options.security_groups:
+        body["VpcConfig"] = network(options)
+    if options.retries:
+        body["RetryStrategy"] = {"MaximumRetryAttempts": options.retries}
+    if options.network_isolation:
+        body["CheckpointConfig"] = _synced(context)
+    if options.remote_debug:
+        body["RemoteDebugConfig"] = {"EnableRemoteDebug": True}
     body = passthrough.merged(body, options.request, known=limits.fields(), service="CreateTrainingJob")
     refuse(body)
     return body
 
 
-def durable_of(body: JsonObject) -> str:
+def durable_of(body: CreateTrainingJob | TrainingJobDescription) -> str:
     """Address of the job's folder, from a request or a description."""
     return str(body["OutputDataConfig"]["S3OutputPath"]).removesuffix(OUTPUT)
 
 
+def request_of(plan: Plan) -> CreateTrainingJob:
+    """The request of a plan of this backend."""
+    return cast("CreateTrainingJob", plan.request)
+
+
 def on_demand(plan: Plan) -> Plan:
     """Convert a plan for spot machines to on-demand machines. Pure."""
-    kept = {key: value for key, value in plan.request["StoppingCondition"].items() if key != "MaxWaitTimeInSeconds"}
-    body = {**plan.request, "EnableManagedSpotTraining": False, "StoppingCondition": kept}
+    body = request_of(plan)
+    time_limits = body["StoppingCondition"].copy()
+    time_limits.pop("MaxWaitTimeInSeconds", None)
+    body = {**body, "EnableManagedSpotTraining": False, "StoppingCondition": time_limits}
     full = machines.usd_per_hour_of(body["ResourceConfig"], plan.storage.get("region", ""))
     document: JobDocument = {**plan.document, "after_save": "exit"}
     price = plan.options.get("price_usd_per_hour") or full
     return replace(plan, request=body, spec=without_spot(plan), document=document, usd_per_hour=price)
 
 
-def on_next_type(body: JsonObject, types: Sequence[str], tried: str) -> JsonObject:
+def on_next_type(body: CreateTrainingJob, types: Sequence[str], tried: str) -> CreateTrainingJob:
     """The request on the type after the one that was tried, in the order of preference, from the end to the start."""
     index = types.index(tried) + 1 if tried in types else 0
-    return {**body, "ResourceConfig": {**body["ResourceConfig"], "InstanceType": types[index % len(types)]}}
+    resources: TrainingResources = {**body["ResourceConfig"], "InstanceType": types[index % len(types)]}
+    return {**body, "ResourceConfig": resources}
 
 
-def refuse(body: JsonObject) -> None:
+def refuse(body: CreateTrainingJob) -> None:
     """Raise SpecError if the service would refuse the request; the message has every reason."""
     if problems := list(limits.problems(body)):
         raise SpecError(f"SageMaker would refuse this job: {'; '.join(problems)}.")
 
 
-def _algorithm(context: SageMakerContext) -> JsonObject:
+def _algorithm(context: SageMakerContext) -> AlgorithmSpecification:
     runtime = f"{CHANNELS}/runtime/{file_name(context.facts.runtime.path)}"
     return {
         "TrainingImage": context.image,
@@ -280,7 +299,7 @@ def _regex(metric: str) -> str:
     return rf'ftsdk \{{"event": "{contract.EVENT_METRICS}".*"{metric}": ([-+.0-9eE]+)'
 
 
-def _channel(channel: Channel, mode: str) -> JsonObject:
+def _channel(channel: Channel, mode: str) -> InputChannel:
     own = channel.name in ("job", "runtime")
     return {
         "ChannelName": channel.name,
@@ -295,29 +314,32 @@ def _channel(channel: Channel, mode: str) -> JsonObject:
     }
 
 
-def _machines(context: SageMakerContext) -> JsonObject:
+def _machines(context: SageMakerContext) -> TrainingResources:
     options, resources = context.options, context.spec.resources
     count = resources.num_nodes
     if len(context.types) > 1 and not resources.spot:
-        plans = {"TrainingPlanArns": [options.training_plan]} if options.training_plan else {}
-        kind: JsonObject = {
-            "InstancePreferences": [{"InstanceType": name, "InstanceCount": count, **plans} for name in context.types]
-        }
+        body: TrainingResources = {"InstancePreferences": [_preference(name, count, options) for name in context.types]}
     else:
-        plan = {"TrainingPlanArn": options.training_plan} if options.training_plan else {}
-        kind = {"InstanceType": context.types[0], "InstanceCount": count, **plan}
-    has_own_disk = any(map(disks.has_local_disk, context.types))
-    return {
-        **kind,
-        "VolumeSizeInGB": options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB,
-        **({"VolumeKmsKeyId": options.kms_key} if options.kms_key and not has_own_disk else {}),
-        **({"KeepAlivePeriodInSeconds": options.keep_alive_minutes * 60} if options.keep_alive_minutes else {}),
-    }
+        body = {"InstanceType": context.types[0], "InstanceCount": count}
+        if options.training_plan:
+            body["TrainingPlanArn"] = options.training_plan
+    body["VolumeSizeInGB"] = options.volume_gb or resources.disk_gb or DEFAULT_VOLUME_GB
+    if options.kms_key and not any(map(disks.has_local_disk, context.types)):
+        body["VolumeKmsKeyId"] = options.kms_key
+    if options.keep_alive_minutes:
+        body["KeepAlivePeriodInSeconds"] = options.keep_alive_minutes * 60
+    return body
 
 
-def _time_limits(spec: JobSpec, options: SageMakerOptions) -> dict[str, int]:
+def _preference(name: str, count: int, options: SageMakerOptions) -> InstancePreference:
+    if options.training_plan:
+        return {"InstanceType": name, "InstanceCount": count, "TrainingPlanArns": [options.training_plan]}
+    return {"InstanceType": name, "InstanceCount": count}
+
+
+def _time_limits(spec: JobSpec, options: SageMakerOptions) -> StoppingCondition:
     runtime_s = ceil(spec.timeout_hours * 3600) + STOP_MARGIN_S if spec.timeout_hours else DEFAULT_RUN_S
-    limits_s = {"MaxRuntimeInSeconds": runtime_s}
+    limits_s: StoppingCondition = {"MaxRuntimeInSeconds": runtime_s}
     if spec.resources.spot:
         wait_s = ceil(options.max_wait_hours * 3600) if options.max_wait_hours else runtime_s + DEFAULT_WAIT_S
         limits_s["MaxWaitTimeInSeconds"] = wait_s
@@ -326,7 +348,8 @@ def _time_limits(spec: JobSpec, options: SageMakerOptions) -> dict[str, int]:
     return limits_s
 
 
-def _network(options: SageMakerOptions) -> dict[str, list[str]]:
+def network(options: SageMakerOptions) -> VpcConfig:
+    """The private network."""
     return {"SecurityGroupIds": list(options.security_groups), "Subnets": list(options.subnets)}
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ftsdk.backends.sagemaker import addresses
 from ftsdk.backends.shared import ClientCache, credentials_key
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import (
     AuthError,
     BackendError,
@@ -85,14 +84,13 @@ class AwsServices:
         key = (name, self.region, self._options.endpoint_url, self._timeouts, account)
         return CLIENTS.get(key, lambda: self._make(name))
 
-    def call(self, service: str, operation: str, /, **arguments: object) -> JsonObject:
+    def call(self, service: str, operation: str, /, **arguments: object) -> Any:
         """One request and its answer. Raises ftsdk's errors, with `ClientError` as the cause."""
         client = self.client(service)
         with errors(self.region):
-            response: JsonObject = getattr(client, operation)(**arguments)
-        return response
+            return getattr(client, operation)(**arguments)
 
-    def pages(self, service: str, operation: str, /, **arguments: object) -> Iterator[JsonObject]:
+    def pages(self, service: str, operation: str, /, **arguments: object) -> Iterator[Any]:
         """All pages of a listing."""
         pages = iter(self.client(service).get_paginator(operation).paginate(**arguments))
         while True:
@@ -164,7 +162,7 @@ def errors(region: str) -> Iterator[None]:
         raise BackendError(f"boto3 cannot do this ({detail}): check AWS_PROFILE and ~/.aws/config.") from problem
 
 
-def failure(error: JsonObject, region: str) -> BackendError:
+def failure(error: Mapping[str, object], region: str) -> BackendError:
     """The ftsdk error for a service's error code and message."""
     code, detail = str(error.get("Code", "")), str(error.get("Message", "")).rstrip(". ") or "it gave no reason"
     for pattern, kind, sentence in CODES:

@@ -13,9 +13,9 @@ from typing import Final
 from ftsdk import contract
 from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, ObservedState
+from ftsdk.backends.sagemaker.shapes import TrainingJobDescription
 from ftsdk.backends.shared import FailurePattern
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -82,7 +82,9 @@ OURS: Final = re.compile(r"AlgorithmError: (?P<reason>[a-z_]+): (?P<message>.*?)
 """What the supervisor left in /opt/ml/output/failure, as the platform repeats it."""
 
 
-def state_of(native: JsonObject, outcome: Outcome | None = None, *, cancelled: bool = False) -> ObservedState:
+def state_of(
+    native: TrainingJobDescription, outcome: Outcome | None = None, *, cancelled: bool = False
+) -> ObservedState:
     """Translate a description. `outcome` is the supervisors' record; `cancelled` is True if ftsdk cancelled the job."""
     status, secondary = native.get("TrainingJobStatus", ""), native.get("SecondaryStatus", "")
     if status not in ENDS:
@@ -94,7 +96,7 @@ def state_of(native: JsonObject, outcome: Outcome | None = None, *, cancelled: b
     return _stopped(secondary, outcome, cancelled=cancelled)
 
 
-def _alive(status: str, secondary: str, native: JsonObject) -> ObservedState:
+def _alive(status: str, secondary: str, native: TrainingJobDescription) -> ObservedState:
     if status not in ("InProgress", "Stopping", "Deleting"):
         return ObservedState(
             JobState.RUNNING, message=f"SageMaker says '{status}', which this version of ftsdk does not know."

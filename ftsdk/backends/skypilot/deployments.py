@@ -15,6 +15,7 @@ from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.options import SkyPilotOptions, is_kubernetes
 from ftsdk.backends.skypilot.request import SkyPilotContext
 from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.programs import Completion
 from ftsdk.errors import UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.plan import deployment
@@ -70,7 +71,7 @@ class SkyPilotDeployments:
         """Refuse it, with what does it."""
         _refuse(name)
 
-    def ask(self, name: str, request: Mapping[str, object]) -> JsonObject:
+    def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """Refuse it."""
         _refuse(name)
 

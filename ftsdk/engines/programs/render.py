@@ -16,7 +16,6 @@ from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, Serve, T
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, ModelFacts
 
-QUANTIZED = "quantization_config"
 """Key of config.json where weights are stored in fewer bits."""
 
 
@@ -134,8 +133,8 @@ def _export(program: Export, spec: JobSpec, facts: Facts, layout: Layout) -> Ren
 
 
 def _refuse_quantized(model: ModelFacts) -> None:
-    if model.config and QUANTIZED in model.config:
-        method = model.config[QUANTIZED].get("quant_method", "fewer bits")
+    if model.config and "quantization_config" in model.config:
+        method = (model.config["quantization_config"] or {}).get("quant_method", "fewer bits")
         raise UnsupportedError(
             f"The base model {model.base} is stored quantised ({method}), and merged weights would be rounded to it: "
             f"name the 16-bit model it was made from in the adapter's adapter_config.json."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.families import LLAMA, Family, family_of
 from ftsdk.sizing.architecture.hybrid_layers import with_hybrid_layers
 from ftsdk.sizing.architecture.shapes import ModelShape
@@ -30,7 +30,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def shape_of_config(config: JsonObject) -> ModelShape:
+def shape_of_config(config: ModelConfig) -> ModelShape:
     """Shape from a Hugging Face config.json.
 
     An unknown `model_type` is read by the common keys and counted like Llama; `notes` then says so.
@@ -61,7 +61,7 @@ DEFAULT_BITS: Final[dict[str, int]] = {"gptq": 4, "awq": 4, "fp8": 8, "fbgemm_fp
 """Bits of a weight where a method's configuration does not say."""
 
 
-def quantization_of(config: JsonObject) -> tuple[str | None, int]:
+def quantization_of(config: ModelConfig) -> tuple[str | None, int]:
     """Method of quantisation and bits of a weight, as config.json says; (None, 16) if not quantised."""
     settings = language_part(config).get("quantization_config") or config.get("quantization_config")
     if not isinstance(settings, Mapping):
@@ -71,26 +71,27 @@ def quantization_of(config: JsonObject) -> tuple[str | None, int]:
         return method or "bitsandbytes", 4
     if settings.get("load_in_8bit") or settings.get("_load_in_8bit"):
         return method or "bitsandbytes", 8
-    bits = next(
-        (settings[key] for key in ("bits", "w_bit", "num_bits", "nbits") if isinstance(settings.get(key), int)), 0
-    )
+    given = (settings.get(key) for key in ("bits", "w_bit", "num_bits", "nbits"))
+    bits = next((value for value in given if isinstance(value, int)), 0)
     return method or "an unnamed method", bits or DEFAULT_BITS.get(method, 4)
 
 
-def language_part(config: JsonObject) -> JsonObject:
+def language_part(config: ModelConfig) -> ModelConfig:
     """The settings of the language model, with those of the whole behind them."""
     for name in ("thinker_config", "text_config", "llm_config", "language_config"):
         inner = config.get(name)
         if isinstance(inner, Mapping):
-            return language_part({**{k: v for k, v in config.items() if k != name}, **inner})
+            outer = {key: value for key, value in config.items() if key != name}
+            return language_part(cast(ModelConfig, {**outer, **inner}))
     return config
 
 
-def _first(config: JsonObject, keys: tuple[str, ...]) -> int:
-    return next((int(config[k]) for k in keys if config.get(k) is not None and not isinstance(config[k], list)), 0)
+def _first(config: ModelConfig, keys: tuple[str, ...]) -> int:
+    values = (config.get(key) for key in keys)
+    return next((int(value) for value in values if isinstance(value, int | float | str)), 0)
 
 
-def _complete(sizes: dict[str, int], config: JsonObject, model_type: str, family: Family) -> None:
+def _complete(sizes: dict[str, int], config: ModelConfig, model_type: str, family: Family) -> None:
     """Fill what a family leaves out of its config, by that family's own rule."""
     for name in ("hidden_size", "num_layers", "num_heads", "vocab_size"):
         if not sizes[name]:
@@ -111,7 +112,7 @@ def _complete(sizes: dict[str, int], config: JsonObject, model_type: str, family
         _complete_experts(sizes, config, model_type)
 
 
-def _complete_experts(sizes: dict[str, int], config: JsonObject, model_type: str) -> None:
+def _complete_experts(sizes: dict[str, int], config: ModelConfig, model_type: str) -> None:
     width = sizes["expert_intermediate_size"] or sizes["intermediate_size"]
     sizes["expert_intermediate_size"] = width
     sizes["experts_per_token"] = sizes["experts_per_token"] or 2
@@ -126,7 +127,7 @@ def _complete_experts(sizes: dict[str, int], config: JsonObject, model_type: str
     sizes["dense_layers"] = sizes["num_layers"] - _sparse_layers(config, sizes["num_layers"])
 
 
-def _sparse_layers(config: JsonObject, layers: int) -> int:
+def _sparse_layers(config: ModelConfig, layers: int) -> int:
     """Layers with experts, in the words of the families that mix."""
     kinds = config.get("mlp_layer_types")
     if kinds:
@@ -140,7 +141,7 @@ def _sparse_layers(config: JsonObject, layers: int) -> int:
     return sum((n + 1) % step == 0 and n not in dense for n in range(first, min(end, layers)))
 
 
-def _flags(family: Family, config: JsonObject, model_type: str) -> Family:
+def _flags(family: Family, config: ModelConfig, model_type: str) -> Family:
     """The family's traits with what this config switches."""
     changes: dict[str, Any] = {}
     if config.get("attention_bias") is not None and family.attention[0] == "q_proj":

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.sizing.architecture.config_json import ModelConfig
 from ftsdk.sizing.architecture.shapes import HybridLayers, Linear, ModelShape
 
 
-def with_hybrid_layers(s: ModelShape, config: JsonObject) -> ModelShape:
+def with_hybrid_layers(s: ModelShape, config: ModelConfig) -> ModelShape:
     """The shape with its `uneven` part, where its family has one."""
     if s.model_type in _DELTA:
         return replace(s, hybrid=_delta(s, config))
@@ -28,7 +28,7 @@ def with_hybrid_layers(s: ModelShape, config: JsonObject) -> ModelShape:
     return replace(s, head_dim=heads // (s.num_heads * s.num_layers), hybrid=hybrid)
 
 
-def _full_layers(s: ModelShape, config: JsonObject, every: int) -> int:
+def _full_layers(s: ModelShape, config: ModelConfig, every: int) -> int:
     """Layers with ordinary attention: as listed, else every so many."""
     kinds: Sequence[str] = config.get("layer_types") or ()
     if kinds:
@@ -51,7 +51,7 @@ def _ordinary(s: ModelShape, number: int, output: str = "o_proj", *, gated: bool
 _DELTA: Final = ("qwen3_next", "qwen3_5", "qwen3_5_moe")
 
 
-def _delta(s: ModelShape, config: JsonObject) -> HybridLayers:
+def _delta(s: ModelShape, config: ModelConfig) -> HybridLayers:
     full = _full_layers(s, config, every=4)
     number, heads = s.num_layers - full, int(config["linear_num_value_heads"])
     keys = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
@@ -70,7 +70,7 @@ def _delta(s: ModelShape, config: JsonObject) -> HybridLayers:
 
 
 # --- LFM2: short convolutions -------------------------------------------------------------------------
-def _convolutions(s: ModelShape, config: JsonObject) -> HybridLayers:
+def _convolutions(s: ModelShape, config: ModelConfig) -> HybridLayers:
     full = _full_layers(s, config, every=1)
     number, h = s.num_layers - full, s.hidden_size
     bias = 5 * h if config.get("conv_bias") else 0
@@ -82,7 +82,7 @@ def _convolutions(s: ModelShape, config: JsonObject) -> HybridLayers:
     )  # fmt: skip
 
 
-def _lfm2_width(s: ModelShape, config: JsonObject) -> int:
+def _lfm2_width(s: ModelShape, config: ModelConfig) -> int:
     width = int(config.get("block_ff_dim") or s.intermediate_size)
     if not config.get("block_auto_adjust_ff_dim", True):
         return width
@@ -91,7 +91,7 @@ def _lfm2_width(s: ModelShape, config: JsonObject) -> int:
 
 
 # --- Gemma 4: wider global heads, shared keys and values, an embedding for each layer -----------------
-def _gemma4(s: ModelShape, config: JsonObject) -> HybridLayers:
+def _gemma4(s: ModelShape, config: ModelConfig) -> HybridLayers:
     others = ["sliding_attention"] * (int(config.get("full_attention_interval") or 6) - 1)
     kinds = list(config.get("layer_types") or [*others, "full_attention"] * s.num_layers)
     own_layers = s.num_layers - int(config.get("num_kv_shared_layers") or 0)
@@ -117,7 +117,7 @@ def _gemma4(s: ModelShape, config: JsonObject) -> HybridLayers:
 
 
 def _gemma4_attention(
-    s: ModelShape, config: JsonObject, *, is_global: bool, own: bool, number: int
+    s: ModelShape, config: ModelConfig, *, is_global: bool, own: bool, number: int
 ) -> tuple[list[Linear], int]:
     """Linear layers and norms of layers of one kind. `own`: they have keys and values of their own."""
     head = int((config.get("global_head_dim") if is_global else 0) or s.head_dim)
@@ -131,7 +131,7 @@ def _gemma4_attention(
     return linears, number * head * (1 + own)
 
 
-def _gemma4_mlp(s: ModelShape, config: JsonObject, shared: int, a_layer: int) -> tuple[Linear, ...]:
+def _gemma4_mlp(s: ModelShape, config: ModelConfig, shared: int, a_layer: int) -> tuple[Linear, ...]:
     """The MLPs, twice as wide in layers without own keys and values, and the inputs of each layer."""
     wide = shared if config.get("use_double_wide_mlp") else 0
     h, total, linears = s.hidden_size, s.num_layers, list[Linear]()

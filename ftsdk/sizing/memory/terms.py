@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.memory.activations import backward_bytes, checkpoint_bytes, head_bytes, layer_bytes
 from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, OPTIMIZERS, OptimizerCost, TrainingStep
 
@@ -59,11 +58,6 @@ class Memory:
     terms: tuple[Term, ...]
     peak: str
     """The moment at which the peak occurs."""
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> Memory:
-        """Read the JSON form of an `Estimate`'s memory."""
-        return cls(tuple(Term(**term) for term in data["terms"]), data["peak"])
 
     @property
     def total_gib(self) -> float:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Literal
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import ModelShape
 from ftsdk.sizing.catalogue import Card, Instance, card_of
 from ftsdk.sizing.from_spec import step_of_spec
@@ -45,20 +44,8 @@ class Offer:
     spot_cost_usd: float | None
 
     def to_json(self) -> dict[str, object]:
-        """JSON data; `from_json` is its inverse."""
+        """JSON data."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> Offer:
-        """Read what `to_json` wrote."""
-        price, spot = data["price"], data["spot"]
-        return cls(
-            **{
-                **data,
-                "price": None if price is None else Price(**price),
-                "spot": None if spot is None else SpotPlan(**{**spot, "assumptions": tuple(spot["assumptions"])}),
-            }
-        )
 
 
 def fit(needed: Memory, card: Card | None, spread: float = 1.0) -> Fit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ def run_probe(
     backend: str, options: dict[str, str], accelerator: str | None, secrets: tuple[str, ...], *,
     save: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """ProbeJob a backend."""
+    """Probe a backend."""
     from ftsdk import backends
     from ftsdk.jobs import probing
     from ftsdk.jobs.starting import read_secrets
@@ -41,7 +42,7 @@ def _price(probe: ProbeJob) -> str:
     return f"The probe runs {probe.plan.uri} for up to {MINUTES} minutes, {price}."
 
 
-def _lines(answers: dict[str, object], indent: str = "") -> list[str]:
+def _lines(answers: Mapping[str, object], indent: str = "") -> list[str]:
     lines = []
     for name, value in answers.items():
         if isinstance(value, dict):

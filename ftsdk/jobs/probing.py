@@ -15,6 +15,7 @@ from ftsdk import contract
 from ftsdk.backends.base import Backend
 from ftsdk.errors import UnavailableError
 from ftsdk.facts import inspect, platforms
+from ftsdk.facts.platforms import ProbeAnswers, StopAnswer
 from ftsdk.home import home_dir
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.submit import submit
@@ -78,7 +79,7 @@ def prepare(
     return ProbeJob(plan=replace(plan, document=document, trainer_config=config), backend=backend)
 
 
-def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> dict[str, object]:
+def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str], None]) -> ProbeAnswers:
     """Run the job, stop it and return the answers, which are kept for the plans of this backend and scope.
 
     `on_step` is called with a sentence at each step. Raises UnavailableError if the job ends without an answer.
@@ -95,9 +96,14 @@ def run(probe: ProbeJob, *, secrets: Mapping[str, str], on_step: Callable[[str],
     on_step("it has measured; now it is stopped, to count the seconds until it is killed")
     job.cancel()
     job.wait(START_S)
-    signal = records.read_json(job.store, contract.PROBE_SIGNAL_KEY) or {}
+    signal: StopAnswer = records.read_json(job.store, contract.PROBE_SIGNAL_KEY) or StopAnswer()
     log = {"delay_s": round(median(delays), 2)} if delays else {}
-    measured = {**answers, "stop": signal, "log": log, "seconds_to_first_answer": round(started_s, 1)}
+    measured: ProbeAnswers = {
+        **answers,
+        "stop": signal,
+        "log": log,
+        "seconds_to_first_answer": round(started_s, 1),
+    }
     platforms.keep(home_dir(), probe.backend.name, scope_of(probe.plan), probe=measured)
     return measured
 
@@ -132,11 +138,11 @@ def _follow(job: Job, delays: list[float]) -> None:
             delays.append(time.time() - float(stamp))
 
 
-def _wait(job: Job, store: Store, on_step: Callable[[str], None]) -> dict[str, object]:
+def _wait(job: Job, store: Store, on_step: Callable[[str], None]) -> ProbeAnswers:
     """The answers, once they are there. Raises UnavailableError if the job ends before."""
     state, ends = "", time.monotonic() + START_S
     while time.monotonic() < ends:
-        answers: dict[str, object] | None = records.read_json(store, contract.PROBE_KEY)
+        answers: ProbeAnswers | None = records.read_json(store, contract.PROBE_KEY)
         if answers is not None:
             return answers
         info = job.info()

@@ -18,4 +18,4 @@ def test_json_of_a_spec_has_the_fields_of_each_part():
     spec = JobSpec(model="a/b", dataset="rows.jsonl", program={"type": "evaluate"}).to_json()
     parts = {name: part for name, part in typing.get_type_hints(SpecDocument).items() if typing.is_typeddict(part)}
     assert set(parts) == {"method", "dataset", "resources", "budget", "program"}
-    assert {name: names(part) - set(spec[name]) for name, part in parts.items()} == dict.fromkeys(parts, set())
+    assert {name: names(part) - set(spec[name]) for name, part in parts.items()} == {name: set() for name in parts}

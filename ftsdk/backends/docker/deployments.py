@@ -13,9 +13,9 @@ from ftsdk.backends.base import Capabilities, DeploymentInfo, DeploymentState, r
 from ftsdk.backends.docker import command
 from ftsdk.backends.docker import request as requests
 from ftsdk.backends.docker.options import DockerOptions
+from ftsdk.backends.docker.states import InspectedContainer
 from ftsdk.backends.image import default_tag
 from ftsdk.backends.shared import is_answering, post_json
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.programs import Completion
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
@@ -96,10 +96,10 @@ class DockerDeployments:
             raise BackendError(f"docker://deployments/{name} has no address: `ftsdk deployment status` says why.")
         return post_json(f"{info.address.removesuffix('/v1')}/invocations", request)
 
-    def _inspect(self, name: str) -> JsonObject | None:
+    def _inspect(self, name: str) -> InspectedContainer | None:
         argv = [self._options.program, "container", "inspect", container_name(name)]
-        container = json.loads(command.ask(argv, allow="no such") or "[]")
-        return container[0] if container and LABEL in container[0]["Config"]["Labels"] else None
+        shown: list[InspectedContainer] = json.loads(command.ask(argv, allow="no such") or "[]")
+        return shown[0] if shown and LABEL in shown[0]["Config"]["Labels"] else None
 
     def _command(self, spec: JobSpec, facts: Facts) -> list[str]:
         options = self._options

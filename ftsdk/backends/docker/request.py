@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ftsdk import contract
 from ftsdk.backends import folders
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.plan import build
 
@@ -61,13 +60,29 @@ class DockerContext:
         return range(self.spec.resources.num_nodes)
 
 
+class DockerRequest(TypedDict):
+    """The commands in their order, and what must exist before."""
+
+    home: str
+    folder: str
+    """The job's folder."""
+    folders: list[str]
+    """Folders that must exist."""
+    containers: list[str]
+    network: str | None
+    """None for a single node."""
+    secrets: list[str]
+    """Folders that hold an attempt's secrets."""
+    commands: list[list[str]]
+
+
 def layout(facts: Facts) -> Layout:
     """Paths inside the job."""
     copied = {address: f"{INPUTS}/remote-model-{number}" for number, address in enumerate(facts.remote_models)}
     return Layout(durable=DURABLE, scratch=SCRATCH, inputs=build.staged(facts, INPUTS) | copied)
 
 
-def request(context: DockerContext) -> JsonObject:
+def request(context: DockerContext) -> DockerRequest:
     """The commands in their order, and the folders that must exist before."""
     containers = [container_name(context.native_name, node, len(context.nodes)) for node in context.nodes]
     network = f"ftsdk-{context.native_name}" if len(context.nodes) > 1 else None

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 from ftsdk import contract
 from ftsdk.backends.base import JobState, ObservedState
-from ftsdk.contract.foreign import JsonObject
 
 STATUSES: Final[Mapping[str, JobState]] = MappingProxyType(
     {
@@ -44,6 +43,34 @@ STOP_SIGNALS: Final = (130, 137, 143)
 """Exit codes after SIGINT, SIGKILL and SIGTERM (128 + signal)."""
 
 
+class InspectedState(TypedDict, total=False):
+    """`State` of `docker inspect`."""
+
+    Status: str
+    ExitCode: int
+    OOMKilled: bool
+    Error: str
+    Running: bool
+    Restarting: bool
+
+
+class InspectedHost(TypedDict, total=False):
+    """`HostConfig` of `docker inspect`."""
+
+    RestartPolicy: dict[str, int] | None
+
+
+class InspectedContainer(TypedDict, total=False):
+    """A container in the output of `docker inspect`, as far as it is read."""
+
+    Name: str
+    State: InspectedState
+    HostConfig: InspectedHost
+    RestartCount: int
+    Config: dict[str, dict[str, str]]
+    NetworkSettings: dict[str, dict[str, list[dict[str, str]] | None]]
+
+
 class Container(NamedTuple):
     """The fields of `docker inspect` that matter here."""
 
@@ -56,10 +83,10 @@ class Container(NamedTuple):
     max_restarts: int = 0
 
 
-def container(data: JsonObject) -> Container:
+def container(data: InspectedContainer) -> Container:
     """Read one object of `docker inspect`; what is missing has its default."""
-    state = data.get("State") or {}
-    policy = (data.get("HostConfig") or {}).get("RestartPolicy") or {}
+    state = data.get("State") or InspectedState()
+    policy = (data.get("HostConfig") or InspectedHost()).get("RestartPolicy") or {}
     return Container(
         name=str(data.get("Name", "")).lstrip("/"),
         status=str(state.get("Status", "")),

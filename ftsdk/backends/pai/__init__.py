@@ -12,7 +12,7 @@ import base64
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -24,8 +24,8 @@ from ftsdk.backends.pai.jobs import DlcAttempt
 from ftsdk.backends.pai.log_lines import PaiLogReader
 from ftsdk.backends.pai.options import PaiOptions
 from ftsdk.backends.pai.service import AlibabaServices
+from ftsdk.backends.pai.shapes import CreateJob, DlcWorker
 from ftsdk.backends.shared import RecordedEnd
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, JobNotFoundError, UnavailableError
 from ftsdk.facts import Facts
 from ftsdk.facts.remote_model import BucketAccess
@@ -107,7 +107,7 @@ class Pai:
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same plan on on-demand machines."""
-        ecs_spec = plan.request["JobSpecs"][0].get("EcsSpec", "")
+        ecs_spec = requests.request_of(plan)["JobSpecs"][0].get("EcsSpec", "")
         return requests.on_demand(plan, machines.usd_per_hour(ecs_spec, self._services.region, {}, spot=False))
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
@@ -123,8 +123,8 @@ class Pai:
         and if the job's role cannot reach the bucket.
         """
         secret_store.check(self._services, plan)
-        roles.check(self._services, plan.request)
-        request = _with_registry_password(plan.request)
+        roles.check(self._services, requests.request_of(plan))
+        request = _with_registry_password(requests.request_of(plan))
         store = ObjectStore(requests.durable_of(request), plan.storage)
         key = contract.claim_key(plan.attempt)
         if not store.put_if_absent(key, plan.claim()) and self._is_taken(plan, store):
@@ -273,12 +273,12 @@ class Pai:
         )
 
 
-def _with_registry_password(request: Mapping[str, Any]) -> JsonObject:
+def _with_registry_password(request: CreateJob) -> CreateJob:
     """The request as it is sent: a plan holds only the name of the variable with the registry's password."""
     return {**request, "JobSpecs": [_with_auth(worker) for worker in request["JobSpecs"]]}
 
 
-def _with_auth(worker: JsonObject) -> JsonObject:
+def _with_auth(worker: DlcWorker) -> DlcWorker:
     if "ImageConfig" not in worker:
         return worker
     login = registry.own_login(worker["ImageConfig"]["Auth"].removeprefix("$"))

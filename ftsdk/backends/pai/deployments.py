@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from ftsdk import contract
 from ftsdk.backends.base import Capabilities, DeploymentInfo, DeploymentState, require
@@ -18,8 +18,8 @@ from ftsdk.backends.pai import addresses, machines
 from ftsdk.backends.pai import request as requests
 from ftsdk.backends.pai.request import PaiContext
 from ftsdk.backends.pai.service import AlibabaRefusedError, AlibabaServices, says_not_found
+from ftsdk.backends.pai.shapes import EasAutoscaler, EasContainer, EasDescription, EasRequests, EasService
 from ftsdk.backends.shared import file_name, post_json
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.programs import Completion
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
@@ -123,21 +123,22 @@ class PaiDeployments:
         address = f"{response['InternetEndpoint'].rstrip('/')}/invocations"
         return post_json(address, request, {"Authorization": response["AccessToken"]})
 
-    def _describe(self, name: str) -> JsonObject | None:
+    def _describe(self, name: str) -> EasDescription | None:
         try:
-            return self._call("DescribeService", "GET", self._path(name))
+            response: EasDescription = self._call("DescribeService", "GET", self._path(name))
         except AlibabaRefusedError as problem:
             if not says_not_found(problem):
                 raise
             return None
+        return response
 
     def _path(self, name: str) -> str:
         return f"{SERVICES}/{self._services.region}/{service_name(name)}"
 
     def _call(
         self, action: str, method: str, path: str, *, query: Mapping[str, str] | None = None,
-        body: JsonObject | None = None,
-    ) -> JsonObject:  # fmt: skip
+        body: Mapping[str, object] | None = None,
+    ) -> Any:  # fmt: skip
         return self._services.generic(
             self._services.eas_endpoint, action, VERSION, style="ROA", path=path, query=query, method=method, body=body
         )
@@ -157,17 +158,18 @@ def _refuse_options(context: PaiContext) -> None:
         )
 
 
-def _request(context: PaiContext, digest: str) -> JsonObject:
+def _request(context: PaiContext, digest: str) -> EasRequests:
     program = deployment.serving(context.spec)
-    scales = program.min_replicas != program.max_replicas
-    return {
+    body: EasRequests = {
         "service": _service(context, max(1, program.min_replicas)),
         "labels": {DIGEST_LABEL: digest, **context.options.tags},
-        **({"autoscaler": _autoscaler(program.min_replicas, program.max_replicas)} if scales else {}),
     }
+    if program.min_replicas != program.max_replicas:
+        body["autoscaler"] = _autoscaler(program.min_replicas, program.max_replicas)
+    return body
 
 
-def _service(context: PaiContext, replicas: int) -> JsonObject:
+def _service(context: PaiContext, replicas: int) -> EasService:
     options = context.options
     network = {"vpc_id": options.vpc_id, "vswitch_id": options.switch_id}
     network["security_group_id"] = options.security_group_id
@@ -187,7 +189,7 @@ def _service(context: PaiContext, replicas: int) -> JsonObject:
     }
 
 
-def _container(context: PaiContext) -> JsonObject:
+def _container(context: PaiContext) -> EasContainer:
     environment = {
         contract.ENV_SERVE: deployment.server_environment(context.spec, context.facts.model, requests.layout(context)),
         "HF_HOME": f"{requests.HUB_CACHE}/huggingface",
@@ -207,14 +209,15 @@ def _container(context: PaiContext) -> JsonObject:
     }
 
 
-def _autoscaler(low: int, high: int) -> JsonObject:
-    zero = {"behavior": {"onZero": {"scaleDownGracePeriodSeconds": IDLE_S, "scaleUpActivationReplicas": 1}}}
-    return {
+def _autoscaler(low: int, high: int) -> EasAutoscaler:
+    body: EasAutoscaler = {
         "min": low,
         "max": high,
         "scaleStrategies": [{"metricName": "qps", "threshold": REQUESTS_PER_S}],
-        **(zero if low == 0 else {}),
     }
+    if low == 0:
+        body["behavior"] = {"onZero": {"scaleDownGracePeriodSeconds": IDLE_S, "scaleUpActivationReplicas": 1}}
+    return body
 
 
 def _sources(context: PaiContext) -> list[requests.MountedFolder]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from ftsdk.backends.base import Check
 from ftsdk.backends.pai import addresses, drivers, roles
 from ftsdk.backends.pai.service import AlibabaServices
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.pai.shapes import EcsSpec, RamPolicy
 from ftsdk.errors import BackendError, FtsdkError
 from ftsdk.facts import platforms
+from ftsdk.facts.platforms import KnownPlatform
 from ftsdk.home import home_dir
 from ftsdk.storage.objects import ObjectStore
 
@@ -51,18 +52,18 @@ def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
         yield from pool.map(lambda check: check(), queries)
 
 
-def submitter_policy(options: PaiOptions) -> JsonObject:
+def submitter_policy(options: PaiOptions) -> RamPolicy:
     """What whoever submits and watches may do."""
     dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
     return _policy([*dlc, *WORKSPACE, *SECRETS, *IMAGES], options)
 
 
-def job_policy(options: PaiOptions) -> JsonObject:
+def job_policy(options: PaiOptions) -> RamPolicy:
     """What the job's role may do."""
     return _policy(["kms:GetSecretValue", "kms:Decrypt"], options)
 
 
-def _policy(actions: list[str], options: PaiOptions) -> JsonObject:
+def _policy(actions: list[str], options: PaiOptions) -> RamPolicy:
     bucket = options.bucket or "BUCKET"
     objects = ["oss:GetObject", "oss:PutObject", "oss:DeleteObject", "oss:AbortMultipartUpload", "oss:ListParts"]
     return {
@@ -105,7 +106,7 @@ def _machines(services: AlibabaServices, options: PaiOptions) -> Check:
         rows = list(services.machines(**({"InstanceTypes": ecs_spec} if ecs_spec else {"AcceleratorType": "GPU"})))
     except BackendError as problem:
         return Check(what="machine types", ok=True, detail=f"could not be queried ({problem})")
-    known = {"drivers": drivers.of_machines(rows)}
+    known: KnownPlatform = {"drivers": drivers.of_machines(rows)}
     platforms.keep(home_dir(), "pai", services.region, **known)
     free = [row for row in rows if row.get("IsAvailable", True) and ecs_spec in (None, row["InstanceType"])]
     if not free:
@@ -118,14 +119,14 @@ def _machines(services: AlibabaServices, options: PaiOptions) -> Check:
     return Check(what="machine types", ok=True, detail=f"{_named(free)}; spot: {_named(spot)}")
 
 
-def _named(rows: Sequence[JsonObject]) -> str:
+def _named(rows: Sequence[EcsSpec]) -> str:
     """Types by name, with PAI's own figure for the discount of spot."""
     words = [row["InstanceType"] + _discount(row) for row in rows[:MOST_TYPES]]
     more = [f"{len(rows) - MOST_TYPES} more"] if len(rows) > MOST_TYPES else []
     return ", ".join([*words, *more]) or "none"
 
 
-def _discount(row: JsonObject) -> str:
+def _discount(row: EcsSpec) -> str:
     figure = row.get("NonProtectSpotDiscount")
     return "" if figure is None else f" (discount {figure:g})"
 

@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.pai.shapes import CreateJob, EcsSpec
+from ftsdk.facts.platforms import KnownPlatform, MachineDrivers
 
 LEAST_DRIVERS: Final[Mapping[str, int]] = {"cuda": 580, "cuda12": 525}
 """Torch build in the image's tag -> the least major version of the driver."""
-Known = JsonObject
-"""What `ftsdk doctor` has learnt of the account; here `drivers`: machine type -> `default` and `supported`."""
 
 
 def least_driver(image: str | None) -> int:
@@ -24,7 +23,7 @@ def least_driver(image: str | None) -> int:
     return LEAST_DRIVERS.get(match[1], 0) if match else 0
 
 
-def of_machines(rows: Iterable[JsonObject]) -> dict[str, JsonObject]:
+def of_machines(rows: Iterable[EcsSpec]) -> dict[str, MachineDrivers]:
     """Drivers of each machine type in ListEcsSpecs' rows, as they are kept."""
     return {
         row["InstanceType"]: {"default": row["DefaultGPUDriver"], "supported": row.get("SupportedGPUDrivers") or []}
@@ -33,18 +32,18 @@ def of_machines(rows: Iterable[JsonObject]) -> dict[str, JsonObject]:
     }
 
 
-def needed_driver(known: Known, ecs_spec: str | None, image: str | None) -> str | None:
+def needed_driver(known: KnownPlatform, ecs_spec: str | None, image: str | None) -> str | None:
     """The oldest supported driver that is new enough; None if the default one is, if none is, or if it is unknown."""
-    machine = known.get("drivers", {}).get(ecs_spec)
+    machine = known.get("drivers", {}).get(ecs_spec or "")
     least = least_driver(image)
     if machine is None or _major(machine["default"]) >= least:
         return None
     return min((one for one in machine["supported"] if _major(one) >= least), key=_version, default=None)
 
 
-def problem(known: Known, ecs_spec: str | None, image: str | None, given: str | None = None) -> str:
+def problem(known: KnownPlatform, ecs_spec: str | None, image: str | None, given: str | None = None) -> str:
     """A sentence if the driver that the job gets cannot run the image's CUDA version; else an empty string."""
-    machine = known.get("drivers", {}).get(ecs_spec)
+    machine = known.get("drivers", {}).get(ecs_spec or "")
     driver = given or needed_driver(known, ecs_spec, image) or (machine["default"] if machine else "")
     least = least_driver(image)
     if not driver or _major(driver) >= least:
@@ -55,7 +54,7 @@ def problem(known: Known, ecs_spec: str | None, image: str | None, given: str | 
     )
 
 
-def warnings(known: Known, request: JsonObject) -> tuple[str, ...]:
+def warnings(known: KnownPlatform, request: CreateJob) -> tuple[str, ...]:
     """The problem with the driver of a request, if there is one."""
     worker = request["JobSpecs"][0]
     sentence = problem(known, worker.get("EcsSpec"), worker["Image"], request["Settings"].get("Driver"))

@@ -12,9 +12,9 @@ from ftsdk.backends.base import JobInfo
 from ftsdk.backends.pai import addresses, states
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import RETRY, AlibabaRefusedError, AlibabaServices, says_not_found
+from ftsdk.backends.pai.shapes import CreateJob, DlcJob, Pod
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import JobNotFoundError, UnavailableError
 
 LISTED: Final = ("Running", "Queuing")
@@ -25,7 +25,7 @@ class DlcAttempt(NamedTuple):
     """One attempt as a DLC job."""
 
     attempt: int
-    response: JsonObject
+    response: DlcJob
     """Response of GetJob, or a row of ListJobs."""
 
     @property
@@ -49,12 +49,12 @@ class DlcAttempt(NamedTuple):
         return sum(int(spec.get("PodCount") or 1) for spec in self.response.get("JobSpecs") or ()) or 1
 
     @property
-    def pods(self) -> list[JsonObject]:
+    def pods(self) -> list[Pod]:
         """Its current pods, in the order of the nodes."""
         return sorted(self.response.get("Pods") or (), key=_node)
 
 
-def _node(pod: JsonObject) -> tuple[bool, int]:
+def _node(pod: Pod) -> tuple[bool, int]:
     """`JOB-master-0` is the first node, `JOB-worker-0` the second."""
     kind, _, number = str(pod["PodId"]).rpartition("-")
     return not kind.endswith("-master"), int(number) if number.isdecimal() else 0
@@ -63,7 +63,7 @@ def _node(pod: JsonObject) -> tuple[bool, int]:
 def get(services: AlibabaServices, native_id: str) -> DlcAttempt | None:
     """One job by its id, or None if it is gone."""
     try:
-        response = services.call("get_job", native_id)
+        response: DlcJob = services.call("get_job", native_id)
     except AlibabaRefusedError as problem:
         if says_not_found(problem):
             return None
@@ -119,7 +119,7 @@ def named(services: AlibabaServices, native_name: str) -> list[DlcAttempt]:
     return [DlcAttempt(number, row) for row in sorted(rows, key=_age)]
 
 
-def create(services: AlibabaServices, request: JsonObject) -> str:
+def create(services: AlibabaServices, request: CreateJob) -> str:
     """Create a job and return its id. DLC has no client token, so before a repeat it is looked up by its name.
 
     A duplicate (from a create that took effect after the look-up) is stopped; the oldest counts.
@@ -131,7 +131,7 @@ def create(services: AlibabaServices, request: JsonObject) -> str:
     return existing[0].id if existing else job_id
 
 
-def _create(services: AlibabaServices, request: JsonObject) -> str:
+def _create(services: AlibabaServices, request: CreateJob) -> str:
     for pause_s in RETRY.pauses():
         try:
             return str(services.once("create_job", **request)["JobId"])
@@ -167,7 +167,12 @@ def info(
     """Translate a response to a JobInfo."""
     response = native.response
     observed = states.state_of(response, outcome, cancelled=cancelled)
-    times = (response.get(f"Gmt{word}Time") for word in ("Finish", "Successed", "Failed", "Stopped"))
+    times = (
+        response.get("GmtFinishTime"),
+        response.get("GmtSuccessedTime"),
+        response.get("GmtFailedTime"),
+        response.get("GmtStoppedTime"),
+    )
     return JobInfo(
         name=name,
         state=observed.state,
@@ -187,7 +192,7 @@ def info(
     )
 
 
-def _age(row: JsonObject) -> tuple[str, str]:
+def _age(row: DlcJob) -> tuple[str, str]:
     return str(row.get("GmtCreateTime", "")), str(row["JobId"])
 
 

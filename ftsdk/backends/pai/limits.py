@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from ftsdk.backends.pai.shapes import CreateJob, DlcWorker, SpotSpec, UserVpc
 from ftsdk.contract import ENV_SECRETS_FROM
-from ftsdk.contract.foreign import JsonObject
 
 MOST_BYTES: Final = 65_536
 """Of the whole request, with what the service adds."""
@@ -24,8 +24,6 @@ SPOT_REGIONS: Final = ("cn-beijing", "cn-shanghai", "cn-hangzhou", "cn-shenzhen"
 MOST_TAGS: Final = 20
 """Alibaba Cloud's limit for tags of a resource; the letters are 128 each."""
 
-Request = JsonObject
-
 
 class Limit(NamedTuple):
     """`broken` says whether a request breaks it."""
@@ -35,44 +33,36 @@ class Limit(NamedTuple):
     theirs: str
     """Field of the request."""
     problem: str
-    broken: Callable[[Request], bool]
+    broken: Callable[[CreateJob], bool]
 
 
-def problems(request: Request) -> Iterator[str]:
+def problems(request: CreateJob) -> Iterator[str]:
     """Everything that the service would refuse, a sentence each, in the names of our spec and options."""
     for rule in RULES:
         if rule.broken(request):
             yield f"{rule.ours} ({rule.theirs}): {rule.problem}"
 
 
-def warnings(request: Request, region: str) -> tuple[str, ...]:
+def warnings(request: CreateJob, region: str) -> tuple[str, ...]:
     """Warnings about what the service may refuse."""
     if _spot(request) and region not in SPOT_REGIONS:
         return (f"resources.spot: spot machines of DLC are documented for {', '.join(SPOT_REGIONS)}, not {region}.",)
     return ()
 
 
-def _worker(request: Request) -> JsonObject:
-    value: JsonObject = request["JobSpecs"][0]
-    return value
+def _worker(request: CreateJob) -> DlcWorker:
+    return request["JobSpecs"][0]
 
 
-def _spot(request: Request) -> JsonObject:
-    value: JsonObject = _worker(request).get("SpotSpec", {})
-    return value
+def _spot(request: CreateJob) -> SpotSpec | None:
+    return _worker(request).get("SpotSpec")
 
 
-def _vpc(request: Request) -> JsonObject:
-    value: JsonObject = request.get("UserVpc", {})
-    return value
+def _vpc(request: CreateJob) -> UserVpc:
+    return request.get("UserVpc", UserVpc())
 
 
-def _settings(request: Request) -> JsonObject:
-    value: JsonObject = request.get("Settings", {})
-    return value
-
-
-def _mount_paths(request: Request) -> list[str]:
+def _mount_paths(request: CreateJob) -> list[str]:
     return [source["MountPath"] for source in request.get("DataSources", ())]
 
 
@@ -89,11 +79,10 @@ _is_role = _has(r"acs:ram::\d+:role/[\w.-]+")
 _is_cidr = _has(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}")
 
 _AIMASTER = "EnableErrorMonitoringInAIMaster"
-_ROLES = "CredentialConfigItems"
 
 
-def _roles(request: Request) -> list[str]:
-    items = request["CredentialConfig"][_ROLES]
+def _roles(request: CreateJob) -> list[str]:
+    items = request["CredentialConfig"]["CredentialConfigItems"]
     return [role["RoleArn"] for item in items for role in item["Roles"] if "RoleArn" in role]
 
 
@@ -111,11 +100,11 @@ RULES: Final[tuple[Limit, ...]] = (
          lambda r: "ResourceId" in r and not {"CPU", "Memory"} <= _worker(r).get("ResourceConfig", {}).keys()),
     Limit("option priority", "Priority", "1 to 9", lambda r: not 1 <= r["Priority"] <= 9),
     Limit("resources.spot", "JobSpecs.SpotSpec", "needs one of the options spot_discount_limit and spot_price_limit",
-         lambda r: bool(_spot(r)) and len(_spot(r).keys() & {"SpotDiscountLimit", "SpotPriceLimit"}) != 1),
+         lambda r: (spot := _spot(r)) is not None and ("SpotDiscountLimit" in spot) == ("SpotPriceLimit" in spot)),
     Limit("resources.spot", "JobSpecs.SpotSpec", "a quota has no spot machines: leave resource_id or spot out",
          lambda r: bool(_spot(r)) and "ResourceId" in r),
     Limit("option aimaster", f"Settings.{_AIMASTER}", "does not work with spot machines of ECS: leave one of them out",
-         lambda r: bool(_spot(r)) and _AIMASTER in _settings(r) and _worker(r).get("EcsSpec", "")[:4] == "ecs."),
+         lambda r: bool(_spot(r)) and _AIMASTER in r["Settings"] and _worker(r).get("EcsSpec", "")[:4] == "ecs."),
     Limit("option vpc_id", "UserVpc.VpcId", "is needed with switch_id, security_group_id or extended_cidrs",
          lambda r: bool(_vpc(r)) and "VpcId" not in _vpc(r)),
     Limit("option security_group_id", "UserVpc.SecurityGroupId", "is needed with vpc_id",
@@ -130,7 +119,7 @@ RULES: Final[tuple[Limit, ...]] = (
           "is needed with secrets: PAI's default role cannot read KMS; `ftsdk doctor -b pai` prints the role's policy",
           lambda r: ENV_SECRETS_FROM in r["Envs"] and not _roles(r)),
     Limit("option spot_types", "JobSpecs.ElasticSpotSpecs", "needs resources.spot and the option spot_price_limit",
-          lambda r: bool(_worker(r).get("ElasticSpotSpecs")) and "SpotPriceLimit" not in _spot(r)),
+          lambda r: bool(_worker(r).get("ElasticSpotSpecs")) and "SpotPriceLimit" not in (_spot(r) or {})),
     Limit("option mounts", "DataSources.MountPath", "should be a whole path, from / on",
          lambda r: not all(_is_path(path) for path in _mount_paths(r))),
     Limit("option mounts", "DataSources.MountPath", "two mounts have one path",
@@ -140,7 +129,7 @@ RULES: Final[tuple[Limit, ...]] = (
     Limit("timeout_hours", "JobMaxRunningTimeMinutes", "less than a minute",
          lambda r: r.get("JobMaxRunningTimeMinutes", 1) < 1),
     Limit("option tags", "Settings.Tags", f"at most {MOST_TAGS} tags of 128 letters, none begins with acs: or aliyun",
-         lambda r: not _tags_fit(_settings(r).get("Tags", {}))),
+         lambda r: not _tags_fit(r["Settings"]["Tags"])),
     Limit("env", "the whole request", f"is longer than {MOST_BYTES} bytes",
          lambda r: len(json.dumps(r, ensure_ascii=False).encode()) > MOST_BYTES - ADDED_BYTES),
 )  # fmt: skip

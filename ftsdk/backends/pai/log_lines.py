@@ -17,8 +17,8 @@ from ftsdk import contract
 from ftsdk.backends.pai import jobs
 from ftsdk.backends.pai.jobs import DlcAttempt
 from ftsdk.backends.pai.service import SINCE, AlibabaRefusedError, AlibabaServices
+from ftsdk.backends.pai.shapes import Pod
 from ftsdk.contract import Stamp
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.storage.base import ObjectInfo, Store
 from ftsdk.storage import records
 from ftsdk.storage.records import LogLine
@@ -140,14 +140,14 @@ class PaiLogReader:
             previous = sorted(pod.get("HistoryPods") or (), key=lambda old: str(old.get("GmtCreateTime", "")))
             yield [*(line for old in previous for line in self._last_lines(native, old)), *self._log(native, pod)]
 
-    def _last_lines(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
+    def _last_lines(self, native: DlcAttempt, pod: Pod) -> list[str]:
         seen_at, output = self._over.get(pod["PodUid"], (time.monotonic(), []))
         if not output or time.monotonic() - seen_at < DRAIN_S:
             output = self._log(native, pod)
             self._over[pod["PodUid"]] = seen_at, output
         return output
 
-    def _log(self, native: DlcAttempt, pod: JsonObject) -> list[str]:
+    def _log(self, native: DlcAttempt, pod: Pod) -> list[str]:
         pod_uid = {"PodUid": pod["PodUid"]} if pod.get("PodUid") else {}
         try:
             output = self._services.call(
@@ -155,7 +155,8 @@ class PaiLogReader:
             )
         except AlibabaRefusedError:  # a pod that is not there yet has no log
             return []
-        return output.get("Logs") or []
+        lines: list[str] = output.get("Logs") or []
+        return lines
 
 
 class OneAttempt:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.pai import addresses, drivers, limits
+from ftsdk.backends.pai.shapes import (
+    CreateJob,
+    CredentialConfig,
+    CredentialRole,
+    DataSource,
+    DlcJob,
+    DlcSettings,
+    DlcWorker,
+    ElasticSpotSpec,
+    SpotSpec,
+    UserVpc,
+)
 from ftsdk.backends.shared import content_address, file_name, without_spot
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import platforms
+from ftsdk.facts.platforms import KnownPlatform
 from ftsdk.plan import Copy, Plan, Upload, build
 from ftsdk.storage import copying
 from ftsdk.storage.fingerprints import Fingerprint
@@ -66,7 +78,7 @@ class PaiContext:
     """None in a quota."""
 
     @property
-    def known(self) -> JsonObject:
+    def known(self) -> KnownPlatform:
         """What `ftsdk doctor` has learnt of the account in this region."""
         return platforms.of(self.facts.platforms, "pai", self.region)
 
@@ -156,11 +168,11 @@ def copies(context: PaiContext) -> Iterator[Copy]:
 
 
 # --- the request -------------------------------------------------------------------------------------------
-def request(context: PaiContext) -> JsonObject:
+def request(context: PaiContext) -> CreateJob:
     """The body of CreateJob. Raises SpecError naming every limit that is passed."""
     options, spec = context.options, context.spec
     minutes = ceil(spec.timeout_hours * 60) + STOP_MARGIN_MINUTES if spec.timeout_hours else None
-    body = {
+    body: CreateJob = {
         "DisplayName": context.native_name,
         "JobType": "PyTorchJob",
         "WorkspaceId": addresses.needed(options.workspace_id, "workspace_id", "the number of a PAI workspace"),
@@ -171,10 +183,13 @@ def request(context: PaiContext) -> JsonObject:
         "CredentialConfig": _credentials(options.role),
         "Priority": options.priority,
         "Settings": _settings(context),
-        **({"ResourceId": options.resource_id} if options.resource_id else {}),
-        **({"UserVpc": vpc} if (vpc := _vpc(options)) else {}),
-        **({"JobMaxRunningTimeMinutes": minutes} if minutes else {}),
     }
+    if options.resource_id:
+        body["ResourceId"] = options.resource_id
+    if vpc := _vpc(options):
+        body["UserVpc"] = vpc
+    if minutes:
+        body["JobMaxRunningTimeMinutes"] = minutes
     known = passthrough.fields_of(__package__)
     body = passthrough.merged(body, options.request, known=known, service="CreateJob")
     if problems := list(limits.problems(body)):
@@ -182,38 +197,54 @@ def request(context: PaiContext) -> JsonObject:
     return body
 
 
-def durable_of(body: Mapping[str, Any]) -> str:
+def durable_of(body: CreateJob | DlcJob) -> str:
     """Address of the job's folder, from a request or a description."""
     return str(body.get("Envs", {}).get(ENV_DURABLE, ""))
 
 
+def request_of(plan: Plan) -> CreateJob:
+    """The request of a plan of this backend."""
+    return cast("CreateJob", plan.request)
+
+
 def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     """Convert a plan for spot machines to on-demand machines. Pure."""
-    only_spot = ("SpotSpec", "ElasticSpotSpecs")
-    workers = [{key: value for key, value in w.items() if key not in only_spot} for w in plan.request["JobSpecs"]]
+    body = request_of(plan)
+    workers = [worker.copy() for worker in body["JobSpecs"]]
+    for worker in workers:
+        worker.pop("SpotSpec", None)
+        worker.pop("ElasticSpotSpecs", None)
     price = plan.options.get("price_usd_per_hour") or usd_per_hour
     nodes = plan.document["num_nodes"]
     return replace(
         plan,
-        request={**plan.request, "JobSpecs": workers},
+        request={**body, "JobSpecs": workers},
         spec=without_spot(plan),
         usd_per_hour=price * nodes if price is not None else None,
     )
 
 
-def _worker(context: PaiContext) -> JsonObject:
-    options = context.options
-    return {
+def _worker(context: PaiContext) -> DlcWorker:
+    options, disk_gb = context.options, context.spec.resources.disk_gb
+    worker: DlcWorker = {
         "Type": "Worker",  # the first one is the master
         "Image": addresses.needed(options.image, "image", "an image that holds the trainer and a `python`"),
         "PodCount": context.spec.resources.num_nodes,
         "RestartPolicy": "Never",  # the supervisor starts a crashed trainer again itself
-        **({"ImageConfig": {"Auth": f"${options.image_auth}"}} if options.image_auth else {}),
-        **({"EcsSpec": context.ecs_spec} if context.ecs_spec else {"ResourceConfig": _share(context)}),
-        **({"SpotSpec": _spot(options)} if context.spec.resources.spot else {}),
-        **({"ElasticSpotSpecs": _elastic(options)} if options.spot_types else {}),
-        **({"SystemDisk": {"Size": context.spec.resources.disk_gb}} if context.spec.resources.disk_gb else {}),
     }
+    if options.image_auth:
+        worker["ImageConfig"] = {"Auth": f"${options.image_auth}"}
+    if context.ecs_spec:
+        worker["EcsSpec"] = context.ecs_spec
+    else:
+        worker["ResourceConfig"] = _share(context)
+    if context.spec.resources.spot:
+        worker["SpotSpec"] = _spot(options)
+    if options.spot_types:
+        worker["ElasticSpotSpecs"] = [_elastic(name, options) for name in options.spot_types]
+    if disk_gb:
+        worker["SystemDisk"] = {"Size": disk_gb}
+    return worker
 
 
 def _share(context: PaiContext) -> dict[str, str]:
@@ -230,33 +261,38 @@ def _share(context: PaiContext) -> dict[str, str]:
     return {key: str(value) for key, value in given.items() if value is not None}
 
 
-def _spot(options: PaiOptions) -> JsonObject:
-    return {
-        "SpotStrategy": "SpotWithPriceLimit",
-        **({"SpotDiscountLimit": options.spot_discount_limit} if options.spot_discount_limit else {}),
-        **({"SpotPriceLimit": options.spot_price_limit} if options.spot_price_limit else {}),
-    }
+def _spot(options: PaiOptions) -> SpotSpec:
+    spot: SpotSpec = {"SpotStrategy": "SpotWithPriceLimit"}
+    if options.spot_discount_limit:
+        spot["SpotDiscountLimit"] = options.spot_discount_limit
+    if options.spot_price_limit:
+        spot["SpotPriceLimit"] = options.spot_price_limit
+    return spot
 
 
-def _elastic(options: PaiOptions) -> list[JsonObject]:
-    """More machine types for a spot job. Their limit is a price an hour, that of SpotSpec one a minute."""
-    limit = {"SpotPriceLimit": round(options.spot_price_limit * 60, 4)} if options.spot_price_limit else {}
-    return [{"InstanceType": name, "SpotStrategy": "LowestPrice", **limit} for name in options.spot_types]
+def _elastic(name: str, options: PaiOptions) -> ElasticSpotSpec:
+    """One more machine type for a spot job. Its limit is a price an hour, that of SpotSpec one a minute."""
+    if options.spot_price_limit:
+        limit = round(options.spot_price_limit * 60, 4)
+        return {"InstanceType": name, "SpotStrategy": "LowestPrice", "SpotPriceLimit": limit}
+    return {"InstanceType": name, "SpotStrategy": "LowestPrice"}
 
 
-def _mount(source: MountedFolder, region: str) -> JsonObject:
+def _mount(source: MountedFolder, region: str) -> DataSource:
     return {"Uri": addresses.mount_uri(source.address, region), "MountPath": source.path, "MountAccess": "RO"}
 
 
-def _mounts(options: PaiOptions) -> Iterator[JsonObject]:
+def _mounts(options: PaiOptions) -> Iterator[DataSource]:
     for path, what in options.mounts.items():
-        named = {"Uri": what} if "://" in what else {"DataSourceId": what}
-        yield {**named, "MountPath": path, "MountAccess": "RO"}
+        if "://" in what:
+            yield {"Uri": what, "MountPath": path, "MountAccess": "RO"}
+        else:
+            yield {"DataSourceId": what, "MountPath": path, "MountAccess": "RO"}
 
 
-def _credentials(role: str | None) -> JsonObject:
+def _credentials(role: str | None) -> CredentialConfig:
     """The job's RAM role; the platform injects its temporary credentials (ALIBABA_CLOUD_CREDENTIALS_URI)."""
-    taken = {"RoleType": "service", **({"RoleArn": role} if role else {})}
+    taken: CredentialRole = {"RoleType": "service", "RoleArn": role} if role else {"RoleType": "service"}
     return {
         "EnableCredentialInject": True,
         "AliyunEnvRoleKey": "0",
@@ -264,18 +300,23 @@ def _credentials(role: str | None) -> JsonObject:
     }
 
 
-def _settings(context: PaiContext) -> JsonObject:
+def _settings(context: PaiContext) -> DlcSettings:
     options = context.options
     driver = options.driver or drivers.needed_driver(context.known, context.ecs_spec, options.image)
-    watched = {"EnableErrorMonitoringInAIMaster": True, "ErrorMonitoringArgs": RESTARTS}
-    return {
+    settings: DlcSettings = {
         "Tags": {OUR_TAG: context.spec.name, **options.tags},
         "TerminationGracePeriodSeconds": options.grace_s,
-        **({"EnableRDMA": True} if options.rdma else {}),
-        **({"Driver": driver} if driver else {}),
-        **({"EnableSanityCheck": True} if options.sanity_check else {}),
-        **(watched if _wants_aimaster(context) else {}),
     }
+    if options.rdma:
+        settings["EnableRDMA"] = True
+    if driver:
+        settings["Driver"] = driver
+    if options.sanity_check:
+        settings["EnableSanityCheck"] = True
+    if _wants_aimaster(context):
+        settings["EnableErrorMonitoringInAIMaster"] = True
+        settings["ErrorMonitoringArgs"] = RESTARTS
+    return settings
 
 
 def _wants_aimaster(context: PaiContext) -> bool:
@@ -285,15 +326,19 @@ def _wants_aimaster(context: PaiContext) -> bool:
     return context.spec.resources.spot and LINGJUN.match(context.ecs_spec or "") is not None
 
 
-def _vpc(options: PaiOptions) -> JsonObject:
-    given = {
-        "VpcId": options.vpc_id,
-        "SwitchId": options.switch_id,
-        "SecurityGroupId": options.security_group_id,
-        "ExtendedCIDRs": list(options.extended_cidrs),
-        "DefaultRoute": options.default_route,
-    }
-    return {key: value for key, value in given.items() if value}
+def _vpc(options: PaiOptions) -> UserVpc:
+    vpc = UserVpc()
+    if options.vpc_id:
+        vpc["VpcId"] = options.vpc_id
+    if options.switch_id:
+        vpc["SwitchId"] = options.switch_id
+    if options.security_group_id:
+        vpc["SecurityGroupId"] = options.security_group_id
+    if options.extended_cidrs:
+        vpc["ExtendedCIDRs"] = list(options.extended_cidrs)
+    if options.default_route:
+        vpc["DefaultRoute"] = options.default_route
+    return vpc
 
 
 def _environment(context: PaiContext) -> dict[str, str]:

@@ -3,17 +3,15 @@ workspace's default storage only, as PAI's documents say; docs/backends/checked-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ftsdk.backends.pai.addresses import bucket_of
 from ftsdk.backends.pai.request import durable_of
 from ftsdk.backends.pai.service import AlibabaServices
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.pai.shapes import CreateJob
 from ftsdk.errors import AuthError, BackendError
+from ftsdk.facts.platforms import KnownPlatform
 
 
-def check(services: AlibabaServices, request: Mapping[str, Any]) -> None:
+def check(services: AlibabaServices, request: CreateJob) -> None:
     """Raise AuthError if the job would have PAI's default role, and its results lie in another bucket.
 
     A workspace that cannot be queried is no reason to refuse: the job's first write shows it.
@@ -29,7 +27,7 @@ def check(services: AlibabaServices, request: Mapping[str, Any]) -> None:
         raise AuthError(unreachable(bucket, default))
 
 
-def warnings(known: JsonObject, request: Mapping[str, Any]) -> tuple[str, ...]:
+def warnings(known: KnownPlatform, request: CreateJob) -> tuple[str, ...]:
     """A warning, from what `ftsdk doctor` has kept, that `check` will refuse."""
     bucket = bucket_of(durable_of(request))
     if not has_default_role(request) or known.get("default_bucket", bucket) == bucket:
@@ -37,7 +35,7 @@ def warnings(known: JsonObject, request: Mapping[str, Any]) -> tuple[str, ...]:
     return (unreachable(bucket, known["default_bucket"]),)
 
 
-def has_default_role(request: Mapping[str, Any]) -> bool:
+def has_default_role(request: CreateJob) -> bool:
     """Whether no role is named."""
     items = request["CredentialConfig"]["CredentialConfigItems"]
     return not any("RoleArn" in role for item in items for role in item["Roles"])

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.pai import addresses
+from ftsdk.backends.pai.shapes import DlcJob, EcsSpec
 from ftsdk.backends.shared import ClientCache, credentials_key
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import AuthError, BackendError, CapacityError, NotInstalledError, QuotaError, UnavailableError
 from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.aliyun_credentials import library_client
@@ -74,7 +74,7 @@ class AlibabaServices:
         """The workspace. Raises SpecError without one."""
         return addresses.needed(self._options.workspace_id, "workspace_id", "the number of a PAI workspace")
 
-    def once(self, operation: str, *path: str, **fields: object) -> JsonObject:
+    def once(self, operation: str, *path: str, **fields: object) -> Any:
         """One request, never repeated; `fields` in the API's own names. Raises our errors."""
         client = self._client()
         from alibabacloud_pai_dlc20201203 import models
@@ -82,23 +82,22 @@ class AlibabaServices:
         kind = getattr(models, f"{''.join(word.title() for word in operation.split('_'))}Request", None)
         arguments = (kind().from_map(fields),) if kind else ()  # operations without fields have no such class
         with errors():
-            response: JsonObject = getattr(client, operation)(*path, *arguments).body.to_map()
-        return response
+            return getattr(client, operation)(*path, *arguments).body.to_map()
 
-    def call(self, operation: str, *path: str, **fields: object) -> JsonObject:
+    def call(self, operation: str, *path: str, **fields: object) -> Any:
         """One request that may be repeated, and its answer."""
         return RETRY.call(lambda: self.once(operation, *path, **fields))
 
-    def jobs(self, **fields: object) -> Iterator[JsonObject]:
+    def jobs(self, **fields: object) -> Iterator[DlcJob]:
         """Rows of a listing in the workspace, newest first."""
         arguments = {"WorkspaceId": self.workspace_id, "StartTime": SINCE, "Order": "desc", "SortBy": "GmtCreateTime"}
         return self._rows("list_jobs", "Jobs", {**arguments, **fields})
 
-    def machines(self, **fields: object) -> Iterator[JsonObject]:
+    def machines(self, **fields: object) -> Iterator[EcsSpec]:
         """Machine types of the region as they are right now: stock, spot stock and discount, no prices."""
         return self._rows("list_ecs_specs", "EcsSpecs", fields)
 
-    def _rows(self, operation: str, key: str, fields: JsonObject) -> Iterator[JsonObject]:
+    def _rows(self, operation: str, key: str, fields: Mapping[str, object]) -> Iterator[Any]:
         for page in count(1):
             rows = self.call(operation, PageSize=PAGE, PageNumber=page, **fields).get(key) or []
             yield from rows
@@ -121,7 +120,7 @@ class AlibabaServices:
         """Host of the API of PAI EAS as this machine reaches it."""
         return addresses.eas_endpoint(self._options)
 
-    def kms(self, action: str, **query: str) -> JsonObject:
+    def kms(self, action: str, **query: str) -> Any:
         """One call of KMS."""
         return self.generic(
             addresses.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
@@ -137,8 +136,8 @@ class AlibabaServices:
         path: str = "/",
         query: Mapping[str, str] | None = None,
         method: str | None = None,
-        body: JsonObject | None = None,
-    ) -> JsonObject:
+        body: Mapping[str, object] | None = None,
+    ) -> Any:
         """One call of a service without adding its client as a dependency; repeated unless `method` is POST.
 
         `method` is POST for the style RPC and GET for ROA if it is left out.
@@ -152,7 +151,7 @@ class AlibabaServices:
                                   method=verb, auth_type="AK", style=style, req_body_type="json",
                                   body_type="json")  # fmt: skip
 
-        def request() -> JsonObject:
+        def request() -> dict[str, object]:
             with errors():
                 sent = utils_models.OpenApiRequest(query=dict(query or {}), body=body)
                 response = client.call_api(how, sent, RuntimeOptions())

@@ -12,9 +12,9 @@ from typing import Final
 
 from ftsdk.backends import shared
 from ftsdk.backends.base import JobState, ObservedState
+from ftsdk.backends.pai.shapes import DlcJob
 from ftsdk.backends.shared import FailurePattern
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 
 WAITING: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -70,7 +70,7 @@ FAILURE_PATTERNS: Final[tuple[FailurePattern, ...]] = (
 """ReasonCode and ReasonMessage -> reason and what to do; the first match wins."""
 
 
-def state_of(native: JsonObject, outcome: Outcome | None = None, *, cancelled: bool = False) -> ObservedState:
+def state_of(native: DlcJob, outcome: Outcome | None = None, *, cancelled: bool = False) -> ObservedState:
     """Translate a response. `outcome` is the supervisors' record; `cancelled` is True if ftsdk cancelled the job."""
     status = str(native.get("Status") or "")
     if status not in ENDS:
@@ -84,7 +84,7 @@ def state_of(native: JsonObject, outcome: Outcome | None = None, *, cancelled: b
     return _failed(native, outcome, cancelled=cancelled)
 
 
-def _alive(status: str, native: JsonObject) -> ObservedState:
+def _alive(status: str, native: DlcJob) -> ObservedState:
     if status in WAITING:
         began = any(step.get("Status") == "Running" for step in native.get("StatusHistory") or ())
         return ObservedState(JobState.RUNNING if began else JobState.PENDING, message=WAITING[status])
@@ -93,7 +93,7 @@ def _alive(status: str, native: JsonObject) -> ObservedState:
     return ObservedState(JobState.RUNNING, message=f"PAI says '{status}', which this version of ftsdk does not know.")
 
 
-def _failed(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
+def _failed(native: DlcJob, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
         return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
@@ -107,7 +107,7 @@ def _failed(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> 
     return ObservedState(JobState.FAILED, "error", f"PAI: {text}" if text else "PAI gave no reason.")
 
 
-def _stopped(native: JsonObject, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
+def _stopped(native: DlcJob, outcome: Outcome | None, *, cancelled: bool) -> ObservedState:
     saved, exit_code = _saved(outcome)
     if cancelled:
         return ObservedState(JobState.CANCELLED, "cancelled", f"{saved}Cancelled as requested.", exit_code)
@@ -122,10 +122,10 @@ def _saved(outcome: Outcome | None) -> tuple[str, int | None]:
     return (f"{outcome['message']} ", outcome["exit_code"]) if outcome else ("", None)
 
 
-def _reason_text(native: JsonObject) -> str:
-    words = (str(native.get(key) or "") for key in ("ReasonCode", "ReasonMessage"))
+def _reason_text(native: DlcJob) -> str:
+    words = (native.get("ReasonCode"), native.get("ReasonMessage"))
     return ": ".join(filter(None, words))
 
 
-def _is_evicted(native: JsonObject) -> bool:
+def _is_evicted(native: DlcJob) -> bool:
     return any(pod.get("SubStatus") in ("Evicted", "Preempted") for pod in native.get("Pods") or ())

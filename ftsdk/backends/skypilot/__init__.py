@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -21,9 +21,10 @@ from ftsdk.backends.options import Options
 from ftsdk.backends.skypilot import default_image, failures, jobs, polling
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.api import ApiServer
-from ftsdk.backends.skypilot.jobs import SkyJob
+from ftsdk.backends.skypilot.jobs import LaunchRecord, SkyJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.backends.skypilot.polling import StatusCache
+from ftsdk.backends.skypilot.shapes import SdkRequest, SdkResponse, SkyRequest
 from ftsdk.contract.documents import Storage
 from ftsdk.errors import BackendError, UnsupportedError
 from ftsdk.facts import Facts
@@ -111,9 +112,10 @@ class SkyPilot:
 
     def on_demand(self, plan: Plan) -> Plan:
         """The same task on capacity that is not taken back."""
-        task = plan.request["task"]
+        request = cast(SkyRequest, plan.request)
+        task = request["task"]
         resources = {name: value for name, value in task["resources"].items() if name != "use_spot"}
-        return replace(plan, request={**plan.request, "task": {**task, "resources": resources}})
+        return replace(plan, request={**request, "task": {**task, "resources": resources}})
 
     def market(self, spec: JobSpec, facts: Facts) -> Market:
         """The machines in SkyPilot's own catalogue, as far as SkyPilot has fetched it to this machine."""
@@ -146,9 +148,16 @@ class SkyPilot:
 
     def _launch(self, job: SkyJob, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Launch the task and record SkyPilot's response."""
-        request = {name: plan.request[name] for name in ("kind", "cluster", "task")}
+        launch: SdkRequest = {
+            "verb": "launch",
+            "kind": plan.request["kind"],
+            "cluster": plan.request["cluster"],
+            "task": plan.request["task"],
+            "secrets": dict(secrets),
+        }
+        record: SdkResponse | LaunchRecord
         try:
-            record = self._server.run("launch", **request, secrets=dict(secrets))
+            record = self._server.run(launch)
         except BackendError as problem:
             record = {"error": {"reason": failures.reason(problem), "message": str(problem)}}
             raise
@@ -220,7 +229,7 @@ class SkyPilot:
 
     def _clean_up(self, job: SkyJob, ended_at: float) -> None:
         """Take down a cluster of the job's own at once, which SkyPilot would do two minutes after the end."""
-        request = job.plan.for_attempt(job.attempt).request
+        request = jobs.request_of(job)
         name, is_own = request["cluster"], request["kind"] == requests.LAUNCHED
         if is_own and not self.options.autostop_minutes and name not in self._gone and jobs.all_recorded(job):
             self._gone.add(name)
@@ -252,4 +261,4 @@ class SkyPilot:
 
     def _may_restart(self, job: SkyJob, exit_code: int) -> bool:
         """Whether SkyPilot starts the attempt again after this exit code."""
-        return job.plan.request["kind"] == requests.MANAGED and exit_code in requests.RECOVERED
+        return jobs.request_of(job)["kind"] == requests.MANAGED and exit_code in requests.RECOVERED

@@ -11,13 +11,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ftsdk.backends.skypilot import failures
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.skypilot.shapes import SdkRequest, SdkResponse
 from ftsdk.errors import BackendError, NotInstalledError, UnavailableError
 
 if TYPE_CHECKING:
@@ -42,16 +42,16 @@ class ApiServer:
         self._headers: dict[str, str] = {}
 
     # --- over HTTP -----------------------------------------------------------------------------------------
-    def ask(self, path: str, body: JsonObject) -> Any:
+    def ask(self, path: str, body: Mapping[str, object]) -> Any:
         """Post a request and wait for its answer. Raises what `failures.error` makes of SkyPilot's error."""
         return self.result(self.post(path, body))
 
-    def post(self, path: str, body: JsonObject) -> str:
+    def post(self, path: str, body: Mapping[str, object]) -> str:
         """Post a request without waiting for its result; returns its id."""
         _, headers = self._open(path, json.dumps(body).encode())
         return headers[REQUEST_ID] or ""
 
-    def text(self, path: str, body: JsonObject) -> str:
+    def text(self, path: str, body: Mapping[str, object]) -> str:
         """Post a request whose response is text, such as a log."""
         data, _ = self._open(path, json.dumps(body).encode())
         return data.decode("utf-8", "replace")
@@ -72,7 +72,7 @@ class ApiServer:
         except ConnectionRefusedError as problem:
             if not self._is_local:
                 raise _unreachable(self._endpoint, problem) from problem
-            self.run("start")
+            self.run({"verb": "start"})
         try:
             return self._exchange(path, data)
         except ConnectionRefusedError as problem:
@@ -114,23 +114,23 @@ class ApiServer:
         return self._endpoint.startswith(("http://127.0.0.1:", "http://localhost:"))
 
     # --- through SkyPilot's package ------------------------------------------------------------------------
-    def run(self, verb: str, **request: object) -> JsonObject:
+    def run(self, request: SdkRequest) -> SdkResponse:
         """Run a verb of `sdk.py`. Raises NotInstalledError without SkyPilot, or what `failures.error` returns."""
         argv = [self._python, str(Path(__file__).with_name("sdk.py"))]
-        response = _run(argv, json.dumps({"verb": verb, **request}))
+        response = _run(argv, json.dumps(request))
         if "error" in response:
             raise failures.error(response["error"]["type"], response["error"]["message"])
         return response
 
 
-def _run(argv: Sequence[str], request: str) -> JsonObject:
+def _run(argv: Sequence[str], request: str) -> SdkResponse:
     """Secrets are passed by stdin, because all users can read command lines."""
     try:
         run = subprocess.run(
             argv, input=request, capture_output=True, text=True, timeout=LAUNCH_TIMEOUT_S, check=False,
             encoding="utf-8", errors="replace",
         )  # fmt: skip
-        response: JsonObject = json.loads(run.stdout)
+        response: SdkResponse = json.loads(run.stdout)
     except OSError as problem:
         raise NotInstalledError(
             f"{argv[0]} cannot be started ({problem.strerror}): set the skypilot backend's option 'sky_python'."
@@ -151,7 +151,7 @@ def _find() -> tuple[str, str | None]:
     return (given or f"http://127.0.0.1:{port}").rstrip("/"), token
 
 
-def _configured() -> JsonObject:
+def _configured() -> dict[str, str]:
     import yaml
 
     path = Path(os.environ.get("SKYPILOT_GLOBAL_CONFIG", "~/.sky/config.yaml")).expanduser()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftsdk.backends.skypilot.options import IMAGE
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Rendered
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing.catalogue import card_of
@@ -25,7 +24,7 @@ def check(rendered: Rendered, accelerators: tuple[str, ...]) -> None:
 def _lacks(rendered: Rendered) -> Iterator[str]:
     if rendered.trainer == "trl":
         yield f"TRL 1.16 for {rendered.config['algorithm']}"
-    arguments: JsonObject = rendered.config.get("arguments", rendered.config)
+    arguments = rendered.config.get("arguments", rendered.config)
     if arguments.get("enable_liger_kernel") or arguments.get("use_liger_kernel"):
         yield "Liger kernels"
 

@@ -14,7 +14,7 @@ from ftsdk.backends.base import Capabilities, DeploymentInfo, require
 from ftsdk.backends.skypilot import request as requests
 from ftsdk.backends.skypilot.options import SkyPilotOptions, is_kubernetes
 from ftsdk.backends.skypilot.request import SkyPilotContext
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.skypilot.shapes import SkyTask
 from ftsdk.contract.programs import Completion
 from ftsdk.errors import UnsupportedError
 from ftsdk.facts import Facts
@@ -84,12 +84,12 @@ def _refuse(name: str) -> NoReturn:
     )
 
 
-def _task(context: SkyPilotContext) -> JsonObject:
+def _task(context: SkyPilotContext) -> SkyTask:
     """A task's YAML with a service."""
     resources = {key: value for key, value in requests.resources(context).items() if key not in OF_JOBS}
     layout = requests.layout(context)
     pods = any(map(is_kubernetes, context.options.infra)) or not context.options.infra
-    return {
+    task: SkyTask = {
         "name": context.spec.name,
         "service": {
             "readiness_probe": {"path": "/ping", "initial_delay_seconds": START_S},
@@ -98,13 +98,16 @@ def _task(context: SkyPilotContext) -> JsonObject:
         "resources": {**resources, "ports": PORT},
         "file_mounts": requests.file_mounts(context),
         "envs": {contract.ENV_SERVE: deployment.server_environment(context.spec, context.facts.model, layout)},
-        **({"setup": context.options.setup} if context.options.setup else {}),
-        **({"config": requests.AS_ROOT} if pods else {}),
-        "run": f"exec {context.options.python or 'python'} {requests.runtime_path(context)} serve",
     }
+    if context.options.setup:
+        task["setup"] = context.options.setup
+    if pods:
+        task["config"] = requests.AS_ROOT
+    task["run"] = f"exec {context.options.python or 'python'} {requests.runtime_path(context)} serve"
+    return task
 
 
-def _replicas(spec: JobSpec) -> JsonObject:
+def _replicas(spec: JobSpec) -> dict[str, object]:
     program = deployment.serving(spec)
     if program.min_replicas == program.max_replicas:
         return {"replicas": program.min_replicas}

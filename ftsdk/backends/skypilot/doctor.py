@@ -13,7 +13,7 @@ from ftsdk.errors import BackendError
 def checks(server: ApiServer, options: SkyPilotOptions) -> Iterator[Check]:
     """SkyPilot's package and API server (which is started), what `sky check` says is enabled, and the storage."""
     try:
-        response = server.run("check")
+        response = server.run({"verb": "check"})
     except BackendError as problem:
         yield Check(what="SkyPilot", ok=False, detail="does not answer", remedy=str(problem))
         return

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -14,6 +14,7 @@ from ftsdk.backends.base import JobInfo, ObservedState
 from ftsdk.backends.folders import PLAN_FILE, names
 from ftsdk.backends.shared import SubmittedJob
 from ftsdk.backends.skypilot.options import SkyPilotOptions
+from ftsdk.backends.skypilot.shapes import SkyRequest
 from ftsdk.contract import Reason
 from ftsdk.errors import JobNotFoundError
 from ftsdk.home import home_dir, jobs_dir
@@ -89,6 +90,11 @@ def each() -> Iterator[SkyJob]:
 
 def _store(plan: Plan) -> Store:
     return open_store(plan.request["folder"], plan.storage)
+
+
+def request_of(job: SkyJob) -> SkyRequest:
+    """The request of the newest attempt."""
+    return cast("SkyRequest", job.plan.for_attempt(job.attempt).request)
 
 
 def launch_record(job: SkyJob) -> LaunchRecord:

@@ -12,9 +12,9 @@ from ftsdk.backends.skypilot import failures, jobs, states
 from ftsdk.backends.skypilot.api import ApiServer
 from ftsdk.backends.skypilot.jobs import SkyJob
 from ftsdk.backends.skypilot.request import LAUNCHED, MANAGED, ON_CLUSTER
+from ftsdk.backends.skypilot.shapes import CostRecord, QueueRecord
 from ftsdk.backends.skypilot.states import QueueRow
 from ftsdk.contract import claim_key
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import BackendError, UnavailableError
 from ftsdk.storage.records import has_lines, read_json
 
@@ -29,7 +29,7 @@ UNDER_WAY: Final = ("PENDING", "RUNNING")
 
 def queue_row(server: ApiServer, job: SkyJob) -> QueueRow | None:
     """The newest attempt in SkyPilot's queue; None if it is not there (yet or any longer)."""
-    request = job.plan.for_attempt(job.attempt).request
+    request = jobs.request_of(job)
     name = request["task"]["name"]
     if request["kind"] == MANAGED:
         answer = server.ask("/jobs/queue/v2", {"all_users": True, "name_match": name, "fields": FIELDS})
@@ -41,7 +41,7 @@ def queue_row(server: ApiServer, job: SkyJob) -> QueueRow | None:
     return read(max(own, key=lambda row: int(row["job_id"]))) if own else None
 
 
-def _cluster_queue(server: ApiServer, cluster: str) -> list[JsonObject]:
+def _cluster_queue(server: ApiServer, cluster: str) -> list[QueueRecord]:
     try:
         return list(
             server.ask("/queue", {"cluster_name": cluster, "all_users": True}) or ()
@@ -60,7 +60,7 @@ def observe(server: ApiServer, job: SkyJob) -> ObservedState:
     row = queue_row(server, job)
     cancelled = jobs.cancelled_at(job) is not None
     if row:
-        is_managed = job.plan.request["kind"] == MANAGED
+        is_managed = jobs.request_of(job)["kind"] == MANAGED
         table = states.MANAGED_STATUSES if is_managed else states.CLUSTER_STATUSES
         seen = states.state_of(row, table, cancelled=cancelled)
         if seen.state is JobState.FAILED and row.status in states.UNEXPLAINED:
@@ -75,7 +75,7 @@ def observe(server: ApiServer, job: SkyJob) -> ObservedState:
 def _kept(server: ApiServer, job: SkyJob, seen: ObservedState) -> ObservedState:
     """Record a failure without an outcome record, and take the job's own cluster down; SkyPilot's log is lost with
     it."""
-    request, options = job.plan.for_attempt(job.attempt).request, job.plan.options
+    request, options = jobs.request_of(job), job.plan.options
     with suppress(BackendError):
         jobs.add_to_record(job, error={"reason": seen.reason, "message": seen.message})
         if request["kind"] == LAUNCHED and not options["autostop_minutes"]:
@@ -85,7 +85,7 @@ def _kept(server: ApiServer, job: SkyJob, seen: ObservedState) -> ObservedState:
 
 def _last_lines(server: ApiServer, job: SkyJob, row: QueueRow) -> str:
     """The end of SkyPilot's log: of the setup, or of a supervisor that did not start."""
-    request = job.plan.for_attempt(job.attempt).request
+    request = jobs.request_of(job)
     body = {"job_id": row.job_id, "follow": False, "tail": LAST_LINES}
     try:
         if request["kind"] == MANAGED:
@@ -125,17 +125,19 @@ def _gone(job: SkyJob) -> ObservedState:
 def usd_per_hour(server: ApiServer, job: SkyJob) -> float | None:
     """What the newest attempt's machines cost in an hour, all together, by SkyPilot's own cost report; 0 if it has no
     price for them, None if it is not known yet."""
-    request, request_id = job.plan.for_attempt(job.attempt).request, jobs.launch_record(job).get("request_id")
+    request, request_id = jobs.request_of(job), jobs.launch_record(job).get("request_id")
+    report: list[CostRecord] = server.ask("/cost_report", {"days": 30})
     if request["kind"] == MANAGED:
         ids = server.result(request_id)["job_id"] if request_id else []
         ends = tuple(f"-{job_id}" for job_id in ids)  # SkyPilot names a managed job's cluster NAME-ID, NAME cut short
-        rows = [row for row in server.ask("/cost_report", {"days": 30}) if row["name"].endswith(ends)]
+        rows = [row for row in report if row["name"].endswith(ends)]
     else:
-        rows = [row for row in server.ask("/cost_report", {"days": 30}) if row["name"] == request["cluster"]]
+        rows = [row for row in report if row["name"] == request["cluster"]]
     last = max(rows, key=lambda row: row["launched_at"] or 0, default=None)
-    if not last or not last.get("duration"):
+    duration_s = last.get("duration") if last else None
+    if not last or not duration_s:
         return None
-    return round(float(last.get("total_cost") or 0) / float(last["duration"]) * 3600, 4)
+    return round(float(last.get("total_cost") or 0) / float(duration_s) * 3600, 4)
 
 
 class StatusCache:
@@ -180,7 +182,7 @@ class StatusCache:
 
 def end(server: ApiServer, job: SkyJob) -> None:
     """Request SkyPilot to end the newest attempt, without waiting for it."""
-    request = job.plan.for_attempt(job.attempt).request
+    request = jobs.request_of(job)
     request_id = jobs.launch_record(job).get("request_id", "")
     if request["kind"] != ON_CLUSTER and request_id and server.status(request_id) in UNDER_WAY:
         server.post("/api/cancel", {"request_ids": [request_id]})

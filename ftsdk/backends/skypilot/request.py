@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ftsdk import contract
 from ftsdk.backends import passthrough
 from ftsdk.backends.skypilot.options import IMAGE, is_kubernetes, runs_bare
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.skypilot.shapes import SkyRequest, SkyTask
 from ftsdk.contract.release import __version__
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
@@ -128,7 +128,7 @@ def _remote(context: SkyPilotContext) -> dict[str, str]:
     return {address: path for address, path in entries.items() if address.startswith(READ_FROM)}
 
 
-def request(context: SkyPilotContext) -> JsonObject:
+def request(context: SkyPilotContext) -> SkyRequest:
     """The task, and how SkyPilot is asked to run it."""
     known = passthrough.fields_of(__package__)
     return {
@@ -161,26 +161,31 @@ def warnings(context: SkyPilotContext) -> tuple[str, ...]:
     return ()
 
 
-def task(context: SkyPilotContext) -> JsonObject:
+def task(context: SkyPilotContext) -> SkyTask:
     """What `sky launch` and `sky jobs launch` take as a YAML file."""
     setup = _setup(context)
     mounts = file_mounts(context)
     secrets = dict.fromkeys(context.spec.secrets)
     pods = any(map(is_kubernetes, context.options.infra)) or not context.options.infra
-    return {
+    body: SkyTask = {
         "name": context.native_name,
         "num_nodes": context.spec.resources.num_nodes,
         "resources": resources(context),
-        **({"file_mounts": mounts} if mounts else {}),
-        "envs": _environment(context),
-        **({"secrets": secrets} if secrets else {}),
-        **({"setup": setup} if setup else {}),
-        **({"config": AS_ROOT} if pods and context.kind != ON_CLUSTER else {}),
-        "run": _run(context),
     }
+    if mounts:
+        body["file_mounts"] = mounts
+    body["envs"] = _environment(context)
+    if secrets:
+        body["secrets"] = secrets
+    if setup:
+        body["setup"] = setup
+    if pods and context.kind != ON_CLUSTER:
+        body["config"] = AS_ROOT
+    body["run"] = _run(context)
+    return body
 
 
-def resources(context: SkyPilotContext) -> JsonObject:
+def resources(context: SkyPilotContext) -> dict[str, object]:
     """One choice, or several in `ordered` or `any_of`."""
     options = context.options
     cards = _cards(context)
@@ -209,10 +214,10 @@ def image_of(context: SkyPilotContext) -> str | None:
     return context.options.image or (IMAGE if context.has_default_image else None)
 
 
-def _same_everywhere(context: SkyPilotContext) -> JsonObject:
+def _same_everywhere(context: SkyPilotContext) -> dict[str, object]:
     wanted, options = context.spec.resources, context.options
     image = image_of(context)
-    entries: JsonObject = {
+    entries = {
         "cpus": options.cpus,
         "memory": f"{ceil(wanted.memory_gb)}+" if wanted.memory_gb else None,
         "disk_size": wanted.disk_gb,
@@ -225,7 +230,7 @@ def _same_everywhere(context: SkyPilotContext) -> JsonObject:
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _recovery(context: SkyPilotContext) -> JsonObject | None:
+def _recovery(context: SkyPilotContext) -> dict[str, object] | None:
     """Anywhere that the request allows. SkyPilot's other strategy, FAILOVER, first goes back to the same region with
     any zone, which is to Slurm any partition: out of the one that the user named."""
     if context.kind != MANAGED:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sky import Task
 
-    from ftsdk.contract.foreign import JsonObject
+    from ftsdk.backends.skypilot.shapes import SdkRequest, SdkResponse, SkyTask
 
 
-def launch(request: JsonObject) -> JsonObject:
+def launch(request: SdkRequest) -> SdkResponse:
     """Hand a task in; the answer is the request's id, by which anybody can ask how it went. Nothing is waited for."""
     import sky
     import sky.jobs
@@ -35,7 +35,7 @@ def launch(request: JsonObject) -> JsonObject:
     return {"request_id": str(request_id)}
 
 
-def _without_links(task: JsonObject) -> JsonObject:
+def _without_links(task: SkyTask) -> SkyTask:
     """The task with the files that links point to: rsync would copy a link into a hub's cache as a link."""
     mounts = task.get("file_mounts", {})
     real = {target: path if "://" in path else os.path.realpath(path) for target, path in mounts.items()}
@@ -53,7 +53,7 @@ def _on_cluster(task: Task, cluster: str) -> Task:
     return sky.exec(task, cluster_name=cluster)
 
 
-def start(_request: JsonObject) -> JsonObject:
+def start(_request: SdkRequest) -> SdkResponse:
     """Bring the API server up if it is SkyPilot's own on this machine."""
     import sky
 
@@ -61,7 +61,7 @@ def start(_request: JsonObject) -> JsonObject:
     return {}
 
 
-def check(_request: JsonObject) -> JsonObject:
+def check(_request: SdkRequest) -> SdkResponse:
     """SkyPilot's version, and where it may run."""
     import sky
     from sky.client import sdk  # `sky.check` is a module
@@ -78,6 +78,7 @@ def main() -> int:
     request = json.load(sys.stdin)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    response: SdkResponse
     try:
         response = VERBS[request["verb"]](request)
     except Exception as problem:

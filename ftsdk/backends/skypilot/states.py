@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ftsdk.backends.base import JobState, ObservedState
 from ftsdk.backends.skypilot import failures
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.backends.skypilot.shapes import QueueRecord
 
 MANAGED_STATUSES: Final[Mapping[str, tuple[JobState, str, str]]] = MappingProxyType(
     {
@@ -61,7 +61,7 @@ class QueueRow(NamedTuple):
     recoveries: int = 0
 
 
-def managed(record: JsonObject) -> QueueRow:
+def managed(record: QueueRecord) -> QueueRow:
     """Read one record of the jobs controller's queue."""
     return QueueRow(
         status=str(record.get("status") or ""),
@@ -71,7 +71,7 @@ def managed(record: JsonObject) -> QueueRow:
     )
 
 
-def on_cluster(record: JsonObject) -> QueueRow:
+def on_cluster(record: QueueRecord) -> QueueRow:
     """Read one record of a cluster's queue."""
     return QueueRow(status=str(record.get("status") or ""), job_id=int(record["job_id"]))
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import emit, json_option, say, table
 from ftsdk.cli.programs import RunOptions, model_address, model_of_job, program_options
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 
 if TYPE_CHECKING:
@@ -84,14 +83,24 @@ def deployments(as_json: bool) -> None:
     emit(rows, as_json, lambda: table(("URI", "STATE", "USD/H"), shown) if rows else "No deployments.")
 
 
-def _row(plan: DeploymentPlan, handle: Deployment) -> JsonObject:
-    row: JsonObject = {"uri": plan.uri, "state": "UNKNOWN", "address": "", "message": ""}
+class DeploymentRow(TypedDict):
+    """A row of `ftsdk deployments`."""
+
+    uri: str
+    state: str
+    address: str
+    message: str
+    usd_per_hour: float | None
+
+
+def _row(plan: DeploymentPlan, handle: Deployment) -> DeploymentRow:
+    state, address, message = "UNKNOWN", "", ""
     try:
         info = handle.info()
-        row |= {"state": info.state, "address": info.address, "message": info.message}
+        state, address, message = info.state, info.address, info.message
     except FtsdkError as problem:
-        row["message"] = str(problem)
-    return {**row, "usd_per_hour": plan.usd_per_hour}
+        message = str(problem)
+    return DeploymentRow(uri=plan.uri, state=state, address=address, message=message, usd_per_hour=plan.usd_per_hour)
 
 
 def _price(usd_per_hour: float | None) -> str:
@@ -158,7 +167,7 @@ def _spec(
         "min_replicas": replicas[0],
         "max_replicas": replicas[1],
     }
-    given: JsonObject = {"model": made.uri if made else address, "name": name or "", "program": program}
+    given: dict[str, object] = {"model": made.uri if made else address, "name": name or "", "program": program}
     if made:
         given["resources"] = made.resources_on(place.backend).model_dump(mode="json")
     return specfile.from_data(given, where=model, folder=Path(), changes=place.changes).spec

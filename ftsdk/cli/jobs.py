@@ -12,7 +12,6 @@ import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import ago, emit, json_option, say, size, table
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import printable
 
 if TYPE_CHECKING:
@@ -41,12 +40,13 @@ def jobs(backend: str | None, limit: int | None, as_json: bool) -> None:
     """List the jobs that this machine started, newest first."""
     from ftsdk.jobs.listing import list_jobs
 
-    rows = [{"uri": uri, **asdict(info)} for uri, info in list_jobs(backend, limit=limit, on_problem=say)]
-    emit(rows, as_json, lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), map(_row, rows)))
-
-
-def _row(row: JsonObject) -> tuple[object, ...]:
-    return row["uri"], row["state"], row["reason"] or "-", row["attempt"], ago(row["created_at"])
+    listed = list(list_jobs(backend, limit=limit, on_problem=say))
+    rows = [(uri, info.state, info.reason or "-", info.attempt, ago(info.created_at)) for uri, info in listed]
+    emit(
+        [{"uri": uri, **asdict(info)} for uri, info in listed],
+        as_json,
+        lambda: table(("JOB", "STATE", "REASON", "ATTEMPT", "STARTED"), rows),
+    )
 
 
 @click.command()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
 
 import click
 
 from ftsdk.cli.completion import complete_backend
 from ftsdk.cli.output import emit, json_option, table
-from ftsdk.contract.foreign import JsonObject
+
+if TYPE_CHECKING:
+    from ftsdk.backends.base import Check
 
 
 @click.command()
@@ -16,15 +19,12 @@ from ftsdk.contract.foreign import JsonObject
 def backends(as_json: bool) -> None:
     """List the backends and their capabilities."""
     from ftsdk import backends
+    from ftsdk.backends.base import Capabilities
 
-    rows = [{"name": name, **asdict(backends.backend_class(name).capabilities)} for name in backends.names()]
-    abilities = [key for key in rows[0] if key != "name"]
-    header = ("BACKEND", *(key.replace("_", " ") for key in abilities))
-    emit(rows, as_json, lambda: table(header, [_row(row, abilities) for row in rows]))
-
-
-def _row(row: JsonObject, abilities: list[str]) -> list[str]:
-    return [row["name"], *("yes" if row[key] else "-" for key in abilities)]
+    abilities = {name: asdict(backends.backend_class(name).capabilities) for name in backends.names()}
+    header = ("BACKEND", *(field.name.replace("_", " ") for field in fields(Capabilities)))
+    rows = [(name, *("yes" if value else "-" for value in able.values())) for name, able in abilities.items()]
+    emit([{"name": name, **able} for name, able in abilities.items()], as_json, lambda: table(header, rows))
 
 
 @click.command()
@@ -63,17 +63,19 @@ def doctor(
             raise click.UsageError("--probe needs exactly one backend: name it with -b.")
         run_probe(backend[0], pairs(options), accelerator, secrets, save=save, yes=yes, as_json=as_json)
         return
-    checks = []
+    checks: list[tuple[str, Check]] = []
     for name in backend or backends.names():
         configured = backends.get(name, pairs(options))
         if isinstance(configured, SupportsDoctor):
-            checks += [{"backend": name, **asdict(check)} for check in configured.doctor()]
-    emit(checks, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), map(_check_row, checks)))
-    failed = sorted({check["backend"] for check in checks if not check["ok"]})
+            checks += [(name, check) for check in configured.doctor()]
+    rows = [_check_row(name, check) for name, check in checks]
+    data = [{"backend": name, **asdict(check)} for name, check in checks]
+    emit(data, as_json, lambda: table(("BACKEND", "WHAT", "", "FOUND"), rows))
+    failed = sorted({name for name, check in checks if not check.ok})
     if backend and failed:
         raise NotInstalledError(f"Not ready: {', '.join(failed)}; the table shows what to do.")
 
 
-def _check_row(check: JsonObject) -> tuple[str, ...]:
-    detail = check["detail"] if check["ok"] else f"{check['detail']} -> {check['remedy']}"
-    return check["backend"], check["what"], "ok" if check["ok"] else "MISSING", detail
+def _check_row(backend: str, check: Check) -> tuple[str, ...]:
+    detail = check.detail if check.ok else f"{check.detail} -> {check.remedy}"
+    return backend, check.what, "ok" if check.ok else "MISSING", detail

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import reduce, wraps
 from pathlib import Path
@@ -13,7 +13,6 @@ import click
 
 from ftsdk.cli.completion import complete_backend, complete_job
 from ftsdk.cli.output import emit, json_option, say, table
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
 
 if TYPE_CHECKING:
@@ -200,12 +199,12 @@ def _sample_text(sample: Sample) -> str:
     return "\n\n" + "\n".join(f"{name + ':':10}{text}" for name, text in cut.items())
 
 
-def compared_fields(address: str, data: str | None) -> JsonObject:
+def compared_fields(address: str, data: str | None) -> Mapping[str, object]:
     """The dataset on which a converted model is compared with its original; empty for texts of our own."""
     from ftsdk.jobs.held_out import evaluation_fields
 
     try:
-        given: JsonObject = evaluation_fields(address, data=data)
+        given = evaluation_fields(address, data=data)
     except SpecError:
         if data is not None:
             raise
@@ -234,15 +233,16 @@ def model_address(model: str) -> str:
     return model if "://" in model or "/" in model or Path(model).exists() else uri_of(model)
 
 
-def started(given: JsonObject, place: RunOptions) -> Job | None:
+def started(given: Mapping[str, object], place: RunOptions) -> Job | None:
     """Start the job of these fields, or attach to an equal one; None where a plan or a URI is all that is wanted."""
     from ftsdk.cli.run import pairs, plan_text, warn
     from ftsdk.estimator import Estimator
     from ftsdk.recipes import specfile
 
-    if made := model_of_job(given["model"]):
+    address = str(given["model"])
+    if made := model_of_job(address):
         given = {**given, "resources": made.resources_on(place.backend).model_dump(mode="json")}
-    loaded = specfile.from_data(given, where=given["model"], folder=Path(), changes=place.changes)
+    loaded = specfile.from_data(given, where=address, folder=Path(), changes=place.changes)
     estimator = Estimator(loaded.spec, backend=place.backend, options=pairs(place.options))
     if place.only_plan:
         plan = estimator.plan()
@@ -264,7 +264,7 @@ def finished(job: Job) -> Model:
     return follow_job(job)
 
 
-def document(job: Job, name: str) -> JsonObject:
+def document(job: Job, name: str) -> Any:
     """A JSON file among those that the job made."""
     from ftsdk import contract
     from ftsdk.storage.records import read_json

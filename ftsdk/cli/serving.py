@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from ftsdk.cli.completion import complete_job
 from ftsdk.cli.output import say
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 
 if TYPE_CHECKING:
@@ -50,13 +49,15 @@ def chat(model: str, system: str | None, max_tokens: int, temperature: float | N
     """
     from ftsdk.models.serving import serving
 
-    settings: JsonObject = {"max_tokens": max_tokens} | ({} if temperature is None else {"temperature": temperature})
+    settings: dict[str, object] = {"max_tokens": max_tokens}
+    if temperature is not None:
+        settings["temperature"] = temperature
     with serving(folder_of(model)) as server:
         say(HELP)
         _converse(server, settings, [{"role": "system", "content": system}] if system else [])
 
 
-def _converse(server: Server, settings: JsonObject, messages: list[dict[str, str]]) -> None:
+def _converse(server: Server, settings: Mapping[str, object], messages: list[dict[str, str]]) -> None:
     while (line := _line()) is not None:
         command, _, rest = line.partition(" ")
         if command == "/exit":
@@ -82,7 +83,7 @@ def _line() -> str | None:
         return None
 
 
-def _speak(server: Server, request: JsonObject) -> str | None:
+def _speak(server: Server, request: Mapping[str, object]) -> str | None:
     """Print the answer as it comes, and return it; None if the request was refused."""
     parts = []
     try:
@@ -96,7 +97,7 @@ def _speak(server: Server, request: JsonObject) -> str | None:
     return "".join(parts)
 
 
-def _stream(server: Server, request: JsonObject) -> Iterator[str]:
+def _stream(server: Server, request: Mapping[str, object]) -> Iterator[str]:
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 

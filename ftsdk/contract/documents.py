@@ -267,6 +267,12 @@ class NodeCheck(TypedDict):
     findings: list[NodeFinding]
 
 
+class ProcessRecord(TypedDict):
+    """A supervisor's process: `process_key` in the durable folder."""
+
+    pid: int
+
+
 class Outcome(TypedDict):
     """The outcome of an attempt on one node: `attempts/aN/outcome-nM.json` in the durable folder."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
 from ftsdk.contract.release import __version__
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.statistics.truncation import Truncation
@@ -97,7 +97,7 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
 
     path = _local_tokenizer(tokenizer)
 
-    def compute() -> JsonObject | None:
+    def compute() -> Mapping[str, object] | None:
         measured = measure(file.file, token_counter(path), cutoff_len)
         return asdict(measured) if measured else None
 
@@ -105,7 +105,7 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
         values = cache.cached(_key("truncation", [file], tokenizer, str(path), cutoff_len), compute)
     except DataError:
         return None
-    return Truncation(**values) if values else None
+    return from_data(Truncation, values) if values else None
 
 
 def _local_tokenizer(tokenizer: str | None) -> Path | None:

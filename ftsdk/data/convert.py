@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.checks.report import CODES
 from ftsdk.data.formats.catalog import FORMATS
 from ftsdk.data.formats.example import Example, WrittenRow, read_example, write_example
@@ -81,7 +80,7 @@ def _is_chat(rules: Rules) -> bool:
     return bool({"messages", "history", "tools"} & set(rules.columns)) or shapes != {"text"}
 
 
-def _rows(file: OpenFile) -> Iterator[tuple[int, JsonObject]]:
+def _rows(file: OpenFile) -> Iterator[tuple[int, dict[str, object]]]:
     """(row number, row) of each row. Raises DataError at the first row with an error."""
     for batch in batches(file.source):
         for fault in batch.faults:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """The format's own limit."""
@@ -33,6 +33,8 @@ class TensorHeader(TypedDict):
 
     dtype: str
     shape: list[int]
+    data_offsets: list[int]
+    """Begin and end, in bytes behind the header."""
 
 
 def read_modules(folder: Path) -> ModelModules | None:
@@ -71,7 +73,7 @@ def modules_of(tensors: Iterable[tuple[str, TensorHeader]]) -> ModelModules:
     return ModelModules(names=tuple(sorted(names)), matrices=frozenset(matrices))
 
 
-def ends_within(file: Path, header: dict[str, Any]) -> bool:
+def ends_within(file: Path, header: Mapping[str, TensorHeader]) -> bool:
     """Whether a safetensors file is as long as its header says; one that was cut off while copying is not."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from ftsdk import backends
-from ftsdk.contract.spec_document import DatasetDocument
+from ftsdk.contract.spec_document import DatasetDocument, MethodDocument
 from ftsdk.errors import SpecError
 from ftsdk.facts.sources import WILDCARDS
 from ftsdk.jobs.job import Job
+
+
+class EvaluationFields(TypedDict):
+    """Fields of a spec."""
+
+    dataset: str | Mapping[str, object]
+    method: str | MethodDocument
+    hyperparameters: NotRequired[Mapping[str, object]]
+
 
 SAME = ("template", "cutoff_len", "seed")
 """Hyperparameters on which the rows' tokens, and the split, depend."""
 
 
-def evaluation_fields(model: str, *, data: str | None = None, method: str | None = None) -> dict[str, object]:
+def evaluation_fields(model: str, *, data: str | None = None, method: str | None = None) -> EvaluationFields:
     """`dataset`, `method` and `hyperparameters` of an evaluation of a model: a job's URI, or another address.
 
     `data` is a file of rows; without it the job's own held-out rows are taken. Raises SpecError where there are none.
@@ -28,7 +39,7 @@ def evaluation_fields(model: str, *, data: str | None = None, method: str | None
         return {"dataset": data, "method": method or "sft"}
     spec = origin["spec"]
     given = {name: spec["hyperparameters"][name] for name in SAME if spec["hyperparameters"].get(name) is not None}
-    rows = {"train": [data]} if data else _held_out(job, spec["dataset"], Path(origin["folder"]))
+    rows: Mapping[str, object] = {"train": [data]} if data else _held_out(job, spec["dataset"], Path(origin["folder"]))
     return {"dataset": rows, "method": method or {"stage": spec["method"]["stage"]}, "hyperparameters": given}
 
 

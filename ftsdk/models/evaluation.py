@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
 
 FILE = "evaluation.json"
 FOLDER = "evaluations"
@@ -52,8 +52,6 @@ class Evaluation:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, job_uri: str, data: JsonObject) -> Evaluation:
+    def from_json(cls, job_uri: str, data: Mapping[str, object]) -> Evaluation:
         """Read the `evaluation.json` of a job."""
-        samples = (Sample(s["prompt"], s["reference"], s["answer"], s.get("against")) for s in data["samples"])
-        measured = {name: Measured(**values) for name, values in data["metrics"].items()}
-        return cls(job_uri, data["num_rows"], measured, tuple(samples))
+        return from_data(cls, {**data, "job_uri": job_uri})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.sizing import Estimate
 from ftsdk.sizing.price.prices import over_budget
@@ -9,13 +11,15 @@ from ftsdk.spec import Budget
 
 
 def price_of_job(
-    budget: Budget, *, backend: str, num_nodes: int, given: float | None, known: float | None
+    budget: Budget, *, backend: str, num_nodes: int, options: Mapping[str, object], known: float | None
 ) -> float | None:
-    """US dollars per hour for all machines: the price `given` for one, else the `known` one; None without both.
+    """US dollars per hour for all machines: the option `price_usd_per_hour` for one, else the `known` price; None
+    without both.
 
     Raises SpecError for a limit in US dollars without a price, UnsupportedError for a price above `max_usd_per_hour`.
     """
-    machine = known if given is None else given
+    given = options.get("price_usd_per_hour")
+    machine = given if isinstance(given, int | float) else known
     limit = next((name for name in ("max_cost_usd", "max_usd_per_hour") if getattr(budget, name) is not None), None)
     if limit is not None and machine is None:
         raise SpecError(

@@ -252,7 +252,7 @@ def plan_from(
     backend: str,
     scope: str = "",
     request: Mapping[str, object],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
     storage: Storage | None = None,
@@ -271,7 +271,7 @@ def plan_from(
         spec.budget,
         backend=backend,
         num_nodes=spec.resources.num_nodes,
-        given=options.get("price_usd_per_hour"),
+        options=options,
         known=machine_usd_per_hour,
     )
     uri = f"{backend}://{scope + '/' if scope else ''}{draft.name}"

@@ -113,8 +113,8 @@ def deployment(
     *,
     backend: str,
     scope: str,
-    request: Mapping[str, Any],
-    options: Mapping[str, Any],
+    request: Mapping[str, object],
+    options: Mapping[str, object],
     machine_usd_per_hour: float | None = None,
     uploads: tuple[Upload, ...] = (),
     copies: tuple[Copy, ...] = (),
@@ -125,7 +125,7 @@ def deployment(
     program = serving(spec)
     servers = program.min_replicas * (2 if program.beside else 1)
     price = budgets.price_of_job(
-        spec.budget, backend=backend, num_nodes=max(1, servers), given=options.get("price_usd_per_hour"),
+        spec.budget, backend=backend, num_nodes=max(1, servers), options=options,
         known=machine_usd_per_hour,
     )  # fmt: skip
     return DeploymentPlan(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.spec.method import STAGES
 from ftsdk.spec.tuning import TUNINGS
@@ -89,13 +88,13 @@ def _details(recipe: Recipe) -> RecipeDetails:
         method=method if isinstance(method, str) else method["stage"],
         tuning=tuning if isinstance(tuning, str) else tuning["type"],
         size_b=float(size[1]) if size else None,
-        accelerator=_accelerator(data.get("resources", {})),
+        accelerator=_accelerator(**data.get("resources", {})),
         summary=recipe.summary,
     )
 
 
-def _accelerator(resources: JsonObject) -> str:
-    card, number = resources.get("accelerator", ""), resources.get("accelerators_per_node", 1)
+def _accelerator(accelerator: str = "", accelerators_per_node: int = 1, **_others: object) -> str:
+    card, number = accelerator, accelerators_per_node
     return f"{number} x {card}" if card and number > 1 else card
 
 

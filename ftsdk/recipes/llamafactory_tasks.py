@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec.job import NormalizedSpec
 
@@ -28,12 +28,12 @@ LONGEST_ANSWER = 1024
 DTYPES = frozenset({"auto", "float32", "bfloat16", "float16"})
 
 
-def task_of(data: JsonObject) -> Task:
+def task_of(data: Mapping[str, object]) -> Task:
     """What a file of LLaMA-Factory does; one that names a model only is for a chat."""
     return next((task for mark, task in MARKS_OF_TASKS if data.get(mark)), "chat")
 
 
-def merge_spec(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
+def merge_spec(data: Mapping[str, object]) -> tuple[NormalizedSpec, list[str]]:
     """The merge of a file with `export_dir`. Raises UnsupportedError for an export that merges nothing."""
     _refuse_unknown(data)
     if data.get("export_quantization_bit"):
@@ -59,7 +59,7 @@ def merge_spec(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
     return NormalizedSpec({"model": _adapter(data), "program": {"type": "merge", "dtype": dtype}}), notes
 
 
-def as_training(data: JsonObject, task: Task) -> tuple[JsonObject, JsonObject]:
+def as_training(data: Mapping[str, object], task: Task) -> tuple[dict[str, object], dict[str, object]]:
     """(arguments of a training on the rows that a file evaluates or predicts, the program that does it)."""
     rows = {key: value for key, value in data.items() if key not in ("do_eval", "do_predict", "predict_with_generate")}
     longest = rows.pop("max_new_tokens", LONGEST_ANSWER)
@@ -69,20 +69,20 @@ def as_training(data: JsonObject, task: Task) -> tuple[JsonObject, JsonObject]:
     return rows, {"type": "evaluate", **answers}
 
 
-def model_to_talk_with(data: JsonObject) -> str:
+def model_to_talk_with(data: Mapping[str, object]) -> str:
     """The model of a file for `llamafactory-cli chat` or `api`: an adapter, which names its base, or a whole model."""
     _refuse_unknown(data)
     return _adapter(data) if data.get("adapter_name_or_path") else str(data["model_name_or_path"])
 
 
-def _adapter(data: JsonObject) -> str:
+def _adapter(data: Mapping[str, object]) -> str:
     adapter = data["adapter_name_or_path"]
     if not isinstance(adapter, str) or "," in adapter:
         raise UnsupportedError("adapter_name_or_path names several adapters: merge them one after the other.")
     return adapter
 
 
-def _refuse_unknown(data: JsonObject) -> None:
+def _refuse_unknown(data: Mapping[str, object]) -> None:
     for key in data:
         if key not in MODEL_KEYS:
             raise SpecError(f"unknown key '{key}' in a file without rows{did_you_mean(key, sorted(MODEL_KEYS))}.")

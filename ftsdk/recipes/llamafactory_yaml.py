@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.engines.base import Arguments
 from ftsdk.engines.llamafactory.arguments import known_arguments
 from ftsdk.engines.trl import arguments
@@ -54,12 +53,12 @@ LISTS = ("dataset", "eval_dataset", "report_to", "adapter_name_or_path")
 """Arguments that decide what a file trains, by what they must be; a list may be one text with commas."""
 
 
-def is_llamafactory(data: JsonObject) -> bool:
+def is_llamafactory(data: Mapping[str, object]) -> bool:
     """Whether a YAML has top-level keys of LLaMA-Factory, for training or another task."""
     return ("model" not in data and not MARKS.isdisjoint(data)) or _other_kind(data) is not None
 
 
-def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
+def read(data: Mapping[str, object]) -> tuple[NormalizedSpec, list[str]]:
     """The spec's data and a note for every key that ftsdk replaces or that has another name now.
 
     Files that merge, evaluate or predict become the programs that do it. Raises SpecError for unknown keys,
@@ -95,7 +94,7 @@ def read(data: JsonObject) -> tuple[NormalizedSpec, list[str]]:
     return NormalizedSpec({key: value for key, value in spec.items() if value not in (None, {})}), [*notes, *kept_notes]
 
 
-def _other_kind(data: JsonObject) -> str | None:
+def _other_kind(data: Mapping[str, object]) -> str | None:
     """Why a file is no spec of a job; None if it is one, or if the file is not LLaMA-Factory's."""
     keys = set(data)
     if keys & V1_MARKS and "dataset" not in keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def find(reference: str) -> tuple[Path, Path]:
     return path, path.parent
 
 
-def from_data(data: JsonObject, *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
+def from_data(data: Mapping[str, object], *, where: str, folder: Path, changes: Iterable[str] = ()) -> Loaded:
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
     if "sweep" in data:
         raise SpecError(f"{where}: it has a `sweep`, which is many jobs: start them with `ftsdk sweep {where}`.")
@@ -130,9 +130,9 @@ def _set(data: JsonObject, path: list[str], value: object) -> None:
     data.pop(EXCLUSIVE.get(last, ""), None)
 
 
-def _with_inlined_files(data: JsonObject, folder: Path) -> JsonObject:
+def _with_inlined_files(data: Mapping[str, object], folder: Path) -> dict[str, object]:
     """Replace the name of a DeepSpeed or FSDP file by its content, so that the job needs no file of this machine."""
-    named = {key: data[key] for key in INLINED if isinstance(data.get(key), str)}
+    named = {key: value for key in INLINED if isinstance(value := data.get(key), str)}
     return {**data, **{key: read_yaml(_find_file(key, value, folder)) for key, value in named.items()}}
 
 
@@ -144,10 +144,11 @@ def _find_file(key: str, name: str, folder: Path) -> Path:
     return path
 
 
-def _start_folder(data: JsonObject, folder: Path) -> Path:
+def _start_folder(data: Mapping[str, object], folder: Path) -> Path:
     """Folder that LLaMA-Factory is started in: the nearest one, from the YAML upwards, that has dataset_dir."""
-    if "dataset" not in data:  # such as a merge; its model is relative to the folder where LLaMA-Factory is started
+    dataset = data.get("dataset")
+    if not isinstance(dataset, Mapping):  # a merge; its model is relative to the folder where LLaMA-Factory is started
         return Path()
-    directory = data["dataset"].get("directory") or "data"
+    directory = dataset.get("directory") or "data"
     roots = (folder.absolute(), *folder.absolute().parents, Path.cwd())
     return next((root for root in roots if (root / directory / "dataset_info.json").is_file()), folder)

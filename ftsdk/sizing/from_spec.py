@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.sizing.architecture.shapes import Linear, ModelShape
 from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, Generation, Layout, ShardingKind, StateSharding, TrainingStep
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
@@ -119,13 +119,13 @@ def step_of_spec(
     return step, (*shape.notes, *trained.notes, *_bit_notes(step), *_stage_notes(spec))
 
 
-def _layout(hp: Hyperparameters, extra: JsonObject, bf16: bool) -> Layout:
+def _layout(hp: Hyperparameters, extra: Mapping[str, object], bf16: bool) -> Layout:
     if extra.get("pure_bf16"):
         return "bf16"
     return "amp" if bf16 or hp.fp16 or hp.bf16 else "fp32"
 
 
-def _sharding(spec: JobSpec, extra: JsonObject) -> StateSharding:
+def _sharding(spec: JobSpec, extra: Mapping[str, object]) -> StateSharding:
     ways = spec.resources.num_nodes * spec.resources.accelerators_per_node
     requested, offload = spec.sharding.type, spec.sharding.offload
     kind: ShardingKind = "ddp" if ways > 1 else "none"
@@ -176,10 +176,10 @@ def _answer_tokens(spec: JobSpec) -> int:
     return spec.method.max_completion_length or (53 if spec.method.stage == "ppo" else 512)
 
 
-def _generation(spec: JobSpec, extra: JsonObject, seq_len: int) -> Generation:
+def _generation(spec: JobSpec, extra: Mapping[str, object], seq_len: int) -> Generation:
     hp = spec.hyperparameters
     colocated = spec.method.vllm == "colocate"  # `auto` is known inside the job only
-    share = float(extra.get("vllm_gpu_memory_utilization") or 0.3) if colocated else 0.0
+    share = float(str(extra.get("vllm_gpu_memory_utilization") or 0.3)) if colocated else 0.0
     sequences = hp.per_device_train_batch_size * (spec.method.steps_per_generation or hp.gradient_accumulation_steps)
     return Generation(sequences=sequences, length=seq_len, reserved_share=share)
 

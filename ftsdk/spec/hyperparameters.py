@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.spec.base import Part, Steps
 
 
@@ -78,6 +77,6 @@ class Hyperparameters(Part):
         return 3.0 if self.num_train_epochs == "auto" else self.num_train_epochs
 
     @property
-    def passed_through(self) -> JsonObject:
+    def passed_through(self) -> dict[str, object]:
         """Arguments that are not typed here, by the trainer's own names."""
         return dict(self.model_extra or {})

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean, on_one_line
 from ftsdk.spec.base import plain
 from ftsdk.spec.hyperparameters import Hyperparameters
@@ -78,7 +78,7 @@ def normalized(data: Mapping[str, object], *, over: JobSpec | None = None) -> tu
     They may stand at the top or under `hyperparameters`; so may our own hyperparameters. Raises SpecError where two
     names of one place differ. What `data` says replaces what the spec `over` says.
     """
-    given: JsonObject = plain(data)
+    given: dict[str, object] = plain(data)
     top = {key: value for key, value in given.items() if _belongs_below(key)}
     before = over.model_dump() if over else {}
     own_names = {key: value for key, value in given.items() if key not in top}
@@ -107,12 +107,12 @@ def _belongs_below(key: str) -> bool:
     return key not in JobSpec.model_fields and (is_foreign(key) or key in Hyperparameters.model_fields)
 
 
-def _placed(spec: JsonObject, name: str, value: object, *, replace: bool) -> str | None:
+def _placed(spec: dict[str, object], name: str, value: object, *, replace: bool) -> str | None:
     if is_foreign(name):
         return put(spec, name, value, replace=replace)
     write_at(spec, f"hyperparameters.{name}", value, replace=True)
-    if replace:
-        spec["hyperparameters"].pop(EXCLUSIVE.get(name, ""), None)
+    if replace and isinstance(written := spec["hyperparameters"], dict):
+        written.pop(EXCLUSIVE.get(name, ""), None)
     return f"{name} is hyperparameters.{name} here."
 
 
@@ -125,10 +125,10 @@ def _refuse_unsupported(tuning: object, where: str) -> None:
 
 def sentences(problem: ValidationError) -> str:
     """All of pydantic's findings, one clause each."""
-    return "; ".join(dict.fromkeys(_sentence(dict(error)) for error in problem.errors()[:5])) + "."
+    return "; ".join(dict.fromkeys(_sentence(error) for error in problem.errors()[:5])) + "."
 
 
-def _sentence(error: JsonObject) -> str:
+def _sentence(error: ErrorDetails) -> str:
     place = next((field for field in KINDS if field in error["loc"]), "")
     kinds = (*(KINDS[place][2] if place else ()), *_UNION_MEMBERS)
     location = [on_one_line(str(part)) for part in error["loc"] if part not in kinds]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import SpecError
 
 if TYPE_CHECKING:
@@ -277,11 +276,14 @@ def _reason(name: str) -> str:
     return REPLACED.get(name) or GONE.get(name) or REWRITTEN[name]
 
 
-def _quantise(spec: JsonObject, name: str) -> None:
+def _quantise(spec: dict[str, object], name: str) -> None:
     """Quantised weights under LoRA are a tuning of their own here."""
-    kind = spec.setdefault("tuning", {}).get("type", "lora")
+    tuning = spec.setdefault("tuning", {})
+    if not isinstance(tuning, Mapping):
+        return  # refused by the validation
+    kind = tuning.get("type", "lora")
     if kind == "lora":
-        spec["tuning"] = {**spec["tuning"], "type": "qlora"}
+        spec["tuning"] = {**tuning, "type": "qlora"}
     elif kind not in ("qlora", "oft"):
         raise SpecError(f"{name}: quantised weights cannot be trained with tuning {kind}; use qlora or oft.")
 

@@ -51,7 +51,7 @@ def test_a_price_above_the_hourly_limit_is_refused_and_one_below_it_planned(spec
 
 @pytest.mark.parametrize(("nodes", "refused"), [(1, False), (3, True)])
 def test_the_hourly_limit_is_for_all_machines_together(nodes, refused):
-    call = {"backend": "docker", "num_nodes": nodes, "given": 2.0, "known": None}
+    call = {"backend": "docker", "num_nodes": nodes, "options": {"price_usd_per_hour": 2.0}, "known": None}
     if refused:
         with pytest.raises(UnsupportedError, match="3 × 2 USD"):
             budgets.price_of_job(Budget(max_usd_per_hour=5.0), **call)

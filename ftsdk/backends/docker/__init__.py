@@ -193,7 +193,7 @@ class Docker:
             return False
         if attempt == job.attempt and not self._info(job).state.terminal:
             return True
-        cleaning.remove_secrets(job.plan.for_attempt(attempt).request)
+        cleaning.remove_secrets(job.plan.for_attempt(attempt).request["secrets"])
         return False
 
     def _query(self, job: FolderJob) -> NodesState:
@@ -245,7 +245,7 @@ def _check_accelerators(spec: JobSpec, facts: Facts) -> None:
 
 def _prepare(plan: Plan, secrets: Mapping[str, str]) -> None:
     """Create the mounted folders and the secrets' files, which the supervisors unlink after reading."""
-    cleaning.remove_secrets(plan.request)  # left by a start that was killed
+    cleaning.remove_secrets(plan.request["secrets"])  # left by a start that was killed
     for folder in plan.request["folders"]:
         Path(folder).mkdir(parents=True, exist_ok=True)
     for folder in plan.request["secrets"]:

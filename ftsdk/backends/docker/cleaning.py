@@ -8,9 +8,8 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ftsdk import contract
 from ftsdk.backends.base import ObservedState
@@ -63,7 +62,7 @@ def _keep_words(program: str, job: FolderJob, name: str) -> None:
 def remove(program: str, job: FolderJob) -> None:
     """Remove what an ended attempt left; a single container is removed without waiting."""
     plan = job.plan.for_attempt(job.attempt)
-    remove_secrets(plan.request)
+    remove_secrets(plan.request["secrets"])
     containers = plan.request["containers"]
     if len(containers) == 1:
         with contextlib.suppress(BackendError):  # without the program there is no container to remove
@@ -75,7 +74,7 @@ def remove(program: str, job: FolderJob) -> None:
 
 def clear(plan: Plan) -> None:
     """Remove what a failed start created, but nothing of the same name from another FTSDK_HOME."""
-    remove_secrets(plan.request)
+    remove_secrets(plan.request["secrets"])
     program = plan.options["program"]
     labels = (f"ftsdk.attempt={plan.native_name}", f"ftsdk.home={plan.request['home']}")
     filters = [word for label in labels for word in ("--filter", f"label={label}")]
@@ -116,7 +115,7 @@ def _try(*argv: str) -> str:
         return ""
 
 
-def remove_secrets(request: Mapping[str, Any]) -> None:
+def remove_secrets(folders: Iterable[str]) -> None:
     """Remove the folders that held an attempt's secrets."""
-    for folder in request["secrets"]:
+    for folder in folders:
         shutil.rmtree(Path(folder), ignore_errors=True)

@@ -120,9 +120,9 @@ class AlibabaServices:
         """Host of the API of PAI EAS as this machine reaches it."""
         return addresses.eas_endpoint(self._options)
 
-    def kms(self, action: str, **query: str) -> Any:
+    def kms(self, action: str, **query: str) -> None:
         """One call of KMS."""
-        return self.generic(
+        self.generic(
             addresses.kms_endpoint(self._options, inside=False), action, "2016-01-20", style="RPC", query=query
         )
 

@@ -19,7 +19,6 @@ from itertools import accumulate
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.checks.language import language
 from ftsdk.data.checks.near_duplicates import with_sketch
 from ftsdk.data.checks.pii import pii_findings
@@ -203,7 +202,7 @@ def _count_names(cursor: DuckDBPyConnection, chat: Chat, counts: FieldCounts) ->
         counts.fields.update({name: count for name in names if name not in (chat.role_key, chat.content_key)})
 
 
-def _loaded(text: str) -> JsonObject | None:
+def _loaded(text: str) -> dict[str, object] | None:
     """The object in a JSON text; None for other values and for invalid JSON."""
     try:
         row = json.loads(text)

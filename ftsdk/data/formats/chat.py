@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.messages import SWITCHES, is_learned, thought_of
 
 Fault = tuple[str, str]
@@ -25,7 +24,7 @@ class ToolCall(TypedDict):
     """A call of a tool by the model."""
 
     name: str
-    arguments: JsonObject
+    arguments: Mapping[str, object]
     """The tool's own."""
 
 
@@ -96,7 +95,7 @@ class Chat:
         marked, mark_faults = _marked(turn, message, where)
         return marked, [*faults, *mark_faults]
 
-    def _plain(self, kind: str, message: JsonObject, where: str) -> tuple[Turn, list[Fault]]:
+    def _plain(self, kind: str, message: Mapping[str, object], where: str) -> tuple[Turn, list[Fault]]:
         content = message.get(self.content_key)
         faults: list[Fault] = []
         if content is None:
@@ -109,7 +108,7 @@ class Chat:
             faults = _call_faults(content, where)
         return Turn(kind, content if isinstance(content, str) else ""), faults
 
-    def _calls(self, calls: object, message: JsonObject, where: str) -> tuple[Turn, list[Fault]]:
+    def _calls(self, calls: object, message: Mapping[str, object], where: str) -> tuple[Turn, list[Fault]]:
         content = message.get(self.content_key) or ""
         faults: list[Fault] = []
         if not isinstance(content, str):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk.contract.documents import DatasetEntry
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.formats.catalog import OPENAI_TAGS, PAIR_METHODS, SHAREGPT_TAGS, USUAL_COLUMNS
 from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import DataError, SpecError, UnsupportedError, did_you_mean
@@ -37,11 +36,11 @@ def dataset_info_entry(
     return entry
 
 
-def without_empty_names(entry: JsonObject) -> JsonObject:
+def without_empty_names(entry: Mapping[str, object]) -> dict[str, object]:
     """An entry without names that are empty or null: they mean unset, as in the trainer."""
     kept = {key: value for key, value in entry.items() if value is not None}
-    if isinstance(kept.get("columns"), dict):
-        kept["columns"] = {role: name for role, name in kept["columns"].items() if name}
+    if isinstance(columns := kept.get("columns"), dict):
+        kept["columns"] = {role: name for role, name in columns.items() if name}
     return kept
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.formats.catalog import FORMATS
 from ftsdk.data.formats.chat import Fault
 from ftsdk.data.formats.detection import Detected, detect
@@ -86,7 +85,7 @@ def _mismatch(detected: Detected, method: str | None) -> str:
     return f"is {info.name} ({info.meaning}), which {method} cannot train on; {method} takes {accepted}"
 
 
-def _detected(source: SourceFile, file: DataFile, rows: list[JsonObject], method: str | None) -> Detected:
+def _detected(source: SourceFile, file: DataFile, rows: list[dict[str, object]], method: str | None) -> Detected:
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     try:
         return detect(
@@ -97,9 +96,9 @@ def _detected(source: SourceFile, file: DataFile, rows: list[JsonObject], method
         return Detected(format="", columns={}, why=str(error))
 
 
-def sample_rows(source: SourceFile) -> list[JsonObject]:
+def sample_rows(source: SourceFile) -> list[dict[str, object]]:
     """The first rows (at most 200) that are whole objects."""
-    rows: list[JsonObject] = []
+    rows: list[dict[str, object]] = []
     for batch in itertools.islice(batches(source, batch_bytes=1 << 20), 4):
         parsed = (parse(text.decode())[0] for _, text in batch.rows())
         rows += itertools.islice((row for row in parsed if row), SAMPLE_ROWS - len(rows))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.messages import ROW_WEIGHTS
 from ftsdk.data.formats.catalog import SHAREGPT_TAGS
 from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
@@ -210,7 +209,7 @@ class Rules:
 _OPEN_ENDED = ("preference", "prompts")
 
 
-def parse(text: str) -> tuple[JsonObject | None, list[Fault]]:
+def parse(text: str) -> tuple[dict[str, object] | None, list[Fault]]:
     """The object in a JSON text and what is wrong with the text; stricter than `json.loads`, as the trainer is."""
     doubles: list[str] = []
 

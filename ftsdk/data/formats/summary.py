@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.data.formats.detection import Detected, detect
 from ftsdk.data.formats.files import SourceFile, readable, source
 from ftsdk.data.formats.rows import Batch, batches
@@ -38,7 +37,7 @@ class FileSummary:
     """Rows that are not blank; None where counting would mean parsing a large file."""
     columns: tuple[str, ...]
     """Names of the columns of the sample rows, in order of appearance."""
-    sample_rows: tuple[JsonObject, ...]
+    sample_rows: tuple[dict[str, object], ...]
     """The first rows, at most 100."""
     detected: Detected
     """Format, columns and tags, and why."""
@@ -97,7 +96,7 @@ def _kind_reason(file: SourceFile) -> str:
     return "" if file.kind in _TRAINER_KINDS else f"the trainer does not read {file.kind} files"
 
 
-def _parsed_rows(file: SourceFile, parts: Iterator[Batch]) -> Iterator[JsonObject]:
+def _parsed_rows(file: SourceFile, parts: Iterator[Batch]) -> Iterator[dict[str, object]]:
     for batch in parts:
         for fault in batch.faults:
             where = f", {file.row_word} {fault.row}," if fault.row else ""
@@ -106,7 +105,7 @@ def _parsed_rows(file: SourceFile, parts: Iterator[Batch]) -> Iterator[JsonObjec
             yield _object(file, row, text)
 
 
-def _object(file: SourceFile, row: int, text: bytes) -> JsonObject:
+def _object(file: SourceFile, row: int, text: bytes) -> dict[str, object]:
     where = f"{file.path}, {file.row_word} {row},"
     try:
         value = json.loads(text.decode())

@@ -51,7 +51,7 @@ def _refuse_sampling_arguments(spec: JobSpec) -> None:
     if given.get("sync_ref_model") and (adapters or not spec.method.beta):
         raise SpecError("hyperparameters.sync_ref_model needs a reference model: set `tuning: full` and method.beta.")
     low, high = (given.get(f"vllm_importance_sampling_clip_{end}") for end in ("min", "max"))
-    if low is not None and high is not None and low >= high:
+    if isinstance(low, int | float) and isinstance(high, int | float) and low >= high:
         raise SpecError("hyperparameters.vllm_importance_sampling_clip_min must be below …_clip_max.")
     if isinstance(spec.tuning, Lora | Oft) and "lm_head" in spec.tuning.targets:
         raise UnsupportedError(

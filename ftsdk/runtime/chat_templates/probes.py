@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from ftsdk.contract.foreign import JsonObject
+from typing import NotRequired, TypedDict
 
 SYSTEM, QUESTION, ANSWER, THOUGHT = "probe system", "probe question", "probe answer", "probe thought"
 TOOL = "probe_tool"
@@ -18,7 +18,26 @@ _FUNCTION = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 
-Messages = list[JsonObject]
+
+class ProbeCall(TypedDict):
+    """A call of the probe's tool."""
+
+    id: str
+    type: str
+    function: Mapping[str, object]
+
+
+class ProbeMessage(TypedDict):
+    """A message in OpenAI's form."""
+
+    role: str
+    content: str
+    tool_calls: NotRequired[list[ProbeCall]]
+    name: NotRequired[str]
+    tool_call_id: NotRequired[str]
+
+
+Messages = list[ProbeMessage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +45,7 @@ class Probe:
     """A conversation in OpenAI's form."""
 
     messages: Messages
-    tools: tuple[JsonObject, ...] = ()
+    tools: tuple[Mapping[str, object], ...] = ()
     generates: bool = False
     """Whether the text ends with the beginning of the next answer."""
 
@@ -41,14 +60,14 @@ class Probe:
         return self.messages[1:] if self.system else self.messages
 
 
-def _message(role: str, content: str) -> JsonObject:
+def _message(role: str, content: str) -> ProbeMessage:
     return {"role": role, "content": content}
 
 
 _TURN = [_message("user", QUESTION), _message("assistant", ANSWER)]
 _TURNS = [*_TURN, _message("user", "second question"), _message("assistant", "second answer")]
-_CALL = {"id": "probe00id", "type": "function", "function": {"name": TOOL, "arguments": _ARGUMENTS}}
-_WITH_CALL = [
+_CALL: ProbeCall = {"id": "probe00id", "type": "function", "function": {"name": TOOL, "arguments": _ARGUMENTS}}
+_WITH_CALL: Messages = [
     _message("user", QUESTION),
     {"role": "assistant", "content": "", "tool_calls": [_CALL]},
     {"role": "tool", "content": "probe result", "name": TOOL, "tool_call_id": "probe00id"},

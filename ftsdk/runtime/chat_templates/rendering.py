@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,8 @@ def _render(template: Template, probe: Probe, tokens: dict[str, str]) -> str | N
         **tokens,
     }
     shown = str(probe.messages[-1]["content"])[-CONTENT_END:]
-    for messages in (probe.messages, _with_parts(probe.messages)):
+    forms: tuple[Sequence[Mapping[str, object]], ...] = (probe.messages, _with_parts(probe.messages))
+    for messages in forms:
         for clock in ({}, {"strftime_now": DATE.strftime}):
             with suppress(Exception):  # templates raise whatever they like
                 text: str = template.render(**values, **clock, messages=messages)
@@ -54,7 +56,7 @@ def _render(template: Template, probe: Probe, tokens: dict[str, str]) -> str | N
     return None
 
 
-def _with_parts(messages: Messages) -> Messages:
+def _with_parts(messages: Messages) -> list[Mapping[str, object]]:
     return [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]
 
 

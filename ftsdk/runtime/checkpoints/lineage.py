@@ -12,11 +12,10 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ftsdk import contract
-from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.documents import Claim, Clock, JobDocument
 from ftsdk.contract.lineage import LINEAGE_FORMAT, AttemptSummary, LineageRecord, Machine, ModelFile
 from ftsdk.contract.release import __version__
 from ftsdk.runtime.checkpoints.checkpoints import Identity
@@ -109,13 +108,17 @@ def _accelerators() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
-def _seed(config: JsonObject) -> int | None:
-    seed = config.get("arguments", config).get("seed", 42)  # the default of transformers' TrainingArguments
+def _seed(config: Mapping[str, object]) -> int | None:
+    inner = config.get("arguments")
+    seed = (inner if isinstance(inner, Mapping) else config).get(
+        "seed", 42
+    )  # the default of transformers' TrainingArguments
     return seed if isinstance(seed, int) else None
 
 
 def _attempt(durable: Durable, number: int) -> AttemptSummary:
-    claim, clock = (_json(durable, key) for key in (contract.claim_key(number), contract.clock_key(number, 0)))
+    claim: Claim = _json(durable, contract.claim_key(number))
+    clock: Clock = _json(durable, contract.clock_key(number, 0))
     last_start_s = max(0.0, clock.get("alive_at", 0.0) - clock.get("started_at", 0.0))
     return AttemptSummary(
         number=number,
@@ -137,7 +140,7 @@ def _files(durable: Durable) -> dict[str, ModelFile]:
     return {name: ModelFile(bytes=size, sha256=digest) for name, (size, digest) in manifest.get("files", {}).items()}
 
 
-def _json(durable: Durable, key: str) -> JsonObject:
+def _json(durable: Durable, key: str) -> Any:
     try:
         data = json.loads(durable.read(key))
     except (FileNotFoundError, ValueError):

@@ -10,12 +10,12 @@ import os
 import re
 import sys
 import sysconfig
+from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.contract.packages import required
 from ftsdk.runtime.overlays import OVERLAYS, overlay
 
@@ -78,7 +78,7 @@ def driver_problem(needed: int, driver: tuple[int, int] | None) -> MachineProble
     )
 
 
-def package_problem(trainer: str, config: JsonObject, python_path: str = "") -> MachineProblem | None:
+def package_problem(trainer: str, config: Mapping[str, object], python_path: str = "") -> MachineProblem | None:
     """A package that the trainer's arguments need and the image lacks."""
     folders = [str(overlay(OVERLAYS[trainer]))] if trainer in OVERLAYS else []
     path = [*filter(None, python_path.split(os.pathsep)), *folders, *sys.path]

@@ -11,7 +11,7 @@ from ftsdk import contract
 from ftsdk.backends import folders
 from ftsdk.backends.docker import nodes
 from ftsdk.backends.folders import FolderJob
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.documents import ProcessRecord
 from ftsdk.errors import FtsdkError, UnsupportedError
 from ftsdk.jobs.job import Job
 from ftsdk.storage import records
@@ -53,7 +53,7 @@ class Target:
     def supervisor(self) -> int:
         """Process id of a local job's supervisor. Raises NoTargetError if there is none."""
         job = self.folder
-        process: JsonObject | None = records.read_json(job.store, contract.process_key(job.attempt))
+        process: ProcessRecord | None = records.read_json(job.store, contract.process_key(job.attempt))
         if process is None or self.job.info().state.terminal:
             raise ended(self.job)
         return int(process["pid"])

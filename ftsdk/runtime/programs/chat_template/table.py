@@ -7,7 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from ftsdk.runtime.chat_templates.comparing import BOS, EOS, NamedTemplate
-from ftsdk.runtime.chat_templates.probes import PROBES, Probe
+from ftsdk.runtime.chat_templates.probes import PROBES, Probe, ProbeMessage
 from ftsdk.runtime.chat_templates.rendering import DATE
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from llamafactory.data.template import Template
 
-    from ftsdk.contract.foreign import JsonObject
     from ftsdk.contract.programs import ChatMessage
 
 MEDIA = ("image", "video", "audio")
@@ -65,7 +64,7 @@ def _composed(template: Template, probe: Probe) -> str | None:
     return text + tokenizer.eos_token if template.efficient_eos else text
 
 
-def _message(message: JsonObject) -> ChatMessage:
+def _message(message: ProbeMessage) -> ChatMessage:
     """A message in LLaMA-Factory's form."""
     if message.get("tool_calls"):
         return {"role": "function", "content": json.dumps(message["tool_calls"][0]["function"], ensure_ascii=False)}

@@ -11,11 +11,10 @@ import json
 import math
 import threading
 import time
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ftsdk import contract
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.runtime.platforms.cluster import Cluster
 from ftsdk.runtime.storage.durable import Durable
 
@@ -69,7 +68,7 @@ class Nodes:
         return generation
 
     def _failure_of(self, node: int) -> NodeFailure | None:
-        outcome = cast("Outcome | None", self._read(contract.outcome_key(self._attempt, node)))
+        outcome: Outcome | None = self._read(contract.outcome_key(self._attempt, node))
         if outcome and outcome["state"] != "SUCCEEDED" and self._is_current(outcome):
             message = f"Node {node} ended first. {outcome['message']}"
             return NodeFailure(outcome["state"], outcome["reason"], message, outcome["hint"])
@@ -86,9 +85,8 @@ class Nodes:
         record = self._read(contract.start_key(self._attempt, node))
         return int(record["generation"]) if record else 0
 
-    def _read(self, key: str) -> JsonObject | None:
+    def _read(self, key: str) -> Any | None:
         try:
-            record: JsonObject = json.loads(self._durable.read(key))
+            return json.loads(self._durable.read(key))
         except (OSError, ValueError):
             return None
-        return record

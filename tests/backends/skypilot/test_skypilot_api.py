@@ -107,9 +107,9 @@ def test_an_interpreter_without_skypilot(tmp_path):
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # no site-packages
     bare.chmod(0o755)
     with pytest.raises(NotInstalledError, match="sky_python"):
-        ApiServer("/no/such/python").run("start")
+        ApiServer("/no/such/python").run({"verb": "start"})
     with pytest.raises(NotInstalledError, match="pip install"):
-        ApiServer(str(bare)).run("start")
+        ApiServer(str(bare)).run({"verb": "start"})
 
 
 def test_a_program_that_breaks_off(tmp_path):
@@ -117,4 +117,4 @@ def test_a_program_that_breaks_off(tmp_path):
     broken.write_text(f"#!{sys.executable}\nraise SystemExit('no memory left')\n")
     broken.chmod(0o755)
     with pytest.raises(BackendError, match="broke off: no memory left"):
-        ApiServer(str(broken)).run("start")
+        ApiServer(str(broken)).run({"verb": "start"})

@@ -23,14 +23,14 @@ def sized(spec_folder, tuning, card):
     return replace(planned(spec_folder), estimate=estimate_job(spec))
 
 
-def test_what_cannot_fit_is_refused_with_what_helps(spec_folder):
+def test_a_job_that_cannot_fit_is_refused_with_advice(spec_folder):
     with pytest.raises(UnsupportedError) as caught:
         refuse_what_cannot_fit(sized(spec_folder, "full", "L4"))
     assert "L4 has 22.4" in str(caught.value)
     assert "tuning: lora" in str(caught.value)
 
 
-def test_what_fits_or_is_unknown_is_not_refused(spec_folder):
+def test_a_job_that_fits_or_is_unknown_is_not_refused(spec_folder):
     refuse_what_cannot_fit(sized(spec_folder, "lora", "A100-80GB"))
     refuse_what_cannot_fit(planned(spec_folder))
 
@@ -51,7 +51,7 @@ def test_secrets_come_from_the_environment_and_stay_out_of_the_plan(spec_folder,
     assert "hf_very_secret" not in repr(plan)
 
 
-def test_a_wrong_field_is_one_sentence():
+def test_a_wrong_field_is_reported_in_one_sentence():
     with pytest.raises(SpecError, match="did you mean 'dataset'"):
         Estimator(model="a/b", dataset="x", datset="y")
 

@@ -22,7 +22,7 @@ def test_no_circle_between_modules_not_even_by_imports_inside_functions():
     assert circles == []
 
 
-def test_a_circle_would_be_found():
+def test_a_circle_is_detected():
     assert house.circles({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == [["b", "c"]]
 
 

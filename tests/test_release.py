@@ -18,7 +18,7 @@ def test_python_m_ftsdk_is_the_command_line():
     assert done.stdout.startswith("ftsdk, version ")
 
 
-def test_what_is_missing_or_too_much_is_named():
+def test_missing_and_superfluous_files_of_a_wheel_are_named():
     found = list(release.wheel_faults({METADATA: b"Version: 0\n\n[a](docs/a.md) [b](https://x.y)", "tests/x.py": b""}))
     assert "the wheel lacks ftsdk/py.typed" in found
     assert "the wheel lacks ftsdk/sizing/data/cards.csv" in found

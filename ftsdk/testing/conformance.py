@@ -235,7 +235,7 @@ class BackendConformance(ProgramConformance):
         assert stamps == sorted(stamps)
         assert {stamp.attempt for stamp in stamps} == {1, 2}
 
-    def test_after_a_cancel_comes_a_new_attempt(self, backend: Backend, plan: Plan) -> None:
+    def test_a_submit_after_a_cancel_starts_a_new_attempt(self, backend: Backend, plan: Plan) -> None:
         job = self.start(plan, backend, LONG)
         _wait_for_line(job, "begun")
         job.cancel()
@@ -287,7 +287,7 @@ class BackendConformance(ProgramConformance):
         with pytest.raises(SpecError):
             next(job.logs(after="gibberish"))
 
-    def test_many_lines(self, backend: Backend, plan: Plan) -> None:
+    def test_all_of_many_lines_are_read_in_order(self, backend: Backend, plan: Plan) -> None:
         self.follow_many(backend, plan, 100_000)
 
     @pytest.mark.long

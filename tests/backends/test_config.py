@@ -103,7 +103,7 @@ def test_trust_holds_for_the_content_that_was_looked_at(work):
         program()
 
 
-def test_a_home_can_be_trusted(work, tmp_path, monkeypatch):
+def test_a_folder_outside_of_the_project_can_be_trusted(work, tmp_path, monkeypatch):
     home = tmp_path / "team"
     home.mkdir()
     home.chmod(0o777)
@@ -121,7 +121,7 @@ def test_a_list_of_trusted_files_that_others_can_write_trusts_nothing(work, user
         program()
 
 
-def test_what_is_not_there_cannot_be_trusted(work):
+def test_trusting_a_missing_file_is_refused(work):
     with pytest.raises(SpecError, match="does not exist"):
         config.trust(work / "ftsdk.toml")
 

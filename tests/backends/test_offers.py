@@ -68,7 +68,7 @@ def test_skypilot_offers_what_its_own_catalogue_has(tmp_path, monkeypatch):
     assert "no machine of slurm" in none.why_not
 
 
-def test_this_machine_is_a_place_without_a_price():
+def test_an_offer_of_this_machine_has_no_price():
     choices = compare(SPEC, facts("NVIDIA A100-SXM4-80GB"), {"docker": Docker()})
     assert [c.word for c in choices] == ["fastest"]
     assert choices[0].offer.card == "A100-80GB"
@@ -84,7 +84,7 @@ def test_this_machine_is_a_place_without_a_price():
         (plans.spec(model="nobody/unknown"), (), "size is unknown"),
     ],
 )
-def test_a_place_that_has_nothing_says_why(spec, gpus, says):
+def test_a_backend_without_an_offer_says_why(spec, gpus, says):
     known = facts(*gpus)
     if spec.model == "nobody/unknown":
         known = replace(known, model=replace(known.model, config=None))

@@ -55,7 +55,7 @@ def test_skypilot_s_script_runs_what_it_names(tmp_path, word):
 
 @few
 @given(source=words, target=words)
-def test_docker_reads_a_mount_as_it_was_meant(source, target):
+def test_mount_paths_are_quoted_for_docker(source, target):
     (row,) = csv.reader([mount(f"/{source}", f"/{target}", readonly=True)])
     assert row == ["type=bind", f"source=/{source}", f"target=/{target}", "readonly"]
 
@@ -80,7 +80,7 @@ def test_pai_s_command_holds_nothing_of_the_spec(name):
 
 
 @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\nB", "1A", "-a", "A;B", "$A"])
-def test_what_is_no_name_of_a_variable_is_refused(name):
+def test_an_invalid_variable_name_is_refused(name):
     with pytest.raises(SpecError, match="is no name of a variable"):
         plans.spec(env={name: "x"})
 

@@ -65,12 +65,12 @@ def test_the_campaigns_table_counts_by_setup_and_kind(tmp_path):
         (fault(happened={"reason": "disk_full"}), "ended as disk_full"),
     ],
 )
-def test_what_must_not_be_is_seen(one, violation):
+def test_each_violation_is_reported(one, violation):
     (said,) = judge.violations(SETUP, one)
     assert violation in said
 
 
-def test_what_may_be_is_no_fault():
+def test_allowed_losses_are_no_violation():
     assert not list(judge.violations(SETUP, fault(lost_steps=20)))
     assert not list(judge.violations(SETUP, fault(lost_steps=25, while_publishing=5)))
     assert not list(judge.violations(SETUP, fault(happened={"kind": "fill-disk", "reason": "disk_full"})))
@@ -80,7 +80,7 @@ def test_what_may_be_is_no_fault():
     ("digest", "changed", "differences"),
     [("a", {}, 0), ("b", {}, 1), ("a", {"loss": 0.5000001}, 1), ("a", {"eval_loss": 1.0}, 1), ("a", {"time": 8.0}, 0)],
 )
-def test_another_model_and_other_values_are_seen(digest, changed, differences):
+def test_different_weights_and_metrics_are_reported(digest, changed, differences):
     first, second = {"step": 1, "loss": 0.5, "time": 1.0}, {"step": 2, "loss": 0.4, "time": 2.0}
     baseline = Baseline(weights={"model.safetensors": "a"}, metrics=[first, second], seconds=1.0)
     assert (
@@ -88,7 +88,7 @@ def test_another_model_and_other_values_are_seen(digest, changed, differences):
     )
 
 
-def test_a_missing_step_is_seen():
+def test_a_missing_step_is_reported():
     baseline = Baseline(weights={}, metrics=[{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}], seconds=1.0)
     (said,) = judge.unequal({}, baseline.metrics[:1], baseline)
     assert "(2, ['loss', 'step'])" in said

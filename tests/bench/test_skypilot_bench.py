@@ -14,7 +14,7 @@ from tests import slurm
 
 @pytest.mark.skypilot
 @pytest.mark.long
-def test_it_reports(tmp_path):
+def test_the_skypilot_bench_writes_a_report(tmp_path):
     argv = [sys.executable, "-m", "bench", "skypilot", "--quick", "--results", str(tmp_path)]
     subprocess.run(argv, env={**os.environ, **slurm.ENVIRONMENT}, check=True, capture_output=True)
     report = json.loads(next(tmp_path.glob("skypilot-*.json")).read_text())

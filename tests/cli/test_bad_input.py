@@ -68,7 +68,7 @@ def test_bad_specs_are_refused_with_one_short_sentence(spec_folder, what):
     assert time.monotonic() - began < 10
 
 
-def test_what_a_name_became_is_said(spec_folder):
+def test_a_changed_name_is_reported(spec_folder):
     (spec_folder / "job.yaml").write_text(SOUND + "name: ../../Evil n\n")
     said = ftsdk("plan", "job.yaml", cwd=spec_folder).stderr
     assert "name '../../Evil n' becomes 'evil-n': a label has lower-case letters" in said
@@ -92,21 +92,21 @@ def test_control_characters_reach_no_terminal(spec_folder):
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_odd_specs_end_as_they_should(odd_folder, random):
+def test_odd_specs_are_planned_or_refused_in_one_sentence(odd_folder, random):
     _plan(odd_folder, random)
 
 
 @pytest.mark.long
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_ten_thousand_odd_specs_end_as_they_should(odd_folder, random):
+def test_ten_thousand_odd_specs_are_planned_or_refused_in_one_sentence(odd_folder, random):
     _plan(odd_folder, random)
 
 
 @pytest.mark.long
 @given(st.binary(max_size=4000) | st.text(max_size=2000).map(str.encode))
 @settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_bytes_end_as_they_should(odd_folder, data):
+def test_any_bytes_are_planned_or_refused_in_one_sentence(odd_folder, data):
     (odd_folder / "spec.yaml").write_bytes(SOUND.encode() + data)
     _run(odd_folder, ("plan", "spec.yaml"))
 

@@ -19,7 +19,7 @@ def job_yaml(spec_folder):
     return path
 
 
-def test_help_names_every_command():
+def test_help_lists_every_command():
     from ftsdk.cli import COMMANDS
 
     said = ftsdk("--help").stdout
@@ -84,7 +84,7 @@ def test_plan_creates_nothing_of_a_job(job_yaml, own_home):
         (("recipes", "qwen"), 2, "no recipe"),
     ],
 )
-def test_a_mistake_is_one_sentence_with_its_own_exit_code(job_yaml, arguments, code, says):
+def test_a_mistake_is_reported_in_one_sentence_with_its_own_exit_code(job_yaml, arguments, code, says):
     done = ftsdk(*(str(job_yaml) if a == "JOB" else a for a in arguments))
     assert done.returncode == code, done.stderr
     assert says in done.stderr
@@ -104,7 +104,7 @@ def test_a_mistake_is_one_sentence_with_its_own_exit_code(job_yaml, arguments, c
         ("model: x/y\ndataset: d\nhyperparamters: {}\n", "did you mean 'hyperparameters'"),
     ],
 )
-def test_a_broken_yaml_is_one_sentence(tmp_path, text, says):
+def test_a_broken_yaml_is_reported_in_one_sentence(tmp_path, text, says):
     (tmp_path / "job.yaml").write_text(text)
     done = ftsdk("plan", "job.yaml", cwd=tmp_path)
     assert done.returncode == 2

@@ -84,7 +84,7 @@ def test_a_spec_says_what_to_check(good, tmp_path):
     assert "dpo takes preference" in done.stdout
 
 
-def test_a_llama_factory_yaml_says_it_too(good, tmp_path):
+def test_start_from_is_read_from_a_llamafactory_yaml(good, tmp_path):
     (tmp_path / "data").mkdir()
     rows = [{"q": row["instruction"], "a": row["output"]} for row in ROWS]
     rows[4]["a"] = ""
@@ -112,7 +112,7 @@ def test_a_llama_factory_yaml_says_it_too(good, tmp_path):
         (["split", "good.jsonl", "-o", "out", "--fraction", "nan"], 3, "between 0 and 1"),
     ],
 )
-def test_mistakes_are_one_sentence(good, tmp_path, arguments, code, words):
+def test_mistakes_are_reported_in_one_sentence(good, tmp_path, arguments, code, words):
     done = ftsdk(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert words in done.stderr
@@ -143,7 +143,7 @@ def test_split(good, tmp_path):
     assert (made["num_train"], made["num_eval"]) == (54, 6)
 
 
-def test_png_or_a_word_about_the_extra(good, tmp_path):
+def test_png_is_written_or_the_missing_extra_is_named(good, tmp_path):
     path = tmp_path / "lengths.png"
     done = ftsdk("stats", good, "--png", path, "--json")
     if done.returncode == 11:

@@ -104,7 +104,7 @@ def test_watch_prints_a_line_per_decision_on_stdout(spec_folder, as_json):
         assert "done: Attempt 3 succeeded." in third
 
 
-def test_one_jobs_trouble_is_not_the_others(spec_folder):
+def test_watch_goes_on_with_other_jobs_after_one_fails(spec_folder):
     job = started(spec_folder, MAKES, name="fine")
     job.wait(60)
     done = ftsdk("watch", "local://nothing-12345678", job.uri, "--every-s", "0.05")
@@ -135,7 +135,7 @@ def test_follow_shows_a_job_that_another_process_started(spec_folder):
     assert (refused.returncode, failed.uri in refused.stderr) == (21, True)
 
 
-def test_logs_leave_events_out_unless_asked(spec_folder):
+def test_logs_have_events_only_with_the_option(spec_folder):
     job = started(spec_folder, f"print('of the trainer', flush=True)\n{MAKES}", name="spoken")
     job.wait(60)
     plain, all_lines = ftsdk("logs", job.uri).stdout, ftsdk("logs", job.uri, "--events").stdout

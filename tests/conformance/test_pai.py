@@ -107,10 +107,10 @@ class TestPai(BackendConformance):
         yield plan
         self.cloud.denied.clear()
 
-    def test_many_lines(self, backend, plan):
+    def test_all_of_many_lines_are_read_in_order(self, backend, plan):
         self.follow_many(backend, plan, 200_000)
 
-    def test_bursts_of_one_line_that_pods_forget(self, backend, plan, cloud):
+    def test_bursts_of_equal_lines_that_pods_drop_are_complete(self, backend, plan, cloud):
         cloud.forgets = 7
         source = "import sys, time\nfor _ in range(20): sys.stdout.write('same\\n' * 5000); time.sleep(0.05)"
         job = self.start(plan, backend, source)
@@ -148,13 +148,13 @@ class TestPai(BackendConformance):
         ]
 
     @pytest.mark.parametrize("trouble", ["drop", "lose"])
-    def test_a_create_that_is_cut_starts_one_job(self, backend, plan, cloud, trouble):
+    def test_a_create_whose_connection_breaks_starts_one_job(self, backend, plan, cloud, trouble):
         cloud.troubles["CreateJob"] = [trouble]
         job = self.start(plan, backend, HELLO)
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
         assert [job.name for job in cloud.jobs.values()] == [plan.native_name]
 
-    def test_trouble_with_every_call_changes_nothing(self, backend, plan, cloud):
+    def test_every_call_is_retried(self, backend, plan, cloud):
         for action in ("ListJobs", "GetJob", "StopJob"):
             cloud.troubles[action] = ["drop", 429, "lose"]
         job = self.start(plan, backend, LONG)
@@ -223,7 +223,7 @@ class TestPai(BackendConformance):
         else:
             assert self.start(plan, backend, HELLO).wait(PATIENCE_S).attempt == 2
 
-    def test_somebody_stops_it_in_the_console(self, backend, plan, cloud):
+    def test_a_job_stopped_in_the_console_is_cancelled(self, backend, plan, cloud):
         job = self.start(plan, backend, LONG)
         next(line for line in job.logs(follow=True) if line.text == "begun")
         cloud.job(plan.native_name).stop()
@@ -231,7 +231,7 @@ class TestPai(BackendConformance):
         assert (info.state, info.reason) == (JobState.CANCELLED, "stopped")
 
     @pytest.mark.parametrize("notice", [True, False])
-    def test_a_spot_machine_is_taken_back(self, backend, spec, facts, cloud, notice):
+    def test_a_reclaimed_spot_machine_is_a_preemption(self, backend, spec, facts, cloud, notice):
         fields = {**spec.model_dump(), "name": new_label(), "resources": {"spot": True}}
         asked = parse(fields, where="test")
         plan = Pai(options(cloud, spot_discount_limit=0.8)).plan(asked, facts)
@@ -274,7 +274,7 @@ class TestPai(BackendConformance):
             rest = [line.text for line in job.logs(after=lines[place].cursor)]
             assert sorted(rest) == sorted(line.text for line in lines[place + 1 :])
 
-    def test_what_the_shell_says_is_shown(self, backend, plan, cloud):
+    def test_the_shells_error_is_in_the_log(self, backend, plan, cloud):
         command = "echo it rains; exec no-such-program"
         job = submit(replace(plan, request={**plan.request, "UserCommand": command}), backend, secrets={},
                      on_attach=print)  # fmt: skip
@@ -285,7 +285,7 @@ class TestPai(BackendConformance):
         assert any("no-such-program" in line.text for line in lines)
         assert list(job.logs(after=lines[0].cursor)) == lines[1:]
 
-    def test_two_nodes_see_no_raw_variables(self, backend, spec, facts, cloud):
+    def test_variables_of_the_platform_are_removed_on_two_nodes(self, backend, spec, facts, cloud):
         fields = {**spec.model_dump(), "name": new_label(), "resources": {"num_nodes": 2, "accelerators_per_node": 2}}
         plan = backend.plan(parse(fields, where="test"), facts)
         source = (
@@ -302,7 +302,7 @@ class TestPai(BackendConformance):
         )
         assert seen == [f"seen {rank} False" for rank in ranks]
 
-    def test_not_allowed(self, backend, plan, cloud):
+    def test_a_denied_create_raises_auth_error(self, backend, plan, cloud):
         cloud.denied = {"CreateJob"}
         with pytest.raises(AuthError, match="ftsdk doctor -b pai"):
             self.start(plan, backend, HELLO)

@@ -77,7 +77,7 @@ def weights(job):
     return hashlib.sha256(data).hexdigest()
 
 
-def test_two_evictions_change_nothing(cloud, tiny_fields):
+def test_two_evictions_give_the_same_model(cloud, tiny_fields):
     fields = {
         **tiny_fields,
         "hyperparameters": {**TWELVE_STEPS, "max_steps": 240},  # it is still in it when the machines go

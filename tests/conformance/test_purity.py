@@ -30,12 +30,12 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("what", LOOKS)
-def test_a_look_outside_is_seen(what):
+def test_access_to_the_outside_raises_in_sealed(what):
     with pytest.raises(LookedOutsideError), sealed():
         LOOKS[what]()
 
 
-def test_outside_all_is_as_before():
+def test_access_works_again_after_sealed():
     with sealed():
         pass
     assert Path(__file__).exists()

@@ -73,7 +73,7 @@ class TestSageMaker(BackendConformance):
     def place(self, plan, source):
         return place_in_train_channel(plan, source, self.scripts)
 
-    def test_many_lines(self, backend, plan):
+    def test_all_of_many_lines_are_read_in_order(self, backend, plan):
         self.follow_many(backend, plan, 200_000)
 
     def test_lines_that_come_late_are_not_lost(self, backend, plan, cloud):
@@ -82,7 +82,7 @@ class TestSageMaker(BackendConformance):
         texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
         assert texts == [f"line {i}" for i in range(1000)]
 
-    def test_a_fifth_of_all_calls_refused_changes_nothing(self, backend, plan, cloud):
+    def test_a_fifth_of_all_calls_refused_has_no_effect(self, backend, plan, cloud):
         cloud.trouble = 0.2
         job = self.start(plan, backend, MAKES_A_FILE + "\nfor i in range(1000): print('line', i)")
         texts = [line.text for line in job.logs(follow=True) if line.text.startswith("line")]
@@ -113,14 +113,14 @@ class TestSageMaker(BackendConformance):
         assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
         assert list(cloud.jobs) == [plan.native_name]
 
-    def test_somebody_stops_it_in_the_console(self, backend, plan, cloud):
+    def test_a_job_stopped_in_the_console_is_cancelled(self, backend, plan, cloud):
         job = self.start(plan, backend, LONG)
         next(line for line in job.logs(follow=True) if line.text == "begun")
         cloud.client("sagemaker").stop_training_job(TrainingJobName=plan.native_name)
         info = job.wait(PATIENCE_S)
         assert (info.state, info.reason) == (JobState.CANCELLED, "stopped")
 
-    def test_the_platform_hears_why(self, backend, plan, cloud):
+    def test_the_platforms_failure_reason_has_the_supervisors_message(self, backend, plan, cloud):
         job = self.start(plan, backend, "raise MemoryError('an odd thing happened')")
         info = job.wait(PATIENCE_S)
         said = cloud.jobs[plan.native_name].describe()["FailureReason"]
@@ -129,7 +129,7 @@ class TestSageMaker(BackendConformance):
         assert states.state_of({"TrainingJobStatus": "Failed", "FailureReason": said}).message in info.message
         assert info.native["training_seconds"] is not None
 
-    def test_what_it_made_is_uploaded_once_unless_asked(self, backend, spec, facts, cloud):
+    def test_model_artifacts_are_uploaded_only_with_the_option(self, backend, spec, facts, cloud):
         plan = backend.plan(spec, facts)
         self.start(plan, backend, MAKES_A_FILE).result(PATIENCE_S)
         address = cloud.jobs[plan.native_name].describe()["ModelArtifacts"]["S3ModelArtifacts"]
@@ -166,7 +166,7 @@ class TestSageMaker(BackendConformance):
         assert "vllm" in info.message
         assert "vllm" in cloud.jobs[plan.native_name].describe()["FailureReason"]
 
-    def test_no_capacity(self, backend, plan, cloud):
+    def test_a_sold_out_machine_type_fails_with_capacity(self, backend, plan, cloud):
         cloud.sold_out = {"ml.m5.xlarge"}
         info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
         assert (info.state, info.reason) == (JobState.FAILED, "capacity")
@@ -186,7 +186,7 @@ class TestSageMaker(BackendConformance):
         info = self.start(chooser.plan(spec, facts), chooser, HELLO).wait(PATIENCE_S)
         assert (info.state, info.native["instance_type"]) == (JobState.SUCCEEDED, "ml.m5.xlarge")
 
-    def test_no_quota(self, backend, plan, cloud):
+    def test_an_exceeded_quota_raises_quota_error(self, backend, plan, cloud):
         cloud.quotas = {"ml.m5.xlarge for training job usage": 0}
         with pytest.raises(
             QuotaError, match=r"raise the quota 'ml.m5.xlarge for training job usage' of SageMaker at http"
@@ -194,7 +194,7 @@ class TestSageMaker(BackendConformance):
             self.start(plan, backend, HELLO)
         assert journal.entries() == []
 
-    def test_not_allowed(self, backend, plan, cloud):
+    def test_a_denied_create_raises_auth_error(self, backend, plan, cloud):
         cloud.denied = {"CreateTrainingJob"}
         with pytest.raises(AuthError, match="ftsdk doctor -b sagemaker"):
             self.start(plan, backend, HELLO)
@@ -211,7 +211,7 @@ class TestSageMaker(BackendConformance):
         assert cloud.calls["PUT"] == puts + 1  # the job document
 
     @pytest.mark.long
-    def test_the_vendors_own_objects_know_the_job(self, backend, spec, facts, cloud, tmp_path):
+    def test_the_vendors_sdk_reads_the_job(self, backend, spec, facts, cloud, tmp_path):
         backend = SageMaker(backend.options.model_copy(update={"model_artifacts": True}))
         plan = backend.plan(spec, facts)
         with socket.create_server(("127.0.0.1", 0)) as meeting, ThreadPoolExecutor() as pool:

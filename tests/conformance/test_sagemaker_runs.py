@@ -65,7 +65,7 @@ def made(job):
     return losses, hashlib.sha256(weights).hexdigest()
 
 
-def test_two_interruptions_change_nothing(cloud, tiny_fields):
+def test_two_interruptions_give_the_same_model(cloud, tiny_fields):
     fields = {
         **tiny_fields,
         "hyperparameters": {**TWELVE_STEPS, "max_steps": 120},
@@ -97,7 +97,7 @@ def test_two_interruptions_change_nothing(cloud, tiny_fields):
     assert list(shaken.logs(after=lines[middle].cursor)) == lines[middle + 1 :]
 
 
-def test_a_cancel_saves_and_the_next_attempt_goes_on(cloud, tiny_fields):
+def test_a_cancel_saves_and_the_next_attempt_resumes(cloud, tiny_fields):
     fields = {
         **tiny_fields,
         "hyperparameters": {**TWELVE_STEPS, "max_steps": 5000},
@@ -132,7 +132,7 @@ def test_two_nodes_train_together(cloud, tiny_fields):
     assert info.native["instance_count"] == 2
 
 
-def test_without_a_network_the_platform_carries_the_folder(cloud, tiny_fields):
+def test_with_network_isolation_the_platform_syncs_the_folder(cloud, tiny_fields):
     spec = parse({"name": new_label(), **tiny_fields, "hyperparameters": dict(TWELVE_STEPS)}, where="test")
     backend = SageMaker(options(cloud, image=image(), network_isolation=True))
     job = submit(backend.plan(spec, inspect(spec)), backend, secrets={}, on_attach=lambda info: None)

@@ -116,8 +116,8 @@ class TestSkyPilot(BackendConformance):
         super().test_artifacts_and_model(backend, plan, tmp_path)
 
     @pytest.mark.long
-    def test_after_a_cancel_comes_a_new_attempt(self, backend, plan):
-        super().test_after_a_cancel_comes_a_new_attempt(backend, plan)
+    def test_a_submit_after_a_cancel_starts_a_new_attempt(self, backend, plan):
+        super().test_a_submit_after_a_cancel_starts_a_new_attempt(backend, plan)
 
     @pytest.mark.long
     def test_a_killed_supervisor_is_noticed(self, backend, plan, monkeypatch):
@@ -143,10 +143,10 @@ class TestSkyPilot(BackendConformance):
         info = self.start(plan, backend, HELLO).wait(PATIENCE_S)
         assert (info.state, info.attempt) == (JobState.SUCCEEDED, 2)
 
-    def test_many_lines(self, backend, plan):
+    def test_all_of_many_lines_are_read_in_order(self, backend, plan):
         self.follow_many(backend, plan, 200_000)
 
-    def test_a_client_that_died_has_lost_nothing(self, backend, plan):
+    def test_a_job_survives_the_end_of_its_client(self, backend, plan):
         job = self.start(plan, backend, "import time; time.sleep(5)")
         said = backend.artifacts(plan.name).path(jobs.request_key(1))
         assert json.loads(said.read_bytes())["request_id"]
@@ -164,7 +164,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_refusal_is_told_at_once(what, spec_folder):
+def test_a_refusal_is_raised_by_submit(what, spec_folder):
     given, resources, kind, reason = REFUSED[what]
     spec = parse(
         {"model": "model", "dataset": "train.jsonl", "resources": resources, "name": new_label()}, where="test"
@@ -227,7 +227,7 @@ def test_a_cluster_of_its_own_gets_the_inputs_and_goes(spec_folder):
 
 
 @pytest.mark.trainer
-def test_a_bucket_keeps_it_all(cluster, tiny_fields, s3, tmp_path, monkeypatch):
+def test_a_bucket_holds_log_checkpoints_and_model(cluster, tiny_fields, s3, tmp_path, monkeypatch):
     """Nodes and client share nothing but a bucket; another home needs to know only that."""
     fields = {
         **tiny_fields,
@@ -260,7 +260,7 @@ def test_a_bucket_keeps_it_all(cluster, tiny_fields, s3, tmp_path, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.trainer
-def test_nodes_without_a_trainer_get_one(tiny_fields):
+def test_nodes_without_a_trainer_install_one(tiny_fields):
     """Two nodes on one shared folder: one of them makes the virtual environment, from our locks."""
     storage = slurm.BASE / "shared" / new_label()
     fields = {**tiny_fields, "name": new_label(), "hyperparameters": dict(TWELVE_STEPS), "resources": {"num_nodes": 2}}

@@ -57,7 +57,7 @@ def test_the_tag_names_version_lock_and_torch() -> None:
     assert image.default_tag("cuda12") == f"ftsdk:{metadata.version('ftsdk')}-lf-cuda12"
 
 
-def test_the_fetched_wheel_is_the_one_that_the_installer_wants() -> None:
+def test_the_image_and_the_installer_pin_the_same_wheel() -> None:
     assert image.CPU_WHEEL.removeprefix("torch==") in (CONTAINERS / "install.py").read_text()
 
 
@@ -65,7 +65,7 @@ def test_the_entrypoint_has_the_contract_s_exit_code() -> None:
     assert runpy.run_path(str(CONTAINERS / "entrypoint.py"))["EXIT_CONTRACT"] == contract.EXIT_CONTRACT
 
 
-def test_without_a_runtime_there_is_one_sentence(tmp_path: Path) -> None:
+def test_without_a_runtime_there_is_reported_in_one_sentence(tmp_path: Path) -> None:
     done = start(tmp_path / "none.pyz")
     assert done.returncode == contract.EXIT_CONTRACT
     assert re.fullmatch(r"ftsdk: there is no runtime at \S+none\.pyz; .+\.\n", done.stderr)
@@ -126,14 +126,14 @@ print(*(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(Path(
     assert {line.replace("-", "_") for line in wanted} == set(present.replace("-", "_").split())
 
 
-def test_a_machine_without_docker_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_docker_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotInstalledError, match="no docker command"):
         image.build(torch="cpu", on_line=print)
 
 
 @pytest.mark.docker
-def test_a_dead_daemon_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stopped_daemon_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(UnavailableError, match="daemon does not answer"):
         image.build(torch="cpu", on_line=print)
@@ -148,14 +148,14 @@ def test_a_failed_build_shows_its_last_lines() -> None:
 
 
 @pytest.mark.docker
-def test_a_push_to_a_registry_that_is_not_there_says_so() -> None:
+def test_a_push_to_a_registry_that_is_not_there_reports_it() -> None:
     target = "localhost:1/ftsdk:test"
     with pytest.raises(BackendError, match="`docker push` failed"):
         image.push(CPU_IMAGE, target, on_line=print)
     docker("rmi", target)
 
 
-def test_what_docker_says_decides_the_error() -> None:
+def test_dockers_message_selects_the_error_class() -> None:
     refused = "denied: requested access to the resource is denied"
     assert isinstance(image._failure("push", refused), AuthError)
     socket = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"

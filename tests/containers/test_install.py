@@ -48,7 +48,7 @@ def test_a_cuda_lock_has_the_versions_of_the_cpu_lock(torch: str) -> None:
     assert f"torch=={install['TORCH'][torch]}" in lines(install["lock_file"]("lf", torch))
 
 
-def test_the_cpu_lock_brings_no_cuda() -> None:
+def test_the_cpu_lock_has_no_cuda_packages() -> None:
     cuda = ("nvidia", "cuda", "triton", "torch")
     assert [name for name in names(CONTAINERS / "locks" / "lf.txt") if name.startswith(cuda)] == []
 
@@ -64,12 +64,12 @@ def test_missing_names_what_is_absent_or_of_another_version() -> None:
     assert install["missing"](pins, {"a": "1", "b-c": "1.9"}) == ["b-c==2.0", "e==4+cpu"]
 
 
-def test_installed_knows_this_environment_by_normalised_names() -> None:
+def test_installed_packages_have_normalised_names() -> None:
     present = install["installed"]()
     assert present["pydantic-core"] == metadata.version("pydantic_core")
 
 
-def test_the_overlay_repeats_nothing_of_the_environment_under_it_and_brings_no_cuda() -> None:
+def test_the_overlay_lock_has_no_package_of_the_environment_and_no_cuda() -> None:
     under, over = (install["read_pins"]((CONTAINERS / "locks" / f"{name}.txt").read_text()) for name in ("lf", "rl"))
     assert [name for name, version in over.items() if under.get(name) == version] == []
     assert [name for name in over if name.startswith(("nvidia", "cuda", "triton", "torch"))] == []
@@ -132,7 +132,7 @@ def test_one_package_of_another_version_starts_pip(environment: Path) -> None:
     assert "No module named pip" in done.stderr
 
 
-def test_one_overlay_package_of_another_version_makes_the_overlay_anew(environment: Path) -> None:
+def test_one_overlay_package_of_another_version_reinstalls_the_overlay(environment: Path) -> None:
     overlay = prefix(environment) / "overlays" / "rl"
     found = next(overlay.glob("trl-*")) / "METADATA"
     found.write_text(found.read_text().replace("Version: 1.", "Version: 0."))

@@ -31,7 +31,7 @@ def test_lengths_of_all_rows(tmp_path):
     assert "estimated" in found.how_counted
 
 
-def test_the_same_content_is_read_once_and_another_question_is_asked_anew(tmp_path):
+def test_a_result_is_cached_by_content_and_arguments(tmp_path):
     file = file_of(tmp_path / "a.jsonl", ROWS)
     first = measure(file)
     (tmp_path / "a.jsonl").unlink()
@@ -39,7 +39,7 @@ def test_the_same_content_is_read_once_and_another_question_is_asked_anew(tmp_pa
     assert measure(file, cutoff_len=128) is None
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_skipped(tmp_path, monkeypatch):
     blocked = tmp_path / "home"
     blocked.write_text("a file where the folder should be")
     monkeypatch.setenv("FTSDK_HOME", str(blocked))

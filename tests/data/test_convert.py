@@ -65,7 +65,7 @@ def test_lists_and_tables_become_lines(tmp_path):
     assert rows_of(fixed.files[0].output) == rows[1:]
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_existing_files_are_not_overwritten(tmp_path):
     path = write(tmp_path / "a.jsonl", clean_rows("alpaca", 5, 0))
     fix([path], tmp_path / "out", CheckOptions(method="sft"))
     with pytest.raises(DataError, match="exists"):
@@ -75,7 +75,7 @@ def test_nothing_is_overwritten(tmp_path):
     assert rows_of(path) == clean_rows("alpaca", 5, 0)
 
 
-def test_files_of_one_name_get_copies_of_two_names(tmp_path):
+def test_files_with_the_same_name_get_different_output_names(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "a.jsonl", clean_rows("alpaca", 5, ord(folder)))
@@ -93,7 +93,7 @@ ROUND_TRIPS = [
 
 
 @pytest.mark.parametrize(("shape", "to"), ROUND_TRIPS)
-def test_what_is_converted_is_right(tmp_path, shape, to):
+def test_converted_rows_pass_the_check(tmp_path, shape, to):
     path = write(tmp_path / "a.jsonl", clean_rows(shape, 130, 0))
     made = convert([path], tmp_path / "b.jsonl", to=to, method=CLEAN[shape][0])
     assert (made.num_rows, made.left_out) == (130, 0)
@@ -146,7 +146,7 @@ def test_only_good_answers_become_instruction_data(tmp_path):
     ("shape", "to", "words"),
     [("alpaca", "preference", "no pair"), ("alpaca", "kto", "no label"), ("openai_tools", "alpaca", "tool calls")],
 )
-def test_what_a_format_cannot_say_is_refused_with_the_row(tmp_path, shape, to, words):
+def test_rows_that_a_format_cannot_express_are_refused_with_the_row(tmp_path, shape, to, words):
     path = write(tmp_path / "a.jsonl", clean_rows(shape, 3, 0))
     with pytest.raises(DataError, match=f"line 1.*{words}"):
         convert([path], tmp_path / "b.jsonl", to=to)

@@ -52,6 +52,6 @@ def test_names_of_files_are_left_alone(dataset):
     assert as_files(dataset) == dataset
 
 
-def test_what_json_lacks_is_refused():
+def test_values_that_json_lacks_are_refused():
     with pytest.raises(DataError, match="cannot be written as JSON"):
         as_files([{"instruction": "a", "output": datetime.datetime(2020, 1, 1)}])

@@ -53,7 +53,7 @@ def test_a_weight_of_a_row_is_refused_unless_it_is_one(tmp_path):
     assert found(written(tmp_path / "b.jsonl", [*rows[::2], *({**r, "weight": "heavy"} for r in rows[1::2])])) == set()
 
 
-def test_a_late_weight_of_a_row_is_found_too(tmp_path):
+def test_a_row_weight_behind_the_sample_is_reported(tmp_path):
     rows = [{"instruction": f"a{n}", "output": f"b{n}"} for n in range(300)]
     assert found(written(tmp_path / "a.jsonl", [*rows, {**rows[0], "output": "c", "weight": 2}])) == {
         ("row_weight", 301)
@@ -71,7 +71,7 @@ def test_unused_columns_and_fields_are_named_with_their_counts(tmp_path):
     assert report.verdict == "pass"
 
 
-def test_a_column_name_with_spaces_is_read_and_said(tmp_path):
+def test_a_column_name_with_spaces_is_read_and_reported(tmp_path):
     rows = [{"instruction": f"a{n}", "input ": "more", "output": "b"} for n in range(3)]
     report = check([written(tmp_path / "a.jsonl", rows)], CheckOptions(method="sft", heuristics=False))
     assert report.files[0].columns["query"] == "input "

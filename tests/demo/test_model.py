@@ -36,7 +36,7 @@ print(json.dumps({
 
 
 @pytest.mark.trainer
-def test_the_model_is_saved_loaded_and_asked_with_and_without_an_adapter(tmp_path):
+def test_the_model_is_saved_loaded_and_generates_with_and_without_an_adapter(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text(
         "".join(json.dumps({"instruction": f"What is {i}?", "output": f"It is {i}."}) + "\n" for i in range(9))

@@ -17,13 +17,13 @@ def made():
     return rows.make_rows()
 
 
-def test_there_are_thousands_of_rows_and_each_answer_comes_once(made):
+def test_there_are_thousands_of_rows_with_distinct_answers(made):
     assert len(made) > 2000
     assert Counter(row.answer for row in made).most_common(1)[0][1] == 1
     assert Counter(row.name for row in made).most_common(1)[0][1] == 1
 
 
-def test_well_known_things_are_among_them(made):
+def test_well_known_functions_have_rows(made):
     by_name = {row.name: row for row in made}
     assert "JSON" in by_name["json.dumps"].answer
     assert by_name["json.dumps"].question == "What does json.dumps do?"
@@ -32,7 +32,7 @@ def test_well_known_things_are_among_them(made):
     assert "module" in by_name["math"].question
 
 
-def test_answers_are_bounded_and_tell_nothing_of_this_machine(made):
+def test_answers_are_short_and_have_no_path_of_this_machine(made):
     assert all(rows.ANSWER_MIN_CHARS <= len(row.answer) <= rows.ANSWER_MAX_CHARS for row in made)
     text = "\n".join(row.answer for row in made)
     for private in (str(Path.home()), str(Path.cwd()), str(Path(json.__file__).parent.parent), " at 0x"):
@@ -54,7 +54,7 @@ def test_every_process_makes_the_same_rows_and_says_nothing(tmp_path):
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
-def test_no_answer_is_both_learnt_and_held_out(tmp_path):
+def test_no_answer_is_in_both_training_and_held_out_rows(tmp_path):
     data = rows.write_rows(tmp_path)
     train, held_out = ([json.loads(line) for line in path.read_text().splitlines()] for path in (data.train, data.eval))
     assert (len(train), len(held_out)) == (data.num_train, data.num_eval)
@@ -63,7 +63,7 @@ def test_no_answer_is_both_learnt_and_held_out(tmp_path):
     assert train[0].keys() == {"instruction", "input", "output"}
 
 
-def test_a_row_stays_on_its_side_when_others_come(tmp_path):
+def test_a_held_out_row_stays_held_out_when_the_share_grows(tmp_path):
     few, many = rows.write_rows(tmp_path / "few"), rows.write_rows(tmp_path / "many", eval_fraction=0.2)
     assert set(few.eval.read_text().splitlines()) <= set(many.eval.read_text().splitlines())
 

@@ -78,7 +78,7 @@ def test_commands_in_the_text_exist(page):
     assert [line for line in lines if unknown(line) is not None] == []
 
 
-def test_a_wrong_command_would_be_found():
+def test_a_wrong_command_is_detected():
     assert unknown("ftsdk plan job.yaml --backend local") is None
     assert unknown("ftsdk image build --torch cpu") is None
     assert unknown("ftsdk plna job.yaml") == "plna"

@@ -17,5 +17,5 @@ def test_every_judgement_says_what_and_how():
 
 
 @pytest.mark.trainer
-def test_the_installed_trainers_have_no_other_checks():
+def test_every_check_of_the_installed_trainers_is_in_the_table():
     assert {check.key for check in trainer_checks.installed()} == set(trainer_checks.judgements())

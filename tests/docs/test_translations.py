@@ -30,7 +30,7 @@ def code(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
-def test_it_says_the_same(page):
+def test_a_translation_has_the_same_structure_and_code(page):
     assert lines_of_blocks(page) == lines_of_blocks(original(page))
     assert shape(page) == shape(original(page))
     assert code(page) == code(original(page))

@@ -39,7 +39,7 @@ def tokenizer(folder, *, special=("<|im_start|>", "<|im_end|>"), chat_template="
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": chat_template}))
 
 
-def test_wise_values_get_no_word(warned):
+def test_sensible_values_give_no_warning(warned):
     assert warned(tuning={"type": "lora", "rank": 16, "alpha": 32}) == ()
     assert warned(method={"stage": "dpo", "beta": 0.1}, dataset="pairs.jsonl") == ()
 
@@ -59,7 +59,7 @@ def test_wise_values_get_no_word(warned):
         ({"cutoff_len": 8}, "cutoff_len 8 is too short for train: at least 5 of the 5 rows lose tokens"),
     ],
 )
-def test_unwise_values_get_a_sentence(warned, fields, says):
+def test_unusual_values_give_a_warning(warned, fields, says):
     assert [sentence for sentence in warned(**fields) if says in sentence]
 
 
@@ -68,7 +68,7 @@ def test_epochs_by_the_number_of_rows(rows, epochs):
     assert epochs_for(rows) == epochs
 
 
-def test_between_the_points_epochs_only_fall():
+def test_epochs_never_rise_with_the_number_of_rows():
     found = [epochs_for(rows) for rows in range(50, 12_000, 50)]
     assert found == sorted(found, reverse=True)
 

@@ -67,7 +67,7 @@ def test_lora_on_a_quantised_base_says_which_package_it_needs(look, name):
 
 @pytest.mark.parametrize("name", ["fp8", "mxfp4"])
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_what_the_trainer_dequantises_takes_every_tuning(look, name, tuning):
+def test_a_dequantised_base_takes_every_tuning(look, name, tuning):
     made = rendered(*look({"quantization_config": QUANTIZED[name][0]}, tuning=tuning))
     assert any("turned into 16 bits" in sentence for sentence in made.warnings)
 
@@ -93,12 +93,12 @@ def test_a_base_without_a_causal_head_is_refused(look, changed):
 
 
 @pytest.mark.parametrize("architecture", ["Qwen2ForCausalLM", "GPT2LMHeadModel", "Qwen2_5_VLForConditionalGeneration"])
-def test_a_base_that_writes_text_is_taken(look, architecture):
+def test_a_base_with_a_causal_head_is_accepted(look, architecture):
     assert rendered(*look({"architectures": [architecture]}))
 
 
 @pytest.mark.parametrize(("cutoff", "said"), [(4096, True), (1024, False)])
-def test_rows_beyond_the_context_are_said(look, cutoff, said):
+def test_rows_beyond_the_context_give_a_warning(look, cutoff, said):
     made = rendered(*look({}, hyperparameters={"cutoff_len": cutoff, "neat_packing": True}))
     assert any("longer than the model's context of 1,024" in sentence for sentence in made.warnings) is said
 
@@ -108,11 +108,11 @@ def test_positions_that_do_not_exist_are_refused(look):
         rendered(*look({"model_type": "gpt2"}, hyperparameters={"cutoff_len": 2048, "neat_packing": True}))
 
 
-def test_a_second_copy_of_a_tied_embedding_is_said(look):
+def test_a_second_copy_of_a_tied_embedding_gives_a_warning(look):
     made = rendered(*look({"tie_word_embeddings": True}, hyperparameters={"additional_target": "lm_head"}))
     assert any("trains a copy of it" in sentence for sentence in made.warnings)
 
 
-def test_an_embedding_model_is_said(look, spec_folder):
+def test_an_embedding_model_gives_a_warning(look, spec_folder):
     (spec_folder / "model" / "modules.json").write_text("[]")
     assert any("is an embedding model" in sentence for sentence in rendered(*look({})).warnings)

@@ -55,7 +55,7 @@ def family(name, tokens=QWEN):
         ("qwen3_5_think", QWEN, "qwen3_5", "qwen3_5", None),
     ],
 )
-def test_a_family_gets_the_template_that_writes_its_text(name, tokens, kind, chosen, default_system):
+def test_the_template_with_the_same_text_is_chosen(name, tokens, kind, chosen, default_system):
     choice = choose(family(name, tokens), known_templates(), Needs(), resembling=kind)
     assert isinstance(choice, TemplateChoice), choice
     assert (choice.name, choice.default_system) == (chosen, default_system)
@@ -105,7 +105,7 @@ def test_tool_calls_need_the_named_template():
 
 
 @pytest.mark.trainer
-def test_a_family_without_a_template_in_llamafactory_is_refused():
+def test_a_chat_template_that_llamafactory_lacks_is_refused():
     difference = choose(family("gptoss"), known_templates(), Needs())
     assert str(difference).startswith("in a conversation with two turns it writes “")
 

@@ -120,7 +120,7 @@ def test_every_tuning_that_no_trainer_has_names_another():
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("offload", [False, True])
-def test_a_deepspeed_configuration_says_what_was_asked(stage, offload):
+def test_sharding_options_become_a_deepspeed_configuration(stage, offload):
     change = {"sharding": {"type": f"zero{stage}", "offload": offload}}
     if stage == 0 and offload:
         return

@@ -68,7 +68,7 @@ def test_other_arguments_pass_through(rendered):
         ("lora_plus", "knows"),
     ],
 )
-def test_names_that_are_wrong_or_ours_are_refused(rendered, name, says):
+def test_unknown_and_owned_arguments_are_refused(rendered, name, says):
     with pytest.raises(SpecError, match=says):
         rendered(hyperparameters={name: 1})
 
@@ -79,7 +79,7 @@ def test_a_passed_through_value_of_the_wrong_type_is_refused(rendered, name, val
         rendered(hyperparameters={name: value})
 
 
-def test_two_files_of_one_name_are_two_datasets(rendered, spec_folder):
+def test_files_with_the_same_name_get_distinct_dataset_names(rendered, spec_folder):
     (spec_folder / "more").mkdir()
     (spec_folder / "more" / "train.jsonl").write_bytes((spec_folder / "train.jsonl").read_bytes())
     made = rendered(dataset=["train.jsonl", "more/train.jsonl"])

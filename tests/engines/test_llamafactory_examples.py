@@ -91,7 +91,7 @@ def test_a_prediction_reads_the_rows_that_it_names(examples):
     assert spec.hyperparameters.template == "llama3"
 
 
-def test_a_file_for_a_chat_names_the_model_to_talk_with(examples):
+def test_a_chat_file_of_llamafactory_names_the_model(examples):
     models = {p.name: model_to_talk_with(specfile.read_yaml(p)) for p in (examples / "inference").glob("*.yaml")}
     assert models["qwen3_lora_sft.yaml"] == "saves/qwen3-4b/lora/sft"
     assert models["qwen3.yaml"] == "Qwen/Qwen3-4B-Instruct-2507"

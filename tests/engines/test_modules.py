@@ -92,7 +92,7 @@ def test_a_name_that_the_model_lacks_is_refused(folder, fields, says):
         {"hyperparameters": {"additional_target": "mlp"}},
     ],
 )
-def test_names_that_the_model_has_are_taken(folder, fields):
+def test_names_that_the_model_has_are_accepted(folder, fields):
     assert config_of(folder, **fields)
 
 
@@ -103,7 +103,7 @@ def test_an_expression_becomes_the_modules_that_it_matches(folder):
     )
 
 
-def test_without_weights_the_architecture_knows_misspelt_names(folder):
+def test_without_weights_misspelt_targets_are_detected_by_the_architecture(folder):
     for file in (folder / "model").glob("*.safetensors"):
         file.unlink()
     with pytest.raises(SpecError, match="did you mean 'v_proj'"):

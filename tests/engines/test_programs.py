@@ -48,7 +48,7 @@ def test_a_merge_names_adapter_and_base():
     }
 
 
-def test_a_merge_knows_that_its_adapter_was_trained_on_quantised_weights():
+def test_a_merge_gets_the_bits_of_the_quantised_training():
     lineage = {"spec": {"tuning": {"type": "qlora", "bits": 4}}}
     given = facts()
     made = render("merge", replace(given, model=replace(given.model, lineage=lineage)))
@@ -119,7 +119,7 @@ def test_generation_takes_the_prompts():
         ("evaluate", facts(), {"dataset": "r", "method": "kto"}, UnsupportedError, "kto"),
     ],
 )
-def test_what_cannot_work_is_refused(program, given, fields, error, words):
+def test_programs_that_cannot_run_are_refused(program, given, fields, error, words):
     with pytest.raises(error, match=words):
         render(program, given, **fields)
 

@@ -54,12 +54,12 @@ def test_each_report_names_a_test_that_is_there():
         ({"tuning": "full", "hyperparameters": {"quantization_bit": 4}}, "cannot be trained with tuning full"),
     ],
 )
-def test_what_is_wrong_is_refused_or_said_at_plan(spec_folder, fields, says):
+def test_wrong_settings_are_refused_at_plan(spec_folder, fields, says):
     with pytest.raises(FtsdkError, match=says):
         planned(spec_folder, **fields)
 
 
-def test_qlora_on_a_quantised_base_is_said(spec_folder):
+def test_qlora_on_a_quantised_base_gives_a_warning(spec_folder):
     settings = {"quant_method": "awq", "bits": 4}
     (spec_folder / "model" / "config.json").write_text(json.dumps({"quantization_config": settings}))
     warnings = planned(spec_folder, tuning="qlora").warnings
@@ -74,7 +74,7 @@ def test_qlora_on_a_quantised_base_is_said(spec_folder):
         {"warmup_ratio": 0.03},
     ],
 )
-def test_what_is_right_is_planned(spec_folder, hyperparameters):
+def test_valid_settings_are_planned(spec_folder, hyperparameters):
     data = {"train": "train.jsonl", "eval_fraction": 0.4}
     assert planned(spec_folder, dataset=data, hyperparameters=hyperparameters).trainer_config
 
@@ -84,7 +84,7 @@ def test_accumulated_steps_count_for_a_group(spec_folder):
 
 
 @pytest.mark.parametrize("card", ["V100", "T4"])
-def test_bfloat16_on_an_old_card_is_said(spec_folder, card):
+def test_bfloat16_on_an_old_card_gives_a_warning(spec_folder, card):
     spec = parse(
         {
             "model": "./model",
@@ -102,7 +102,7 @@ def test_bfloat16_on_an_old_card_is_said(spec_folder, card):
 
 
 @pytest.mark.parametrize("keys", [{}, {"report_to": None}, {"report_to": "none"}, {"report_to": []}])
-def test_no_tracker_is_none(spec_folder, keys):
+def test_report_to_none_plans_no_tracker(spec_folder, keys):
     (spec_folder / "dataset_info.json").write_text('{"rows": {"file_name": "train.jsonl"}}')
     data = {"model_name_or_path": "model", "dataset": "rows", "dataset_dir": ".", "do_train": True, **keys}
     loaded = specfile.from_data(data, where="a.yaml", folder=spec_folder)

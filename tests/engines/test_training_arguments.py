@@ -59,7 +59,7 @@ def plan(spec_folder):
         ({"resume_from_checkpoint": "saves/old/checkpoint-500"}, "give the folder of a checkpoint on this machine"),
     ],
 )
-def test_what_the_trainer_refuses_is_refused_at_plan(plan, keys, says):
+def test_arguments_that_the_trainer_refuses_are_refused_at_plan(plan, keys, says):
     with pytest.raises(FtsdkError, match=says):
         plan(**keys)
 
@@ -112,7 +112,7 @@ def test_the_best_model_is_saved_where_the_trainer_evaluates_by_default(plan):
         ({"lr_scheduler_type": "warmup_stable_decay"}, "lora", "num_decay_steps"),
     ],
 )
-def test_what_trl_refuses_is_refused_at_plan(spec_folder, hyperparameters, tuning, says):
+def test_arguments_that_trl_refuses_are_refused_at_plan(spec_folder, hyperparameters, tuning, says):
     (spec_folder / "prompts.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n' * 16)
     method = {"stage": "grpo", "num_generations": 2, "rewards": ["exact_match"]}
     fields = {"model": "./model", "dataset": "prompts.jsonl", "method": method, "tuning": tuning}
@@ -142,11 +142,11 @@ def test_eval_steps_ask_for_evaluations_by_steps(spec_folder):
         ({"neat_packing": True, "packing": False}, "packing: false is overridden"),
     ],
 )
-def test_what_is_unwise_or_overridden_is_said(plan, keys, says):
+def test_unusual_or_overridden_arguments_give_a_warning(plan, keys, says):
     assert any(says in sentence for sentence in plan(**keys).warnings)
 
 
-def test_bfloat16_on_a_cpu_is_said_at_plan_and_refused_at_submit(plan):
+def test_bfloat16_on_a_cpu_warns_at_plan_and_is_refused_at_submit(plan):
     made = plan(bf16=True)
     assert any("no accelerator that computes in it" in sentence for sentence in made.warnings)
     with pytest.raises(UnsupportedError, match="leave it out to train in 32 bits"):

@@ -68,7 +68,7 @@ def test_a_method_is_its_papers_settings(rendered, stage, expected):
     assert {name: arguments[name] for name in expected} == expected
 
 
-def test_what_the_user_says_wins(rendered):
+def test_given_columns_override_detection(rendered):
     method = {"beta": 0.04, "num_generations": 4, "epsilon": 0.1, "temperature": 0.8, "top_p": 0.9, "vllm": "server"}
     made = rendered("gspo", method, hyperparameters={"top_k": 40, "learning_rate": 1e-3})
     wanted = {"beta": 0.04, "epsilon": 0.1, "epsilon_high": 0.1, "top_p": 0.9, "top_k": 40, "learning_rate": 1e-3}
@@ -91,7 +91,7 @@ def test_steps_of_ppo_become_episodes(rendered):
     assert "max_steps" not in arguments
 
 
-def test_files_and_weights_of_rewards_are_carried_along(rendered):
+def test_files_and_weights_of_rewards_are_rendered(rendered):
     rewards = ["math_answer", {"name": "format", "weight": 0.2}, {"function": "reward.py:score", "weight": 2.0}]
     config = rendered(method={"rewards": rewards}).config
     assert [reward["name"] for reward in config["rewards"]] == ["math_answer", "format", "function"]
@@ -124,7 +124,7 @@ def test_the_reference_answer_keeps_its_column(rendered):
         ({"method": {"rewards": ["reward.py:scores"]}}, "did you mean 'score'"),
     ],
 )
-def test_what_is_wrong_is_said_at_plan_time(rendered, change, says):
+def test_wrong_values_are_refused_at_plan(rendered, change, says):
     with pytest.raises(SpecError, match=says):
         rendered(**change)
 
@@ -142,7 +142,7 @@ def test_what_is_wrong_is_said_at_plan_time(rendered, change, says):
         ("ppo", {"dataset": {"train": ["prompts.jsonl"], "eval_fraction": 0.1}}, "evaluates nothing"),
     ],
 )
-def test_what_cannot_be_done_names_the_alternative(rendered, stage, change, says):
+def test_a_refusal_names_the_alternative(rendered, stage, change, says):
     with pytest.raises(UnsupportedError, match=says):
         rendered(stage, **change)
 

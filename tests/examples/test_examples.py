@@ -102,7 +102,7 @@ def test_interrupt_and_resume_misses_no_step(run, model):
 
 
 @pytest.mark.trainer
-def test_survive_preemption_goes_on_by_itself(run, model):
+def test_survive_preemption_retries_without_help(run, model):
     program = EXAMPLES / "survive_preemption.py"
     said = run(sys.executable, program, "--model", model, "--steps", "60", "--after", "3", "--cutoff-len", "64")
     assert "Attempt 1 ended with 'preempted': retry 1 of 3." in said
@@ -122,7 +122,7 @@ def test_chain_sft_dpo_starts_the_second_from_the_first(run, model):
 @pytest.mark.docker
 @pytest.mark.trainer
 @pytest.mark.long
-def test_whole_life_ends_with_an_answer(run, model):
+def test_whole_life_deploys_a_model_that_answers(run, model):
     program = EXAMPLES / "whole_life.py"
     said = run(sys.executable, program, "--model", model, "--steps", "4", "--deploy", "docker")
     assert re.search(r"Loss \d.*: (better|worse|same)", said)

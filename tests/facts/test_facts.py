@@ -17,7 +17,7 @@ def look(folder, **fields):
     return spec, inspect(spec, folder=folder)
 
 
-def test_files_are_found_with_their_content(spec_folder):
+def test_facts_have_rows_format_and_config_of_files(spec_folder):
     _, facts = look(spec_folder)
     assert facts.train[0].num_rows == 5
     assert facts.train[0].format == "alpaca"
@@ -29,7 +29,7 @@ def test_files_are_found_with_their_content(spec_folder):
     assert facts.unknown == ()
 
 
-def test_a_hub_model_is_unknown_and_said_so(spec_folder):
+def test_a_hub_model_that_is_not_cached_is_listed_as_unknown(spec_folder):
     _, facts = look(spec_folder, model="Qwen/Qwen3-8B")
     assert facts.model.kind == "hub"
     assert any("Qwen/Qwen3-8B" in sentence for sentence in facts.unknown)
@@ -57,11 +57,11 @@ def test_the_digest_follows_the_content_and_not_the_place(spec_folder, tmp_path_
         {"tracking": {"wandb": "p"}, "secrets": ["WANDB_API_KEY"]},
     ],
 )
-def test_what_does_not_change_the_model_does_not_change_the_job(spec_folder, change):
+def test_fields_that_do_not_change_the_model_keep_the_digest(spec_folder, change):
     assert digest_of(*look(spec_folder, **change)) == digest_of(*look(spec_folder))
 
 
-def test_again_is_another_job(spec_folder):
+def test_again_changes_the_digest(spec_folder):
     spec, facts = look(spec_folder)
     assert digest_of(spec, inspect(spec, folder=spec_folder, again=True)) != digest_of(spec, facts)
 
@@ -81,7 +81,7 @@ def test_again_is_another_job(spec_folder):
         ({"method": "kto"}, DataError, "'kto' rows"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(spec_folder, fields, kind, says):
+def test_missing_files_are_reported_in_one_sentence(spec_folder, fields, kind, says):
     (spec_folder / "empty.jsonl").touch()
     (spec_folder / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 2 + '{"instruction": \n')
     with pytest.raises(kind) as caught:
@@ -132,7 +132,7 @@ def test_tool_calls_and_pairs_as_lists_are_converted(spec_folder):
     assert facts.train[0].entry["ranking"]
 
 
-def test_a_faulty_row_of_such_a_file_is_one_sentence(spec_folder):
+def test_a_faulty_row_of_such_a_file_is_reported_in_one_sentence(spec_folder):
     with pytest.raises(DataError, match=r"rows\.csv, row 1, is not valid CSV"):
         look(spec_folder, dataset=packed(spec_folder, "rows.csv", b'instruction,output\n"a,b\n'))
 
@@ -145,7 +145,7 @@ def test_empty_names_of_columns_mean_unset(spec_folder):
     assert facts.train[0].entry["columns"] == {"prompt": "instruction", "response": "output"}
 
 
-def test_registered_names_are_found(spec_folder):
+def test_names_in_dataset_info_are_resolved(spec_folder):
     info = {"mine": {"file_name": "train.jsonl"}, "hub": {"hf_hub_url": "org/name"}}
     (spec_folder / "dataset_info.json").write_text(json.dumps(info))
     _, facts = look(spec_folder, dataset={"train": ["mine", "hub"], "directory": "."})
@@ -153,7 +153,7 @@ def test_registered_names_are_found(spec_folder):
     assert facts.train[1].file is None
 
 
-def test_an_adapter_brings_its_base_along(spec_folder):
+def test_facts_of_an_adapter_have_its_base_model(spec_folder):
     adapter = spec_folder / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(spec_folder / "model")}))

@@ -26,7 +26,7 @@ def test_an_incomplete_folder_is_refused(spec_folder, files, says):
 
 
 @pytest.mark.parametrize("files", [["model.safetensors", "tokenizer.json"], ["pytorch_model.bin", "tokenizer.model"]])
-def test_a_complete_folder_is_taken(spec_folder, files):
+def test_a_complete_checkpoint_folder_is_accepted(spec_folder, files):
     for name in files:
         (spec_folder / "model" / name).write_text("x")
     refuse_incomplete(inspect_model("./model", spec_folder))

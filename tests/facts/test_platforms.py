@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ftsdk.facts import platforms
 
 
-def test_checks_that_run_at_once_lose_nothing(tmp_path):
+def test_concurrent_checks_keep_all_results(tmp_path):
     names = [f"check_{i}" for i in range(64)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: platforms.keep(tmp_path, "pai", "cn-hangzhou", **{name: True}), names))

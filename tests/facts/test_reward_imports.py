@@ -64,7 +64,7 @@ print(reward(prompts=["p"], completions=["four"], completion_ids=[[]]))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_imports_of_neighbours_travel_and_work(spec_folder, tmp_path, name):
+def test_modules_imported_by_a_reward_function_become_inputs(spec_folder, tmp_path, name):
     files, travel = CASES[name]
     write(spec_folder, files)
     _, facts = look(spec_folder, "r.py:score")

@@ -32,7 +32,7 @@ def registered(spec_folder):
     return plan
 
 
-def test_everything_an_entry_says_reaches_the_trainer(registered):
+def test_every_field_of_an_entry_reaches_the_trainer(registered):
     said = {"subset": "en", "split": "validation", "num_samples": 3, "folder": "part",
             "columns": {"prompt": "instruction", "query": "input", "response": "output"}}  # fmt: skip
     made = registered({"file_name": "rows.json", **said}).document["dataset_info"]["mine"]
@@ -40,13 +40,13 @@ def test_everything_an_entry_says_reaches_the_trainer(registered):
 
 
 @pytest.mark.parametrize("key", ["hf_hub_url", "ms_hub_url", "om_hub_url"])
-def test_a_hub_wins_over_a_file_and_stays_a_hub(registered, key):
+def test_an_entry_with_hub_and_file_uses_the_hub(registered, key):
     made = registered({key: "org/rows", "file_name": "not-here.json"}).document
     assert made["dataset_info"]["mine"][key] == "org/rows"
     assert not [file for file in made["inputs"] if "not-here" in file["path"]]
 
 
-def test_a_folder_of_files_travels_as_a_folder(registered):
+def test_a_folder_of_files_stays_a_folder(registered):
     files = [("many/a.json", [ROW]), ("many/b.json", [ROW, ROW])]
     plan = registered({"file_name": "many"}, files=files)
     inside = plan.document["dataset_info"]["mine"]["file_name"]
@@ -54,7 +54,7 @@ def test_a_folder_of_files_travels_as_a_folder(registered):
     assert staged == [f"{inside}/a.json", f"{inside}/b.json"]
 
 
-def test_media_that_rows_name_travel_and_are_found(registered, spec_folder):
+def test_media_named_in_rows_become_inputs(registered, spec_folder):
     (spec_folder / "data" / "pictures").mkdir()
     (spec_folder / "data" / "pictures" / "1.jpg").write_bytes(b"jpeg")
     (spec_folder / "model" / "config.json").write_text('{"model_type": "qwen2_vl", "vision_config": {}}')
@@ -79,7 +79,7 @@ def test_media_need_a_model_that_reads_them(registered, spec_folder):
 
 
 @pytest.mark.parametrize("name", ["../spec.key", "/etc/passwd", "pictures/../../spec.key"])
-def test_nothing_outside_of_the_data_travels(registered, spec_folder, name):
+def test_files_outside_of_the_data_folder_are_refused(registered, spec_folder, name):
     """Data may come from elsewhere: it names files of its own folder, none of this machine's others."""
     (spec_folder / "spec.key").write_text("secret")
     refused = r"is outside of .*name it in `dataset.train` itself|the trainer cannot load /etc/passwd"
@@ -91,7 +91,7 @@ def test_nothing_outside_of_the_data_travels(registered, spec_folder, name):
         registered({"file_name": "rows.json", "columns": columns}, files=[("rows.json", rows)])
 
 
-def test_files_that_arguments_name_travel(registered, spec_folder):
+def test_files_named_in_arguments_become_inputs(registered, spec_folder):
     (spec_folder / "tokens.yaml").write_text("'<x>': a new token\n")
     given = {"new_special_tokens_config": "tokens.yaml", "ref_model": "org/on-the-hub"}
     config = registered({"file_name": "rows.json"}, hyperparameters=given).trainer_config
@@ -115,7 +115,7 @@ def test_files_that_arguments_name_travel(registered, spec_folder):
         ({"script_url": "script"}, "sft", UnsupportedError, "runs no loading scripts"),
     ],
 )
-def test_what_the_trainer_would_stumble_over_is_refused(registered, entry, method, kind, says):
+def test_files_that_the_trainer_cannot_load_are_refused(registered, entry, method, kind, says):
     files = [("rows.json", [ROW]), ("rows.gz", "x"), ("mixed/a.json", [ROW]), ("mixed/b.csv", "a,b\n1,2\n"),
              ("script/script.py", "pass\n")]  # fmt: skip
     with pytest.raises(kind, match=says):

@@ -14,5 +14,5 @@ def test_a_plan_is_what_it_was(path):
     assert json.loads(json.dumps(GOLDEN[path])) == json.loads(path.read_text("utf-8"))
 
 
-def test_no_golden_file_is_left_over():
+def test_every_golden_file_belongs_to_a_plan():
     assert set(GOLDEN) == set(FOLDER.rglob("*.json"))

@@ -35,7 +35,7 @@ def home(own_home, tmp_path):
     return own_home
 
 
-def test_they_are_listed(home):
+def test_jobs_of_an_earlier_release_are_listed(home):
     assert {job.uri: job.info.state for job in list_jobs("local")} == {
         SUCCEEDED: JobState.SUCCEEDED,
         CANCELLED: JobState.CANCELLED,
@@ -43,7 +43,7 @@ def test_they_are_listed(home):
     assert {entry.uri for entry in journal.entries()} == {SUCCEEDED, CANCELLED}
 
 
-def test_what_succeeded(home):
+def test_a_succeeded_job_of_an_earlier_release_is_read(home):
     job = Job.attach("house-of-before-744d888d")
     assert job.wait(10).state is JobState.SUCCEEDED
     assert job.info().reason is Reason.NONE
@@ -62,14 +62,14 @@ def test_what_succeeded(home):
     assert json.loads(json.dumps(status.to_json(), default=str))["latest"]["step"] == 6
 
 
-def test_they_show_themselves_in_a_notebook(home):
+def test_jobs_of_an_earlier_release_have_notebook_views(home):
     job = Job.attach(SUCCEEDED)
     assert "<td>SUCCEEDED</td>" in job._repr_html_()
     assert "<td>adapter</td>" in job.model()._repr_html_()
     assert f"<caption>{SUCCEEDED}</caption>" in job.plan._repr_html_()
 
 
-def test_what_was_cancelled(home):
+def test_a_cancelled_job_of_an_earlier_release_is_read(home):
     job = Job.attach(CANCELLED)
     info = job.info()
     assert (info.state, info.reason) == (JobState.CANCELLED, Reason.CANCELLED)

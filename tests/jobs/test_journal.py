@@ -24,13 +24,13 @@ def plan(name="demo-12345678", attempt=1):
     return made.for_attempt(attempt)
 
 
-def test_an_intent_survives_a_client_that_died_before_it_heard():
+def test_an_intended_submit_is_in_the_journal_before_it_completes():
     journal.intend(plan())
     (entry,) = journal.entries()
     assert (entry.uri, entry.submitted_at) == ("local://demo-12345678", None)
 
 
-def test_the_newest_attempt_speaks_for_the_job():
+def test_a_journal_entry_has_the_newest_attempt():
     for attempt in (1, 2):
         journal.intend(plan(attempt=attempt))
         journal.complete(plan(attempt=attempt))
@@ -50,7 +50,7 @@ def _write(number):
         journal.intend(plan(f"job{number}-{i:08d}"))
 
 
-def test_many_clients_at_once_lose_nothing():
+def test_concurrent_writers_of_the_journal_lose_no_entry():
     workers = [multiprocessing.get_context("fork").Process(target=_write, args=(n,)) for n in range(4)]
     for worker in workers:
         worker.start()
@@ -59,14 +59,14 @@ def test_many_clients_at_once_lose_nothing():
     assert len(journal.entries()) == 80
 
 
-def test_a_broken_journal_is_one_sentence(own_home):
+def test_a_broken_journal_is_reported_in_one_sentence(own_home):
     own_home.mkdir(exist_ok=True)
     (own_home / "journal.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(FtsdkError, match="journal"):
         journal.entries()
 
 
-def test_it_is_a_plain_sqlite_file(own_home):
+def test_the_journal_is_a_sqlite_file(own_home):
     journal.intend(plan())
     rows = sqlite3.connect(own_home / "journal.db").execute("SELECT uri FROM job").fetchall()
     assert rows == [("local://demo-12345678",)]

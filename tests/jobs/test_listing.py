@@ -41,7 +41,7 @@ def test_the_newest_come_first(names):
     assert [job.info.name for job in list_jobs("local", limit=99)] == names[::-1]
 
 
-def test_older_ones_are_not_read(names, own_home):
+def test_a_limited_list_does_not_read_older_jobs(names, own_home):
     for name in names[:-2]:
         (own_home / "jobs" / "local" / name / contract.claim_key(1)).write_text("not JSON")
     assert [job.info.name for job in list_jobs("local", limit=2)] == names[:-3:-1]
@@ -49,7 +49,7 @@ def test_older_ones_are_not_read(names, own_home):
         list(list_jobs("local"))
 
 
-def test_what_a_short_list_leaves_out_is_not_lost(names):
+def test_a_limited_list_keeps_entries_of_older_jobs(names):
     gone = replace(PLANS["local"](), name="gone-00000000", uri="local://gone-00000000")
     journal.intend(gone)
     assert [job.info.reason for job in list_jobs("local", limit=2)] == ["killed", "killed"]

@@ -27,7 +27,7 @@ def test_a_repeated_step_counts_once_and_the_order_is_that_of_the_steps():
     ]
 
 
-def test_what_is_not_finite_is_a_number_in_python_and_text_in_json():
+def test_a_nonfinite_metric_is_a_float_in_python_and_text_in_json():
     records = metrics.from_reports(REPORTS)
     assert math.isnan(records[-1]["loss"])
     assert records[-1]["note"] == "nan"  # a script's own field stays what it is

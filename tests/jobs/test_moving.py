@@ -47,7 +47,7 @@ def begin(backend, plan):
     raise AssertionError("no checkpoint")
 
 
-def test_a_running_job_goes_on_elsewhere(plans):
+def test_a_running_job_is_moved_to_another_backend(plans):
     (local, here), (shell, there) = plans
     job = begin(local, here)
     spec, _ = moving.spec_of(job)
@@ -63,7 +63,7 @@ def test_a_running_job_goes_on_elsewhere(plans):
         moving.spec_of(moved)
 
 
-def test_what_cannot_be_moved_goes_on_where_it_is(plans):
+def test_a_refused_move_leaves_the_job_running(plans):
     (local, here), (shell, there) = plans
     job = begin(local, here)
     with pytest.raises(SpecError, match="has changed since it was submitted"):

@@ -97,7 +97,7 @@ def test_sagemaker(monkeypatch):
         cloud.close()
 
 
-def test_plans_say_what_a_probe_has_found():
+def test_plans_warn_of_what_a_probe_measured():
     found = {"stop": {"alive_s": 29.5}, "storage": {"put_if_absent": [True, True]}, "torch": {"error": "no kernel"}}
     platforms.keep(home_dir(), "pai", "cn-hangzhou", probe=found)
     facts = replace(plans.facts(), platforms=platforms.kept(home_dir()))

@@ -72,7 +72,7 @@ def test_running_dlc_jobs_cost_one_listing_for_each_status(on_pai):
     assert one_round(on_pai) == ([], {"ListJobs": 2})
 
 
-def test_only_a_job_that_has_ended_is_described(on_sagemaker):
+def test_watching_describes_only_jobs_that_have_ended(on_sagemaker):
     on_sagemaker.jobs["many-00000001-a1"]._end("Stopped", "Stopped")
     document = b'{"num_nodes": 1}'
     on_sagemaker.client("s3").put_object(Bucket=BUCKET, Key="ftsdk/jobs/many-00000001/job.json", Body=document)
@@ -90,7 +90,7 @@ def test_a_job_that_the_platform_lost_is_a_problem_of_its_own(on_sagemaker):
     ]
 
 
-def test_without_leave_to_list_every_job_is_polled(on_sagemaker):
+def test_without_permission_to_list_every_job_is_polled(on_sagemaker):
     running = list(resident.watch(once=True))
     on_sagemaker.denied.add("ListTrainingJobs")
     events, _ = one_round(on_sagemaker)

@@ -31,13 +31,13 @@ def after(attempts, *, config=CONFIG, **options):
 
 @pytest.mark.parametrize("reason", contract.REASONS)
 @pytest.mark.parametrize("on", ["preemption", "infra", "any"])
-def test_what_is_started_again_is_what_the_policy_names_and_never_what_would_repeat(reason, on):
+def test_only_reasons_in_the_policy_are_retried_and_repeating_ones_never(reason, on):
     starts = after(ended((reason, 5)), on=on).action == "start"
     assert starts == (reason in contract.RETRIED[on])
     assert not (starts and reason in contract.REPEATING_REASONS)
 
 
-def test_on_spot_a_sold_out_machine_is_tried_again():
+def test_a_sold_out_machine_is_retried_on_spot():
     found = after(ended(("capacity", None), spot=True))
     assert (found.action, found.on_demand) == ("start", False)
     assert after(ended(("capacity", None))).action == "give_up"
@@ -66,7 +66,7 @@ def test_retries_are_counted_from_the_last_submit_and_with_restarts_inside():
     assert after(ended(("preempted", 3)), retries=0).action == "give_up"
 
 
-def test_a_crash_at_the_same_step_is_not_retried_for_ever_a_preemption_is():
+def test_a_crash_at_the_same_step_is_not_retried_forever_a_preemption_is():
     for reason in ("crashed", "error", "host_oom"):
         assert "second time" in after(ended((reason, 7), (reason, 7)), on="any").why
         assert "before its first step" in after(ended((reason, None), (reason, None)), on="any").why
@@ -82,7 +82,7 @@ def test_an_attempt_whose_watcher_died_before_it_began_is_started_again():
     assert after([replace(last, began=False, reason="auth")], on="preemption").action == "give_up"
 
 
-def test_there_is_no_pause_after_progress_and_a_longer_one_each_time_without():
+def test_pauses_grow_without_progress_and_vanish_after_it():
     def pause(*ends):
         return after(ended(*ends), on="infra").not_before - len(ends)
 
@@ -93,7 +93,7 @@ def test_there_is_no_pause_after_progress_and_a_longer_one_each_time_without():
     assert pause(("killed", 5), ("killed", 5), ("killed", 6)) == 0
 
 
-def test_spot_is_left_after_so_many_preemptions():
+def test_spot_is_left_after_on_demand_after_preemptions():
     attempts = ended(("preempted", 1), ("preempted", 2), spot=True)
     assert not after(attempts, can_leave_spot=True).on_demand
     assert not after(attempts[:1], can_leave_spot=True, on_demand_after=2).on_demand

@@ -59,7 +59,7 @@ def test_a_long_log_is_not_read_whole(tmp_path):
     assert sum(item.bytes for item in store.list("logs/")) > 25 * 2**20
 
 
-def test_a_line_longer_than_a_piece_and_a_torn_end_do_no_harm(tmp_path):
+def test_metrics_are_read_behind_long_and_torn_lines(tmp_path):
     store = FolderStore(tmp_path)
     long_line = "y" * (3 * records.TAIL_PIECE_BYTES)
     write_segment(store, 1, 0, 0, [(0, event(1, loss=1.0)), (1, long_line), (2, event(2, loss=2.0))])

@@ -37,7 +37,7 @@ def test_a_preempted_job_is_started_again_until_it_is_done(spec_folder):
     assert list(job.model().files) == [contract.LINEAGE_FILE]
 
 
-def test_two_watchers_racing_start_every_attempt_once(spec_folder):
+def test_two_concurrent_watchers_start_every_attempt_once(spec_folder):
     steps = 15
     job = started(spec_folder, f"TOTAL = {steps}\n" + PREEMPTED_EACH_STEP, name="race")
     watchers = [subprocess.Popen([*WATCH, job.uri], stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -176,7 +176,7 @@ def on_spot(folder, backend, source, **fields):
     return submit(made, backend, secrets={}, on_attach=lambda info: None)
 
 
-def test_after_so_many_preemptions_the_job_goes_on_on_demand(spec_folder):
+def test_after_on_demand_after_preemptions_the_job_runs_on_demand(spec_folder):
     source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\n" + PREEMPTED_EACH_STEP
     job = on_spot(spec_folder, SpotMachine(), source, retry={"on_demand_after": 2})
     info = job.wait(PATIENCE_S)
@@ -213,7 +213,7 @@ def test_a_job_with_time_enough_waits_for_spot(spec_folder):
     assert watching.reconcile(job)[0].action == "done"
 
 
-def test_what_failed_long_ago_is_left_alone_unless_it_is_named(spec_folder):
+def test_an_old_failure_is_retried_only_if_the_job_is_named(spec_folder):
     job = started(spec_folder, PREEMPTED_EACH_STEP.replace("TOTAL", "2"), name="old")
     watching.wait_for_attempt(job, PATIENCE_S)
     decision, _ = watching.reconcile(job, fresh_s=-1.0)
@@ -222,7 +222,7 @@ def test_what_failed_long_ago_is_left_alone_unless_it_is_named(spec_folder):
     assert job.wait(PATIENCE_S).state == "SUCCEEDED"
 
 
-def test_a_wait_that_takes_too_long_says_so_and_leaves_the_job_alone(spec_folder):
+def test_a_wait_that_takes_too_long_reports_it_and_leaves_the_job_alone(spec_folder):
     job = started(spec_folder, "metrics(1); time.sleep(600)", name="slow")
     with pytest.raises(WaitTimeoutError, match=r"after 0\.2 s"):
         job.wait(0.2)

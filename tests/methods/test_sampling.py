@@ -173,7 +173,7 @@ def test_a_broken_reward_function_ends_the_job_with_its_name_and_row(submitted):
 
 
 @pytest.mark.long
-def test_a_reward_that_never_returns_is_found_and_named(folder, monkeypatch):
+def test_a_reward_that_never_returns_is_reported_as_a_hang(folder, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)
     data = job_data("grpo", FULL, {"rewards": ["reward.py:endless"]}) | {"hang_minutes": 0.05, "retry": {"retries": 0}}
@@ -242,7 +242,7 @@ def test_a_killed_training_loses_no_more_than_since_its_checkpoint(tmp_path, fol
 
 
 @pytest.mark.long
-def test_two_processes_stop_between_two_samplings_and_go_on_to_the_same_model(tmp_path, folder):
+def test_two_processes_resume_between_samplings_to_the_same_model(tmp_path, folder):
     whole = supervised(tmp_path / "whole", folder, processes=2)
     assert whole.wait() == contract.EXIT_SUCCEEDED, whole.lines()[-5:]
     first = supervised(tmp_path / "parts", folder, processes=2)
@@ -259,7 +259,7 @@ def test_two_processes_stop_between_two_samplings_and_go_on_to_the_same_model(tm
 @pytest.mark.parametrize(
     "tuning", [pytest.param(FULL, id="full", marks=pytest.mark.long), pytest.param(LORA, id="lora")]
 )
-def test_a_reward_model_of_ours_judges_ppo(folder, monkeypatch, tuning):
+def test_ppo_trains_with_a_reward_model_of_the_rm_stage(folder, monkeypatch, tuning):
     """The `rm` stage prefers answers with many e's; PPO against it gives more of them."""
     monkeypatch.setenv("FTSDK_LOCAL_PYTHON", tiny.TRAINER_PYTHON)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

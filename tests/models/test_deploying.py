@@ -109,7 +109,7 @@ def test_a_deployment_is_known_to_the_model_of_its_job(own_home):
         ({"beside": "s3://bucket/other"}, {}, "one container behind the port"),
     ],
 )
-def test_what_docker_cannot_do_is_refused(program, options, words):
+def test_deployments_that_docker_cannot_run_are_refused(program, options, words):
     spec = plans.spec(program={"type": "serve", **program})
     with pytest.raises(UnsupportedError, match=words):
         Docker(DockerOptions(**options)).deployments().plan(spec, plans.facts())

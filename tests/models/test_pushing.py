@@ -58,7 +58,7 @@ def test_a_folder_gets_the_model_a_card_and_no_private_path(model, spec_folder, 
     assert f"model {model.job_uri.rpartition('/')[2]}" in ftsdk("lineage", str(out)).stdout
 
 
-def test_the_card_says_what_the_lineage_knows(model):
+def test_the_model_card_has_the_lineage(model):
     state = (model.path / "trainer_state.json").read_bytes()
     card = model_card(model.lineage, name="shown", adapter=True, state=state)
     header = yaml.safe_load(card.split("---")[1])
@@ -70,7 +70,7 @@ def test_the_card_says_what_the_lineage_knows(model):
     assert "made by the trainer" not in card
 
 
-def test_what_is_there_is_not_overwritten(model, tmp_path):
+def test_a_push_does_not_overwrite_a_model(model, tmp_path):
     out = tmp_path / "out"
     model.push(str(out))
     with pytest.raises(FtsdkError, match="holds a model already"):
@@ -88,7 +88,7 @@ def test_what_is_there_is_not_overwritten(model, tmp_path):
 @pytest.mark.parametrize(
     ("to", "problem"), [("hf:", "names no place"), ("hf:just-a-name", "hf:ORG/NAME"), ("oci://x/y", "ftsdk pushes to")]
 )
-def test_a_place_that_is_none_is_one_sentence(model, to, problem):
+def test_an_invalid_push_target_is_reported_in_one_sentence(model, to, problem):
     with pytest.raises(SpecError, match=problem):
         model.push(to)
 

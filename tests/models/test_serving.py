@@ -64,7 +64,7 @@ def test_a_stream_is_the_same_answer_in_parts(client):
     assert [part.choices[0].finish_reason for part in parts].count(None) == len(parts) - 1
 
 
-def test_the_base_model_answers_otherwise(client):
+def test_the_base_model_gives_another_answer(client):
     assert ask(client, "base").choices[0].message.content != ask(client).choices[0].message.content
     assert ask(client).choices[0].message.content == ask(client).choices[0].message.content
 
@@ -86,7 +86,7 @@ def test_mistakes_are_errors_of_the_client(client):
         client.chat.completions.create(model="model", messages=[{"role": "user", "content": 5, "x": 1}, {"no": "role"}])
 
 
-def test_a_port_in_use_is_one_sentence(client, adapter):
+def test_a_port_in_use_is_reported_in_one_sentence(client, adapter):
     with (
         pytest.raises(FtsdkError, match=r"ended before it answered: .*in use"),
         serving(str(adapter), port=client.base_url.port),
@@ -94,7 +94,7 @@ def test_a_port_in_use_is_one_sentence(client, adapter):
         pass
 
 
-def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_model_that_is_not_there_is_reported_in_one_sentence(tmp_path):
     with pytest.raises(SpecError, match="there is no such folder"), serving(str(tmp_path / "none")):
         pass
 

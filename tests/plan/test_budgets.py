@@ -70,7 +70,7 @@ def test_the_hourly_limit_is_for_all_machines_together(nodes, refused):
         ({"finish_by": datetime(2026, 12, 1, tzinfo=UTC)}, {}, None),
     ],
 )
-def test_what_is_left(limits, used, left_hours):
+def test_the_remaining_budget_is_in_seconds(limits, used, left_hours):
     left = budgets.left_s(Budget(**limits), 2.0, **used)
     assert left == (None if left_hours is None else left_hours * 3600)
 

@@ -43,7 +43,7 @@ def plan(spec_folder):
     return make
 
 
-def test_a_whole_checkpoint_is_taken_over_and_said(checkpoint, plan):
+def test_a_complete_checkpoint_is_planned_with_a_note(checkpoint, plan):
     made = plan()
     assert made.document["start_from"] == {"path": str(checkpoint), "step": 500}
     sent = {item["path"].rpartition("/")[2] for item in made.document["inputs"] if str(checkpoint) in item["path"]}
@@ -53,7 +53,7 @@ def test_a_whole_checkpoint_is_taken_over_and_said(checkpoint, plan):
     assert "step 500 of 1,000 (epoch 1.5)" in said and "the schedule (warm-up, decay) is computed" in said
 
 
-def test_what_it_starts_from_is_part_of_the_digest(checkpoint, plan):
+def test_the_start_checkpoint_is_part_of_the_digest(checkpoint, plan):
     first = plan().digest
     state = {"global_step": 400, "max_steps": 1000, "epoch": 1.5}
     (checkpoint / "trainer_state.json").write_text(json.dumps(state))
@@ -73,7 +73,7 @@ def test_what_it_starts_from_is_part_of_the_digest(checkpoint, plan):
         ({"stage": "rm", "dataset": "pairs"}, "no value_head.safetensors"),
     ],
 )
-def test_what_does_not_fit_is_refused(spec_folder, checkpoint, plan, keys, says):
+def test_a_checkpoint_that_does_not_match_the_spec_is_refused(spec_folder, checkpoint, plan, keys, says):
     info = {"rows": {"file_name": "train.jsonl"}, "pairs": {"file_name": "pairs.jsonl", "ranking": True}}
     (spec_folder / "pairs.jsonl").write_text('{"instruction": "q", "chosen": "a", "rejected": "b"}\n')
     info["pairs"]["columns"] = {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"}

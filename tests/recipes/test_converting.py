@@ -64,7 +64,7 @@ def written(path, folder):
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_our_spec_of_a_llamafactory_file_is_the_same_job(checkout, name):
+def test_a_converted_llamafactory_file_gives_the_same_plan(checkout, name):
     original = checkout / f"{name}.yaml"
     assert plan(written(original, checkout)).to_json() == plan(original).to_json()
 
@@ -79,7 +79,7 @@ def test_a_spec_in_another_folder_trains_the_same(checkout, tmp_path_factory, na
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_and_back_to_llamafactory_it_trains_the_same(checkout, name):
+def test_a_spec_converted_back_to_llamafactory_gives_the_same_plan(checkout, name):
     loaded = specfile.load(str(written(checkout / f"{name}.yaml", checkout)))
     made = as_llamafactory(loaded.spec, folder=loaded.folder, dataset_dir=checkout / "again")
     (checkout / "again").mkdir()
@@ -99,7 +99,7 @@ def test_llamafactory_s_own_parser_takes_them(checkout):
     assert llamafactory.parser_answers(configs, checkout) == dict.fromkeys(TRAININGS, "")
 
 
-def test_another_trainer_s_method_is_refused(checkout):
+def test_converting_a_trl_method_to_llamafactory_is_refused(checkout):
     (checkout / "prompts.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n' * 3)
     spec = specfile.from_data(
         {"model": "./model", "method": {"stage": "grpo", "rewards": ["exact_match"]}, "dataset": "prompts.jsonl"},

@@ -63,7 +63,7 @@ def test_ppo_keeps_what_trl_has_and_says_what_it_lacks(tmp_path):
     assert [note for note in found.notes if "without template, top_p" in note]
 
 
-def test_two_kinds_of_held_out_rows(tmp_path):
+def test_eval_dataset_takes_precedence_over_val_size(tmp_path):
     found = loaded(tmp_path, eval_dataset="b", val_size=0.1)
     assert found.spec.dataset.eval == ("b",)
     assert found.spec.dataset.eval_fraction is None

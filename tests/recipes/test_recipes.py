@@ -86,7 +86,7 @@ def test_a_recipe_s_first_line_says_what_it_is(name):
     assert all(len(line) <= 120 for line in text.splitlines())
 
 
-def test_the_families_sizes_methods_and_tunings_that_people_use_are_there():
+def test_recipes_cover_common_models_sizes_methods_and_tunings():
     found = list(catalogue.described())
     for family in ("qwen2.5", "qwen3", "llama-3", "gemma", "mistral", "phi", "glm", "deepseek", "minicpm", "-vl-"):
         assert [one for one in found if family in one.name], family
@@ -104,7 +104,7 @@ def test_the_families_sizes_methods_and_tunings_that_people_use_are_there():
         (catalogue.Filter(model="no such model"), set()),
     ],
 )
-def test_recipes_are_found(wanted, expected):
+def test_recipes_are_filtered(wanted, expected):
     assert {one.name for one in catalogue.described(wanted)} == expected
 
 
@@ -113,7 +113,7 @@ def test_sizes_are_limits():
 
 
 @pytest.mark.parametrize("wrong", [["--method", "dop"], ["--tuning", "loar"], ["--size", "big"]])
-def test_a_wrong_filter_is_said(wrong):
+def test_an_invalid_filter_is_reported(wrong):
     with pytest.raises(SpecError, match=wrong[0]):
         cli.main(["recipes", *wrong], standalone_mode=False)
 

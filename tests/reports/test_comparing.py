@@ -20,7 +20,7 @@ def two(spec_folder):
     return first, second
 
 
-def test_only_what_differs_is_shown_with_results_and_cost(two):
+def test_a_comparison_has_differences_results_and_cost(two):
     found = ftsdk.compare(two)
     assert found.differences == {"hyperparameters.learning_rate": (1e-4, 1e-3)}
     rows = {row[0]: row[1:] for row in found.rows()}
@@ -46,7 +46,7 @@ def test_the_command_draws_both_curves_and_a_png(two, tmp_path):
     assert len(data["jobs"][1]["metrics"]) == 12
 
 
-def test_one_job_is_not_enough(two):
+def test_comparing_one_job_is_refused(two):
     with pytest.raises(SpecError, match="at least two different jobs"):
         compare([two[0], two[0].uri])
     refused = command("compare", two[0].uri, "local://nobody-0a1b2c3d")

@@ -42,7 +42,7 @@ def test_the_record_says_what_the_launcher_and_the_job_know(spec_folder):
     assert record["cost_usd"] == pytest.approx(3.6 * record["hours"], abs=1e-4)
 
 
-def test_a_model_that_was_trained_twice_shows_the_way_up_and_down(spec_folder):
+def test_lineage_shows_ancestors_and_descendants(spec_folder):
     first = finished(spec_folder, name="first")
     second = finished(spec_folder, name="second", model=first.uri, start=3.0)
     up = "\n".join(ancestry(second.model().lineage).lines())
@@ -104,7 +104,7 @@ def test_evaluations_beside_the_model_are_part_of_its_lineage(spec_folder):
     assert job.model().lineage["evaluations"] == [{"name": "held", "metrics": {"perplexity": 3.5}}]
 
 
-def test_what_differs_between_two_trainings_is_named(spec_folder):
+def test_differences_between_two_lineage_records_are_named(spec_folder):
     job = finished(spec_folder, name="first")
     record = job.model().lineage
     assert compare_records(record, record).equal

@@ -52,7 +52,7 @@ def test_changed_data_is_not_checked_again(job, spec_folder):
     assert "changed since the training" in html(gathered(job.uri))
 
 
-def test_a_report_that_cannot_be_written_is_one_sentence(job, tmp_path):
+def test_a_report_that_cannot_be_written_is_reported_in_one_sentence(job, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FtsdkError, match="cannot be written"):
         write_report(job.uri, tmp_path / "file" / "report.html")

@@ -28,7 +28,7 @@ def test_every_process_builds_the_same(tmp_path):
         assert said.stdout.strip() == ours.sha256
 
 
-def test_it_is_built_once_and_again_when_it_is_gone(tmp_path):
+def test_the_archive_is_built_once_and_rebuilt_when_it_is_missing(tmp_path):
     built = Path(runtime_archive.build(tmp_path).path)
     first = built.stat()
     assert Path(runtime_archive.build(tmp_path).path).stat().st_ino == first.st_ino
@@ -36,7 +36,7 @@ def test_it_is_built_once_and_again_when_it_is_gone(tmp_path):
     assert Path(runtime_archive.build(tmp_path).path).is_file()
 
 
-def test_it_holds_the_runtime_and_nothing_of_the_launcher(tmp_path):
+def test_the_archive_holds_the_runtime_and_the_contract_only(tmp_path):
     names = zipfile.ZipFile(runtime_archive.build(tmp_path).path).namelist()
     packages = {name.split("/")[1] for name in names if name.startswith("ftsdk/")}
     assert packages == {
@@ -57,7 +57,7 @@ def test_the_supervisor_imports_the_standard_library_only(tmp_path):
     assert said.stdout.strip() == "[]"
 
 
-def test_another_pythons_bytecode_is_passed_over(tmp_path):
+def test_bytecode_of_another_python_version_is_ignored(tmp_path):
     built = runtime_archive.build(tmp_path)
     foreign = tmp_path / "foreign.pyz"
     with zipfile.ZipFile(built.path) as source, zipfile.ZipFile(foreign, "w") as target:

@@ -51,7 +51,7 @@ def test_a_final_error_is_raised_at_once():
     assert function.calls == 1
 
 
-def test_no_retry_begins_behind_the_deadline():
+def test_no_retry_starts_after_the_deadline():
     function, began = Failing(10**6), time.monotonic()
     with pytest.raises(ConnectionError):
         RetryPolicy(deadline_s=0.3, first_pause_s=0.05, jitter=0.0).call(function)

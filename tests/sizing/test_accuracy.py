@@ -49,7 +49,7 @@ def test_runs_that_were_out_of_memory_are_called():
     assert sum(row.fits != "yes" for row in out) >= 0.9 * len(out)
 
 
-def test_no_run_that_fitted_would_have_been_refused(exact):
+def test_runs_that_fitted_are_not_estimated_as_too_large(exact):
     assert not [row.row["id"] for row in exact if row.fits == "no"]
 
 

@@ -31,7 +31,7 @@ FULL = TrainingStep(shape=QWEN8, trained=QWEN8.parameters.total)
         (FULL, 30, "tuning: lora"),
     ],
 )
-def test_one_change_is_enough(run, gib, change):
+def test_advice_is_one_change_where_that_fits(run, gib, change):
     assert memory_of(run).total_gib > gib
     found = advise(run, gib)
     assert found.changes == (change,)
@@ -45,7 +45,7 @@ def test_several_changes_when_one_is_not_enough_and_none_too_many():
     assert found.total_gib <= 14
 
 
-def test_nothing_helps_a_model_that_is_too_large():
+def test_no_advice_for_a_model_that_no_card_holds():
     large = shape_of_model("deepseek-ai/DeepSeek-V3")
     run = TrainingStep(shape=large, trained=1_000_000, adapted=large.linears)
     assert advise(run, 22) is None

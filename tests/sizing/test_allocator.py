@@ -51,7 +51,7 @@ def test_the_smallest_fitting_block_is_taken_and_a_longer_tensor_needs_a_new_one
 
 
 @given(st.lists(st.tuples(st.integers(1, 40 * MIB), st.booleans()), max_size=40))
-def test_nothing_is_lost(requests):
+def test_the_allocator_loses_no_memory(requests):
     memory, live = Allocator(), []
     for size, free in requests:
         live.append(memory.take(size))

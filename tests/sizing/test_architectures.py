@@ -32,7 +32,7 @@ def test_a_row_has_the_count_of_the_real_class():
     assert shape_of_config(config_of_row(row)).parameters.total == count_of(TEXT)
 
 
-def test_what_is_beside_the_language_model_is_what_the_class_has_more():
+def test_vision_parameters_are_the_difference_to_the_real_class():
     from bench.sizing.architectures import Published, count_of, row_of
 
     vision = {"model_type": "internvl_vision", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,

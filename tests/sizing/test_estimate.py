@@ -63,7 +63,7 @@ def test_an_estimate_is_read_back_from_json():
     assert Estimate.from_json({}) == Estimate()
 
 
-def test_the_same_question_has_the_same_answer():
+def test_estimates_are_deterministic():
     assert estimate_job(job(), config=QWEN, **STATISTICS) == estimate_job(job(), config=QWEN, **STATISTICS)
 
 
@@ -93,7 +93,7 @@ def test_hours_are_tokens_over_speed_of_all_accelerators():
     assert found.hours_low < found.hours < found.hours_high
 
 
-def test_what_does_not_fit_comes_with_the_smallest_change_that_does():
+def test_a_job_that_does_not_fit_gets_the_smallest_change_that_does():
     big = {"per_device_train_batch_size": 4, "cutoff_len": 8192}
     found = estimate_job(job(hyperparameters=big, resources={"accelerator": "L40S"}), config=QWEN)
     assert found.fits == "no"
@@ -119,7 +119,7 @@ def test_gaps_are_named_and_nothing_is_guessed():
     assert {line.split(":")[0] for line in bare.unknown} == {"accelerator", "tokens"}
 
 
-def test_an_incomplete_config_falls_back_to_the_table_and_says_so():
+def test_an_incomplete_config_falls_back_to_the_table_and_reports_it():
     found = estimate_job(job(), config={"model_type": "qwen2"})
     assert found.parameters == 8_190_735_360
     assert found.model_source == "config.json lacks hidden_size; the bundled table of models"
@@ -172,7 +172,7 @@ def test_the_best_are_picked_among_what_fits():
     assert picks["cheapest"].spot_cost_usd < picks["cheapest"].cost_usd
 
 
-def test_without_prices_comparing_knows_only_the_fastest():
+def test_without_prices_only_the_fastest_is_picked():
     picks = best(offers(job(), SHAPE, instances_of("alibaba"), **STATISTICS))
     assert set(picks) == {"fastest"}
     assert picks["fastest"].cost_usd is None
@@ -198,7 +198,7 @@ def test_estimating_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_gemma_2_keeps_scores_unless_flash_attention_2_is_asked_for():
+def test_gemma_2_keeps_scores_unless_flash_attention_2_is_set():
     def activations(**hyperparameters) -> float:
         sized = {"hyperparameters": {"cutoff_len": 8192, "enable_liger_kernel": True, **hyperparameters}}
         return estimate_job(job(model="google/gemma-2-9b-it", **sized)).memory.gib("activations")

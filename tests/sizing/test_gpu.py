@@ -16,7 +16,7 @@ from ftsdk.sizing.memory.terms import memory_of
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_case_has_a_shape_and_an_estimate_and_none_is_there_twice():
+def test_every_case_is_distinct_and_has_a_shape_and_an_estimate():
     found = list(cases())
     assert len({key_of(asdict(case)) for case in found}) == len(found) > 50
     for case in found:

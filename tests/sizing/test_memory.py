@@ -48,7 +48,7 @@ def test_quantised_weights_are_small_but_embeddings_and_output_layer_stay():
     assert upcast - four == pytest.approx(kept)
 
 
-def test_experts_stay_in_16_bits_as_bitsandbytes_leaves_them():
+def test_experts_are_counted_in_16_bits():
     sparse = shape_of_model("Qwen/Qwen3-30B-A3B")
     run = TrainingStep(shape=sparse, trained=10**7, adapted=sparse.linears, weight_bits=4)
     assert memory_of(run).gib("weights") * GIB > 2 * sparse.parameters.experts
@@ -141,7 +141,7 @@ def test_sampling_needs_keys_and_values_or_the_engine_s_share():
     ways=st.integers(1, 16),
     kind=st.sampled_from(["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]),
 )
-def test_more_work_never_needs_less(length, batch, checkpointing, chunked, bits, ways, kind):
+def test_memory_grows_with_length_and_batch(length, batch, checkpointing, chunked, bits, ways, kind):
     run = replace(
         LORA,
         seq_len=length,

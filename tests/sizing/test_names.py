@@ -72,7 +72,7 @@ def test_the_sizes_in_a_name(name, total, active):
         ("Qwen/Qwen2.5-14B-Instruct-1M", "qwen2.5-14b"),
     ],
 )
-def test_names_of_the_same_shape_meet(name, plain):
+def test_variants_of_a_name_share_the_bundled_shape(name, plain):
     assert plain in lookups(name)
     assert shape_of_model(name).notes == ()
 
@@ -159,7 +159,7 @@ def estimate_of(model, card):
     return estimate_job(job, num_rows=1000, mean_tokens=300, max_tokens=2048, card=card)
 
 
-def test_an_estimate_from_a_guess_says_so_and_has_a_range():
+def test_an_estimate_from_a_guess_reports_it_and_has_a_range():
     guessed, known = estimate_of("org/thing-7B", "A100-80GB"), estimate_of("Qwen/Qwen2.5-7B", "A100-80GB")
     assert "only the size in its name is known" in guessed.guess
     assert guessed.memory_high_gib == pytest.approx(SPREAD_OF_SIZE * guessed.memory.total_gib)
@@ -175,14 +175,14 @@ def test_a_guess_fits_or_not_only_where_its_whole_range_does(model, card, fits):
     assert estimate_of(model, card).fits == fits
 
 
-def test_a_name_with_the_active_size_alone_is_unknown_and_says_why():
+def test_a_name_with_the_active_size_alone_is_unknown_with_a_reason():
     for model, active in (("org/New-A13B", 13), ("org/New-17B-16E", 17)):
         estimate = estimate_of(model, "L4")
         assert f"{active} billion parameters that a token passes through" in estimate.unknown[0]
         assert (estimate.fits, estimate.memory) == ("unknown", None)
 
 
-def test_a_guess_that_may_not_fit_is_no_choice():
+def test_a_guess_that_may_not_fit_is_not_picked():
     from ftsdk.sizing.catalogue import instances_of
     from ftsdk.sizing.price.offers import best, offers
 

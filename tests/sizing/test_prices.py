@@ -45,7 +45,7 @@ def test_a_price_of_another_region_is_unknown():
     assert price_of("alibaba", "ecs.gn8e.6xlarge", None, prices) is None
 
 
-def test_budgets_are_checked_and_the_unknown_is_said():
+def test_an_estimate_over_the_budget_is_reported():
     assert over_budget(hours=2, cost_usd=10, max_hours=3, max_cost_usd=20) == ()
     assert over_budget(hours=2, cost_usd=10, max_hours=None, max_cost_usd=None) == ()
     (cost,) = over_budget(hours=2, cost_usd=30, max_hours=3, max_cost_usd=20)

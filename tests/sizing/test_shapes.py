@@ -64,7 +64,7 @@ def test_targets_that_the_model_does_not_have_are_named():
     assert "c_attn" in found.notes[0]
 
 
-def test_an_unknown_model_type_is_read_by_the_common_keys_and_said_so():
+def test_an_unknown_model_type_is_read_by_the_common_keys_with_a_note():
     config = {
         "model_type": "brandnew",
         "n_embd": 2048,
@@ -96,7 +96,7 @@ def test_the_text_part_of_a_multimodal_config_counts_and_the_rest_is_named():
     assert "vision" in shape.notes[0]
 
 
-def test_a_vision_model_as_transformers_5_saves_it_counts_like_its_language_model():
+def test_a_vision_config_of_transformers_5_counts_like_its_language_model():
     text = {
         "hidden_size": 64,
         "num_hidden_layers": 2,
@@ -112,7 +112,7 @@ def test_a_vision_model_as_transformers_5_saves_it_counts_like_its_language_mode
     assert nested.parameters == shape.parameters
 
 
-def test_layers_with_experts_are_found_in_the_words_of_each_family():
+def test_layers_with_experts_are_read_from_the_keys_of_each_family():
     base = {"hidden_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4, "vocab_size": 99}
     for words, dense in (
         ({"model_type": "deepseek_v3", "n_routed_experts": 4, "first_k_dense_replace": 2}, 2),

@@ -83,7 +83,7 @@ def test_spot_until_the_slack_is_gone():
 
 
 @given(hours=st.floats(0, 100), work=st.floats(0, 100))
-def test_going_on_demand_when_told_is_in_time(hours, work):
+def test_moving_on_demand_when_decided_meets_the_deadline(hours, work):
     """Whoever is still on spot can lose everything right now and finish on demand."""
     if decide(hours_left=hours, work_left_hours=work) == "spot":
         assert work + 300 / 3600 <= hours

@@ -77,7 +77,7 @@ fields = st.sampled_from([*JobSpec.model_fields, "modle", "stage", ""])
 
 @settings(max_examples=3000, deadline=None)
 @given(st.dictionaries(fields, json_values, max_size=6))
-def test_no_broken_spec_raises_anything_but_our_sentence(changes):
+def test_a_broken_spec_raises_only_ftsdk_errors(changes):
     try:
         parse({**GOOD, **changes}, where="job.yaml")
     except FtsdkError as problem:

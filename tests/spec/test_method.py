@@ -50,7 +50,7 @@ def test_a_field_of_another_method_is_refused(stage, field):
         method(stage=stage, **{field: value})
 
 
-def test_no_pull_is_for_reinforcement_only():
+def test_beta_zero_is_allowed_for_reinforcement_only():
     assert Method(stage="grpo", beta=0.0).beta == 0
     with pytest.raises(SpecError, match="beta must be more than 0"):
         method(stage="dpo", beta=0.0)

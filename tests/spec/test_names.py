@@ -88,13 +88,13 @@ def test_model_and_owned_names_have_a_place_too():
         ({"image_resolution": "large"}, "image_resolution: 'large' is no value for it"),
     ],
 )
-def test_what_cannot_be_placed_is_said(change, says):
+def test_values_without_a_field_are_refused(change, says):
     with pytest.raises(SpecError, match=says) as caught:
         parse({**GOOD, **change}, where="t")
     assert "hf_value" not in str(caught.value)
 
 
-def test_the_same_thing_said_twice_is_no_conflict():
+def test_equal_values_under_two_names_are_accepted():
     assert parse({**GOOD, "lora_rank": 8, "tuning": {"rank": 8}}, where="t").tuning.rank == 8
 
 

@@ -40,7 +40,7 @@ def test_a_merge_needs_no_dataset_and_survives_being_written():
         ({"program": {"type": "train"}}, "f: 'dataset' is missing."),
     ],
 )
-def test_mistakes_are_one_sentence(fields, sentence):
+def test_mistakes_are_reported_in_one_sentence(fields, sentence):
     with pytest.raises(SpecError) as refused:
         parse({"model": "a/b", "program": "merge", **fields}, where="f")
     assert str(refused.value) == sentence

@@ -84,7 +84,7 @@ HARM = {
 
 
 @pytest.mark.parametrize("what", HARM)
-def test_nothing_is_written_elsewhere(tmp_path, what):
+def test_an_archive_cannot_write_outside_of_its_folder(tmp_path, what):
     target = tmp_path / "in" / "out"
     address = packed(tmp_path, *HARM[what])
     with pytest.raises(DataError, match="made to do harm"):
@@ -127,7 +127,7 @@ def test_archives_of_other_programs_are_read(tmp_path):
         assert (folder / "sized").read_bytes() == b"12345"
 
 
-def test_a_bomb_is_refused_before_it_is_written(tmp_path, monkeypatch):
+def test_an_archive_bomb_is_refused_before_it_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "EXPECTED_BYTES", 1 << 60)
     header = tarfile.TarInfo("model.bin")
     header.size = 1 << 50
@@ -137,13 +137,13 @@ def test_a_bomb_is_refused_before_it_is_written(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_bomb_of_any_size_is_refused(tmp_path, monkeypatch):
+def test_an_archive_bomb_of_any_size_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "EXPECTED_BYTES", 1 << 20)
     with pytest.raises(DataError, match="50 times its size"):
         archives.unpack(packed(tmp_path, *((f"{i}.bin", bytes(1 << 20)) for i in range(4))), tmp_path / "out")
 
 
-def test_a_bomb_of_many_files_is_refused(tmp_path, monkeypatch):
+def test_an_archive_bomb_of_many_files_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tar, "MAX_MEMBERS", 50)
     with pytest.raises(DataError, match="more than 50 members"):
         archives.unpack(packed(tmp_path, *((f"{i}", b"") for i in range(60))), tmp_path / "out")
@@ -155,6 +155,6 @@ def test_half_an_archive_is_broken(tmp_path):
         archives.unpack(address, tmp_path / "out")
 
 
-def test_no_archive_is_said_so(tmp_path):
+def test_a_missing_archive_raises_job_not_found(tmp_path):
     with pytest.raises(JobNotFoundError, match="There is no file"):
         archives.unpack(f"{tmp_path.as_uri()}/model.tar.gz", tmp_path / "out")

@@ -49,7 +49,7 @@ def test_a_model_in_a_bucket_has_a_size_and_a_shape(store):
     )
 
 
-def test_an_adapter_carries_its_base_along(store):
+def test_the_job_document_names_the_base_of_an_adapter(store):
     store.put("model/adapter_config.json", b'{"base_model_name_or_path": "/opt/ml/input/data/model"}')
     assert inspect_remote_model(f"{store.uri}/model").base == "/opt/ml/input/data/model"
     store.put("job.json", b'{"base_model": "Qwen/Qwen3-8B"}')
@@ -65,7 +65,7 @@ def test_an_address_without_a_model_is_refused(store):
         inspect_remote_model("s3://x/model.tar.gz")
 
 
-def test_what_does_not_answer_is_unknown(cloud, monkeypatch):
+def test_a_bucket_that_does_not_answer_is_unknown(cloud, monkeypatch):
     monkeypatch.setattr(remote_model, "RETRY_S", 0.1)
     nothing = RemoteModel(base="s3://nobody/x")
     assert inspect_remote_model("s3://nobody/x") == nothing
@@ -137,7 +137,7 @@ def test_a_copy_is_made_once(cloud, store):
         copying.make_copy(replace(copy, source=f"s3://{BUCKET}/nothing"), storage)
 
 
-def test_a_submit_with_copy_brings_an_adapter_and_its_base(cloud, spec_folder, monkeypatch):
+def test_a_submit_with_copy_copies_an_adapter_and_its_base(cloud, spec_folder, monkeypatch):
     """From Alibaba's OSS to S3, each under its real host's name."""
     oss = OssBuckets()
     oss.make_bucket()

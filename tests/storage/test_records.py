@@ -116,7 +116,7 @@ def test_a_foreign_cursor_is_refused(tmp_path):
         texts(FolderStore(tmp_path), after="yesterday")
 
 
-def test_an_attempt_has_ended_when_every_node_says_so(tmp_path):
+def test_an_attempt_has_ended_when_every_node_reports_it(tmp_path):
     store = FolderStore(tmp_path)
     good = {"state": "SUCCEEDED", "ended_at": 2.0}
     store.put(contract.outcome_key(1, 0), json.dumps(good).encode())

@@ -106,7 +106,7 @@ stage([Upload(**said) for said in json.loads(sys.argv[1])], {}, bar)
 """
 
 
-def test_after_a_kill_it_goes_on(s3, tmp_path):
+def test_an_upload_continues_after_a_kill(s3, tmp_path):
     uploads = [upload(s3.address, tmp_path / f"file-{n:02}", os.urandom(4_000_000)) for n in range(12)]
     argv = [sys.executable, "-c", PROGRAM, json.dumps([asdict(one) for one in uploads])]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE)
@@ -148,7 +148,7 @@ def test_a_bucket_is_a_store(s3, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_errors_of_a_store_are_ours(s3, monkeypatch):
+def test_errors_of_a_store_become_ftsdk_errors(s3, monkeypatch):
     monkeypatch.setattr(objects_module, "RETRY_S", 0.5)
     s3.answers.append((403, "AccessDenied"))
     with pytest.raises(AuthError, match="check the credentials"):

@@ -52,7 +52,7 @@ def test_an_option_counts_more_than_the_block(spec_file):
         (("--grid", "seed=1,2", "--max-cost-usd", "1", "--metric", "loss"), 2, "needs a price"),
     ],
 )
-def test_bad_input_is_one_sentence(spec_file, arguments, code, words):
+def test_bad_input_is_reported_in_one_sentence(spec_file, arguments, code, words):
     done = command("sweep", spec_file(), *arguments)
     assert done.returncode == code, done.stderr
     assert words in done.stderr

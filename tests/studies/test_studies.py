@@ -83,7 +83,7 @@ def test_a_claim_is_given_once_and_taken_over_from_a_dead_process(spec_folder):
     assert study.status().state == "SUCCEEDED"
 
 
-def test_no_more_run_at_once_than_parallel_says(spec_folder):
+def test_at_most_parallel_jobs_run_at_once(spec_folder):
     gate = spec_folder / "gate"
     study = created(spec_folder, WAITS.replace("GATE", str(gate)), parallel=2)
     study.wait(once=True, on_event=ignore)
@@ -121,7 +121,7 @@ def test_a_failed_job_does_not_end_the_others(spec_folder):
     assert status.best.changes == {"learning_rate": 0.002}
 
 
-def test_a_metric_that_no_job_reports_is_said(spec_folder):
+def test_a_metric_that_no_job_reports_is_an_error(spec_folder):
     study = created(spec_folder, metric="accuracy")
     study.wait(on_event=ignore)
     with pytest.raises(JobFailedError, match="reported accuracy"):
@@ -144,7 +144,7 @@ def test_the_limits_count_what_has_run_and_what_runs(spec_folder):
     assert "max_hours is 10 h and 11 are used" in trials.limit_reached(of_study, late)
 
 
-def test_what_runs_stops_at_the_limit_and_nothing_follows(spec_folder):
+def test_at_the_limit_running_jobs_stop_and_no_job_starts(spec_folder):
     source = "while True: metrics(1, loss=1.0); time.sleep(0.05)\n"
     study = created(spec_folder, source, max_hours=1 / 3600)
     study.wait(on_event=ignore)
@@ -154,7 +154,7 @@ def test_what_runs_stops_at_the_limit_and_nothing_follows(spec_folder):
     assert status.waiting == []
 
 
-def test_two_studies_of_one_name_are_refused(spec_folder):
+def test_a_second_study_with_the_same_name_is_refused(spec_folder):
     created(spec_folder, name="mine")
     with pytest.raises(SpecError, match="study named mine exists"):
         created(spec_folder, name="mine", grid={"learning_rate": [0.5, 0.6]})
@@ -178,12 +178,12 @@ def test_a_budget_smaller_than_one_job_is_refused(spec_folder):
         ({"grid": {}}, "empty"),
     ],
 )
-def test_a_wrong_sweep_is_one_sentence(spec_folder, fields, message):
+def test_a_wrong_sweep_is_reported_in_one_sentence(spec_folder, fields, message):
     with pytest.raises(SpecError, match=message):
         planned(spec_folder, **fields)
 
 
-def test_a_study_that_does_not_exist_is_one_sentence(spec_folder):
+def test_a_study_that_does_not_exist_is_reported_in_one_sentence(spec_folder):
     study = created(spec_folder, name="rates")
     with pytest.raises(JobNotFoundError, match="did you mean 'rates'"):
         Study("rate").status()

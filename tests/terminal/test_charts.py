@@ -42,7 +42,7 @@ def test_a_falling_loss_goes_down_from_left_to_right():
     assert held_out[0][0] < held_out[1][0] and held_out[0][1] < held_out[1][1]
 
 
-def test_colours_are_only_for_those_who_want_them():
+def test_colours_can_be_switched_off():
     colored = terminal_chart(falling(), color=True)
     assert "\x1b[38;5;" in colored
 
@@ -130,7 +130,7 @@ def test_importing_costs_nothing():
     assert done.stdout.strip() == "set()"
 
 
-def test_of_a_method_that_samples_answers_the_reward_is_drawn(tmp_path):
+def test_the_reward_is_drawn_for_methods_that_sample_answers(tmp_path):
     metrics = [{"step": n, "loss": 0.0, "reward": n / 10} for n in range(1, 11)]
     chart = terminal_chart(metrics, color=False)
     assert "mean reward 0.1 → 1" in chart and "loss" not in chart

@@ -191,7 +191,7 @@ def test_a_rising_held_out_loss_is_overfitting():
     assert kinds(held_out(3.0, 2.0, 2.1, 2.2)) == ["overfitting"]
 
 
-def test_an_end_above_the_budget_is_said_before_it():
+def test_an_end_above_the_budget_is_reported_before_it():
     assert kinds(steps(eta_s=3600.0), now=60.0, background=Background(cost_usd=1.0, usd_per_hour=0.5, seen_at=60.0,
                  max_cost_usd=1.4)) == ["budget"]  # fmt: skip
 

@@ -87,5 +87,5 @@ def test_ordinary_lines_appear_above_the_bar_as_they_are(monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0s"), (59, "59s"), (125, "2m05s"), (3720, "1h02m")])
-def test_durations_read_at_a_glance(seconds, text):
+def test_durations_are_short_texts(seconds, text):
     assert duration(seconds) == text

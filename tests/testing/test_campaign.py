@@ -37,7 +37,7 @@ def with_trainer(monkeypatch):
         pytest.param("docker, LoRA with dropout", 13, 3, marks=[pytest.mark.docker, pytest.mark.long]),
     ],
 )
-def test_a_few_interruptions_change_nothing(name, seed, max_faults, tiny_folder):
+def test_a_few_interruptions_give_the_same_model(name, seed, max_faults, tiny_folder):
     setup = BY_NAME[name]
     baseline = run_baseline(setup, tiny_folder, "baseline")
     run = run_with_faults(setup, tiny_folder, "faults", baseline, seed=seed, max_faults=max_faults)
@@ -47,7 +47,7 @@ def test_a_few_interruptions_change_nothing(name, seed, max_faults, tiny_folder)
 
 @pytest.mark.long
 @pytest.mark.docker
-def test_two_hundred_interruptions_change_nothing(tiny_folder):
+def test_two_hundred_interruptions_give_the_same_models(tiny_folder):
     done = list(runs(tiny_folder, interruptions=INTERRUPTIONS, seed=1, setups=SETUPS))
     assert not [violation for one in done for violation in one.violations]
     assert sum(fault.is_interruption for one in done for fault in one.faults) >= INTERRUPTIONS
@@ -56,14 +56,14 @@ def test_two_hundred_interruptions_change_nothing(tiny_folder):
 @pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.skipif(not disks.can_be_made(), reason="engine missing: root, to mount a disk that can be frozen")
-def test_a_store_that_is_away_for_two_minutes_changes_nothing(tiny_folder):
+def test_a_store_that_is_away_for_two_minutes_has_no_effect(tiny_folder):
     done = list(outages(tiny_folder))
     assert len(done) == 2
     assert not [violation for one in done for violation in one.violations]
 
 
 @pytest.mark.long
-def test_no_damage_leads_to_another_model(tiny_folder):
+def test_the_model_is_the_same_after_every_kind_of_damage(tiny_folder):
     """Every way, one after the other, to one training."""
     setup = BY_NAME["local, LoRA with dropout"]
     baseline = run_baseline(setup, tiny_folder, "baseline")

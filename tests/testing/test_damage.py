@@ -47,7 +47,7 @@ def test_the_checkpoint_before_it_is_used(way, saved):
     assert "from 5" in again.output()
 
 
-def test_the_ways_cover_what_stops_or_misleads_the_trainers_own_resume():
+def test_kinds_of_damage_cover_what_breaks_the_trainers_own_resume():
     theirs = {
         "truncated-optimizer", "truncated-weights", "no-trainer-state", "no-optimizer", "no-random-state",
         "no-scheduler", "empty-folder", "only-weights",

@@ -75,7 +75,7 @@ def test_a_script_that_breaks_off_has_failed(tmp_path):
 
 
 @pytest.mark.parametrize("code", [0, 7])
-def test_a_lock_that_apt_get_does_not_wait_for_is_waited_for(tmp_path, code):
+def test_setup_waits_for_a_lock_that_apt_get_ignores(tmp_path, code):
     program = tmp_path / "bin" / "apt-get"
     program.parent.mkdir()
     program.write_text(APT_GET)
@@ -88,7 +88,7 @@ def test_a_lock_that_apt_get_does_not_wait_for_is_waited_for(tmp_path, code):
 
 
 @pytest.mark.skipif(not Path("/usr/bin/apt-get").exists() or os.getuid() != 0, reason="needs apt-get and root")
-def test_the_lock_of_a_real_apt_get_is_waited_for(tmp_path):
+def test_the_lock_of_a_real_apt_get_is_awaited(tmp_path):
     """`clean` of an empty folder of archives takes that folder's lock and changes nothing."""
     archives = tmp_path / "archives"
     (archives / "partial").mkdir(parents=True)

@@ -93,7 +93,7 @@ def test_a_job_can_be_left_as_it_is(started):
     assert started.state is JobState.FAILED
 
 
-def test_damage_is_done_to_the_newest_checkpoint_of_a_job_that_was_killed(started):
+def test_the_fault_damages_the_newest_checkpoint_of_a_killed_job(started):
     with pytest.raises(NoTargetError, match="no checkpoint"):
         inject(started, "damage", Random(1))
     until_step(started, 25)
@@ -102,12 +102,12 @@ def test_damage_is_done_to_the_newest_checkpoint_of_a_job_that_was_killed(starte
     assert (done.state, done.reason) == ("FAILED", "killed")
 
 
-def test_a_trainer_without_processes_of_ours_has_no_worker_to_kill(started):
+def test_kill_worker_needs_a_trainer_with_registered_workers(started):
     with pytest.raises(NoTargetError, match="No trainer process"):
         inject(started, "kill-worker", Random(1))
 
 
-def test_a_stopped_worker_hangs_until_it_is_found(spec_folder):
+def test_a_stopped_worker_is_detected_as_a_hang(spec_folder):
     registers = 'pathlib.Path(job["run"], "worker-0.pid").write_text(str(os.getpid()))'
     fields = {"name": new_label(), "model": "model", "dataset": "train.jsonl", "hang_minutes": 0.03}
     backend = Local(LocalOptions())
@@ -120,7 +120,7 @@ def test_a_stopped_worker_hangs_until_it_is_found(spec_folder):
     assert (done.state, done.reason) == ("FAILED", "hang")
 
 
-def test_what_is_not_safe_or_not_there_is_refused(started, tmp_path):
+def test_unsafe_and_impossible_faults_are_refused(started, tmp_path):
     with pytest.raises(UnsupportedError, match="of docker only"):
         inject(started, "network", Random(1))
     with pytest.raises(UnsupportedError, match="disk that others use"):

@@ -38,7 +38,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("said", SAID)
-def test_a_failure_is_one_sentence(said):
+def test_a_failure_is_reported_in_one_sentence(said):
     problem = command.failure(said + "\n\nRun 'docker run --help' for more information\n")
     assert type(problem) is SAID[said]
     assert "\n" not in str(problem)
@@ -56,7 +56,7 @@ def test_stdout_comes_back():
     assert command.ask([sys.executable, "-c", "print('ä')"]) == "ä\n"
 
 
-def test_a_failure_that_is_expected_is_none():
+def test_an_allowed_failure_returns_the_output():
     code = "import sys; print('half'); sys.exit('Error: No such container: x')"
     assert command.ask([sys.executable, "-c", code], allow="no such") == "half\n"
     with pytest.raises(BackendError, match="No such container: x"):

@@ -161,14 +161,14 @@ def test_a_paused_container_runs_still(make, start):
     assert job.wait(60).state is JobState.CANCELLED
 
 
-def test_a_cancel_at_once_is_heard(make, start):
+def test_a_cancel_right_after_the_start_takes_effect(make, start):
     job = start(make(LONG))
     job.cancel()
     info = job.wait(60)
     assert (info.state, info.reason) == (JobState.CANCELLED, "cancelled")
 
 
-def test_a_deaf_trainer_is_killed_after_its_grace(make, start):
+def test_a_trainer_that_ignores_sigterm_is_killed_after_the_grace_period(make, start):
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('begun'); time.sleep(600)"
     job = start(make(deaf), line="begun")
     job.cancel()
@@ -194,7 +194,7 @@ def test_a_container_whose_job_was_deleted_is_stopped_and_removed(make, start, b
     assert eventually(lambda: not list(backend.list()) and not left(plan))
 
 
-def test_other_peoples_containers_are_left_alone(make, start, backend, monkeypatch, tmp_path_factory):
+def test_containers_of_another_home_are_neither_listed_nor_removed(make, start, backend, monkeypatch, tmp_path_factory):
     plan = make(LONG)
     start(plan, line="begun")
     elsewhere = {"home": str(tmp_path_factory.mktemp("other")), "folder": str(tmp_path_factory.mktemp("folder"))}
@@ -210,7 +210,7 @@ def test_other_peoples_containers_are_left_alone(make, start, backend, monkeypat
 
 
 # --- secrets ------------------------------------------------------------------------------------------------------
-def test_the_secrets_file_is_gone_once_it_is_read(make, start):
+def test_the_secrets_file_is_deleted_after_it_was_read(make, start):
     look = "import os; print('left:', os.listdir('/ftsdk/secrets'), 'word', len(os.environ['FTSDK_WORD']))"
     plan = make(look, secrets=("FTSDK_WORD",))
     job = start(plan, FTSDK_WORD="four")
@@ -250,7 +250,7 @@ def test_an_image_without_python(make):
         docker("image", "rm", image)
 
 
-def test_two_nodes_of_which_one_cannot_start(make, backend):
+def test_nothing_is_left_if_one_of_two_nodes_cannot_start(make, backend):
     plan = make(resources={"num_nodes": 2})
     broken = [*plan.request["commands"][:2], [*plan.request["commands"][2][:-3], "no-such-image:1"]]
     refused(replace(plan, request={**plan.request, "commands": broken}), backend, NotInstalledError, "no-such-image")
@@ -279,7 +279,7 @@ def test_a_program_that_is_not_there(make):
 
 
 # --- doctor -------------------------------------------------------------------------------------------------------
-def test_doctor(backend):
+def test_doctor_lists_checks_of_all_backends(backend):
     checks = {check.what: check for check in backend.doctor()}
     assert all(check.ok for check in checks.values())
     assert {"daemon", "image"} <= checks.keys()

@@ -32,19 +32,19 @@ def made(options=None, found=None, **fields):
     return Docker(options or DockerOptions(user="7:7")).plan(spec(**fields), found or facts())
 
 
-def test_it_can_be_pasted_into_a_shell():
+def test_the_docker_command_can_be_pasted_into_a_shell():
     argv = run_of(made(resources={"accelerators_per_node": 2}, found=facts(gpus=(H100, H100))))
     assert shlex.split(shlex.join(argv)) == argv
     assert argv[:2] == ["docker", "run"]
 
 
-def test_the_image_is_ours_for_this_machine_unless_named():
+def test_the_default_image_is_ftsdks_for_this_machine():
     assert "ftsdk:0.1.0-lf-cpu" in run_of(made())
     assert "ftsdk:0.1.0-lf-cuda" in run_of(made(found=facts(gpus=(H100,))))
     assert "hiyouga/llamafactory:0.9.5" in run_of(made(DockerOptions(image="hiyouga/llamafactory:0.9.5")))
 
 
-def test_nothing_is_pulled():
+def test_docker_run_never_pulls_an_image():
     assert value(run_of(made()), "--pull") == "never"
 
 
@@ -160,11 +160,11 @@ def test_on_windows_paths_are_windows_paths():
     assert "type=bind,source=C:\\Users\\ada\\.ftsdk\\cache\\hub,target=/ftsdk/hub" in values(run_of(plan), "--mount")
 
 
-def test_another_program():
+def test_the_option_program_replaces_docker():
     assert run_of(made(DockerOptions(program="podman")))[0] == "podman"
 
 
 @pytest.mark.parametrize("wrong", [{"shm_size_gb": "0"}, {"restarts": "-1"}, {"grace_s": "soon"}, {"imag": "x"}])
-def test_wrong_options_are_one_sentence(wrong):
+def test_wrong_options_are_reported_in_one_sentence(wrong):
     with pytest.raises(SpecError, match=next(iter(wrong))):
         resolve("docker", DockerOptions, wrong)

@@ -56,7 +56,7 @@ def test_a_cancelled_job_that_had_to_be_killed_is_cancelled():
 
 
 @given(st.text(), st.integers(0, 255), st.booleans(), st.integers(0, 3), st.integers(0, 3), st.booleans())
-def test_reasons_are_ours_and_the_unknown_never_ends_a_job(status, code, oom, restarts, most, cancelled):
+def test_reasons_are_in_the_contract_and_an_unknown_status_is_not_final(status, code, oom, restarts, most, cancelled):
     verdict = state_of(Container("n", status, code, oom, "", restarts, most), cancelled=cancelled)
     assert verdict.reason in ("", *contract.REASONS)
     assert status in STATUSES or verdict.state is RUNNING
@@ -77,11 +77,11 @@ def test_the_nodes_of_a_job_together(states, whole):
     assert state_of_all([ObservedState(state) for state in states]).state is whole
 
 
-def test_a_warning_of_one_node_is_heard():
+def test_a_message_of_one_node_is_part_of_the_jobs_message():
     assert "hibernating" in state_of_all([ObservedState(RUNNING), state_of(Container("n", "hibernating"))]).message
 
 
-def test_what_docker_inspect_says():
+def test_fields_of_docker_inspect_are_read():
     said = {
         "Name": "/job-a1-n0",
         "RestartCount": 1,

@@ -21,7 +21,7 @@ print("has", os.environ["A_SECRET"] == "canary-" + "2718281828", "holds", any("s
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="folders in memory are Linux's")
 @pytest.mark.parametrize("python", [None, "/bin/false"])
-def test_nothing_stays_behind(spec_folder, own_home, monkeypatch, python):
+def test_no_secrets_file_is_left_after_the_job(spec_folder, own_home, monkeypatch, python):
     monkeypatch.setenv("A_SECRET", VALUE)  # a retry reads it again
     options = {"python": python} if python else {}
     made = plan(spec_folder, READS, options=options, secrets=["A_SECRET"])

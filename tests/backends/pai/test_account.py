@@ -62,7 +62,7 @@ def request(attempt=1):
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_errors_are_ours(code):
+def test_error_codes_become_ftsdk_errors(code):
     problem = failure(code, "code: 400, it rains. request id: 1234")
     assert isinstance(problem, ERRORS[code])
     assert "it rains" in str(problem)
@@ -86,7 +86,7 @@ def test_a_create_is_looked_up_before_it_is_repeated(services, cloud, troubles):
     assert list(cloud.jobs) == [made]
 
 
-def test_of_doubles_the_oldest_counts(services, cloud):
+def test_of_duplicate_jobs_the_oldest_is_kept(services, cloud):
     cloud.troubles["CreateJob"] = ["lose"]
     cloud.unseen = 1
     made = jobs.create(services, request())
@@ -96,14 +96,14 @@ def test_of_doubles_the_oldest_counts(services, cloud):
     assert [native.id for native in jobs.attempts(services, REQUESTS["cpu-mounts-auth"]().name)] == [made]
 
 
-def test_a_service_that_stays_away_is_unavailable(services, cloud):
+def test_a_service_that_never_answers_raises_unavailable_error(services, cloud):
     cloud.troubles["CreateJob"] = ["drop"] * 20
     with pytest.raises(UnavailableError, match="does not answer"):
         jobs.create(services, request())
     assert not cloud.jobs
 
 
-def test_attempts_are_found_by_their_names(services, cloud):
+def test_attempts_are_listed_by_the_jobs_name(services, cloud):
     for number in (1, 2, 11):
         jobs.create(services, request(number))
     jobs.create(services, {**request(), "DisplayName": "x" + request()["DisplayName"]})
@@ -112,14 +112,14 @@ def test_attempts_are_found_by_their_names(services, cloud):
     assert [(info.name, info.attempt) for info in jobs.each(services)] == [(f"x{name}", 1), (name, 11)]
 
 
-def test_old_jobs_are_found_too(services, cloud):
+def test_jobs_of_earlier_years_are_listed(services, cloud):
     jobs.create(services, request())
     for job in cloud.jobs.values():
         job.created_at = "2024-01-01T00:00:00Z"
     assert len(list(services.jobs())) == 1
 
 
-def test_more_jobs_than_a_page(services, cloud, monkeypatch):
+def test_all_pages_of_a_listing_are_read(services, cloud, monkeypatch):
     monkeypatch.setattr("ftsdk.backends.pai.service.PAGE", 2)
     for number in range(1, 6):
         jobs.create(services, request(number))
@@ -127,7 +127,7 @@ def test_more_jobs_than_a_page(services, cloud, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", ["drop", "lose", 503])
-def test_secrets_are_stored_over_trouble(cloud, trouble):
+def test_storing_a_secret_is_retried(cloud, trouble):
     backend = Pai(options(cloud))
     for value in ("one", "two"):
         for action in ("CreateSecret", "PutSecretValue"):
@@ -136,7 +136,7 @@ def test_secrets_are_stored_over_trouble(cloud, trouble):
         assert cloud.secrets["ftsdk/A"] == value
 
 
-def test_doctor_is_content(cloud):
+def test_doctor_passes_on_a_complete_account(cloud):
     found = {check.what: check for check in Pai(options(cloud)).doctor()}
     assert {what: check.detail for what, check in found.items() if not check.ok} == {}
     assert {"credentials and workspace", "bucket", "image", "machine types", "role of the job"} == set(found)
@@ -150,7 +150,7 @@ def test_doctor_says_which_machines_are_free(cloud):
     assert spot == "ecs.gn7i-c8g1.2xlarge (discount 0.1)"
 
 
-def test_without_credentials_it_says_so_at_once(cloud, tmp_path):
+def test_without_credentials_it_reports_it_at_once(cloud, tmp_path):
     """In a process of its own: Alibaba Cloud's library reads the environment when it is imported."""
     kept = {name: value for name, value in os.environ.items() if name not in cloud.environment}
     given = {
@@ -225,7 +225,7 @@ def test_drivers_that_doctor_has_seen_are_in_the_plan(cloud, facts):
 
 
 @pytest.mark.parametrize("every", [2, 3])
-def test_throttling_changes_nothing(services, cloud, every):
+def test_throttled_calls_are_retried(services, cloud, every):
     cloud.throttled_every = every
     made = jobs.create(services, request())
     assert [native.id for native in jobs.attempts(services, REQUESTS["cpu-mounts-auth"]().name)] == [made]

@@ -34,7 +34,7 @@ def spec(folder, **program):
 @pytest.mark.docker
 @pytest.mark.trainer
 @pytest.mark.long
-def test_a_service_that_stops_while_nobody_asks(cloud, tiny_folder):
+def test_a_service_can_scale_to_zero(cloud, tiny_folder):
     backend = Pai(options(cloud))
     asked = spec(tiny_folder, min_replicas=0, max_replicas=3)
     plan = plan_deployment(asked, backend)
@@ -61,7 +61,7 @@ def test_a_service_that_stops_while_nobody_asks(cloud, tiny_folder):
         ({}, {"ecs_spec": None, "resource_id": "quota1a2b3c"}, "option resource_id"),
     ],
 )
-def test_what_a_service_cannot_do_is_refused(cloud, tiny_folder, program, changed, words):
+def test_unsupported_deployment_fields_are_refused(cloud, tiny_folder, program, changed, words):
     cloud.store().put("other/model/config.json", (tiny_folder / "model" / "config.json").read_bytes())
     with pytest.raises(UnsupportedError, match=words):
         plan_deployment(spec(tiny_folder, **program), Pai(options(cloud, **changed)))

@@ -59,7 +59,7 @@ def test_secrets_need_a_role():
     assert plan(A10, secrets=("HF_TOKEN",), options={"role": "acs:ram::1234567890123456:role/ftsdk"}).secrets
 
 
-def test_more_types_for_spot_have_a_price_an_hour():
+def test_spot_types_have_a_price_limit_per_hour():
     given = {"spot_types": "ecs.gn7i-c16g1.4xlarge", "spot_price_limit": 0.4744, "sanity_check": True}
     made = plan(SPOT, options=given)
     (worker,) = made.request["JobSpecs"]
@@ -71,7 +71,7 @@ def test_more_types_for_spot_have_a_price_an_hour():
 
 
 @pytest.mark.parametrize("missing", ["workspace_id", "bucket", "image"])
-def test_what_is_needed_is_asked_for(missing):
+def test_a_missing_option_is_named(missing):
     with pytest.raises(SpecError, match=f"needs the option '{missing}'.*FTSDK_PAI_{missing.upper()}"):
         plan(A10, options={missing: None})
 
@@ -97,13 +97,13 @@ def test_a_long_request_is_refused():
         ("ecs.gn7i-c8g1.2xlarge", {}, False),
     ],
 )
-def test_aimaster_brings_spot_machines_of_lingjun_back(ecs_spec, given, is_on):
+def test_aimaster_is_on_for_spot_machines_of_lingjun(ecs_spec, given, is_on):
     options = {"ecs_spec": ecs_spec, "spot_discount_limit": 0.5, **given}
     assert ("EnableErrorMonitoringInAIMaster" in plan(SPOT, options=options).request["Settings"]) == is_on
     assert "EnableErrorMonitoringInAIMaster" not in plan(A10, options={"ecs_spec": ecs_spec}).request["Settings"]
 
 
-def test_spot_elsewhere_is_a_warning():
+def test_spot_in_an_undocumented_region_gives_a_warning():
     made = plan(SPOT, options={"region": "eu-central-1", "spot_discount_limit": 0.5})
     assert any("spot machines of DLC are documented for" in warning for warning in made.warnings)
 
@@ -145,7 +145,7 @@ def test_the_documented_examples_are_accepted():
     assert addresses.mount_uri("oss://bucket/path", "cn-hangzhou") == uri
 
 
-def test_no_machine_with_so_many():
+def test_more_accelerators_than_a_machine_has_are_refused():
     with pytest.raises(SpecError, match="at most 8 x A10"):
         plan({"accelerator": "A10", "accelerators_per_node": 16})
     with pytest.raises(SpecError, match="no machine with it in ftsdk's table"):

@@ -74,7 +74,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_the_service_would_refuse_is_refused(what):
+def test_values_that_the_service_would_refuse_are_refused(what):
     path, value, words = REFUSED[what]
     with pytest.raises(SpecError, match=re.escape(words)):
         plan(A10, options={"request": {path: value}})

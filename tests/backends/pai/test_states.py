@@ -44,13 +44,13 @@ def test_every_status_of_the_client_is_known():
 
 
 @pytest.mark.parametrize("status", [*WAITING, *AT_WORK, *ENDS, "Frobnicating", "", None])
-def test_only_known_ends_are_ends(status):
+def test_only_known_final_statuses_are_final(status):
     found = state_of({"Status": status})
     assert found.state.terminal == (status in ENDS)
     assert not found.reason or found.reason in contract.REASONS
 
 
-def test_what_is_not_known_runs_and_is_named():
+def test_an_unknown_status_means_running_and_is_in_the_message():
     found = state_of({"Status": "Frobnicating"})
     assert (found.state, "Frobnicating" in found.message) == (JobState.RUNNING, True)
 
@@ -74,11 +74,11 @@ def test_an_evicted_pod_is_a_preemption(sub_status):
         assert state_of(said, saved).reason == "preempted"
 
 
-def test_a_signal_from_nobody_is_a_preemption():
+def test_an_interruption_without_a_cancel_is_a_preemption():
     assert state_of({"Status": "Failed", "ReasonCode": "JobFailed"}, outcome("INTERRUPTED")).reason == "preempted"
 
 
-def test_the_supervisor_knows_better():
+def test_the_supervisors_outcome_takes_precedence_over_the_platforms_reason():
     said = {"Status": "Failed", "ReasonCode": "JobFailed", "ReasonMessage": "exit code: 1"}
     found = state_of(said, outcome("FAILED", "nan_loss", "The loss is nan.", 1))
     assert (found.state, found.reason, found.exit_code) == (JobState.FAILED, "nan_loss", 1)
@@ -86,7 +86,7 @@ def test_the_supervisor_knows_better():
 
 
 @pytest.mark.parametrize("saved", [None, outcome("INTERRUPTED")])
-def test_who_stopped_it(saved):
+def test_the_reason_says_whether_ftsdk_a_user_or_a_limit_stopped_the_job(saved):
     assert state_of({"Status": "Stopped"}, saved, cancelled=True).reason == "cancelled"
     by_hand = {"ReasonCode": "JobStoppedByUser", "ReasonMessage": "Job is stopped by user."}  # the documented example
     assert state_of({"Status": "Stopped", **by_hand}, saved).reason == "stopped"

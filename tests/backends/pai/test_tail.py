@@ -35,7 +35,7 @@ def said(node, start, numbers):
     return [f"{Stamp(1, node, start * APART + number)}|{node}.{start}.{number}" for number in numbers]
 
 
-def test_what_earlier_pods_said_last_is_in_its_place(cloud):
+def test_the_last_lines_of_earlier_pods_are_in_order(cloud):
     """Two nodes, three pods each: segments have 4 of 10 lines of the two that were killed, and all of the last one."""
     services = AlibabaServices(options(cloud))
     jobs.create(services, REQUESTS["cpu-mounts-auth"]().request)

@@ -87,7 +87,7 @@ def test_a_whole_account_passes_within_ten_seconds(cloud, role):
     assert found["quota"].detail == "4 x ml.m5.xlarge for training job usage"
 
 
-def test_what_is_missing_has_a_remedy(cloud):
+def test_every_failed_check_has_a_remedy(cloud):
     cloud.role_lacks = {"s3:PutObject", "logs:PutLogEvents"}
     cloud.quotas = {"ml.m5.xlarge for training job usage": 0}
     found = checked(bucket="nobody-has-this", image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1")
@@ -100,7 +100,7 @@ def test_what_is_missing_has_a_remedy(cloud):
     assert "servicequotas" in found["quota"].remedy
 
 
-def test_an_image_for_another_processor_is_found_out(cloud, role):
+def test_an_image_for_another_processor_fails_the_check(cloud, role):
     put_image(cloud)
     cloud.platform = {"os": "linux", "architecture": "arm64"}
     found = checked(image=OURS)["image"]
@@ -108,7 +108,7 @@ def test_an_image_for_another_processor_is_found_out(cloud, role):
     assert "linux/arm64" in found.detail and "--platform linux/amd64" in found.remedy
 
 
-def test_an_index_of_images_is_found_out(cloud, role):
+def test_an_index_of_images_fails_the_check(cloud, role):
     kind = "application/vnd.oci.image.index.v1+json"
     amd64 = {"os": "linux", "architecture": "amd64"}
     attestation = {"os": "unknown", "architecture": "unknown"}
@@ -156,7 +156,7 @@ def test_without_a_role_the_policy_is_printed(cloud):
     assert f"-o role={ROLE}" in found.remedy
 
 
-def test_without_credentials_that_is_all_it_says(cloud, monkeypatch):
+def test_without_credentials_doctor_reports_only_that(cloud, monkeypatch):
     for name in KEYS:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -168,7 +168,7 @@ def test_without_credentials_that_is_all_it_says(cloud, monkeypatch):
         list(backends.get("sagemaker", {"region": REGION}).list())
 
 
-def test_without_a_network_it_says_so(cloud):
+def test_without_a_network_it_reports_it(cloud):
     found = checked(endpoint_url="http://127.0.0.1:9")
     assert list(found) == ["credentials"]
     assert found["credentials"].remedy.endswith("check the network.")
@@ -209,7 +209,7 @@ def test_the_doctor_takes_options(cloud, role):
     assert CliRunner().invoke(cli, ["doctor", "-o", "bucket=x"]).exit_code == 2
 
 
-def test_without_a_region_nobody_uses_it_here(cloud, monkeypatch):
+def test_without_a_region_no_jobs_are_listed(cloud, monkeypatch):
     monkeypatch.delenv("AWS_REGION")
     assert list(backends.get("sagemaker").list()) == []
     assert "AWS_REGION" in checked()["credentials"].remedy
@@ -226,7 +226,7 @@ def test_the_page_has_the_policies(who):
 
 
 # --- secrets and images --------------------------------------------------------------------------------------
-def test_secrets_are_stored_from_the_environment_or_asked_for(cloud, monkeypatch):
+def test_secrets_are_stored_from_the_environment_or_a_prompt(cloud, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "one")
     for value in ("two", "three"):
         printed = run("secrets", "put", "HF_TOKEN", "WANDB_API_KEY", "-b", "sagemaker", "--json", input=value)
@@ -295,7 +295,7 @@ def test_the_listing_has_addresses_that_attach(job, monkeypatch, tmp_path):
     assert job.info().reason == "capacity"  # the listing does not say, a look does
 
 
-def test_what_a_job_leaves_is_shown_and_removed(job):
+def test_files_of_a_job_are_listed_and_removed(job):
     store = job.store
     assert {item.key for item in store.list()} == {"job.json", "attempts/a1/claim.json"}
     found = removing.remains(job.uri)
@@ -312,7 +312,7 @@ def test_a_job_that_runs_is_not_removed(job, cloud):
         removing.remains(Job(job.uri, backends.get("sagemaker")).uri)
 
 
-def test_a_name_that_something_else_has_is_refused(cloud, job, spec_folder):
+def test_a_name_of_an_existing_training_job_is_refused(cloud, job, spec_folder):
     native = next(iter(cloud.jobs.values()))
     native.request["Environment"]["FTSDK_DIGEST"] = "another"
     place = backends.get("sagemaker")
@@ -323,7 +323,7 @@ def test_a_name_that_something_else_has_is_refused(cloud, job, spec_folder):
         place.submit(plan, {})
 
 
-def test_deleted_in_the_console_is_not_found(cloud, job):
+def test_a_job_deleted_in_the_console_raises_job_not_found(cloud, job):
     cloud.client("sagemaker").delete_training_job(TrainingJobName=f"{job.name}-a1")
     with pytest.raises(JobNotFoundError):
         Job.attach(job.uri)

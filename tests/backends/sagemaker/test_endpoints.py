@@ -64,7 +64,7 @@ def test_two_models_behind_one_address(cloud, tiny_folder):
 @pytest.mark.docker
 @pytest.mark.trainer
 @pytest.mark.long
-def test_an_endpoint_that_fails_is_deleted_with_its_last_line_said(cloud, tiny_folder):
+def test_an_endpoint_that_fails_is_deleted_and_its_last_line_is_in_the_error(cloud, tiny_folder):
     put(cloud, tiny_folder, "sagemaker-us-west-2-123456789012", "broken/model")
     broken = {"Bucket": "sagemaker-us-west-2-123456789012", "Key": "broken/model/tokenizer.json", "Body": b"{"}
     cloud.client("s3").put_object(**broken)
@@ -75,7 +75,7 @@ def test_an_endpoint_that_fails_is_deleted_with_its_last_line_said(cloud, tiny_f
     assert (cloud.endpoints, cloud.models) == ({}, {})
 
 
-def test_a_quota_is_named_and_nothing_is_left(cloud, tiny_folder):
+def test_an_exceeded_quota_is_named_and_nothing_is_created(cloud, tiny_folder):
     cloud.quotas = {"ml.m5.xlarge for endpoint usage": 0}
     backend = SageMaker(options(cloud, image="image"))
     with pytest.raises(QuotaError, match=r"raise the quota 'ml\.m5\.xlarge for endpoint usage'"):
@@ -87,6 +87,6 @@ def test_a_quota_is_named_and_nothing_is_left(cloud, tiny_folder):
     ("program", "words"),
     [({"min_replicas": 0}, "at least one machine"), ({"max_replicas": 3}, "sets no autoscaling")],
 )
-def test_what_an_endpoint_cannot_do_is_refused(cloud, tiny_folder, program, words):
+def test_unsupported_endpoint_fields_are_refused(cloud, tiny_folder, program, words):
     with pytest.raises(UnsupportedError, match=words):
         plan_deployment(spec(tiny_folder, **program), SageMaker(options(cloud)))

@@ -23,7 +23,7 @@ def uploaded(plan, name):
     return [upload for upload in plan.uploads if PurePosixPath(upload.target).name == name]
 
 
-def test_a_reward_function_and_a_reward_model_travel():
+def test_a_reward_function_and_a_reward_model_are_inputs():
     file = Fingerprint(f"{plans.WORK}/reward.py", 500, "1" * 64)
     weights = Fingerprint(f"{plans.WORK}/judge/model.safetensors", 900, "2" * 64)
     judge = ModelFacts(
@@ -40,7 +40,7 @@ def test_a_reward_function_and_a_reward_model_travel():
     assert "/opt/ml/input/data/more/reward-model" in config
 
 
-def test_folders_that_arguments_name_travel():
+def test_folders_named_in_arguments_become_inputs():
     picture = Fingerprint(f"{plans.WORK}/ref/config.json", 10, "3" * 64)
     named = Attached(path=f"{plans.WORK}/ref", files=(picture,), argument="ref_model")
     plan = planned(replace(plans.facts(), arguments=(named,)), hyperparameters={"ref_model": "ref"}, method="dpo")

@@ -101,7 +101,7 @@ def changed(request, path, value):
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_what_we_send_is_allowed(name):
+def test_planned_requests_are_within_the_limits(name):
     assert list(limits.problems(REQUESTS[name]().request)) == []
 
 
@@ -221,7 +221,7 @@ def test_planning_needs_no_boto3():
     assert said.stdout.strip() == str(len(REQUESTS))
 
 
-def test_the_emulator_agrees_about_local_storage():
+def test_the_emulator_has_the_same_rule_for_local_storage():
     for what in ("a key for local storage", "more than the local storage", "reserved on spot"):
         assert service_model.refusals(changed(*MALFORMED[what]))
 
@@ -234,7 +234,7 @@ def test_a_v100_is_refused_with_cuda_13():
     backend(image="123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1").plan(asked, found)
 
 
-def test_nodes_without_efa_talk_tcp_and_the_estimate_knows():
+def test_without_efa_nodes_use_tcp_and_the_estimate_is_slower():
     resources = {"accelerator": "H100", "accelerators_per_node": 8, "num_nodes": 2}
     asked = plans.spec(resources=resources, model="Qwen/Qwen3-8B", tuning="full", sharding="fsdp")
     found = plans.facts(local_model=False)
@@ -247,7 +247,7 @@ def test_nodes_without_efa_talk_tcp_and_the_estimate_knows():
 
 
 @pytest.mark.parametrize("sharding", ["zero2", "zero3"])
-def test_what_the_image_lacks_is_refused_before_a_machine_is_paid_for(sharding):
+def test_packages_that_the_image_lacks_are_refused_at_plan(sharding):
     asked = plans.spec(resources={"accelerator": "A10G", "accelerators_per_node": 4}, sharding=sharding)
     with pytest.raises(UnsupportedError, match=r"deepspeed, which .* use `sharding: fsdp`"):
         backend().plan(asked, plans.facts())

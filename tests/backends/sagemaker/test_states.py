@@ -45,7 +45,7 @@ def test_every_status_of_the_service_model_is_known():
 LIMITED = ("MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 
 
-def test_what_nobody_knows_is_no_end():
+def test_an_unknown_status_is_not_final():
     for native in (
         {},
         {"TrainingJobStatus": "Sleeping"},
@@ -57,13 +57,13 @@ def test_what_nobody_knows_is_no_end():
 
 
 @pytest.mark.parametrize("said", REASONS)
-def test_a_failure_reason_has_ours(said):
+def test_each_failure_reason_maps_to_a_reason(said):
     found = state_of({"TrainingJobStatus": "Failed", "FailureReason": said})
     assert (found.state, found.reason) == (JobState.FAILED, REASONS[said])
     assert found.message
 
 
-def test_ours_comes_back_word_by_word():
+def test_the_supervisors_message_is_read_from_the_failure_reason():
     said = "AlgorithmError: nan_loss: The loss is no number any more. Lower learning_rate., exit code: 1"
     found = state_of({"TrainingJobStatus": "Failed", "FailureReason": said})
     assert found.message == "The loss is no number any more. Lower learning_rate."

@@ -46,7 +46,7 @@ def read(services, after=None, *, nodes=1, ended=0.0):
     return list(tail.attempt(NATIVE, 1, num_nodes=nodes, follow=False, ended=lambda: ended))
 
 
-def test_a_restart_that_counts_again_is_told_apart(cloud, services):
+def test_lines_of_a_restart_that_numbers_again_are_kept_apart(cloud, services):
     write(cloud, "algo-1-100", stamped(0, ["a", "b", "lost with the machine"]))
     write(cloud, "algo-1-200", stamped(2, ["c", "d", OUTCOME]))
     lines = read(services)
@@ -72,7 +72,7 @@ def test_nodes_have_places_of_their_own(cloud, services):
         assert read(services, line.cursor, nodes=2) == lines[number + 1 :]
 
 
-def test_many_streams_and_pages(cloud, services):
+def test_all_pages_of_streams_and_events_are_read(cloud, services):
     for start in range(60):  # more than one page of DescribeLogStreams
         write(cloud, f"algo-1-{1000 + start}", stamped(start, [f"start {start}"]))
     big = ["x" * 300_000 for _ in range(8)]
@@ -93,7 +93,7 @@ def test_a_line_that_the_platform_cut_is_one_again(cloud, services):
         assert read(services, line.cursor) == lines[number + 1 :]
 
 
-def test_a_cut_line_whose_end_has_not_come_is_waited_for(cloud, services):
+def test_a_cut_line_whose_end_has_not_come_is_awaited(cloud, services):
     whole = "y" * (EVENT_BYTES + 5)
     write(cloud, "algo-1-100", stamped(0, ["a"]))
     cloud.logs.put(f"{NATIVE}/algo-1-100", ["1.0.1|" + whole[: EVENT_BYTES - len("1.0.1|")]])
@@ -114,7 +114,7 @@ def test_a_job_without_a_log_has_no_lines(cloud, services):
     assert read(services, ended=None) == []
 
 
-def test_after_the_end_the_last_word_is_waited_for(cloud, services):
+def test_late_lines_are_awaited_after_the_end(cloud, services):
     cloud.logs.delay_s = 1.0
     write(cloud, "algo-1-100", stamped(0, ["a", OUTCOME]))
     assert [line.text for line in read(services, ended=time.time())] == ["a", OUTCOME]

@@ -32,7 +32,7 @@ def test_skypilot_reads_the_service():
     assert slurm.sky(READ, made.request["task"]).splitlines()[-1] == '["/ping", 0, 2, [["8080"]]]'
 
 
-def test_it_is_rendered_and_not_started():
+def test_a_service_is_rendered_and_not_started():
     backend = SkyPilot(SkyPilotOptions(infra=INFRA))
     made = plan(backend)
     assert made.warnings == (NOT_RUN,)
@@ -44,6 +44,6 @@ def test_it_is_rendered_and_not_started():
     ("program", "changed", "words"),
     [({"beside": "s3://bucket/other"}, {}, "the same share"), ({}, {"cluster": "mine"}, "machines of its own")],
 )
-def test_what_a_service_cannot_do_is_refused(program, changed, words):
+def test_unsupported_deployment_fields_are_refused(program, changed, words):
     with pytest.raises(UnsupportedError, match=words):
         plan(SkyPilot(SkyPilotOptions(**changed)), **program)

@@ -68,14 +68,14 @@ def test_a_request_and_its_answer(endpoint):
     assert ApiServer(None).status("abc") == "RUNNING"
 
 
-def test_errors_of_the_server_are_ours(endpoint):
+def test_errors_of_the_server_become_ftsdk_errors(endpoint):
     with pytest.raises(CapacityError, match="Failed to acquire resources"):
         ApiServer(None).result("failed")
     with pytest.raises(AuthError, match="who are you"):
         ApiServer(None).result("forbidden")
 
 
-def test_a_token_goes_along(endpoint, monkeypatch):
+def test_the_hubs_token_is_sent(endpoint, monkeypatch):
     monkeypatch.setenv("SKYPILOT_SERVICE_ACCOUNT_TOKEN", "sky_123")
     ApiServer(None).status("abc")
     assert Answers.heard[0][1]["Authorization"] == "Bearer sky_123"
@@ -96,7 +96,7 @@ def test_a_login_by_cookie(endpoint, tmp_path):
     assert Answers.heard[0][1]["Cookie"] == "_oauth2_proxy=baked"
 
 
-def test_a_server_elsewhere_that_is_down(monkeypatch):
+def test_a_remote_server_that_is_down_raises_unavailable_error(monkeypatch):
     monkeypatch.setenv("SKYPILOT_API_SERVER_ENDPOINT", "http://127.0.0.2:9")
     with pytest.raises(UnavailableError, match="cannot be reached"):
         ApiServer(None).status("abc")

@@ -43,7 +43,7 @@ def test_skypilot_takes_the_tasks():
             assert any(choice.get("accelerators", "").partition(":")[0] in one for one in taken)
 
 
-def test_a_node_gets_the_locks_of_our_image():
+def test_a_node_installs_the_locks_of_ftsdks_image():
     assert all((LOCKS / f"{name}.txt").is_file() for name in request.LOCKS)
     assert set(request.BUCKETS) <= set((LOCKS / "lf.txt").read_text("utf-8").splitlines())
     task = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]
@@ -64,7 +64,7 @@ def test_spot_is_managed_and_the_rest_gets_a_cluster_of_its_own():
     assert plan().request["task"]["resources"]["autostop"] == {"idle_minutes": 0, "down": True}
 
 
-def test_off_spot_only_that_changes():
+def test_on_demand_changes_use_spot_only():
     backend = SkyPilot(SkyPilotOptions(infra=("aws",), storage="s3://bucket/jobs"))
     before = backend.plan(plans.spec(resources={"spot": True, "accelerator": "H100"}), plans.facts())
     after = backend.on_demand(before)
@@ -79,7 +79,7 @@ def test_slurm_says_that_it_has_no_spot():
     assert any("may be preempted" in warning for warning in made.warnings)
 
 
-def test_inputs_on_shared_folders_stay_where_they_are():
+def test_inputs_on_shared_folders_are_not_copied():
     copied = plan(infra=("slurm/lab",), storage="/nfs/jobs").request["task"]["file_mounts"]
     assert set(copied.values()) == {
         f"{plans.WORK}/model/config.json",
@@ -143,7 +143,7 @@ DICTATES = {
 
 
 @pytest.mark.parametrize("what", DICTATES)
-def test_what_the_default_image_lacks_is_refused(what):
+def test_jobs_that_the_default_image_cannot_run_are_refused(what):
     fields, words = DICTATES[what]
     with pytest.raises(UnsupportedError, match=f"{words}.*ftsdk image build"):
         plan(fields, infra=("aws",))
@@ -158,7 +158,7 @@ def test_a_price_cap_and_fields_of_the_task_are_passed_on():
         plan(infra=("aws",), request={"resources.disk_teir": "high"})
 
 
-def test_no_secret_is_in_the_task():
+def test_the_task_has_names_of_secrets_only():
     task = plan({"secrets": ("HF_TOKEN",)}).request["task"]
     assert task["secrets"] == {"HF_TOKEN": None}
     assert task["envs"]["FTSDK_SECRETS"] == "HF_TOKEN"

@@ -17,7 +17,7 @@ print(json.dumps([[s.value for s in ManagedJobStatus], [s.value for s in sky.Job
 
 
 @pytest.mark.skypilot
-def test_no_status_of_this_skypilot_is_missing_and_no_class_is_made_up():
+def test_the_tables_have_every_status_and_only_existing_error_classes():
     managed, on_cluster, classes = slurm.ask_sky(ALL)
     assert set(managed) == set(MANAGED_STATUSES)
     assert set(on_cluster) == set(CLUSTER_STATUSES)
@@ -41,11 +41,11 @@ def test_an_unknown_status_is_no_end():
     assert "DANCING" in verdict.message
 
 
-def test_a_cancel_by_others_is_no_cancel_of_ours():
+def test_a_cancel_from_outside_has_the_reason_stopped():
     assert states.state_of(QueueRow("CANCELLED"), MANAGED_STATUSES).reason == "stopped"
 
 
-def test_skypilots_own_words_are_kept():
+def test_skypilots_message_is_part_of_ours():
     verdict = states.state_of(QueueRow("FAILED_NO_RESOURCE", reason="tried us-west-2, us-east-1"), MANAGED_STATUSES)
     assert (verdict.reason, "tried us-west-2" in verdict.message) == ("capacity", True)
 
@@ -69,7 +69,7 @@ def test_skypilots_own_words_are_kept():
         ("SomethingNew", "of which we know nothing", errors.BackendError),
     ],
 )
-def test_an_error_becomes_ours(kind, message, expected):
+def test_an_error_of_skypilot_becomes_an_ftsdk_error(kind, message, expected):
     problem = failures.error(kind, message)
     assert type(problem) is expected
     assert "\x1b" not in str(problem)
@@ -92,7 +92,7 @@ Provision failures (tried 2 infra):
 @pytest.mark.parametrize(
     ("why", "kind"), [("out of capacity", errors.CapacityError), ("VcpuLimitExceeded", errors.QuotaError)]
 )
-def test_what_was_tried_is_listed(why, kind):
+def test_the_error_lists_where_machines_were_tried(why, kind):
     problem = failures.error("ResourcesUnavailableError", HUNT.format(why=why))
     assert type(problem) is kind
     said = "(tried AWS (usw2-az1) — [spot](gpus=A100-80GB:8, p4de.24xlarge, ...); AWS (use1-az1) — [spot](gpus=H100:8, "

@@ -96,7 +96,7 @@ def as_other_kind(path: Path, rows) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.csv", "a.tsv", "a.parquet", "a.xlsx"])
-def test_other_kinds_of_files(tmp_path, name):
+def test_rows_of_csv_excel_and_other_kinds_are_checked(tmp_path, name):
     rows = alpaca(150)
     rows[9]["output"] = " "
     rows[99] = {**rows[98]}
@@ -203,7 +203,7 @@ def test_labels(tmp_path):
     assert set(check([write(tmp_path / "b.jsonl", one_sided)], CheckOptions(method="kto")).counts) == {"one_label"}
 
 
-def test_labels_of_one_other_kind_are_taken(tmp_path):
+def test_labels_of_one_other_kind_are_accepted(tmp_path):
     rows = [{**row, "label": int(row["label"])} for row in clean_rows("kto", 120, 0)]
     rows[50]["label"] = True
     assert found_rows(check([write(tmp_path / "a.jsonl", rows)], CheckOptions(method="kto"))) == {51: {"bad_label"}}
@@ -245,7 +245,7 @@ def test_unknown_columns_are_a_finding_and_the_rest_is_still_checked(tmp_path):
     assert given.counts == {"bad_json": 1}
 
 
-def test_nothing_but_faults(tmp_path):
+def test_a_file_of_faulty_rows_fails_the_check(tmp_path):
     report = check([write(tmp_path / "a.jsonl", [b"x", b"{", b""])], CheckOptions(method="sft"))
     assert found_rows(report) == {1: {"bad_json"}, 2: {"bad_json"}, 3: {"blank_line"}}
     assert report.verdict == "fail"
@@ -256,7 +256,7 @@ def test_too_few_rows_only_warn(tmp_path):
     assert (report.verdict, list(report.counts)) == ("warn", ["too_few_rows"])
 
 
-def test_what_cannot_be_looked_at_is_an_error(tmp_path):
+def test_a_missing_file_raises_data_error(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         check([tmp_path / "none.jsonl"], CheckOptions(method="sft"))
 

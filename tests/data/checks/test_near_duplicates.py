@@ -32,7 +32,7 @@ def test_near_duplicates_in_chinese(tmp_path):
     assert [(f.row, f.message) for f in report.of("near_duplicate")] == [(61, "is 99% the same as row 21")]
 
 
-def test_across_files_and_not_twice_for_exact_duplicates(tmp_path):
+def test_near_duplicates_across_files_exclude_exact_duplicates(tmp_path):
     rows = clean_rows("alpaca", 60, 0)
     rows[5]["output"] = "One long answer that stays nearly as it is for this test of rows that are close to each other."
     one = tmp_path / "a.jsonl"

@@ -45,7 +45,7 @@ def test_look_alikes(text):
     assert list(pii_findings(text)) == []
 
 
-def test_a_mask_shows_too_little_to_use():
+def test_a_masked_secret_shows_too_little_to_use():
     assert masked("AKIAIOSFODNN7EXAMPLE") == "AKIA…LE (20 characters)"
     assert masked("1234567") == "12… (7 characters)"
 

@@ -92,7 +92,7 @@ def test_files(tmp_path, name):
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\u00ad", "\u200f", "\u2800", "\u3164", "\ufe0f", "\u180e", "\u2028"])
-def test_what_cannot_be_seen_is_empty(tmp_path, text):
+def test_invisible_text_counts_as_empty(tmp_path, text):
     (tmp_path / "a.jsonl").write_bytes(lines(with_row(filled(text))))
     assert findings(tmp_path / "a.jsonl") == {5: "empty_field"}
 
@@ -199,7 +199,7 @@ def test_the_same_row_in_another_format_is_leakage(tmp_path, names, query):
     assert leak(tmp_path, [{column: chat}], [{"question": "x", "answer": "y", "system": ""}, train[3]]) == [2]
 
 
-def test_tool_chats_come_back_as_they_were(tmp_path):
+def test_tool_chats_survive_a_round_trip(tmp_path):
     import random
 
     row = tool_chat(random.Random(1))

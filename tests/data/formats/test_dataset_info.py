@@ -14,7 +14,7 @@ LOADED_AS_THEY_ARE = [name for name in CLEAN if name not in ("openai_tools", "pa
 
 
 @pytest.mark.parametrize("shape", LOADED_AS_THEY_ARE)
-def test_there_and_back(tmp_path, shape):
+def test_an_entry_read_back_has_the_same_columns(tmp_path, shape):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(dumped(row) for row in clean_rows(shape, 120, 0)))
     method = CLEAN[shape][0]

@@ -58,7 +58,7 @@ def test_unknown_columns_are_never_guessed():
         detect(["foo", "bar"], [{"foo": "a", "bar": "b"}])
 
 
-def test_what_the_user_said_wins():
+def test_given_format_and_columns_override_detection():
     row = {"foo": "a", "bar": "b", "instruction": "c", "output": "d"}
     found = detect(list(row), [row], format="alpaca", given_columns={"prompt": "foo", "response": "bar"})
     assert found.columns == {"prompt": "foo", "response": "bar"}
@@ -114,7 +114,7 @@ def test_entries_of_data_that_cannot_be_seen_have_the_usual_columns(name):
     assert ("formatting" in entry) == (name in ("sharegpt", "openai"))
 
 
-def test_only_prompts_keep_a_column_of_answers_because_rewards_read_it():
+def test_only_prompts_keep_the_answer_column():
     columns = {"prompt": "q", "answer": "a"}
     assert dataset_info_entry("prompts", columns, {}, "f")["columns"] == columns
     assert dataset_info_entry("alpaca", columns, {}, "f")["columns"] == {"prompt": "q"}

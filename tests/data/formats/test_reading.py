@@ -46,7 +46,7 @@ def zstd_packed(data: bytes) -> bytes:
         ("a.jsonl.zst", zstd_packed(LINES.encode()), "jsonl"),
     ],
 )
-def test_kinds(tmp_path, name, content, kind):
+def test_each_kind_of_file_is_read(tmp_path, name, content, kind):
     seen = describe_file(write(tmp_path / name, content))
     assert (seen.kind, seen.num_rows, seen.detected.format) == (kind, 250, "alpaca")
     assert seen.columns == ("instruction", "input", "output")

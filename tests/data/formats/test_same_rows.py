@@ -44,7 +44,7 @@ def test_tables_of_columns_too(tmp_path, name):
 
 
 @pytest.mark.trainer
-def test_one_chat_is_a_row_and_no_wrapper(tmp_path):
+def test_a_file_with_one_chat_is_one_row(tmp_path):
     path = tmp_path / "a.jsonl"
     chat = {"messages": [{"role": "user", "content": "q"}], "data": [{"role": "x"}]}
     path.write_text(json.dumps(chat))

@@ -72,13 +72,13 @@ def test_pairs_count_their_longer_side(tmp_path):
     assert stats([write(tmp_path / "a.jsonl", [row])]).percentiles[100] == 120
 
 
-def test_a_tokenizer_that_is_not_here_is_said(tmp_path):
+def test_a_missing_tokenizer_is_reported(tmp_path):
     assert "not on this machine" in token_counter("nobody/nothing").how
     (tmp_path / "model").mkdir()
     with pytest.raises(DataError, match=r"has no tokenizer\.json"):
         token_counter(tmp_path / "model")
 
 
-def test_nothing_to_measure(tmp_path):
+def test_statistics_of_no_rows_raise_data_error(tmp_path):
     with pytest.raises(DataError):
         stats([write(tmp_path / "a.jsonl", ["x"])])

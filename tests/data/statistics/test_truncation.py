@@ -55,7 +55,7 @@ def test_prompts_and_answers_are_counted_apart(cut):
     assert found.longest == 180 + 2 * TOKENS_PER_TURN
 
 
-def test_turns_without_room_are_lost_answers(cut):
+def test_turns_beyond_the_cutoff_are_lost_answers(cut):
     chat = {"messages": [{"role": kind, "content": "w " * 20} for kind in ("user", "assistant") * 3]}
     assert (cut([chat], 200).answers, cut([chat], 60).answers) == (0, 1)
 

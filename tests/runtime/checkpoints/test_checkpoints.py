@@ -67,7 +67,7 @@ def test_a_manifest_of_any_form_is_damage(tmp_path, content):
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_what_was_published_comes_back_the_same(tmp_path, monkeypatch, links):
+def test_a_published_checkpoint_is_restored_byte_by_byte(tmp_path, monkeypatch, links):
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", _refuse)
     durable = put(tmp_path, 7)
@@ -82,13 +82,13 @@ def _refuse(self, target):
     raise PermissionError(1, "no hard links here")
 
 
-def test_before_its_commit_a_checkpoint_does_not_exist(tmp_path):
+def test_a_checkpoint_without_commit_is_ignored(tmp_path):
     durable = put(tmp_path, 7)
     (tmp_path / "durable" / contract.checkpoint_key(7) / contract.COMMIT_FILE).unlink()
     assert steps(durable) == []
 
 
-def test_a_checkpoint_of_another_job_is_none_of_ours(tmp_path):
+def test_a_checkpoint_with_another_digest_is_ignored(tmp_path):
     durable = put(tmp_path, 7)
     assert steps(durable, "e" * 64) == []
 
@@ -105,7 +105,7 @@ def _flip(path):
 
 @pytest.mark.parametrize("harm", [_truncate, _flip, os.unlink, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("name", ["weights.bin", "deep/optimizer.bin", "manifest-n0.json"])
-def test_every_damage_is_found(tmp_path, name, harm):
+def test_every_kind_of_damage_is_detected(tmp_path, name, harm):
     durable = put(tmp_path, 7)
     path = tmp_path / "durable" / contract.checkpoint_key(7) / name
     copy = path.read_bytes()
@@ -163,7 +163,7 @@ def test_a_part_of_an_earlier_attempt_does_not_count(tmp_path):
     assert publish(durable, later, 7, tmp_path / "scratch" / "checkpoint-7", lambda: False) is None
 
 
-def test_the_one_before_a_damaged_checkpoint_is_resumed(tmp_path):
+def test_the_checkpoint_before_a_damaged_one_is_resumed(tmp_path):
     trainer = script(tmp_path, "for step in (2, 4): save(step); time.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)")
     Supervised(tmp_path, trainer).wait()
     damaged = tmp_path / "durable" / contract.checkpoint_key(4) / "state.txt"

@@ -56,7 +56,7 @@ def steps(durable) -> list[int]:
     return [commit.step for commit in committed(durable, ALONE.digest)]
 
 
-def test_it_tries_again_until_storage_is_back(tmp_path):
+def test_publishing_is_retried_until_storage_is_back(tmp_path):
     durable, publisher = started(tmp_path, problem=errno.EIO)
     publisher.offer(checkpoint(tmp_path, 1))
     until(lambda: any(report.problem for report in publisher.reports()))
@@ -67,7 +67,7 @@ def test_it_tries_again_until_storage_is_back(tmp_path):
     assert publisher.reports()[-1].problem == ""
 
 
-def test_a_full_disk_leaves_nothing_half_and_ends_when_told(tmp_path):
+def test_publishing_to_a_full_disk_leaves_nothing_and_stops_on_request(tmp_path):
     durable, publisher = started(tmp_path, problem=errno.ENOSPC)
     publisher.offer(checkpoint(tmp_path, 1))
     until(lambda: any("as told" in report.problem for report in publisher.reports()))
@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_nothing_half_and_ends_when_told(tmp_path):
     assert list(durable.list(contract.CHECKPOINTS_DIR)) == []
 
 
-def test_a_newer_one_takes_the_place_of_one_that_fails(tmp_path):
+def test_a_newer_checkpoint_replaces_one_that_fails_to_publish(tmp_path):
     durable, publisher = started(tmp_path, problem=errno.EIO)
     publisher.offer(checkpoint(tmp_path, 1))
     until(lambda: any(report.problem for report in publisher.reports()))

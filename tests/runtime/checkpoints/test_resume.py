@@ -74,7 +74,7 @@ def _zeros(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_cut, _half, _flip, _empty, _zeros, Path.unlink])
 @pytest.mark.parametrize("name", [*FILES, MANIFEST, COMMIT])
-def test_a_damaged_file_costs_the_checkpoint(durable, name, harm):
+def test_a_checkpoint_with_a_damaged_file_is_discarded(durable, name, harm):
     harm(durable / NEWER / name)
     step, folders, said = taken(durable)
     assert (step, folders) == (5, {"checkpoint-5"})
@@ -139,13 +139,13 @@ def _files_of_the_other(folder: Path) -> None:
         _files_of_the_other,
     ],
 )
-def test_a_damaged_folder_costs_the_checkpoint(durable, harm):
+def test_a_checkpoint_with_a_damaged_folder_is_discarded(durable, harm):
     harm(durable / NEWER)
     assert taken(durable)[:2] == (5, {"checkpoint-5"})
 
 
 @pytest.mark.parametrize("name", ["checkpoint-is-incomplete.txt", "optimizer.pt.tmp", "notes/readme.md"])
-def test_files_that_are_nobodys_are_left_behind(durable, name):
+def test_files_that_no_manifest_names_are_not_restored(durable, name):
     extra = durable / NEWER / name
     extra.parent.mkdir(exist_ok=True)
     extra.write_text("left by somebody")
@@ -154,7 +154,7 @@ def test_files_that_are_nobodys_are_left_behind(durable, name):
     assert {path.name for path in restored.iterdir()} == set(FILES)
 
 
-def test_with_no_whole_checkpoint_it_begins_anew_and_says_so(durable):
+def test_without_a_complete_checkpoint_the_training_starts_over_with_a_note(durable):
     _flip(durable / NEWER / "optimizer.pt")
     _flip(durable / OLDER / "optimizer.pt")
     step, folders, said = taken(durable)
@@ -163,7 +163,7 @@ def test_with_no_whole_checkpoint_it_begins_anew_and_says_so(durable):
 
 
 # --- the best one -------------------------------------------------------------------------------------------
-def test_the_best_one_is_kept_and_comes_back(tmp_path):
+def test_the_best_checkpoint_is_kept_and_restored(tmp_path):
     for step in (2, 4, 6, 8, 10):
         put(tmp_path, step, best=4)
     durable = DurableFolder(tmp_path / "durable")
@@ -201,12 +201,12 @@ def test_sharded_state_needs_as_many_processes(durable, sharded):
         taken(durable, ALONE._replace(world_size=2), {sharded: "settings"})
 
 
-def test_other_versions_are_named(durable):
+def test_other_package_versions_give_a_warning(durable):
     step, _, [said] = taken(durable, ALONE._replace(versions={"torch": "2"}))
     assert step == 10 and "torch 1 (now 2)" in said
 
 
-def test_another_digest_is_another_job(durable):
+def test_a_checkpoint_of_another_digest_is_not_taken(durable):
     assert taken(durable, ALONE._replace(digest="e" * 64)) == (None, set(), [])
 
 

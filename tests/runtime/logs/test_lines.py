@@ -48,7 +48,7 @@ def sequences(stamped):
 
 @settings(max_examples=150, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=40), max_size=30), newlines=st.lists(st.integers(0, 29), max_size=12))
-def test_what_goes_in_comes_out(tmp_path_factory, pieces, newlines):
+def test_lines_are_stored_in_any_pieces(tmp_path_factory, pieces, newlines):
     folder = tmp_path_factory.mktemp("log")
     for place in newlines:
         pieces.insert(place, b"\r\n" if place % 3 else b"\n")
@@ -120,7 +120,7 @@ LOOKS_LIKE_EVENTS = [
 ]
 
 
-def test_what_a_trainer_prints_is_text_whatever_it_looks_like(tmp_path):
+def test_printed_text_that_looks_like_events_stays_text(tmp_path):
     seen = []
     log = log_in(tmp_path, keep=lambda event: seen.append(event) or True)
     log.feed("".join(line + "\n" for line in LOOKS_LIKE_EVENTS).encode())
@@ -152,7 +152,7 @@ ODD_EVENTS = st.tuples(
 
 @given(st.lists(st.binary(max_size=200) | ODD_EVENTS | st.just(b'{"event": "metrics", "step": 1, "loss": 1e999}\n')))
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_bytes_are_survived(tmp_path_factory, chunks):
+def test_any_bytes_are_reported_or_read(tmp_path_factory, chunks):
     folder = tmp_path_factory.mktemp("any")
     log = log_in(folder)
     for chunk in chunks:
@@ -210,7 +210,7 @@ def test_lines_beyond_what_memory_may_hold_are_counted(tmp_path, monkeypatch):
     assert numbers == sorted(set(numbers)) and numbers[-1] == 101
 
 
-def test_a_reader_that_stalls_loses_whole_lines_and_is_told(tmp_path, monkeypatch):
+def test_a_stalled_reader_loses_whole_lines_and_gets_a_notice(tmp_path, monkeypatch):
     monkeypatch.setattr(lines_module, "STALL_TIMEOUT_S", 0.05)
     read, write = os.pipe()
     log = log_in(tmp_path, stdout=write)
@@ -236,7 +236,7 @@ def test_a_reader_that_stalls_loses_whole_lines_and_is_told(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("how", ["closed", "gone"])
-def test_a_reader_that_has_gone_does_not_matter(tmp_path, how):
+def test_a_closed_reader_does_not_stop_the_log(tmp_path, how):
     read, write = os.pipe()
     os.close(read)
     if how == "closed":

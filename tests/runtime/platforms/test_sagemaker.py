@@ -34,7 +34,7 @@ def test_ranks_follow_the_hosts_numbers(tmp_path, monkeypatch):
     assert sagemaker.network(root) == {"NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0"}
 
 
-def test_a_host_that_comes_late_is_waited_for(tmp_path, monkeypatch):
+def test_a_late_host_is_awaited(tmp_path, monkeypatch):
     asked = []
 
     def resolve(host, port):
@@ -65,12 +65,12 @@ def test_the_failure_is_cut_where_the_platform_cuts(tmp_path):
     assert len((tmp_path / "output" / "failure").read_text("utf-8")) == 1024
 
 
-def test_a_failure_that_cannot_be_left_changes_nothing(tmp_path):
+def test_a_failure_that_cannot_be_left_has_no_effect(tmp_path):
     (tmp_path / "output").write_text("a file where the folder should be")
     sagemaker.write_failure("x", tmp_path)
 
 
-def test_the_model_is_there_twice_without_a_second_copy(tmp_path):
+def test_the_model_folder_is_hard_linked_not_copied(tmp_path):
     made = tmp_path / "made" / "a.bin"
     made.parent.mkdir()
     made.write_bytes(b"weights")
@@ -119,7 +119,7 @@ def test_a_signature_is_what_botocore_makes(account, monkeypatch):
     assert headers["authorization"].endswith(f"Signature={signature}")
 
 
-def test_the_roles_credentials_are_asked_for(monkeypatch):
+def test_the_roles_credentials_are_fetched(monkeypatch):
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
             body = json.dumps({"AccessKeyId": "A", "SecretAccessKey": "S", "Token": self.path}).encode()

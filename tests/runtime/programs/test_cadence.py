@@ -10,14 +10,14 @@ from ftsdk.sizing.spot import young_s
 AUTO = {"every_minutes": None, "every_steps": None, "mtbf_hours": 3.0, "keep": 2}
 
 
-def test_auto_is_youngs_interval_of_what_was_measured():
+def test_auto_takes_youngs_interval_of_the_measured_cost():
     cadence = Cadence(AUTO)
     assert cadence.every_s == pytest.approx(young_s(ASSUMED_COST_S, 3 * 3600))
     cadence.cost_s = 25.0
     assert cadence.every_s == pytest.approx(young_s(25.0, 3 * 3600)) == pytest.approx(734.8, abs=0.1)
 
 
-def test_it_is_never_faster_than_publishing():
+def test_the_interval_is_never_shorter_than_publishing():
     cadence = Cadence(AUTO)
     cadence.saved(publish_s=1000.0)
     assert cadence.every_s == 1000.0

@@ -63,7 +63,7 @@ def test_loss_is_a_mean_over_tokens_and_perplexity_its_exponential():
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(-0.5, "better"), (0.5, "worse")])
-def test_a_planted_difference_is_found(shift, verdict):
+def test_a_known_difference_is_detected(shift, verdict):
     others = answers(count=80)
     rows = [row._replace(loss=row.loss + shift + random.Random(n).uniform(-1, 1)) for n, row in enumerate(others)]
     measured = measure(METRICS["loss"], rows, others)
@@ -71,7 +71,7 @@ def test_a_planted_difference_is_found(shift, verdict):
     assert measured.low < measured.value - measured.against < measured.high
 
 
-def test_noise_is_no_difference():
+def test_noise_gives_no_verdict():
     """At most 5 of 100 comparisons of equal models may find one; twice that is allowed here."""
     found = 0
     for seed in range(40):

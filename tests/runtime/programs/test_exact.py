@@ -212,7 +212,7 @@ def trained_wide(tmp_path_factory, tiny_folder):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_ends_as_if_it_had_not_been_interrupted(trained, name):
+def test_an_interrupted_run_ends_with_the_same_weights(trained, name):
     check(trained / name, CASES[name])
 
 

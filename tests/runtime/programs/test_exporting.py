@@ -90,7 +90,7 @@ def test_text_that_would_differ_is_refused(exported, tokenizer, changed, sentenc
         header.refuse_other_text(read._replace(**changed), tokenizer)
 
 
-def test_an_end_of_answer_at_which_nothing_stops_is_refused(exported, tokenizer, monkeypatch):
+def test_an_end_of_answer_token_that_stops_no_generation_is_refused(exported, tokenizer, monkeypatch):
     monkeypatch.setattr(header, "STOPS", frozenset())
     read = read_header(exported)
     header.refuse_other_text(read, tokenizer)
@@ -98,7 +98,7 @@ def test_an_end_of_answer_at_which_nothing_stops_is_refused(exported, tokenizer,
         header.refuse_other_text(read._replace(special={"eos": 1}), tokenizer)
 
 
-def test_a_file_that_predicts_otherwise_is_refused(tmp_path, tiny_folder, monkeypatch):
+def test_a_file_with_other_predictions_is_refused(tmp_path, tiny_folder, monkeypatch):
     """The limit is what a wrong layout of the weights would exceed; here it is set below the rounding."""
     monkeypatch.setitem(exporter.LIMITS, "q8_0", 1e-9)
     with pytest.raises(ModelError, match=r"The exported q8_0 differs from the model by .* and is not kept"):
@@ -141,7 +141,7 @@ def test_smaller_formats_are_measured(tmp_path, tiny_folder):
     assert [path.name for path in sorted(output.iterdir())] == ["Modelfile", "fidelity.json", "model-q4_k_m.gguf"]
 
 
-def test_what_a_killed_export_left_is_in_nobodys_way(tmp_path, tiny_folder):
+def test_an_export_runs_despite_files_of_a_killed_one(tmp_path, tiny_folder):
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "model-f16.gguf").write_bytes(b"GGUF and no more")
     for name in ("merged", "source", "offload"):

@@ -101,7 +101,7 @@ CASES = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
-def test_a_hang_in_every_phase_is_found_and_named(tmp_path, tiny_folder, case):
+def test_a_hang_in_every_phase_is_detected_and_named(tmp_path, tiny_folder, case):
     code, options, phase, words = CASES[case]
     run = train(tmp_path, tiny_folder, hang_s=1.0, **hanging(tmp_path, code), **options)
     assert run.wait() == contract.EXIT_CRASHED, run.lines()[-5:]

@@ -172,7 +172,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_texts_that_look_like_something_else_stay_texts(tmp_path, examples, tokenizer, name):
+def test_texts_that_look_like_other_types_stay_texts(tmp_path, examples, tokenizer, name):
     rows = [{"instruction": f"q {text}", "input": "", "output": text, "meta": {text: 1}} for text in FILES[name]]
     plain = {"instruction": "q", "output": "plain", "input": None}
     info = {"a": written(tmp_path / "a.jsonl", rows), "b": written(tmp_path / "b.jsonl", [plain])}

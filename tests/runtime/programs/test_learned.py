@@ -34,11 +34,11 @@ def test_good_rows_are_not_mentioned(capsys):
         ),
     ],
 )  # fmt: skip
-def test_what_is_unusual_is_said_with_its_number(row, says, capsys):
+def test_unusual_rows_give_a_warning_with_their_number(row, says, capsys):
     (line,) = said([GOOD, row], capsys)
     assert line.startswith(f"ftsdk: warning: of the first 2 tokenised rows, {says}") and "(first: row 2)" in line
 
 
-def test_one_process_says_it_and_streams_are_left_alone(capsys):
+def test_only_rank_zero_warns_and_streams_are_not_read(capsys):
     row = {"input_ids": [5, 6], "labels": [-100, -100]}
     assert said([row], capsys, is_zero=False) == [] and said(iter([row]), capsys) == []

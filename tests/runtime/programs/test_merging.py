@@ -77,7 +77,7 @@ def test_the_distance_from_the_quantised_weights_of_the_training_is_measured(tmp
     assert report["quantized"]["mean_kl"] > 10 * report["mean_kl"]
 
 
-def test_files_stay_apart_and_their_index_is_right(tmp_path, tiny_folder):
+def test_a_sharded_model_stays_sharded_with_a_correct_index(tmp_path, tiny_folder):
     from transformers import AutoModelForCausalLM
 
     base = tmp_path / "base"
@@ -97,7 +97,7 @@ def test_a_merge_that_changes_the_model_is_refused(tmp_path, tiny_folder, monkey
         merge(tmp_path, tiny_folder / "model", dtype="bfloat16")
 
 
-def test_a_model_without_tokenizer_is_one_sentence(tmp_path, tiny_folder):
+def test_a_model_without_tokenizer_is_reported_in_one_sentence(tmp_path, tiny_folder):
     base = tmp_path / "base"
     base.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -106,7 +106,7 @@ def test_a_model_without_tokenizer_is_one_sentence(tmp_path, tiny_folder):
         merge(tmp_path, base)
 
 
-def test_another_model_is_far_away(tiny_folder):
+def test_the_divergence_of_another_model_is_large(tiny_folder):
     """A divergence that is always small would prove nothing."""
     import torch
 

@@ -145,7 +145,7 @@ def test_labels_are_those_of_the_data_set(tmp_path, tiny_folder, template, shape
     assert ("tool" in kinds) == (shape == "tools")
 
 
-def test_kinds_cuts_and_findings(tmp_path, tiny_folder):
+def test_a_preview_has_kinds_of_tokens_cuts_and_findings(tmp_path, tiny_folder):
     items, _ = sides_of(job_of(tmp_path, tiny_folder, "sharegpt", template="qwen3"))
     texts = {}
     for segment in items[1]["sides"][0]["segments"]:

@@ -53,7 +53,7 @@ def paid(given, texts, **columns):
         ({"name": "json", "keys": ["a"]}, '["a"]', None, 0),
     ],
 )  # fmt: skip
-def test_a_built_in_pays(given, text, answer, expected):
+def test_each_built_in_reward_scores_as_documented(given, text, answer, expected):
     assert paid(given, [text], answer=[answer]) == [expected]
 
 
@@ -114,7 +114,7 @@ def test_an_own_function_is_given_the_columns_that_it_asks_for(tmp_path):
     assert own(tmp_path, everything, level=[1, 2, 3], answer=["x"] * 3, trainer_state=object()) == [2, 2, 2]
 
 
-def test_an_own_function_may_have_no_opinion(tmp_path):
+def test_a_reward_function_may_return_none(tmp_path):
     assert own(tmp_path, "def score(prompts, completions):\n    return [None, 1, 0.5]\n") == [None, 1, 0.5]
 
 

@@ -35,7 +35,7 @@ class Code:
     ("trainer", "config", "runs"),
     [("llamafactory", {}, False), ("own.py", {}, True), ("llamafactory", {"deepspeed": 1}, True)],
 )
-def test_what_torch_loads_runs_no_code(tmp_path, trainer, config, runs):
+def test_torch_load_does_not_execute_code(tmp_path, trainer, config, runs):
     """Even where a library asks torch for it."""
     start = StartConfiguration(document(tmp_path, trainer, config=config), 1, Cluster(), {}, ())
     environ = command.environment(start, {"PATH": "/usr/bin:/bin"}, tmp_path / "train.json")

@@ -39,7 +39,7 @@ print("FOUND" + json.dumps({
 """
 
 
-def test_without_places_runs_are_kept_beside_the_model(tmp_path):
+def test_without_addresses_runs_are_kept_beside_the_model(tmp_path):
     made = variables.environment(document(tmp_path, "llamafactory", trackers=RUNS), {"MLFLOW_TAGS": '{"a": "b"}'})
     reports = tmp_path / "durable"
     assert made["MLFLOW_TRACKING_URI"] == f"sqlite:///{reports / 'mlflow' / 'mlflow.db'}"
@@ -54,7 +54,7 @@ def test_a_key_or_a_server_puts_runs_online(tmp_path):
     assert made["MLFLOW_TRACKING_URI"] == "http://mlflow:5000" and made["SWANLAB_MODE"] == "online"
 
 
-def test_a_job_of_an_earlier_launcher_has_no_other_tracker(tmp_path):
+def test_a_document_of_an_earlier_launcher_has_only_wandb(tmp_path):
     given = document(tmp_path, "llamafactory")
     assert set(variables.environment(given, {})) == {"WANDB_MODE"} and trackers.arguments(given) == {}
 

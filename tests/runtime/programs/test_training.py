@@ -129,7 +129,7 @@ def _read_wandb(file):
     return json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
 
 
-def test_two_processes_stop_at_the_same_step_and_go_on(tmp_path, tiny_folder):
+def test_two_processes_stop_at_the_same_step_and_resume(tmp_path, tiny_folder):
     often = {"every_minutes": 1e-5, "every_steps": None, "mtbf_hours": None, "keep": 2}
     first = train(tmp_path, tiny_folder, nproc_per_node=2, checkpoint=often)
     first.wait_for('"step": 6,')
@@ -146,7 +146,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on(tmp_path, tiny_folder):
 
 
 @pytest.mark.long
-def test_two_processes_end_with_the_same_model(tmp_path, tiny_folder):
+def test_two_interrupted_processes_end_with_the_same_model(tmp_path, tiny_folder):
     whole = train(tmp_path / "whole", tiny_folder, nproc_per_node=2)
     assert whole.wait() == contract.EXIT_SUCCEEDED
     first = train(tmp_path / "parts", tiny_folder, nproc_per_node=2)
@@ -236,7 +236,7 @@ def test_data_that_cannot_be_read_is_named(tmp_path, tiny_folder):
 
 
 @pytest.mark.parametrize("notice", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_a_dead_rank_takes_its_peers_with_it(tmp_path, tiny_folder, notice):
+def test_the_other_ranks_end_after_one_is_killed(tmp_path, tiny_folder, notice):
     run = train(tmp_path, tiny_folder, nproc_per_node=2, config={"max_steps": 500}, restarts=0)
     run.wait_for('"step": 6,')
     workers = sorted((tmp_path / "scratch" / "run").glob("worker-*.pid"))

@@ -36,7 +36,7 @@ print(json.dumps(loaded))
         ({"rewards": [{"name": "format"}]}, {"wandb", "nltk", "matplotlib"}),
     ],
 )
-def test_what_a_configuration_uses_stays(config, hidden):
+def test_packages_that_a_configuration_uses_are_not_hidden(config, hidden):
     assert set(unused.packages(config)) == hidden
 
 

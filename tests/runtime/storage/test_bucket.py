@@ -66,7 +66,7 @@ def test_objects_are_put_whole_and_once(durable, tmp_path):
     check_objects_are_put_whole_and_once(durable, tmp_path)
 
 
-def test_files_come_back_as_they_were(durable, tmp_path):
+def test_stored_files_are_read_back_unchanged(durable, tmp_path):
     for number, size in enumerate((0, 1000, 2 * PIECE_BYTES + 5)):
         source = tmp_path / f"数据 #{number} [1].bin"
         source.write_bytes(os.urandom(size))
@@ -92,7 +92,7 @@ def test_checkpoints_are_committed_restored_and_retired(durable, tmp_path):
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("answer", [(500, "InternalError"), (503, "SlowDown"), (429, "TooManyRequests")])
-def test_what_may_pass_is_tried_again(s3, bucket, answer):
+def test_temporary_errors_are_retried(s3, bucket, answer):
     s3.answers += [answer] * 3
     bucket.put("key", b"data")
     s3.answers += [answer] * 3
@@ -101,7 +101,7 @@ def test_what_may_pass_is_tried_again(s3, bucket, answer):
     assert bucket.put_if_absent("other", b"data")
 
 
-def test_a_create_whose_answer_was_lost_is_ours(s3, bucket):
+def test_put_if_absent_succeeds_when_its_response_was_lost(s3, bucket):
     s3.lost_answers = 1
     assert bucket.put_if_absent("claim", b"mine")
     s3.lost_answers = 1
@@ -109,7 +109,7 @@ def test_a_create_whose_answer_was_lost_is_ours(s3, bucket):
     assert bucket.read("claim") == b"mine"
 
 
-def test_of_many_creators_one_wins(s3, bucket):
+def test_only_one_concurrent_put_if_absent_succeeds(s3, bucket):
     wins = []
     threads = [
         threading.Thread(target=lambda name=name: wins.append(bucket.put_if_absent("claim", b"%d" % name)))
@@ -122,7 +122,7 @@ def test_of_many_creators_one_wins(s3, bucket):
     assert sorted(wins) == [False] * 7 + [True]
 
 
-def test_a_refusal_is_said_at_once_and_in_one_sentence(s3, bucket):
+def test_a_refusal_is_raised_without_retries_in_one_sentence(s3, bucket):
     s3.answers.append((403, "AccessDenied"))
     with pytest.raises(PermissionError, match=r"s3://bucket/.*/key: access was refused \(403 AccessDenied\)"):
         bucket.put("key", b"")
@@ -137,7 +137,7 @@ def test_a_refusal_is_said_at_once_and_in_one_sentence(s3, bucket):
         assert not isinstance(caught.value, FileNotFoundError)
 
 
-def test_nobody_there_is_said_when_the_deadline_passes(monkeypatch, s3):
+def test_an_unreachable_server_raises_after_the_deadline(monkeypatch, s3):
     gone = BucketStore("s3://bucket/x", {"endpoint": "http://127.0.0.1:9"}, os.environ, retry_s=1)
     with pytest.raises(ConnectionError, match="s3://bucket/x/key does not answer"):
         gone.put("key", b"")
@@ -206,7 +206,7 @@ def wait_for(condition):
 
 
 # --- regions --------------------------------------------------------------------------------------------
-def test_a_bucket_of_another_region_is_said_at_once(s3, bucket):
+def test_a_bucket_of_another_region_is_reported_without_retries(s3, bucket):
     s3.region = "eu-west-1"
     began = time.monotonic()
     for call in (lambda: bucket.put("key", b"x"), lambda: bucket.read("key"), lambda: list(bucket.list())):
@@ -269,7 +269,7 @@ def without_keys(monkeypatch, home):
 
 
 @pytest.mark.parametrize("place", ["container", "instance"])
-def test_a_containers_and_an_instances_role_are_found(s3, platform, monkeypatch, tmp_path, place):
+def test_credentials_of_a_containers_and_an_instances_role_are_used(s3, platform, monkeypatch, tmp_path, place):
     without_keys(monkeypatch, tmp_path)
     if place == "container":
         (tmp_path / "token").write_text("token")
@@ -282,7 +282,7 @@ def test_a_containers_and_an_instances_role_are_found(s3, platform, monkeypatch,
     assert f"Credential={KEY}/" in headers["authorization"] and headers["x-amz-security-token"] == TOKEN
 
 
-def test_a_profile_is_found_by_boto3(s3, monkeypatch, tmp_path):
+def test_credentials_of_a_profile_are_read_through_boto3(s3, monkeypatch, tmp_path):
     without_keys(monkeypatch, tmp_path)
     (tmp_path / ".aws").mkdir()
     said = "[work]\naws_access_key_id = AKPROFILE\naws_secret_access_key = s\n"
@@ -292,7 +292,7 @@ def test_a_profile_is_found_by_boto3(s3, monkeypatch, tmp_path):
     assert "Credential=AKPROFILE/" in s3.requests[-1][2]["authorization"]
 
 
-def test_credentials_of_alibaba_cloud_are_found(platform, monkeypatch, tmp_path):
+def test_credentials_of_alibaba_cloud_are_read(platform, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     found = aliyun_credentials.AliyunCredentials({"ALIBABA_CLOUD_CREDENTIALS_URI": platform})()
     assert (found["access_key_id"], found["token"]) == (KEY, TOKEN)
@@ -303,7 +303,7 @@ def test_credentials_of_alibaba_cloud_are_found(platform, monkeypatch, tmp_path)
     assert aliyun_credentials.AliyunCredentials({})()["access_key_id"] == "AKPROFILE"
 
 
-def test_their_own_library_finds_profiles_too(tmp_path):
+def test_profiles_are_read_through_alibaba_clouds_library(tmp_path):
     """In another process: it reads the environment when it is imported."""
     (tmp_path / ".alibabacloud").mkdir()
     said = "[default]\ntype = access_key\naccess_key_id = AKPROFILE\naccess_key_secret = s\n"

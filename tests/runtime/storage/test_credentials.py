@@ -46,7 +46,7 @@ def opened(bucket, environ, retry_s=20.0):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_keys_are_found_and_kept(bucket, role, monkeypatch, place):
+def test_fetched_keys_are_cached(bucket, role, monkeypatch, place):
     store = opened(bucket, environ_of(place, role, monkeypatch))
     for number in range(5):
         store.put(f"key-{number}", b"data")
@@ -61,7 +61,7 @@ def test_a_save_survives_an_address_that_answers_500(bucket, role, monkeypatch, 
 
 
 @pytest.mark.parametrize(("place", "trouble"), [("container", 0.4), ("instance", 0.15)])
-def test_a_long_job_outlives_many_keys(bucket, role, monkeypatch, place, trouble):
+def test_expiring_keys_are_renewed_during_a_job(bucket, role, monkeypatch, place, trouble):
     """Keys of 1.5 seconds stand for those of hours; two of five fetches fail (an instance's takes three requests)."""
     role.trouble, role.lifetime_s = trouble, 1.5
     monkeypatch.setattr(credentials, "EARLY_S", 1.0)
@@ -125,14 +125,14 @@ def test_expired_keys_without_an_address_are_an_outage_and_no_refusal(bucket, ro
         store.put("after", b"data")
 
 
-def test_where_nobody_gives_keys_it_is_said_at_once(bucket):
+def test_missing_credentials_raise_without_retries(bucket):
     began = time.monotonic()
     with pytest.raises(PermissionError, match="no credentials were found"):
         opened(bucket, {"AWS_METADATA_ENDPOINT": "http://127.0.0.1:9"}).put("key", b"data")
     assert time.monotonic() - began < 2.0
 
 
-def test_alibaba_clouds_address_is_asked_again_too(role, monkeypatch):
+def test_fetching_alibaba_clouds_keys_is_retried(role, monkeypatch):
     role.trouble = 0.5
     provider = AliyunCredentials({"ALIBABA_CLOUD_CREDENTIALS_URI": role.url})
     assert provider()["access_key_id"] == "AK0"
@@ -141,7 +141,7 @@ def test_alibaba_clouds_address_is_asked_again_too(role, monkeypatch):
     assert provider()["access_key_id"] == "AK0"
 
 
-def test_a_secret_is_fetched_in_spite_of_a_500(role, monkeypatch):
+def test_a_secret_is_fetched_despite_a_500(role, monkeypatch):
     pytest.importorskip("moto")
     from tests.emulators.sagemaker import SageMakerCloud
 

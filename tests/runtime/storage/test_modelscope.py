@@ -49,7 +49,7 @@ def never():
     return False
 
 
-def test_a_model_arrives_whole_over_trouble_and_is_kept(hub, environ):
+def test_a_download_with_errors_is_completed_and_cached(hub, environ):
     folder = ModelScopeHub(environ, never).model("team/tiny")
     assert (folder / "nested" / "weights.bin").read_bytes() == bytes(range(256)) * 9000
     assert not list(folder.rglob("*.part"))

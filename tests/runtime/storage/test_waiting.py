@@ -16,7 +16,7 @@ from ftsdk.runtime.storage.spool import DurableBucket
 from ftsdk.runtime.storage.waiting import AppendQueue, within
 
 
-def test_a_call_that_hangs_raises_and_others_return_or_raise_as_they_do():
+def test_a_call_that_hangs_raises_timeout_error():
     with pytest.raises(TimeoutError):
         within(0.05, lambda: threading.Event().wait())
     assert within(60, lambda: 5) == 5
@@ -24,7 +24,7 @@ def test_a_call_that_hangs_raises_and_others_return_or_raise_as_they_do():
         within(60, lambda: Path("/nowhere").read_bytes())
 
 
-def test_what_a_mount_does_not_accept_is_spooled_and_stored_in_order(tmp_path, monkeypatch):
+def test_lines_are_spooled_while_a_mount_hangs_and_stored_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(waiting, "STALL_S", 0.05)
     os.mkfifo(tmp_path / "a")
     queue = AppendQueue()
@@ -53,13 +53,13 @@ def test_the_spool_is_bounded(tmp_path, monkeypatch):
         queue.append(tmp_path / "a", b"x" * 60)
 
 
-def test_an_append_that_fails_is_told_at_once(tmp_path):
+def test_a_failing_append_raises_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):
         AppendQueue().append(tmp_path / "file" / "a", b"x")
 
 
-def test_a_folder_that_hangs_fails_like_one_that_is_gone(tmp_path, monkeypatch):
+def test_a_folder_that_hangs_raises_like_a_missing_one(tmp_path, monkeypatch):
     monkeypatch.setattr("ftsdk.runtime.storage.durable.CALL_TIMEOUT_S", 0.05)
     monkeypatch.setattr(waiting, "FILE_TIMEOUT_S", 0.05)
     monkeypatch.setattr(waiting, "POLL_S", 0.05)
@@ -71,7 +71,7 @@ def test_a_folder_that_hangs_fails_like_one_that_is_gone(tmp_path, monkeypatch):
         folder.fetch("pipe", tmp_path / "target")
 
 
-def test_a_bucket_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
+def test_a_bucket_that_never_answers_is_not_awaited(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "SLOW_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         storage = {"endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}", "region": "x"}

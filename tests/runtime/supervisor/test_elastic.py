@@ -28,7 +28,7 @@ def test_processes_among_which_a_step_cannot_be_divided_are_left_out(tmp_path):
     assert with_processes(planned, 7)[1] == 4
 
 
-def test_a_machine_that_has_lost_a_gpu_goes_on_if_asked(tmp_path, nvidia_smi):  # noqa: F811
+def test_an_elastic_job_runs_with_fewer_gpus(tmp_path, nvidia_smi):  # noqa: F811
     environ = nvidia_smi(GOOD)
     trainer = script(tmp_path, "print(job['document']['nproc_per_node'], job['document']['config'])")
     run = Supervised(tmp_path, trainer, nproc_per_node=2, config=CONFIG, elastic=True, environ=environ)
@@ -37,7 +37,7 @@ def test_a_machine_that_has_lost_a_gpu_goes_on_if_asked(tmp_path, nvidia_smi):  
     assert any("1 of 2 GPUs are here: 1 processes train with 6 instead of 3" in line for line in run.lines())
 
 
-def test_what_cannot_be_elastic_is_refused():
+def test_elastic_is_refused_where_it_is_not_supported():
     assert plans.PLANS["local"]().document["elastic"] is False
     with pytest.raises(UnsupportedError, match=r"resources\.elastic: only"):
         from ftsdk.backends.local import Local, LocalOptions

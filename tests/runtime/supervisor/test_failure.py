@@ -48,7 +48,7 @@ def test_a_cause_has_its_reason(reason, causes):
     assert verdict.message.count("\n") == 0 and verdict.hint
 
 
-def test_the_first_cause_is_the_one_that_is_told():
+def test_the_root_cause_is_in_the_message():
     verdict = classify(
         FailureEvidence(causes=["a.DatasetGenerationError: vague", "pyarrow.lib.ArrowInvalid: JSON parse error: 7"])
     )
@@ -63,7 +63,7 @@ def test_the_first_cause_is_the_one_that_is_told():
         ("else", "error"),
     ],
 )
-def test_an_exception_without_a_sign_is_known_by_its_place(place, reason):
+def test_an_exception_without_a_known_message_is_classified_by_its_module(place, reason):
     evidence = FailureEvidence(causes=["builtins.KeyError: 'instruction'"], trace=f'File "/x/{place}", line 3, in f')
     assert classify(evidence).reason == reason
 

@@ -36,7 +36,7 @@ def endless_reward():
 """What a worker of ours does, without its libraries."""
 
 
-def test_an_endless_loop_is_found_named_and_ended(tmp_path):
+def test_an_endless_loop_is_detected_named_and_ended(tmp_path):
     trainer = script(tmp_path, BEATS + "save(3)\nbeat('step')\nendless_reward()")
     run = Supervised(tmp_path, trainer, hang_s=1.0)
     assert run.wait() == contract.EXIT_CRASHED
@@ -51,7 +51,7 @@ def test_an_endless_loop_is_found_named_and_ended(tmp_path):
     assert gone(str(trainer))
 
 
-def test_a_stopped_process_is_found_before_its_first_heartbeat(tmp_path):
+def test_a_stopped_process_is_detected_before_its_first_heartbeat(tmp_path):
     trainer = script(tmp_path, "print('begun', flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)")
     run = Supervised(tmp_path, trainer, hang_s=1.0)
     run.wait()
@@ -59,7 +59,7 @@ def test_a_stopped_process_is_found_before_its_first_heartbeat(tmp_path):
     assert "is stopped by a signal (SIGSTOP or SIGTSTP)" in run.outcome()["message"]
 
 
-def test_waiting_without_doing_anything_is_found_sooner_than_slow_work(tmp_path):
+def test_an_idle_phase_has_a_shorter_limit_than_slow_work(tmp_path):
     trainer = script(tmp_path, BEATS + "beat('loading')\ntime.sleep(600)")
     run = Supervised(tmp_path, trainer, hang_s=0.5)
     run.wait()
@@ -78,7 +78,7 @@ def test_a_hang_is_retried_by_the_policy_and_not_twice_at_one_step(tmp_path):
     assert len(starts) == 2
 
 
-def test_a_supervisor_that_was_stopped_itself_blames_nobody(tmp_path):
+def test_a_pause_of_the_supervisor_itself_is_no_hang(tmp_path):
     """As after `docker pause`, or on a machine that slept."""
     trainer = script(
         tmp_path, BEATS + "for step in range(60):\n    metrics(step)\n    beat('step')\n    time.sleep(0.1)"
@@ -92,7 +92,7 @@ def test_a_supervisor_that_was_stopped_itself_blames_nobody(tmp_path):
     assert run.ended() == ("SUCCEEDED", "")
 
 
-def test_what_nccl_recorded_is_kept_beside_the_stacks(tmp_path):
+def test_nccls_flight_record_is_stored_beside_the_stacks(tmp_path):
     """The script answers the pipe as torch does: no test machine has two GPUs."""
     recorder = """
 import threading
@@ -130,7 +130,7 @@ def test_a_rank_may_wait_for_one_that_writes_a_checkpoint(tmp_path):
     assert hang.message.startswith("The training has made no progress for ")
 
 
-def test_a_rank_whose_process_has_gone_does_not_hang(tmp_path):
+def test_a_rank_without_a_process_is_no_hang(tmp_path):
     """Its launcher needs a while to end the others, and the reason is why it has gone."""
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
@@ -144,7 +144,7 @@ def test_a_rank_whose_process_has_gone_does_not_hang(tmp_path):
 
 
 # --- limits and culprits -------------------------------------------------------------------------------------------
-def test_a_step_may_take_three_times_the_slowest_ones():
+def test_a_step_may_take_three_times_the_slowest_step():
     assert silent_limit_s(Phase.STEP, 60.0, 5.0) == 60.0
     assert silent_limit_s(Phase.STEP, 60.0, 100.0) == 300.0
     assert silent_limit_s(Phase.EVALUATION, 60.0, 100.0) == 60.0 * LIMITS[Phase.EVALUATION].silent
@@ -196,7 +196,7 @@ def process(rank, *frames, pid=0, is_worker=True, state="S"):
         ([process(None, is_worker=False)], None, "no trainer process answers"),
     ],
 )
-def test_the_one_that_keeps_the_others_waiting_is_named(stacks, rank, sentence):
+def test_the_rank_that_others_wait_for_is_named(stacks, rank, sentence):
     found, words = describe(stacks, {0: 9.0, 1: 8.0})
     assert found == rank and words.startswith(sentence)
     assert words.count("where it waits for other ranks") == (sentence == "rank 0 is in all_reduce")

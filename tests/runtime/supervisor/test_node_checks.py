@@ -65,7 +65,7 @@ def test_a_node_without_a_gpu_ends_before_it_costs_and_is_named(tmp_path, nvidia
     assert "trained" not in run.output()
 
 
-def test_a_sound_node_is_recorded(tmp_path):
+def test_a_healthy_node_is_recorded(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, "time.sleep(3)"))
     assert run.wait() == contract.EXIT_SUCCEEDED
     (event,) = run.events(contract.EVENT_NODE_CHECK)
@@ -75,7 +75,7 @@ def test_a_sound_node_is_recorded(tmp_path):
     assert not list((tmp_path / "scratch").glob("node-check*"))
 
 
-def test_measures(tmp_path):
+def test_memory_disk_and_clock_are_measured(tmp_path):
     assert machine.memory()["value"].endswith(" GB free")
     assert machine.disk(tmp_path)["value"].endswith(" MB/s") and not list(tmp_path.iterdir())
     assert network.clock(time.time())["problem"] == ""

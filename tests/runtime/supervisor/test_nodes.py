@@ -24,25 +24,25 @@ def end(folder, node, state, exit_code, ended_at=None):
     DurableFolder(folder).put(contract.outcome_key(1, node), said.encode())
 
 
-def test_nodes_that_run_are_no_trouble(tmp_path):
+def test_running_nodes_are_no_failure(tmp_path):
     first, second = start(tmp_path, 0), start(tmp_path, 1)
     assert first.failure() is None and second.failure() is None
 
 
-def test_a_success_is_no_trouble(tmp_path):
+def test_a_succeeded_node_is_no_failure(tmp_path):
     first = start(tmp_path, 0)
     end(tmp_path, 1, "SUCCEEDED", 0)
     assert first.failure() is None
 
 
-def test_a_failure_of_a_peer_is_ours_too(tmp_path):
+def test_a_failure_of_another_node_ends_this_one(tmp_path):
     first = start(tmp_path, 0)
     end(tmp_path, 1, "FAILED", contract.EXIT_FAILED)
     failure = first.failure()
     assert (failure.state, failure.reason) == ("FAILED", "oom") and "Node 1" in failure.message
 
 
-def test_a_peer_that_started_again_ends_us_and_both_meet(tmp_path):
+def test_a_restarted_node_makes_the_other_restart(tmp_path):
     first, second = start(tmp_path, 0), start(tmp_path, 1)
     again = start(tmp_path, 1)
     assert first.failure().reason == "communication"
@@ -52,13 +52,13 @@ def test_a_peer_that_started_again_ends_us_and_both_meet(tmp_path):
     del second
 
 
-def test_both_starting_again_at_once_meet(tmp_path):
+def test_nodes_that_restart_at_once_continue_together(tmp_path):
     start(tmp_path, 0), start(tmp_path, 1)
     first, second = start(tmp_path, 0), start(tmp_path, 1)
     assert first.failure() is None and second.failure() is None
 
 
-def test_the_crash_that_made_us_start_again_is_over(tmp_path):
+def test_the_failure_before_a_restart_does_not_count_again(tmp_path):
     end(tmp_path, 1, "FAILED", contract.EXIT_CRASHED, ended_at=time.time() - 1)
     assert start(tmp_path, 0).failure() is None
     end(tmp_path, 1, "FAILED", contract.EXIT_FAILED, ended_at=time.time() - 1)
@@ -71,7 +71,7 @@ def test_a_cluster_that_makes_no_sense_is_refused(rank):
         detect({contract.ENV_NUM_NODES: "2", contract.ENV_NODE_RANK: rank})
 
 
-def test_one_node_is_what_there_is_without_a_word():
+def test_without_variables_the_cluster_has_one_node():
     assert detect({}) == Cluster(1, 0, "127.0.0.1", 29500)
 
 

@@ -54,7 +54,7 @@ def test_a_crash_at_the_same_step_ends_the_attempt(tmp_path):
 
 
 @pytest.mark.parametrize("code", ["raise OSError(28, 'No space left on device')", "sys.exit(75)"])
-def test_what_would_repeat_and_what_was_asked_for_are_not_restarted(tmp_path, code):
+def test_repeating_failures_and_requested_ends_are_not_restarted(tmp_path, code):
     run = Supervised(tmp_path, script(tmp_path, code), **AGAIN)
     run.wait()
     assert clock(run)["starts"] == 1
@@ -80,7 +80,7 @@ def test_a_killed_supervisors_second_trainer_is_ended_too(tmp_path):
     assert gone(str(trainer))
 
 
-def test_notes_of_the_launcher_are_said_first(tmp_path):
+def test_notes_of_the_launcher_begin_the_log(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, "print('hello')"), notes=["The micro-batch is smaller."])
     run.wait()
     assert run.lines()[0] == "ftsdk: The micro-batch is smaller."

@@ -54,7 +54,7 @@ def test_a_restarted_container_goes_on_behind_its_lines(s3, tmp_path):
     ]
 
 
-def test_storage_that_goes_away_costs_nothing_but_time(s3, tmp_path):
+def test_the_model_is_the_same_after_an_outage_of_storage(s3, tmp_path):
     network = Network(s3.url)
     trainer = script(
         tmp_path,
@@ -104,7 +104,7 @@ def test_credentials_may_come_as_secrets(s3, tmp_path, monkeypatch):
     assert run.wait() == contract.EXIT_SUCCEEDED
 
 
-def test_an_image_without_the_library_says_so(s3, tmp_path):
+def test_an_image_without_the_library_reports_it(s3, tmp_path):
     poison = tmp_path / "poison" / "obstore"
     poison.mkdir(parents=True)
     (poison / "__init__.py").write_text("raise ModuleNotFoundError('No module named obstore', name='obstore')")
@@ -128,7 +128,7 @@ def test_a_folder_is_still_a_folder(tmp_path):
         open_durable(document(tmp_path, ""), {}).read("nothing")
 
 
-def test_what_reporters_write_is_brought_to_the_bucket(s3, tmp_path):
+def test_files_of_reporters_are_uploaded_to_the_bucket(s3, tmp_path):
     trainer = script(
         tmp_path,
         "for name in ('TENSORBOARD_LOGGING_DIR', 'WANDB_DIR'):\n"

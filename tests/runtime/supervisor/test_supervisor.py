@@ -85,7 +85,7 @@ for step in range(start + 1, start + 500):
 """
 
 
-def test_a_signal_saves_and_the_next_attempt_goes_on(tmp_path):
+def test_a_signal_saves_and_the_next_attempt_resumes(tmp_path):
     trainer = script(tmp_path, SAVES_WHEN_ASKED)
     first = Supervised(tmp_path, trainer)
     first.wait_for('"step": 3,')
@@ -99,7 +99,7 @@ def test_a_signal_saves_and_the_next_attempt_goes_on(tmp_path):
     assert second.events(contract.EVENT_PHASE)[1]["resume_step"] == saved
 
 
-def test_where_an_exit_would_be_the_end_it_waits_to_be_killed(tmp_path):
+def test_with_after_save_park_the_supervisor_waits_to_be_killed(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, SAVES_WHEN_ASKED), after_save="park")
     run.wait_for('"step": 3,')
     run.process.send_signal(signal.SIGTERM)
@@ -135,7 +135,7 @@ def test_a_cancel_is_not_a_preemption(tmp_path):
     assert run.events(contract.EVENT_COMMIT)
 
 
-def test_the_time_limit_saves_and_says_so(tmp_path):
+def test_the_time_limit_saves_and_reports_it(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, SAVES_WHEN_ASKED), timeout_s=0.5)
     assert run.wait() == contract.EXIT_FAILED
     assert run.ended() == ("FAILED", "timeout")
@@ -170,19 +170,19 @@ def family(tmp_path, then):
     return run, mark
 
 
-def test_nothing_of_the_family_outlives_a_trainer_that_ends(tmp_path):
+def test_no_process_of_the_tree_is_left_after_the_trainer_ends(tmp_path):
     run, mark = family(tmp_path, "sys.exit(0)")
     assert run.wait() == contract.EXIT_SUCCEEDED
     assert not living(mark)
 
 
-def test_nothing_of_the_family_outlives_a_stop(tmp_path):
+def test_no_process_of_the_tree_is_left_after_a_stop(tmp_path):
     run, mark = family(tmp_path, "time.sleep(600)")
     assert run.terminate() == contract.EXIT_INTERRUPTED
     assert not living(mark)
 
 
-def test_nothing_of_the_family_outlives_a_killed_supervisor(tmp_path):
+def test_no_process_of_the_tree_is_left_after_the_supervisor_is_killed(tmp_path):
     run, mark = family(tmp_path, "time.sleep(600)")
     assert living(mark)
     run.process.kill()
@@ -191,7 +191,7 @@ def test_nothing_of_the_family_outlives_a_killed_supervisor(tmp_path):
     assert gone(str(tmp_path / "trainer_file.py"))
 
 
-def test_nothing_of_the_family_outlives_a_killed_trainer(tmp_path):
+def test_no_process_of_the_tree_is_left_after_the_trainer_is_killed(tmp_path):
     run, mark = family(tmp_path, "time.sleep(600)")
     for pid in living(str(tmp_path / "trainer_file.py")):
         os.kill(pid, signal.SIGKILL)
@@ -200,7 +200,7 @@ def test_nothing_of_the_family_outlives_a_killed_trainer(tmp_path):
     assert not living(mark)
 
 
-def test_the_family_does_not_hold_the_launchers_descriptors(tmp_path):
+def test_the_process_tree_does_not_inherit_the_launchers_descriptors(tmp_path):
     read, write = os.pipe()
     os.set_inheritable(write, True)
     trainer = script(tmp_path, "print('open:', sorted(os.listdir('/proc/self/fd')), flush=True)")
@@ -221,7 +221,7 @@ def test_the_family_does_not_hold_the_launchers_descriptors(tmp_path):
     assert f"'{write}'" not in lines.split("open:")[1].split("\n")[0]
 
 
-def test_a_restart_of_an_ended_attempt_changes_nothing(tmp_path):
+def test_a_restart_of_an_ended_attempt_has_no_effect(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, "sys.exit(3)"))
     assert run.wait() == contract.EXIT_FAILED
     record, lines = run.outcome(), run.stamped()
@@ -259,7 +259,7 @@ def test_a_model_that_is_published_is_not_trained_again(tmp_path):
     assert again.ended() == ("SUCCEEDED", "")
 
 
-def test_secrets_reach_the_trainer_and_nothing_else(tmp_path):
+def test_only_the_trainer_gets_secrets(tmp_path):
     folder = tmp_path / "ftsdk-secrets"
     folder.mkdir()
     secrets = folder / "secrets.json"
@@ -283,7 +283,7 @@ def test_secrets_that_the_platform_gives_are_masked_too(tmp_path):
     assert "token ***" in run.output()
 
 
-def test_a_note_is_enough_for_a_cancel(tmp_path):
+def test_a_cancel_note_is_enough_to_cancel(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, "print('begun', flush=True); time.sleep(60)"))
     run.wait_for("begun")
     run.store.put(contract.cancel_key(1), b"{}")
@@ -316,7 +316,7 @@ def test_inputs_that_changed_since_the_plan_are_refused(tmp_path, now, said):
         ('{"contract": 1}', "lacks"),
     ],
 )
-def test_a_document_that_cannot_be_used_is_one_sentence(tmp_path, content, said):
+def test_a_document_that_cannot_be_used_is_reported_in_one_sentence(tmp_path, content, said):
     job = tmp_path / "broken.json"
     job.write_text(content)
     run = Supervised(tmp_path, "x.py", environ={contract.ENV_JOB: str(job)})
@@ -324,7 +324,7 @@ def test_a_document_that_cannot_be_used_is_one_sentence(tmp_path, content, said)
     assert said in run.stderr.decode() and run.stderr.count(b"\n") == 1
 
 
-def test_storage_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_storage_that_cannot_be_written_is_reported_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     run = Supervised(tmp_path, script(tmp_path, "pass"), durable=str(tmp_path / "file" / "durable"))
     assert run.wait() == contract.EXIT_CRASHED

@@ -30,7 +30,7 @@ def test_the_trainer_dies_with_supervisor_and_watchdog_at_once(tmp_path):
     assert gone(mark)
 
 
-def test_a_next_attempt_begins_without_survivors(tmp_path):
+def test_the_next_attempt_ends_processes_of_the_previous_one(tmp_path):
     """Such as a process that has left the trainer's tree by a session and an environment of its own."""
     mark = uuid.uuid4().hex
     escapes = (
@@ -47,7 +47,7 @@ def test_a_next_attempt_begins_without_survivors(tmp_path):
     assert gone(mark)
 
 
-def test_a_survivor_ends_itself_once_another_start_has_the_lease(tmp_path):
+def test_a_leftover_process_ends_once_another_start_has_the_lease(tmp_path):
     """Even one that nobody finds, because it has dropped its environment."""
     lease = worker_protocol.grant_lease(tmp_path)
     loop = (

@@ -85,7 +85,7 @@ def test_lines_of_megabytes_are_cut_within_the_limits(service, tmp_path):
     assert len(pieces) == 9 and len(messages) == 29
 
 
-def test_throttling_and_errors_are_ridden_out(service, tmp_path):
+def test_throttling_and_server_errors_are_retried(service, tmp_path):
     durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(100)])
     service.answers += [(400, "ThrottlingException"), (503, "ServiceUnavailableException"), (500, "InternalFailure")]
@@ -118,7 +118,7 @@ def test_lines_wait_while_the_network_is_gone(service, tmp_path, monkeypatch):
     assert brought(service) == lines
 
 
-def test_the_next_attempt_brings_what_the_killed_one_left(service, tmp_path):
+def test_the_next_attempt_ships_the_remaining_lines_of_a_killed_one(service, tmp_path):
     durable = DurableFolder(tmp_path)
     lines = write(durable, [f"line {n}" for n in range(10)])
     assert sink(service, durable).drain(SOON_S)
@@ -164,7 +164,7 @@ def test_metrics_are_numbers_with_their_own_times(service, tmp_path):
     assert [event["timestamp"] // 1000 - int(then) for event in service.puts[0][:3]] == [1, 1, 2]
 
 
-def test_whoever_may_not_write_is_told_once(service, tmp_path):
+def test_refused_writes_are_reported_once(service, tmp_path):
     durable = DurableFolder(tmp_path)
     write(durable, ["line"])
     service.answers += [(400, "AccessDeniedException")] * 3
@@ -196,7 +196,7 @@ def test_a_whole_run_with_a_kill_is_in_cloudwatch(service, tmp_path):
     assert service.values(settings["namespace"], "loss", "job-1") == [2.5]
 
 
-def test_without_a_network_training_goes_on_and_the_log_says_so(tmp_path, monkeypatch):
+def test_without_a_network_training_goes_on_and_the_log_reports_it(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     settings = {"job": "job-1", "region": REGION, "log_group": "/x", "namespace": "x"}
     trainer = script(tmp_path, f"while not os.path.exists({str(tmp_path / 'end')!r}): time.sleep(0.05)")

@@ -158,7 +158,7 @@ def _kind(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         title = next(title for title, model, _ in SPEC_PARTS if model is annotation)
         return f"[{title}](#{slug(title)})"
-    if annotation is Any:
+    if annotation in (Any, object):
         return "JSON value"
     raise TypeError(f"{annotation!r} has no words yet: add them here.")
 

@@ -102,13 +102,13 @@ class Estimator:
         Args:
             wait: wait for the end, start again what `retry` says, and raise JobFailedError if there is no model; False
                 returns at once.
-            again: start one more job although an equal one lives or has succeeded.
+            again: start one more job although an equal one runs or has succeeded.
             continue_: go on from the last checkpoint of a finished job with this URI; True takes this machine's newest
                 that differs in `num_train_epochs` or `max_steps` only.
             size_check: refuse, with UnsupportedError, a training that cannot fit into the accelerator's memory
                 or into its budget.
             data_check: refuse, with DataError, training data with errors (see `ftsdk data check`).
-            copy: copy what lies in another cloud, which costs egress; without it such a plan is refused.
+            copy: copy models and data from another cloud, which costs egress; without it such a plan is refused.
             on_attach: called with the state of an equal job that exists already.
             progress: while waiting, show progress on standard error if that is a terminal or a notebook.
             on_decision: called with what follows an attempt that has ended, while waiting.

@@ -183,7 +183,7 @@ class SupportsBuckets(Protocol):
 
 
 def bucket_access(backend: Backend) -> BucketAccess | None:
-    """How this machine reaches a backend's buckets; None where that is said by the environment."""
+    """How this machine reaches a backend's buckets; None where the environment decides."""
     return backend.bucket_access() if isinstance(backend, SupportsBuckets) else None
 
 
@@ -197,7 +197,7 @@ class SupportsOnDemand(Protocol):
 
 @runtime_checkable
 class SupportsActiveJobs(Protocol):
-    """Backends that can say with one listing which of many jobs go on, so that nobody polls each of them."""
+    """Backends that can say with one listing which of many jobs go on, so that they need not be polled one by one."""
 
     @property
     def listing_scope(self) -> Hashable:
@@ -270,7 +270,7 @@ class Deployments(Protocol):
         """Lines of its servers so far."""
 
     def delete(self, name: str) -> None:
-        """Remove it and all that `create` made. Does nothing for a part that is gone."""
+        """Remove it and all that `create` made. Does nothing for a part that does not exist."""
 
     def ask(self, name: str, request: Mapping[str, object]) -> Completion:
         """The answer to a request of OpenAI's completions or chat completions. Raises BackendError without one."""

@@ -1,6 +1,6 @@
 """`ftsdk.toml`: where it is looked for, and whose it must be.
 
-A configuration names programs that are run, endpoints that get credentials, and images. So it counts only if nobody
+A configuration names programs that are run, endpoints that get credentials, and images. So it counts only if no one
 but this user and root could have written it, or if this user has trusted exactly its content (`ftsdk config trust`).
 """
 
@@ -71,7 +71,7 @@ def _table(path: Path, backend: str) -> dict[str, object]:
 def trust(path: Path) -> Path:
     """Let a file's present content, or a home folder, count although others could have written it.
 
-    Returns the file that remembers it. Raises SpecError if `path` does not exist.
+    Returns the file that records it. Raises SpecError if `path` does not exist.
     """
     if not path.exists():
         raise SpecError(f"{path} does not exist: name a ftsdk.toml, or the folder of FTSDK_HOME.")
@@ -85,7 +85,7 @@ def trust(path: Path) -> Path:
 
 
 def _require_trust(path: Path, what: str, *, stat: os.stat_result | None = None, content: bytes | None = None) -> None:
-    """Raises SpecError if others could have written a file or folder that is there and nobody has trusted it."""
+    """Raises SpecError if others could have written an existing file or folder that is not trusted."""
     if stat is None and not path.exists():
         return
     reason = _writable_by_others(stat or path.stat())
@@ -97,7 +97,7 @@ def _require_trust(path: Path, what: str, *, stat: os.stat_result | None = None,
 
 
 def _writable_by_others(stat: os.stat_result) -> str:
-    """Why somebody else could have written it; empty if nobody could. Windows has no such bits: empty."""
+    """Why another user could have written it; empty if none could. Windows has no such bits: empty."""
     if not hasattr(os, "getuid"):
         return ""
     if stat.st_uid not in (0, os.getuid()):

@@ -106,12 +106,12 @@ def with_outcome(info: JobInfo, outcome: Outcome) -> JobInfo:
 
 # --- cancelling -----------------------------------------------------------------------------------------------
 def write_cancel_note(store: Store, attempt: int) -> None:
-    """Write the note by which a supervisor tells a cancel from a preemption. Keeps an existing one."""
+    """Write the note by which a supervisor distinguishes a cancel from a preemption. Keeps an existing one."""
     store.put_if_absent(contract.cancel_key(attempt), json.dumps({"time": time.time()}).encode())
 
 
 def is_cancelled(store: Store, attempt: int) -> bool:
-    """Whether somebody has cancelled the attempt through ftsdk."""
+    """Whether the attempt was cancelled through ftsdk."""
     return records.read_json(store, contract.cancel_key(attempt)) is not None
 
 

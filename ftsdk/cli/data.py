@@ -211,7 +211,7 @@ def check(
 
 
 def _method_of(files: list[DataFile]) -> str:
-    """The method that rows of these columns are for, said where it is not sft."""
+    """The method that rows of these columns are for; empty for sft."""
     from ftsdk.data.formats.opening import open_files
 
     formats = {file.detected.format for file in open_files(files, method=None)} - {""}

@@ -21,7 +21,7 @@ def json_option(command: Command) -> Command:
 
 
 def emit(data: object, as_json: bool, text: Callable[[], str]) -> None:
-    """Print data as JSON, or the text for people."""
+    """Print data as JSON, or the text."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else printable(text()))
 
 

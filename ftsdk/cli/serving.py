@@ -45,7 +45,7 @@ def chat(model: str, system: str | None, max_tokens: int, temperature: float | N
     """Talk with MODEL in the terminal, in its own chat template.
 
     Reads a message per line until the end of input. /base MESSAGE asks the base model, /system TEXT sets the system
-    prompt, /clear begins anew, /exit ends.
+    prompt, /clear starts a new conversation, /exit ends.
     """
     from ftsdk.models.serving import serving
 

@@ -119,7 +119,7 @@ class CloudWatchLogs(TypedDict):
     log_group: str
     namespace: str
     retention_days: NotRequired[int | None]
-    """Set on a log group that the job creates; None keeps events for ever."""
+    """Set on a log group that the job creates; None keeps events forever."""
 
 
 class Storage(TypedDict, total=False):
@@ -133,7 +133,7 @@ class Storage(TypedDict, total=False):
 
 
 class StartCheckpoint(TypedDict):
-    """A checkpoint among the inputs that an attempt without one of its own starts from."""
+    """The checkpoint among the inputs from which the first attempt starts."""
 
     path: str
     """Its folder inside the job."""

@@ -25,7 +25,7 @@ def claim_key(attempt: int) -> str:
 
 
 def cancel_key(attempt: int) -> str:
-    """Key that the launcher writes before it stops an attempt, to tell a cancel from a preemption."""
+    """Key that the launcher writes before it stops an attempt, to distinguish a cancel from a preemption."""
     return f"{ATTEMPTS_DIR}/a{attempt}/cancel.json"
 
 
@@ -131,4 +131,4 @@ def split_native_name(native: str) -> tuple[str, int]:
 PROBE_KEY: Final = "probe/answers.json"
 """What a probe has measured."""
 PROBE_SIGNAL_KEY: Final = "probe/signal.json"
-"""`alive_s`: seconds since SIGTERM, rewritten until the probe is killed; `survived` if nobody has killed it."""
+"""`alive_s`: seconds since SIGTERM, rewritten until the probe is killed; `survived` if it was not killed."""

@@ -1,4 +1,4 @@
-"""The configurations that ftsdk writes for its own training programs; LLaMA-Factory's and TRL's arguments are theirs.
+"""The configurations of ftsdk's own training programs; arguments of LLaMA-Factory and TRL keep their names.
 
 This module travels inside the job, so it imports the standard library only.
 """

@@ -99,7 +99,7 @@ def run_demo(*, steps: int | None = None, stream: TextIO | None = None) -> DemoR
 
 
 def summary(result: DemoResult) -> str:
-    """The result for people: the loss curve and what came out, as text."""
+    """The result as text: the loss curve and the answers."""
     from ftsdk import Job
     from ftsdk.terminal.charts import terminal_chart
 
@@ -146,7 +146,7 @@ def _make_model(folder: Path, data: DemoData, progress: JobProgress) -> int:
 
 
 def _train(model: Path, data: DemoData, steps: int, progress: JobProgress) -> Job:
-    """Run the job and show it; whoever stops watching the demo stops it."""
+    """Run the job and show it; Ctrl-C stops the job too."""
     from ftsdk import Estimator
     from ftsdk.demo.training import demo_spec
     from ftsdk.jobs.live import background

@@ -181,7 +181,7 @@ def _home(thing: object) -> object:
 
 
 def _is_standard(thing: object) -> bool:
-    """A function or class of the standard library itself, not what somebody put in its place."""
+    """A function or class of the standard library itself, not a replacement."""
     home = str(_home(thing) or "builtins").partition(".")[0]
     return (inspect.isclass(thing) or inspect.isroutine(thing)) and home in sys.stdlib_module_names
 

@@ -1,4 +1,4 @@
-"""Values that are allowed but unwise: one sentence with the reason for each, and no error. Pure."""
+"""Values that are allowed but unusual: one sentence with the reason for each, and no error. Pure."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _epochs(spec: JobSpec, facts: Facts) -> Iterator[str]:
 
 
 def _code(spec: JobSpec) -> Iterator[str]:
-    """What runs in the job besides the trainer: whoever wrote it acts with the job's permissions and secrets."""
+    """What runs in the job besides the trainer: its authors' code runs with the job's permissions and secrets."""
     if spec.hyperparameters.passed_through.get("trust_remote_code"):
         yield f"trust_remote_code: Python code in the repository of {spec.model} runs in the job; it is off by default."
     for reward in spec.method.rewards:

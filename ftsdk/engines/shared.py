@@ -68,7 +68,7 @@ TRACKERS = ("wandb", "tensorboard", "mlflow", "swanlab", "trackio")
 
 
 def tracking_arguments(spec: JobSpec) -> Arguments:
-    """What the trainer's reporters are told. A list: transformers takes `wandb,tensorboard` for one integration."""
+    """The trainer's `report_to`. A list: transformers takes `wandb,tensorboard` for one integration."""
     trackio = spec.tracking.trackio
     trackio_arguments = (
         {"project": trackio.project or None, "trackio_space_id": trackio.space or None} if trackio else {}

@@ -20,7 +20,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.s
 PARTS = ("global_step*", "optimizer_*", "pytorch_model_fsdp*")
 """Folders in which DeepSpeed and FSDP save what each process holds."""
 PICKLE = "training_args.bin"
-"""The only file that nobody needs: a pickle that a load would execute."""
+"""The only file that is not needed: a pickle that a load would execute."""
 _WEIGHTS_ONLY = "give the folder as `model` to start from its weights alone"
 
 

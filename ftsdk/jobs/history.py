@@ -14,7 +14,7 @@ from ftsdk.runtime.storage.base import Store
 from ftsdk.storage import records
 
 SILENT_S = 300.0
-"""A supervisor shows life every minute; one that is silent for so long is not running but waiting for a machine."""
+"""A supervisor shows life every minute; one without a sign for so long is not running but waiting for a machine."""
 STATES = {"INTERRUPTED": JobState.FAILED.value}
 """An outcome's state -> ours, where they differ."""
 
@@ -39,7 +39,7 @@ class AttemptRecord:
     began: bool = True
     """A supervisor has lived; not so where whoever claimed the attempt was gone before it was started."""
     retry: int = 0
-    """1-based retry index; 0 for an attempt that a person submitted."""
+    """1-based retry index; 0 for an attempt that was submitted."""
     why: str = ""
     waiting: bool = False
     """It has no machine: it never had one, or the platform took it back and looks for another."""

@@ -45,7 +45,7 @@ class Entry:
     intended_at: float
     """Seconds since the epoch."""
     submitted_at: float | None
-    """None if the client died before the submit returned."""
+    """None if the client ended before the submit returned."""
 
 
 @contextmanager
@@ -105,14 +105,14 @@ def end(uri: str, attempt: int) -> None:
 
 
 def unfinished() -> list[str]:
-    """URIs of the jobs that may still need somebody, newest first."""
+    """URIs of the jobs that may still need a retry, newest first."""
     with _open() as journal:
         ended = dict(journal.execute("SELECT uri, attempt FROM ended").fetchall())
     return [entry.uri for entry in entries() if ended.get(entry.uri, 0) < entry.attempt]
 
 
 def remove(uri: str) -> None:
-    """Forget a job altogether."""
+    """Remove every entry of a job."""
     with _open() as journal:
         journal.execute("DELETE FROM job WHERE uri = ?", (uri,))
         journal.execute("DELETE FROM ended WHERE uri = ?", (uri,))

@@ -24,7 +24,7 @@ def start_or_attach(
     on_attach: Callable[[JobInfo], None],
     bar: Bar = no_bar,
 ) -> None:
-    """Start the job unless it lives or has succeeded; a failed or cancelled one gets a new attempt.
+    """Start the job unless it runs or has succeeded; a failed or cancelled one gets a new attempt.
 
     `on_attach` is called with the state of a job that exists already; `bar` opens a progress bar for each transfer.
     """

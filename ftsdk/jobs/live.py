@@ -84,7 +84,7 @@ def show_many(jobs: Sequence[JobReference], stream: TextIO) -> None:
 
 
 def background(job: JobReference) -> Background:
-    """What the live view says of a job besides its events."""
+    """What the live view shows of a job besides its events."""
     status, plan = Status.of(job), job.plan
     estimate = plan.estimate if plan else None
     speed, document = estimate.speed if estimate else None, job.document

@@ -67,7 +67,7 @@ def prepare(
         backend: where to probe.
         accelerator: of the machine; the cheapest machine without one if left out.
         secrets: names of secrets that the job tries to read.
-        max_signal_s: seconds after which a probe that nobody kills ends by itself, at most MAX_SIGNAL_S.
+        max_signal_s: seconds after which a probe that is not killed ends by itself, at most MAX_SIGNAL_S.
     """
     spec = _spec(accelerator, secrets)
     plan = backend.plan(spec, inspect(spec, again=True))

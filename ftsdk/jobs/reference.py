@@ -72,7 +72,7 @@ class JobReference:
 
     @cached_property
     def document(self) -> JobDocument:
-        """The job document as stored in the job's folder. Raises JobNotFoundError if it is gone."""
+        """The job document as stored in the job's folder. Raises JobNotFoundError if it was deleted."""
         document: JobDocument | None = read_json(self.store, contract.JOB_FILE)
         if document is None:
             raise JobNotFoundError(f"Job {self.uri} has no {contract.JOB_FILE} in its folder any more.")

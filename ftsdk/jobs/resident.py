@@ -17,12 +17,12 @@ from ftsdk.jobs.watching import may_leave_spot, reconcile
 WATCH_EVERY_S = 15.0
 """Between two looks at a job."""
 FRESH_S = 86_400.0
-"""A job that nobody named and that failed longer ago has been given up by whoever submitted it."""
+"""A job that was not named and that failed longer ago counts as given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEvent:
-    """What one look at a job brought: a decision, or a problem."""
+    """The result of one look at a job: a decision, or a problem."""
 
     uri: str
     attempt: int | None = None
@@ -114,7 +114,7 @@ class _Watcher:
 
 
 def _words(look: WatchEvent | None) -> tuple[object, ...] | None:
-    """What tells one look's outcome from another's."""
+    """What distinguishes one look's outcome from another's."""
     if look is None:
         return None
     action, why = (look.decision.action, look.decision.why) if look.decision else ("", "")

@@ -29,7 +29,7 @@ class Decision:
     """`wait`: it runs (or it is too early); `start` one more attempt; `leave_spot`: stop one that waits for spot
     capacity, so that the next is on demand; `done`; `give_up`: no further attempt."""
     why: str = ""
-    """One sentence for a person."""
+    """One sentence for the user."""
     not_before: float = 0.0
     """Seconds since the epoch: a `start` waits until then."""
     on_demand: bool = False
@@ -85,7 +85,7 @@ def used(since: Sequence[AttemptRecord]) -> int:
 
 
 def _since_submit(attempts: Sequence[AttemptRecord]) -> Sequence[AttemptRecord]:
-    """The attempt that a person submitted last, and the retries after it."""
+    """The attempt that was submitted last, and the retries after it."""
     first = max((index for index, attempt in enumerate(attempts) if attempt.retry == 0), default=0)
     return attempts[first:]
 

@@ -15,7 +15,7 @@ from ftsdk.storage.staging import Bar
 def submit(
     plan: Plan, backend: Backend, *, secrets: dict[str, str], on_attach: Callable[[JobInfo], None], bar: Bar = no_bar
 ) -> Job:
-    """Start a plan's job, or attach to it if it lives or has succeeded; a failed or cancelled one gets a new attempt.
+    """Start a plan's job, or attach to it if it runs or has succeeded; a failed or cancelled one gets a new attempt.
 
     `on_attach` is called with the state of a job that exists already; `bar` opens a progress bar for each transfer.
     """

@@ -1,4 +1,4 @@
-"""Whoever watches a job carries out what its retry policy says. Any number of watchers may watch the same job.
+"""A watcher of a job carries out its retry policy. Any number of watchers may watch the same job.
 
 A watcher keeps no state between two looks: the history is read from the job's folder, and an attempt belongs to the
 process that puts its claim there first. So a watcher can be stopped and started at any time.
@@ -151,7 +151,7 @@ def may_leave_spot(job: JobReference) -> bool:
 
 
 def _leave_spot(status: Status, decision: Decision) -> Decision:
-    """Stop an attempt that waits for capacity. Whoever sees its end, and this note, starts the next one on demand."""
+    """Stop an attempt that waits for capacity. The watcher that sees both starts the next one on demand."""
     note = json.dumps({"time": status.now, "why": decision.why}).encode()
     if not status.job.store.put_if_absent(contract.leave_spot_key(status.info.attempt), note):
         return Decision(action="wait")
@@ -160,7 +160,7 @@ def _leave_spot(status: Status, decision: Decision) -> Decision:
 
 
 def _is_cancelled(status: Status) -> bool:
-    """A person's cancel counts, also where the attempt had ended otherwise before."""
+    """A user's cancel counts, also where the attempt had ended otherwise before."""
     store, attempt = status.job.store, status.info.attempt
     if status.info.state != "FAILED" or read_json(store, contract.cancel_key(attempt)) is None:
         return False
@@ -186,7 +186,7 @@ def _decide(status: Status) -> Decision:
 
 
 def _start(status: Status, decision: Decision) -> Decision:
-    """Start the next attempt, unless it is too early, the budget is used, or somebody else was first."""
+    """Start the next attempt, unless it is too early, the budget is used, or another watcher was first."""
     job, number = status.job, status.info.attempt + 1
     if decision.not_before > status.now:
         at = time.strftime("%H:%M:%S", time.localtime(decision.not_before))

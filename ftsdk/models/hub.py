@@ -1,4 +1,4 @@
-"""Publishing on the Hugging Face Hub, by its own client: private unless told, sent once, in one commit."""
+"""Publishing on the Hugging Face Hub, by its own client: private by default, sent once, in one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Licences of base models: what each demands of somebody who publishes a model made from it."""
+"""Licences of base models: the conditions for publishing a model made from one."""
 
 from __future__ import annotations
 

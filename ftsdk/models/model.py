@@ -88,7 +88,7 @@ class Model:
         return lineage.read(self.store, self.document, self.job_uri)
 
     def resources_on(self, backend: str) -> Resources:
-        """What a job on the model asks for: the accelerator of its own job, if that ran on this backend."""
+        """The resources of a job on the model: the accelerator of its own job, if that ran on this backend."""
         origin = self.document.get("origin")
         if origin is None or self.document["backend"] != backend or "resources" not in origin["spec"]:
             return Resources()

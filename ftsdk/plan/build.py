@@ -87,8 +87,8 @@ def draft(
 ) -> Draft:
     """Render the trainer's configuration and the job document for a layout.
 
-    `scope` is the part of the backend of which a probe may have told something: a cluster; the storage's region if it
-    is left out.
+    `scope` is the part of the backend for which a probe may have measured something: a cluster; the storage's region
+    if it is left out.
     With `restarts`, the supervisor restarts a crashed trainer itself; use it where the platform does not. `storage` is
     how the job reaches a durable address. `network_gb_s` is the traffic between nodes per accelerator, if known.
     """

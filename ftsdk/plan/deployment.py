@@ -26,7 +26,7 @@ PORT: Final = 8080
 SERVED_AS: Final = "model"
 """The model's name in requests."""
 FOLDER: Final = "deployments"
-"""Part of a deployment's URI that tells it from a job's."""
+"""Part of a deployment's URI that distinguishes it from a job's."""
 NOT_RUN: Final = "rendered, not run: no service of this kind has answered a request in the project's tests"
 
 
@@ -51,7 +51,7 @@ class DeploymentPlan:
     estimate: Estimate = field(default_factory=Estimate)
     """Memory of one server."""
     usd_per_hour: float | None = None
-    """US dollars per hour for the least number of servers; None is unknown, 0 where nothing runs while nobody asks."""
+    """US dollars per hour for the least number of servers; None is unknown, 0 where nothing runs without requests."""
     warnings: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     """URIs of the jobs that made the models, as far as their records say."""

@@ -34,7 +34,7 @@ class Plan:
     backend: str
     """Registry name of the backend."""
     uri: str
-    """Where the job will live, e.g. `local://support-bot-1a2b3c4d`."""
+    """Address of the job, e.g. `local://support-bot-1a2b3c4d`."""
     name: str
     """The job's logical name: the spec's label and eight characters of its digest."""
     digest: str
@@ -64,9 +64,9 @@ class Plan:
     """How the template was compared with the model's own; empty if it could not be."""
     attempt: int = 1
     retry: int = 0
-    """1-based retry index; 0 for an attempt that a person submitted."""
+    """1-based retry index; 0 for an attempt that was submitted."""
     note: RetryNote = field(default_factory=RetryNote)
-    """What a retry adds to its claim; empty for an attempt that a person submitted."""
+    """What a retry adds to its claim; empty for an attempt that was submitted."""
 
     def _repr_html_(self) -> str:
         """The plan in a notebook."""

@@ -127,7 +127,7 @@ def _refuse_unknown(given: Arguments) -> None:
 
 
 def _refuse_wrong_kinds(given: Arguments) -> None:
-    """Check what is used here to tell what a file trains; everything else is checked as part of the spec."""
+    """Check the arguments that decide what a file trains; everything else is checked as part of the spec."""
     for name in NAMES:
         if name in given and not isinstance(given[name], str):
             raise SpecError(f"{name}: write a name, not {given[name]!r:.60}.")

@@ -1,4 +1,4 @@
-"""YAML as people write specs: YAML 1.2's numbers and words, no key twice, and nothing that grows without bound."""
+"""YAML of specs: YAML 1.2's numbers and words, no key twice, and nothing that grows without bound."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _MAX_DOUBLINGS = 60
 
 
 class RetryPolicy(NamedTuple):
-    """Exponential backoff with jitter. Without `attempts` and `deadline_s`, a call is repeated for ever."""
+    """Exponential backoff with jitter. Without `attempts` and `deadline_s`, a call is repeated forever."""
 
     attempts: int | None = None
     """Calls altogether, the first one included."""

@@ -1,4 +1,4 @@
-"""The smallest change that makes a job fit, in the words of the spec."""
+"""The smallest change that makes a job fit, in names of the spec."""
 
 from __future__ import annotations
 

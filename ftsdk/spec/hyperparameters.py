@@ -10,7 +10,7 @@ from ftsdk.spec.base import Part, Steps
 
 
 class Hyperparameters(Part):
-    """What people set most, typed; every other argument of the trainer passes through by its own name."""
+    """The most common hyperparameters, typed; every other argument of the trainer passes through by its own name."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -165,7 +165,7 @@ def clean_label(text: str) -> str:
 
 
 def with_full_forms(data: Mapping[str, object]) -> dict[str, object]:
-    """Replace the short forms that people write: a bare method, tuning, program, dataset path …"""
+    """Replace the short forms of YAML: a bare method, tuning, program, dataset path …"""
     full = dict(data)
     for field, key in (("method", "stage"), ("sharding", "type"), ("tuning", "type"), ("program", "type")):
         if isinstance(full.get(field), str):

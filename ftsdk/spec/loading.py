@@ -18,7 +18,7 @@ from ftsdk.spec.rewards import REWARDS
 from ftsdk.spec.tuning import TUNINGS, Tuning
 
 EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
-"""Lists that people write as a bare text; what they wrote may be a secret, so it is not repeated."""
+"""Lists that may be given as a bare text by mistake; it may be a secret, so it is not repeated."""
 
 _SOFT = "vectors in front of the prompt, which no trainer here learns: use `lora` with a rank of 4 to 8"
 UNSUPPORTED = {

@@ -1,4 +1,4 @@
-"""The one table of names that people bring along, and their places in a spec.
+"""The table of other programs' names, and their places in a spec.
 
 `LLAMAFACTORY` is read both ways: a LLaMA-Factory argument goes to its place, and the engine writes it from there.
 `OTHERS` is read one way: names of PAI's Model Gallery and of older releases of LLaMA-Factory and transformers.

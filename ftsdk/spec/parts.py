@@ -110,7 +110,7 @@ class CloudWatch(Part):
     """Log group; created if missing. The job's nodes are its streams."""
     retention_days: int | None = Field(default=None, ge=1)
     """Days after which events are deleted, set on a log group that the job creates (CloudWatch takes 1, 3, 5, 7, 14,
-    30 …); for ever if left out."""
+    30 …); forever if left out."""
     namespace: str = Field(default="ftsdk", pattern=r"^[.\-_/#:A-Za-z0-9]{1,255}$")
     """Namespace of the metrics; their dimension `Job` is the job's name."""
 

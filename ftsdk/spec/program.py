@@ -20,7 +20,7 @@ class Train(Part):
 class Merge(Part):
     """Add an adapter's weights to those of its base model: the result is a whole model.
 
-    With a `dataset`, its held-out rows are what is compared; without one, texts that ftsdk brings along.
+    With a `dataset`, its held-out rows are what is compared; without one, texts of ftsdk's own package.
     """
 
     type: Literal["merge"] = "merge"
@@ -37,7 +37,7 @@ QuantName = Literal[
 class Export(Part):
     """Write the model, merged with its adapter, in the format of another program, and prove that it predicts the same.
 
-    With a `dataset`, its held-out rows are what is compared; without one, texts that ftsdk brings along.
+    With a `dataset`, its held-out rows are what is compared; without one, texts of ftsdk's own package.
     """
 
     type: Literal["export"] = "export"
@@ -97,7 +97,7 @@ class Serve(Part):
     beside_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the requests that the second model answers."""
     min_replicas: int = Field(default=1, ge=0)
-    """Servers at least; 0 stops all of them while nobody asks, where the platform can."""
+    """Servers at least; 0 stops all of them while there are no requests, where the platform can."""
     max_replicas: int = Field(default=1, ge=1)
     """Servers at most; not fewer than `min_replicas`."""
 

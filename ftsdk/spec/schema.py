@@ -1,4 +1,4 @@
-"""The JSON schema of a spec, with the short forms that people write."""
+"""The JSON schema of a spec, with the short forms of YAML."""
 
 from __future__ import annotations
 

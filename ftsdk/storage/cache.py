@@ -1,4 +1,4 @@
-"""Cache of results by content: a small SQLite file in ftsdk's home. If it fails, results are computed anew."""
+"""Cache of results by content: a small SQLite file in ftsdk's home. If it fails, results are computed again."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def stage(uploads: Sequence[Upload], storage: Storage, bar: Bar) -> int:
     A target whose address holds the file's SHA-256 (see `staged_address`) is skipped if it exists with the right
     size: objects appear whole or not at all, so after a kill only the missing files are sent.
 
-    Raises SpecError or DataError for a file that is gone or has changed since the plan was made, AuthError and
+    Raises SpecError or DataError for a file that is missing or has changed since the plan was made, AuthError and
     UnavailableError from the storage.
     """
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -83,7 +83,7 @@ def _send(upload: Upload, storage: Storage, on_bytes: OnBytes) -> None:
 
 
 def _check(upload: Upload) -> None:
-    """Raise DataError unless the file is what was planned. Size and mtime tell; hashing anew would double the work."""
+    """Raise DataError unless the file is what was planned. Size and mtime tell; hashing again would double the work."""
     if fingerprints.of(Path(upload.source)).sha256 != upload.sha256:
         raise DataError(f"{upload.source} has changed since the plan was made: plan again.")
 

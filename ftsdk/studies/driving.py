@@ -1,4 +1,4 @@
-"""Whoever watches a study starts its jobs and carries out their retry policies. Any number may watch the same one.
+"""A watcher of a study starts its jobs and carries out their retry policies. Any number may watch the same one.
 
 A watcher keeps nothing that matters between two looks. A job belongs to the watcher that puts its claim first, and its
 first attempt is claimed once more in the job's own folder, so it starts once whoever is killed at whatever moment.

@@ -51,7 +51,7 @@ class Study(StudyRecord):
         driving.cancel(self, "It was cancelled.")
 
     def resume(self) -> None:
-        """Let failed, cancelled and unstarted jobs be started; whoever waits starts them."""
+        """Let failed, cancelled and unstarted jobs be started; the next `wait` starts them."""
         self.store.delete(document.CANCEL)
         for trial in self.status().trials:
             if trial.claimed and trial.state in (JobState.FAILED, JobState.CANCELLED):

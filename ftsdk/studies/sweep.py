@@ -84,7 +84,7 @@ class Sweep(Part):
             wait: run until every job has ended; False starts the first `parallel` ones and returns.
             size_check: refuse a job that cannot fit into memory or into the limits.
             data_check: refuse data with errors.
-            copy: copy what lies in another cloud.
+            copy: copy models and data from another cloud.
             on_event: called with a sentence for each change.
         """
         planned = self.plan(estimator)

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal: progress, the live view, charts."""
+"""Output in a terminal: progress, the live view, charts."""

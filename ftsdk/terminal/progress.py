@@ -63,7 +63,7 @@ class JobProgress:
             self._live = None
 
     def share(self, live: Live) -> None:
-        """Draw on a live view that others draw on, too; whoever started it stops it."""
+        """Draw on a live view that others draw on, too; its creator stops it."""
         self._live = live
 
     def event(self, event: contract.Event) -> None:

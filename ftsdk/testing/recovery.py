@@ -1,7 +1,7 @@
-"""What every backend promises about going on: after a preemption, a killed trainer and a used budget.
+"""What every backend must do about resuming: after a preemption, a killed trainer and a used budget.
 
     class TestMyBackend(RecoveryConformance):
-        ...  # as with BackendConformance, whose tests it brings along
+        ...  # as with BackendConformance, whose tests it contains
 
 The trainers are a few lines of Python that save a step at a time. Needs pytest.
 """

@@ -10,7 +10,7 @@ from ftsdk.backends.options import Options
 
 
 def _caller() -> str | None:
-    """`uid:gid` of this process where the system has such a thing."""
+    """`uid:gid` of this process where the system has user ids."""
     return f"{os.getuid()}:{os.getgid()}" if hasattr(os, "getuid") else None
 
 

@@ -100,7 +100,7 @@ class Local:
         return folders.market_here(self.name, self.capabilities, spec, facts)
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
-        """Start the supervisor in a session of its own; the lock it inherits says that it lives."""
+        """Start the supervisor in a session of its own; the lock that it inherits is held while it runs."""
         _check_trainer(plan)
         folders.refuse_precision(plan)
         job = folders.create(plan)
@@ -210,7 +210,7 @@ def _start(plan: Plan, job: FolderJob, secrets: Mapping[str, str], lock: int) ->
 
 
 def _in_memory(data: bytes) -> int:
-    """A descriptor of data that no folder names: it is gone with the processes that hold it, however they end."""
+    """A descriptor of data that no folder names: it ends with the processes that hold it, however they end."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("ftsdk-secrets")
     else:

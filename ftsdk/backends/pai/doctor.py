@@ -53,7 +53,7 @@ def checks(options: PaiOptions, services: AlibabaServices) -> Iterator[Check]:
 
 
 def submitter_policy(options: PaiOptions) -> RamPolicy:
-    """What whoever submits and watches may do."""
+    """The permissions of the user who submits and watches."""
     dlc = [f"{spelling}:{action}" for spelling in SPELLINGS for action in ACTIONS]
     return _policy([*dlc, *WORKSPACE, *SECRETS, *IMAGES], options)
 

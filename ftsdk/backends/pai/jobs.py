@@ -61,7 +61,7 @@ def _node(pod: Pod) -> tuple[bool, int]:
 
 
 def get(services: AlibabaServices, native_id: str) -> DlcAttempt | None:
-    """One job by its id, or None if it is gone."""
+    """One job by its id, or None if it was deleted."""
     try:
         response: DlcJob = services.call("get_job", native_id)
     except AlibabaRefusedError as problem:

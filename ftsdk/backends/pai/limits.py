@@ -29,7 +29,7 @@ class Limit(NamedTuple):
     """`broken` says whether a request breaks it."""
 
     ours: str
-    """What a person wrote."""
+    """The field or option in the user's spec."""
     theirs: str
     """Field of the request."""
     problem: str

@@ -12,7 +12,7 @@ PROVIDER = "alibaba"
 
 
 def type_for(resources: Resources) -> str:
-    """The smallest machine type with these accelerators whose main memory holds what theirs does.
+    """The smallest machine type with these accelerators and at least as much main memory as they have.
 
     Weights pass through main memory when they are loaded. Raises SpecError if there is none.
     """

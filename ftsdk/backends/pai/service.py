@@ -29,7 +29,7 @@ RETRY: Final = RetryPolicy(
 CONNECT_MS, READ_MS = 10_000, 60_000
 PAGE: Final = 100
 SINCE: Final = "2020-12-03T00:00:00Z"
-"""A listing looks back seven days unless it is told otherwise; no job is older than the API."""
+"""A listing looks back seven days by default; no job is older than the API."""
 DEFAULT_STORAGE: Final = "modelExportPath"
 """Key of the workspace's default storage (pai-python-sdk, pai/api/workspace.py)."""
 ENVIRONMENT: Final = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")

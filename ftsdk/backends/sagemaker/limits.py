@@ -57,7 +57,7 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (r"Environment\[FTSDK_SECRETS", "secrets"),
     (r"EnableManagedSpotTraining", "resources.spot"),
 )
-"""Place in the request -> the name of what a person wrote; the first match wins."""
+"""Place in the request -> the name of the user's field or option; the first match wins."""
 
 
 class ServiceShape(TypedDict, total=False):

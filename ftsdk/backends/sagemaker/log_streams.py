@@ -33,7 +33,7 @@ CHARACTER_BYTES: Final = 4
 LAST_WORD: Final = f'{contract.EVENT_MARK}{{"event": "{contract.EVENT_OUTCOME}"'
 
 Ended = Callable[[], float | None]
-"""Seconds since the epoch at which the attempt ended; None while it lives."""
+"""Seconds since the epoch at which the attempt ended; None while it runs."""
 
 
 class Stream(NamedTuple):

@@ -26,7 +26,7 @@ TCP_GB_S: Final = 10.0
 
 
 def instance_for(resources: Resources) -> str:
-    """The smallest training instance with these accelerators whose main memory holds what theirs does.
+    """The smallest training instance with these accelerators and at least as much main memory as they have.
 
     Weights pass through main memory when they are loaded. Raises SpecError if there is none.
     """

@@ -74,7 +74,7 @@ class SageMakerOptions(Options):
     @field_validator("instance_type")
     @classmethod
     def _known_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        """Types newer than our table are asked of the installed botocore. That reads files, so plans can't do it."""
+        """Newer types than our table has are looked up in botocore. That reads files, so plans can't do it."""
         for name in types:
             known = limits.instance_types()
             if name not in known and name not in limits.instance_types_of_botocore():

@@ -83,7 +83,7 @@ def job_policy(account: Account) -> Policy:
 
 
 def caller_policy(account: Account) -> Policy:
-    """For whoever runs ftsdk."""
+    """For the user who runs ftsdk."""
     group = account.arn("logs", f"log-group:{GROUP}")
     jobs = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob",
             "sagemaker:AddTags")  # fmt: skip

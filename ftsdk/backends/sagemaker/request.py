@@ -354,7 +354,7 @@ def network(options: SageMakerOptions) -> VpcConfig:
 
 
 def _synced(context: SageMakerContext) -> dict[str, str]:
-    """Without a network the runtime cannot reach S3, so the platform syncs the folder, at times of its own choice."""
+    """Without a network the runtime cannot reach S3, so the platform syncs the folder, at any time."""
     return {"S3Uri": context.durable, "LocalPath": CHECKPOINTS}
 
 

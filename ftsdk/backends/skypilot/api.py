@@ -62,7 +62,7 @@ class ApiServer:
         return json.loads(json.loads(data)["return_value"])
 
     def status(self, request_id: str) -> str | None:
-        """Where a request is: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED …; None if the server has forgotten it."""
+        """Where a request is: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED …; None if the server no longer has it."""
         data, _ = self._open(f"/api/status?request_ids={request_id}")
         return next((str(row["status"]) for row in json.loads(data)), None)
 

@@ -96,7 +96,7 @@ def _last_lines(server: ApiServer, job: SkyJob, row: QueueRow) -> str:
 
 
 def _of_request(server: ApiServer, request_id: str) -> ObservedState | None:
-    """State of the launch request; None if it succeeded or the server has forgotten it."""
+    """State of the launch request; None if it succeeded or the server no longer has it."""
     status = server.status(request_id) if request_id else None
     if status in UNDER_WAY:
         return ObservedState(JobState.PENDING, message="SkyPilot is getting machines.")

@@ -35,7 +35,7 @@ RECOVERED: Final = [contract.EXIT_INTERRUPTED]
 """Exit codes after which the jobs controller starts the task again, without a limit: stopped, with the state saved.
 A crash is not among them: the supervisor starts a crashed trainer again itself, and limits its retries."""
 BUCKETS: Final = ("obstore==0.12.1", "boto3==1.44.5")
-"""The runtime's client for buckets; off AWS, SkyPilot brings the user's AWS profile, which boto3 reads."""
+"""The runtime's client for buckets; off AWS, SkyPilot copies the user's AWS profile, which boto3 reads."""
 AS_ROOT: Final = {"kubernetes": {"pod_config": {"spec": {"securityContext": {"runAsUser": 0, "runAsGroup": 0}}}}}
 """SkyPilot refuses pods whose user is not root and has no sudo (exit code 52), whatever image they run."""
 LOCKS: Final = ("lf", "rl")
@@ -129,7 +129,7 @@ def _remote(context: SkyPilotContext) -> dict[str, str]:
 
 
 def request(context: SkyPilotContext) -> SkyRequest:
-    """The task, and how SkyPilot is asked to run it."""
+    """The task, and how SkyPilot runs it."""
     known = passthrough.fields_of(__package__)
     return {
         "kind": context.kind,

@@ -43,7 +43,7 @@ def _without_links(task: SkyTask) -> SkyTask:
 
 
 def _on_cluster(task: Task, cluster: str) -> Task:
-    """On a cluster that is up. `launch` would make one that is not; `exec` brings no files and no setup."""
+    """On a cluster that is up. `launch` would make one that is not; `exec` has no files and no setup."""
     import sky
 
     if not sky.get(sky.status([cluster])):

@@ -1,4 +1,4 @@
-"""What goes to SkyPilot and comes back from it, as far as it is written or read, in SkyPilot's names."""
+"""Requests to SkyPilot and its responses, as far as they are written or read, in SkyPilot's names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SkyTask(TypedDict, total=False):
 
 
 class SkyRequest(TypedDict):
-    """The request of a plan: a task, and how SkyPilot is asked to run it."""
+    """The request of a plan: a task, and how SkyPilot runs it."""
 
     kind: str
     """`managed`, `launched` or `on-cluster`."""

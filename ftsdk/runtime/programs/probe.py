@@ -258,7 +258,7 @@ def put_if_absent(store: Store, attempt: int) -> list[bool]:
 
 
 def bucket_region(uri: str) -> ProbedBucket:
-    """The region that S3 names for the bucket, whoever asks."""
+    """The region that S3 names for the bucket."""
     if not uri.startswith("s3://"):
         return {}
     bucket = uri.removeprefix("s3://").partition("/")[0]

@@ -11,7 +11,7 @@ from ftsdk.runtime import worker_protocol
 
 
 def continue_runs(runs: Trackers, environ: MutableMapping[str, str]) -> None:
-    """Let the Trainer's reporters continue the runs of an earlier attempt, beside what variables tell them.
+    """Let the Trainer's reporters continue the runs of an earlier attempt, beside what variables set.
 
     Raises ModuleNotFoundError if a requested package is not installed.
     """

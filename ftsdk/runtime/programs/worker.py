@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 def work(environ: Mapping[str, str]) -> int:
     """Run this process's share of the training; returns its exit code.
 
-    An interruption exits with 0: torchrun would stop the other ranks for any other code. The record tells it apart.
+    An interruption exits with 0: torchrun would stop the other ranks for any other code. The record differs.
     """
     job, rank = worker_protocol.read_job(environ), int(environ.get("RANK", "0"))
     HEARTBEAT.hold(job["run"], job["lease"])

@@ -232,7 +232,7 @@ class _HashingReader:
 
 
 def _os_error(where: str, problem: Exception) -> OSError:
-    """From the text: obstore's classes tell few kinds apart."""
+    """From the text: obstore has classes for few kinds."""
     text = str(problem)
     status = next(map(int, re.findall(r"status code: (\d{3})", text)), 0)
     code = next(iter(re.findall(r"<Code>(\w+)</Code>", text)), "")

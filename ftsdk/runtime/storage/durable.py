@@ -30,7 +30,7 @@ class Appender(Protocol):
 
 
 class Durable(Store, Protocol):
-    """A store that outlives the attempt. What `fetch` brings is for reading only: it may be a hard link."""
+    """A store that outlives the attempt. Files of `fetch` are for reading only: they may be hard links."""
 
     segment_bytes: int
     """Size at which a log segment should end and the next one begin."""

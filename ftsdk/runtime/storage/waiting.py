@@ -175,7 +175,7 @@ class AppendQueue:
                 self._condition.notify_all()
 
     def _store(self, append: Append) -> None:
-        """Once, if somebody waits for the answer; else until all of it is stored."""
+        """Once, if a caller waits for the result; else until all of it is stored."""
         data = append.data
         if not data and self._spool:
             data = os.pread(self._spool.fileno(), append.length, append.offset)

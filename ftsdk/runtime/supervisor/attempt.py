@@ -171,7 +171,7 @@ class AttemptRunner:
         return AttemptOutcome("INTERRUPTED", "preempted", message, "Start it again.")
 
     def _fetch_from_hubs(self, environ: Mapping[str, str]) -> AttemptOutcome | None:
-        """Bring what lies on a hub that trainers do not know; returns an outcome if that fails."""
+        """Download models and data from hubs that trainers do not support; returns an outcome if that fails."""
         document = self._start.document
         variables = {**environ, **document["env"], **self._start.secrets}
         try:

@@ -59,7 +59,7 @@ class Progress:
         return True
 
     def published(self) -> list[PublishReport]:
-        """The publishes that ended since the last call; the cadence is told how long they took."""
+        """The publishes that ended since the last call; the cadence needs how long they took."""
         reports = self._publisher.reports() if self._publisher else []
         for report in reports:
             if not report.problem:

@@ -12,14 +12,14 @@ POLL_S, READ_TIMEOUT_S = 3.0, 5.0
 
 
 class StopRequests:
-    """A cancel of this attempt, and the claim of the next one: whoever starts it believes that this one has ended."""
+    """A cancel of this attempt, and the claim of the next one: the watcher that starts it considers this one ended."""
 
     def __init__(self, durable: Durable, attempt: int) -> None:
         self._durable, self._attempt = durable, attempt
         self.poll = BackgroundPoll(lambda: self.is_cancelled() or self._exists(contract.claim_key(attempt + 1)), POLL_S)
 
     def is_cancelled(self) -> bool:
-        """Whether a cancel was requested; False if storage does not tell in time."""
+        """Whether a cancel was requested; False if storage does not answer in time."""
         return self._exists(contract.cancel_key(self._attempt))
 
     def _exists(self, key: str) -> bool:

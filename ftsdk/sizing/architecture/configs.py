@@ -128,7 +128,7 @@ def _complete_experts(sizes: dict[str, int], config: ModelConfig, model_type: st
 
 
 def _sparse_layers(config: ModelConfig, layers: int) -> int:
-    """Layers with experts, in the words of the families that mix."""
+    """Layers with experts, by the keys of the families that mix."""
     kinds = config.get("mlp_layer_types")
     if kinds:
         return sum(kind == "sparse" for kind in kinds)

@@ -29,7 +29,7 @@ _NOT_SIZES: Final = ("tokens", "token", "tok")
 
 
 class SizeWords(NamedTuple):
-    """The sizes in a name; None is not said."""
+    """The sizes in a name; None if the name does not say."""
 
     total: float | None = None
     """Parameters of the whole model."""

@@ -80,7 +80,7 @@ def _change_commit(**fields: object) -> Way:
 
 
 def _forget_files(folder: Path, _chance: Random) -> None:
-    """A manifest that lists nothing: whoever trusts it finds nothing damaged."""
+    """A manifest that lists nothing: a check against it finds no damage."""
     path = folder / contract.manifest_key(0)
     _write(path, json.dumps({**json.loads(path.read_bytes()), "files": {}}).encode())
 

@@ -132,7 +132,7 @@ def _inject_when_possible(job: Job, kind: str, chance: random.Random, lasting_s:
 
 
 def _wait_until_ended(job: Job, starts: int) -> JobInfo:
-    """The job's state once it has ended, or has begun anew by itself after so many starts."""
+    """The job's state once it has ended, or has restarted by itself after that many starts."""
     deadline = time.monotonic() + ENDS_WITHIN_S
     announced = max(starts, job.document["num_nodes"])  # the start that was hit may not have said so yet
     while not (info := job.info()).state.terminal and _starts(job) <= announced:

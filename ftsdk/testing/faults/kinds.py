@@ -52,7 +52,7 @@ KINDS: Mapping[str, FaultKind] = {
     "damage": FaultKind(help="SIGKILL, then damage the newest checkpoint in one of many ways", do=_kill_and_damage),
 }
 GENTLE = ("term", "kill", "kill-worker")
-"""Kinds that can be done to every job: what is chosen from if nobody says."""
+"""Kinds that can be done to every job: what is chosen from by default."""
 
 
 def fault_kind(name: str, backend: str) -> FaultKind:

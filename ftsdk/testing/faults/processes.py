@@ -31,7 +31,7 @@ def terminate(target: Target) -> str:
 
 
 def kill(target: Target) -> str:
-    """SIGKILL to the supervisor: the machine is gone without notice."""
+    """SIGKILL to the supervisor, as when the machine fails without notice."""
     if target.backend == "local":
         _signal(target, signal.SIGKILL)
         return "SIGKILL to the supervisor"

@@ -67,7 +67,7 @@ class Target:
         return self.chance.choice(self.containers())
 
     def wait_until_ended(self) -> None:
-        """Until the job, having been killed, is seen to have ended; its processes are gone then."""
+        """Until the job, having been killed, is seen to have ended; its processes have ended then."""
         deadline = time.monotonic() + GONE_WITHIN_S
         while not self.job.info().state.terminal:
             if time.monotonic() > deadline:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LIMITS = {"f32": 1e-3, "f16": 1e-3, "bf16": 1e-3, "q8_0": 1e-2}
-"""Nats per token that a file may differ; of smaller formats the difference is measured and said."""
+"""Nats per token that a file may differ; of smaller formats the difference is measured and reported."""
 
 
 def train(job: TrainJob, stop: StopRequest) -> None:

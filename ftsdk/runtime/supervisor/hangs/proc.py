@@ -45,7 +45,7 @@ def handles_stacks_signal(pid: int) -> bool:
 
 
 def waits_in(pid: int) -> str:
-    """The kernel function in which the process waits; empty if the kernel does not tell."""
+    """The kernel function in which the process waits; empty if the kernel does not say."""
     try:
         return Path(f"/proc/{pid}/wchan").read_text().strip("0\n")
     except OSError:

@@ -20,7 +20,7 @@ from ftsdk.runtime.supervisor.trainer.process_tree import PROC, ProcessTree
 from ftsdk.runtime.worker_protocol import Phase
 
 LONGEST_ROUND_S, CHECK_EVERY_S = 1.5, 5.0
-"""A supervisor that was stopped itself, or whose machine slept, does not blame the trainer for that time."""
+"""A supervisor that was stopped itself, or whose machine slept, does not count that time as the trainer's."""
 CHECKS_PER_LIMIT = 12
 
 
@@ -85,7 +85,7 @@ class HangWatch:
         return self._hang(members, seconds) if seconds else None
 
     def _note_ended(self) -> None:
-        """A rank whose process has gone does not hang: its launcher is about to end the others."""
+        """A rank whose process has ended does not hang: its launcher is about to end the others."""
         for number, pid in worker_protocol.registered(self._run).items() if PROC else ():
             if number in self._ranks and process_state(pid) is None:
                 self._ranks[number].phase = Phase.EXIT
@@ -107,7 +107,7 @@ class HangWatch:
         return limits.silent_limit_s(rank.phase, self._hang_s, rank.slowest_step_s)
 
     def _idle_s(self, members: Sequence[int]) -> float:
-        """All ranks are silent, and no process computes, reads or writes."""
+        """No rank sends heartbeats, and no process computes, reads or writes."""
         ranks = self._by_silence()
         if not ranks or not self._is_single_node or self._activity.is_busy(members, self._now):
             self._busy_at = self._now

@@ -16,7 +16,7 @@ FIELDS = (
 )
 TIMEOUT_S = 15.0
 USED_MIB = 1024
-"""More than this in use before the training begins belongs to somebody else."""
+"""More than this in use before the training begins belongs to another process."""
 
 
 def findings(needed: int) -> list[NodeFinding]:

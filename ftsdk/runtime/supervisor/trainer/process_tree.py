@@ -26,7 +26,7 @@ _DIES_WITH_PARENT = (
     "os.getppid() == int(sys.argv[1]) or os._exit(1)\n"  # it was killed before the call above
     "os.execvp(sys.argv[2], sys.argv[2:])"
 )
-"""A program that becomes the trainer, which the kernel ends as soon as the supervisor is gone, watchdog or not."""
+"""A program that becomes the trainer, which the kernel ends with the supervisor, even without the watchdog."""
 
 
 class ProcessTree:

@@ -51,6 +51,7 @@ class SpecDocument(TypedDict, total=False):
     name: str
     model: str
     revision: str | None
+    engine: str
     method: MethodDocument
     tuning: Mapping[str, object]
     dataset: DatasetDocument

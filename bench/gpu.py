@@ -6,7 +6,7 @@
 
 Random weights and synthetic tokens: nothing is downloaded. Needs torch, transformers, PEFT and pydantic; bitsandbytes
 for qlora, liger-kernel for the chunked loss and LLaMA-Factory for its rows. What is missing is written as the row's
-outcome. Each case runs in a process of its own, so that one case's memory is no other's.
+outcome. Each case runs in a separate process, so that their memory is separate.
 """
 
 from __future__ import annotations

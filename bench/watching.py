@@ -106,7 +106,7 @@ def _pai(count: int) -> tuple[DlcCloud, dict[str, str]]:
 
 
 def _submitted(plan: Plan, options: dict[str, object], count: int) -> Iterator[Plan]:
-    """As many jobs in the journal, of which the platform is not told."""
+    """As many jobs in the journal, which the platform does not know."""
     for number in range(count):
         name = f"bench-{number:08x}"
         text = json.dumps(plan.request).replace(plan.name, name)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 
 class Browser:
-    """One page of a browser of its own. `problems` holds what the page logged as errors, and each blocked resource."""
+    """One page of a separate browser. `problems` holds what the page logged as errors, and each blocked resource."""
 
     def __init__(self, folder: Path) -> None:
         program = shutil.which("chromium")

@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, a small spec on disk, and what happens if an engine is missing."""
+"""What all tests share: a separate home, a small spec on disk, and what happens if an engine is missing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ ENGINES: dict[str, Callable[[], bool]] = {
     "skypilot": skypilot_answers,
     "browser": browser_answers,
 }
-"""Marker -> whether the engine that such a test needs is there."""
+"""Marker -> whether the engine that such a test needs is installed."""
 
 
 HEAVY = ("skypilot", "docker", "trainer")

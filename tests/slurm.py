@@ -1,4 +1,4 @@
-"""The Slurm cluster and the SkyPilot that tests/setup/slurm.sh brings up on this machine."""
+"""The Slurm cluster and the SkyPilot that tests/setup/slurm.sh starts on this machine."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from bench.data.rows import write_rows
 
 
 def speed(arguments: argparse.Namespace) -> None:
-    """Each contender in a process of its own, by turns, so that a busy machine is busy for all."""
+    """Each contender in a separate process, by turns, so that a busy machine is busy for all."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_rows(path, arguments.rows)

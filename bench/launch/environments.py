@@ -1,4 +1,4 @@
-"""Who is compared: every peer in a virtual environment of its own, made on first use from the package index."""
+"""Who is compared: every peer in a separate virtual environment, made on first use from the package index."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Environment:
 
 
 def ours(extra: str = "") -> Environment:
-    """ftsdk as a user installs it: `pip install .` of this checkout, made anew so that it is today's."""
+    """ftsdk as a user installs it: `pip install .` of this checkout, installed again so that it is current."""
     folder = f"{OURS.name}-{extra}" if extra else OURS.name
     shutil.rmtree(CACHE / folder, ignore_errors=True)
     return _installed(OURS, (f"{ROOT}[{extra}]" if extra else str(ROOT),), folder)

@@ -49,7 +49,7 @@ def warm(row: Row) -> Row:
 
 
 def apart(folder: Path) -> Mapping[str, str]:
-    """An environment whose home is a folder of the benchmark's, so that nobody's settings or files are touched."""
+    """An environment whose home is a folder of the benchmark's, so that no user's settings or files are touched."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     return {**os.environ, "HOME": str(home), "FTSDK_HOME": str(home / "ftsdk")}

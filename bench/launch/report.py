@@ -1,4 +1,4 @@
-"""Results as JSON for programs and as Markdown for people."""
+"""Results as JSON and as Markdown."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ START_S, TRAINING_S = 6.0, 1.5
 LASTING_S = 0.5, 10.0
 """Shortest and longest outage of a network, or time for which a disk is full."""
 SURVIVORS_TIMEOUT_S, END_TIMEOUT_S = 60.0, 10.0
-"""How long processes may live on: other nodes' after one has ended, any after the job's end."""
+"""How long processes may run on: other nodes' after one has ended, any after the job's end."""
 STORE_AWAY = "store-away"
 
 

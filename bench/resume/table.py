@@ -1,4 +1,4 @@
-"""The campaign's results as JSON for programs and as Markdown for people."""
+"""The campaign's results as JSON and as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration that somebody else could have written does not count: it could name what is run."""
+"""A configuration that another user could have written is not used: it could name programs to run."""
 
 from __future__ import annotations
 

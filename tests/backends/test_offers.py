@@ -1,4 +1,4 @@
-"""One spec over all backends: every figure from the tables, every gap said."""
+"""One spec over all backends: every figure from the tables, every gap named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, run as a person runs it."""
+"""The command line, run in a shell as users do."""
 
 import json
 import subprocess

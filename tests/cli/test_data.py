@@ -1,4 +1,4 @@
-"""`ftsdk data`, run as a person runs it."""
+"""`ftsdk data`, run in a shell as users do."""
 
 import json
 import struct

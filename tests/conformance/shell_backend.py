@@ -126,7 +126,7 @@ class Shell:
         return records.read_lines(store, after=after, follow=follow, ended=lambda: self.describe(job_id).state.terminal)
 
     def cancel(self, job_id: str) -> None:
-        """Leave the note that tells a cancel from a preemption, then send SIGTERM."""
+        """Leave the note that distinguishes a cancel from a preemption, then send SIGTERM."""
         job = folders.find(self.name, job_id)
         process = self._process(job)
         if process and not self.describe(job_id).state.terminal:

@@ -1,4 +1,4 @@
-"""The pai backend keeps what every backend promises, against the emulator with real containers."""
+"""The pai backend passes the conformance suite, against the emulator with real containers."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ from tests.emulators.dlc import DlcCloud
 pytestmark = pytest.mark.docker
 
 SPEAKS_UNTIL_STEP_3 = f"{ONE_STEP}\nif step < 3:\n    for beat in range(10**6): print(step, beat); time.sleep(0.01)"
-"""What a machine says between two steps lies in its pod's log long before it is in a segment."""
+"""Output of a machine between two steps is in its pod's log long before it is in a segment."""
 
 
 def place_in_data_mount(plan, source, folder):
@@ -248,7 +248,7 @@ class TestPai(BackendConformance):
 
     @pytest.mark.parametrize("num_nodes", [1, pytest.param(2, marks=pytest.mark.long)])
     def test_aimaster_starts_it_again(self, backend, spec, facts, cloud, num_nodes):
-        """The job stays Running with other pods: one attempt, and what every pod has said, once and in its order."""
+        """The job stays Running with other pods: one attempt, and every pod's lines, once and in order."""
         fields = {**spec.model_dump(), "name": new_label(), "resources": {"spot": True, "num_nodes": num_nodes}}
         lingjun = Pai(options(cloud, ecs_spec="ml.gu7xf.8xlarge-gu108", spot_discount_limit=0.8))
         plan = lingjun.plan(parse(fields, where="test"), facts)
@@ -315,7 +315,7 @@ class TestPai(BackendConformance):
             self.start(backend.plan(told, facts), backend, HELLO, ANOTHER="x")
 
     def test_the_default_role_reaches_one_bucket(self, spec, facts, cloud):
-        """Where the workspace cannot be asked, the job itself shows it: its role may not write."""
+        """Where the workspace cannot be queried, the job itself fails: its role may not write."""
         cloud.denied = {"ListConfigs"}
         backend = Pai(options(cloud, sanity_check=True))
         for default, state in (("ours", JobState.SUCCEEDED), ("theirs", JobState.FAILED)):

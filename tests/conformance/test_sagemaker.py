@@ -1,4 +1,4 @@
-"""The sagemaker backend keeps what every backend promises, against the emulator with real containers."""
+"""The sagemaker backend passes the conformance suite, against the emulator with real containers."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The skypilot backend keeps what every backend promises, on the real SkyPilot and a real Slurm cluster."""
+"""The skypilot backend passes the conformance suite, on the real SkyPilot and a real Slurm cluster."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def own_skypilot(monkeypatch):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes that stay up: a cluster of its own takes each job half a minute longer."""
+    """Two nodes that stay up: its own cluster takes each job half a minute longer."""
     resources = {"infra": slurm.INFRA, "cpus": 8, "accelerators": "H100:2"}
     yield slurm.sky_up(CLUSTER, {"num_nodes": 2, "resources": resources})
     slurm.sky_down(CLUSTER)
 
 
 def options(**changed):
-    """What every job here needs; only what lies in `shared` need not be copied."""
+    """What every job here needs; only files in `shared` need not be copied."""
     given = {"storage": str(slurm.BASE / "shared"), "python": tiny.TRAINER_PYTHON, "sky_python": str(slurm.PYTHON)}
     return SkyPilotOptions(**{**given, **changed})
 
@@ -121,7 +121,7 @@ class TestSkyPilot(BackendConformance):
 
     @pytest.mark.long
     def test_a_killed_supervisor_is_noticed(self, backend, plan, monkeypatch):
-        """A supervisor counts as alive until it has been silent for jobs.SILENCE_S, longer than the suite waits."""
+        """A supervisor counts as running until it has sent nothing for jobs.SILENCE_S, longer than the suite waits."""
         monkeypatch.setattr(conformance, "PATIENCE_S", 2 * jobs.SILENCE_S)
         super().test_a_killed_supervisor_is_noticed(backend, plan)
 

@@ -25,7 +25,7 @@ USER = os.getuid() or 23456
 
 @pytest.fixture
 def their_folder(monkeypatch):
-    """A folder outside pytest's own, to which nobody but root has access."""
+    """A folder outside pytest's own, to which only root has access."""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("FTSDK_HOME", f"{folder}/home")
         yield Path(folder)
@@ -57,7 +57,7 @@ def test_two_nodes_train_together(tiny_fields, their_folder):
 
 
 def _import_all(fields):
-    """The user may not be able to read this Python's own folder: a job of ours imports what theirs will need."""
+    """The user may not be able to read this Python's own folder: a job of this user imports all that is needed."""
     backend, plan = _plan(fields)
     job = submit(in_durable_folder(plan, "print('hello')"), backend, secrets={}, on_attach=lambda info: None)
     job.result(60)

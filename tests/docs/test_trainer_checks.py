@@ -1,4 +1,4 @@
-"""docs/trainer-checks.md judges every check of the installed trainers that arguments can reach."""
+"""docs/trainer-checks.md has every check of the installed trainers that arguments can reach."""
 
 from __future__ import annotations
 

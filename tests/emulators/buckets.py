@@ -125,7 +125,7 @@ class GcsBuckets(Buckets):
 
 
 def signed_by(environ: Environ, headers: dict[str, str], secret: str) -> bool:
-    """Whether the request's AWS signature (version 4) is that of a secret, computed anew by botocore."""
+    """Whether the request's AWS signature (version 4) is that of a secret, computed again by botocore."""
     said = re.fullmatch(
         r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d+)/([\w-]+)/s3/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w+)",
         headers.get("authorization", ""),

@@ -1,6 +1,6 @@
 """PAI DLC, EAS, KMS and a job's RAM role over real HTTP on loopback; containers run on the machine's Docker.
 
-Every request's ACS3-HMAC-SHA256 signature is computed anew from what came over the wire. Object storage is
+Every request's ACS3-HMAC-SHA256 signature is computed again from what came over the wire. Object storage is
 `tests.emulators.buckets.OssBuckets`, which machines and this process reach as an HTTP proxy, so that hosts are the real
 ones. Paths, fields and statuses are those of alibabacloud-pai-dlc20201203 1.11.6.
 """
@@ -115,7 +115,7 @@ class DlcCloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person of this account has set."""
+        """What a user of this account has set."""
         return {
             "ALIBABA_CLOUD_ACCESS_KEY_ID": KEY,
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET,

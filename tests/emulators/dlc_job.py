@@ -48,7 +48,7 @@ class DlcJob:
 
     @property
     def is_asked_to_stop(self) -> bool:
-        """Whether somebody called StopJob."""
+        """Whether StopJob was called."""
         return self._asked == "stop"
 
     def stop(self) -> None:
@@ -86,7 +86,7 @@ class DlcJob:
         }
 
     def lines(self, pod: str, uid: str | None) -> list[str]:
-        """What a pod has said: the newest of its name, or that with the uid."""
+        """The output of a pod: the newest of its name, or that with the uid."""
         there = [node for node in (*self.history_pods, *self.nodes) if node.pod == pod and uid in (None, node.uid)]
         return there[-1].said if there else []
 
@@ -199,7 +199,7 @@ class Node:
         threading.Thread(target=self._run, args=(mounts,), daemon=True).start()
 
     def signal(self, word: str, grace_s: float = 0) -> None:
-        """`stop` (SIGTERM, later SIGKILL) or `kill`; nobody waits for it."""
+        """`stop` (SIGTERM, later SIGKILL) or `kill`; returns at once."""
         patience = ["-t", str(grace_s)] if word == "stop" else []
         argv = ["docker", word, *patience, self._container]
         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -209,11 +209,11 @@ class Node:
         return f"{self.pod}-{self.uid[:8]}"
 
     def clear(self) -> None:
-        """The machine is gone."""
+        """The machine is lost."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _mount(self, source: dict[str, Any]) -> list[str]:
-        """What lies at the address now, as a read-only folder; a mount by FUSE would show it when it is read."""
+        """The files at the address now, as a read-only folder; a mount by FUSE would show it when it is read."""
         target = self._folder / source["MountPath"].strip("/").replace("/", "_")
         target.mkdir()
         host, _, prefix = source["Uri"].removeprefix("oss://").partition("/")

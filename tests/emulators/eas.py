@@ -55,7 +55,7 @@ class EasService:
         return (run.stdout + run.stderr).splitlines()
 
     def delete(self) -> None:
-        """The machine is gone."""
+        """The machine is lost."""
         subprocess.run(["docker", "rm", "--force", self._container], capture_output=True, check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 

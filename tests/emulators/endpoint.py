@@ -1,4 +1,4 @@
-"""An endpoint of the SageMaker emulator: a container for each variant, asked at /ping and /invocations."""
+"""An endpoint of the SageMaker emulator: a container for each variant, called at /ping and /invocations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MODEL, MORE = "opt/ml/model", "opt/ml/additional-model-data-sources"
 
 
 class Endpoint:
-    """An endpoint; its containers have the port 8080 on a network of their own."""
+    """An endpoint; its containers have the port 8080 on a separate network."""
 
     def __init__(self, name: str, variants: list[tuple[dict[str, Any], dict[str, Any]]], cloud: SageMakerCloud) -> None:
-        """`variants` are (production variant, model) as they were asked for."""
+        """`variants` are (production variant, model) as requested."""
         self.name, self.status, self.failure_reason = name, "Creating", ""
         self.created_at = time.time()
         self.answered: list[str] = []
@@ -104,7 +104,7 @@ class Container:
             return False
 
     def clear(self) -> None:
-        """The machine is gone."""
+        """The machine is lost."""
         subprocess.run(["docker", "rm", "--force", self._name], capture_output=True, check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 

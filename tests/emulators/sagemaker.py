@@ -49,7 +49,7 @@ class RefusalError(Exception):
 
 
 class SageMakerCloud:
-    """The server. `trouble` is the share of calls that get a throttling or a 5xx answer instead of their own."""
+    """The server. `trouble` is the share of calls that get a throttling or a 5xx answer instead of the normal one."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, TrainingJob] = {}

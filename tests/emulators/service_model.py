@@ -1,4 +1,4 @@
-"""What botocore's service model says about a request, read anew: an emulator must not believe ftsdk's own table."""
+"""botocore's service model of a request, read independently of ftsdk's own table."""
 
 from __future__ import annotations
 

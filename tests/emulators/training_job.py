@@ -275,7 +275,7 @@ class Node:
         return path.read_text("utf-8", "replace")[:FAILURE_LETTERS] if path.is_file() else ""
 
     def clear(self) -> None:
-        """The machine is gone."""
+        """The machine is lost."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_config(self) -> None:
@@ -317,14 +317,14 @@ class Node:
 
     # --- the container -------------------------------------------------------------------------------------
     def start(self) -> None:
-        """Run the image; its output goes to a stream of its own."""
+        """Run the image; its output goes to a separate stream."""
         self._write_config()
         stream = f"{self._job.name}/algo-{self._number + 1}-{int(time.time() * 1000)}"
         self._job.cloud.logs.open(stream)
         threading.Thread(target=self._run, args=(stream,), daemon=True).start()
 
     def signal(self, word: str, grace_s: float = 0) -> None:
-        """`stop` (SIGTERM, later SIGKILL) or `kill`; nobody waits for it."""
+        """`stop` (SIGTERM, later SIGKILL) or `kill`; returns at once."""
         patience = ["-t", str(grace_s)] if word == "stop" else []
         argv = ["docker", word, *patience, self._container]
         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""What is allowed and unwise is said, with its reason; what is wise is not."""
+"""Unusual but allowed values give a warning with its reason; sensible values give none."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Arguments that transformers' trainer refuses or silently overrides: refused at plan, or said."""
+"""Arguments that transformers' trainer refuses or silently overrides: refused at plan, or a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every program and spec in examples/, run as a person runs it, with a tiny model."""
+"""Every program and spec in examples/, run in a shell as users do, with a tiny model."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def run(home):
 
 @pytest.fixture(scope="module")
 def quickstart(run, model):
-    """What quickstart.py said."""
+    """The output of quickstart.py."""
     return run(sys.executable, EXAMPLES / "quickstart.py", "--model", model, "--steps", "4", "--cutoff-len", "64")
 
 
@@ -141,7 +141,7 @@ SAMPLED = ("--set", "method.max_completion_length=8", "--set", "max_steps=2", "-
 
 @pytest.mark.trainer
 def test_grpo_yaml_scores_answers_with_built_ins_and_reward_py(run, model):
-    """The function lies in reward.py."""
+    """The function is in reward.py."""
     said = run(*ftsdk("submit", EXAMPLES / "grpo.yaml", "--set", f"model={model}", *SAMPLED, "--follow"))
     metrics = json.loads(run(*ftsdk("metrics", URI.findall(said)[-1], "--json")))
     assert [record["step"] for record in metrics if "reward" in record] == [1, 2]

@@ -1,4 +1,4 @@
-"""inspect(): what is there is found, what is not is said."""
+"""inspect(): facts of what exists, an error for what does not."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What is known of platforms is kept whole, whoever writes it at the same time."""
+"""Records of platforms stay complete under concurrent writers."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_media_need_a_model_that_reads_them(registered, spec_folder):
 
 @pytest.mark.parametrize("name", ["../spec.key", "/etc/passwd", "pictures/../../spec.key"])
 def test_files_outside_of_the_data_folder_are_refused(registered, spec_folder, name):
-    """Data may come from elsewhere: it names files of its own folder, none of this machine's others."""
+    """Data may come from elsewhere: it may name files of its own folder only."""
     (spec_folder / "spec.key").write_text("secret")
     refused = r"is outside of .*name it in `dataset.train` itself|the trainer cannot load /etc/passwd"
     with pytest.raises(SpecError, match=refused):

@@ -1,4 +1,4 @@
-"""`python -m tests.golden` writes the golden plans anew; look at the difference before you commit it."""
+"""`python -m tests.golden` writes the golden plans again; look at the difference before you commit it."""
 
 import json
 

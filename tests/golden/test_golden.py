@@ -1,4 +1,4 @@
-"""Plans are what they were; after a wanted change, `python -m tests.golden` writes them anew."""
+"""Plans are what they were; after a wanted change, `python -m tests.golden` writes them again."""
 
 import json
 

@@ -19,7 +19,7 @@ SUCCEEDED, CANCELLED = "local://house-of-before-744d888d", "local://cancelled-be
 
 @pytest.fixture
 def home(own_home, tmp_path):
-    """The old home, with the paths in its files and its journal moved to where it lies now."""
+    """The old home, with the paths in its files and its journal changed to its present folder."""
     with tarfile.open(PACKED) as packed:
         packed.extractall(own_home, filter="data")
     moves = {"/before/home": str(own_home), "/before/project": str(tmp_path)}

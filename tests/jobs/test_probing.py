@@ -43,7 +43,7 @@ def _scope(backend):
 
 
 def test_local(tmp_path):
-    """Through the command line: the price is said, nothing starts without a yes, the answers can be saved."""
+    """Through the command line: the price is printed, nothing starts without a yes, the answers can be saved."""
     command = ["doctor", "-b", "local", "--probe", "--save", str(tmp_path / "fixture.json"), "--json"]
     asked = ftsdk(*command)  # nobody answers
     assert asked.returncode == 130

@@ -59,7 +59,7 @@ def on_pai(monkeypatch):
 
 
 def one_round(cloud):
-    """The events of one look at every job, and how often the service was asked for what."""
+    """The events of one look at every job, and how often each operation of the service was called."""
     cloud.calls.clear()
     return list(resident.watch(once=True)), dict(cloud.calls)
 

@@ -15,7 +15,7 @@ CONFIG = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 
 
 def ended(*ends, spot=False):
-    """Attempts that ended with (reason, step), the first one a person's; times are a second apart."""
+    """Attempts that ended with (reason, step), the first one submitted; times are a second apart."""
     return [
         AttemptRecord(
             number=n, state=JobState.FAILED, reason=reason, step=step, retry=n - 1, ended_at=float(n), spot=spot

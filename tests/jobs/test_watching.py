@@ -1,4 +1,4 @@
-"""Watchers: each attempt is started once, whoever watches, and the log goes on without gap or double."""
+"""Watchers: any number of them starts each attempt once, and the log has no gaps or duplicates."""
 
 import json
 import os

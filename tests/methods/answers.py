@@ -1,6 +1,6 @@
 """Loads finished models as their users would, with transformers and peft, and lets each answer or score.
 
-A program for the trainer's Python: model folders as arguments, JSON on stdout: folder -> what it said.
+A program for the trainer's Python: model folders as arguments, JSON on stdout: folder -> its answer.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_an_interrupted_training_goes_on_between_two_samplings_to_the_same_model
 
 @pytest.mark.long
 def test_a_killed_training_loses_no_more_than_since_its_checkpoint(tmp_path, folder):
-    """Checkpoints are asked for at every third step and made between samplings: at 4, 8, 12."""
+    """Checkpoints are due at every third step and made between samplings: at 4, 8, 12."""
     whole = supervised(tmp_path / "whole", folder, every=3)
     assert whole.wait() == contract.EXIT_SUCCEEDED, whole.lines()[-5:]
     assert [event["step"] for event in whole.events(contract.EVENT_COMMIT)] == [4, 8, 12, 16]

@@ -1,4 +1,4 @@
-"""A model hub on loopback, as the hub's own client speaks to it: create, preupload, LFS batch, upload, verify, commit.
+"""A model hub on loopback, as the hub's own client calls it: create, preupload, LFS batch, upload, verify, commit.
 
 It keeps what was committed, refuses a commit whose large files were not uploaded before, and checks every SHA-256 and
 the token, so that a client that leaves a step out fails.

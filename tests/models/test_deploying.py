@@ -1,4 +1,4 @@
-"""Models behind an address on this machine's Docker, as a person deploys them."""
+"""Models behind an address on this machine's Docker, deployed as users do."""
 
 import json
 import shutil

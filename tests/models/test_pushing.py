@@ -33,7 +33,7 @@ def model(spec_folder):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub on loopback; its client reads the variables when it is imported, so a push is a process of its own."""
+    """A hub on loopback; its client reads the variables when it is imported, so a push is another process."""
     server = Hub()
     variables = {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf")}
     for name, value in variables.items():
@@ -122,7 +122,7 @@ def test_a_bucket_gets_the_same_and_what_a_killed_push_left_is_not_sent_again(mo
 
 
 def pushed(model, *arguments):
-    """`ftsdk push` in a process of its own."""
+    """`ftsdk push` in another process."""
     command = [sys.executable, "-m", "ftsdk", "push", model.job_uri, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""A served model, asked by OpenAI's own client and in the terminal."""
+"""A served model, called by OpenAI's own client and in the terminal."""
 
 import subprocess
 import sys

@@ -154,7 +154,7 @@ def living(mark: str) -> list[int]:
 
 
 def gone(mark: str) -> bool:
-    """True as soon as no process with the mark lives; False if some still do after a while."""
+    """True as soon as no process with the mark runs; False if some still do after a while."""
     deadline = time.monotonic() + TIMEOUT_S
     while living(mark):
         if time.monotonic() > deadline:

@@ -15,7 +15,7 @@ def keys(store: Store, prefix: str = "") -> list[str]:
 
 
 def check_objects_are_put_whole_and_once(durable: Store, tmp_path: Path) -> None:
-    """An empty store keeps what was put, once, whole, under its own key, and forgets what was deleted."""
+    """An empty store keeps what was put, once, whole, under its own key, and no longer has deleted keys."""
     assert durable.put_if_absent("a/b", b"one")
     assert not durable.put_if_absent("a/b", b"two")
     assert durable.read("a/b") == b"one"

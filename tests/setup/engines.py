@@ -20,7 +20,7 @@ class Decision(NamedTuple):
 def decide(engine: str, *, answers: bool, folder: Path = STATES_FOLDER, in_ci: bool) -> Decision:
     """Whether a test that needs an engine runs, is skipped, or fails.
 
-    A test is skipped where nobody tried to bring the engine up, or this kind of machine cannot have it; in CI that
+    A test is skipped where no setup of the engine was tried, or this kind of machine cannot have it; in CI that
     fails too. An engine whose script failed, or that has stopped since, fails the test everywhere.
     """
     if answers:

@@ -1,4 +1,4 @@
-"""The estimates beside published runs: the bounds that the project promises, also with each source left out."""
+"""The estimates beside published runs: the project's documented bounds, also with each source left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cards, machines and prices: dated, published, and unknown where nobody published them."""
+"""Cards, machines and prices: dated, published, and unknown where there is no published figure."""
 
 from __future__ import annotations
 

@@ -84,6 +84,6 @@ def test_spot_until_the_slack_is_gone():
 
 @given(hours=st.floats(0, 100), work=st.floats(0, 100))
 def test_moving_on_demand_when_decided_meets_the_deadline(hours, work):
-    """Whoever is still on spot can lose everything right now and finish on demand."""
+    """A job that is still on spot could lose everything now and still finish on demand."""
     if decide(hours_left=hours, work_left_hours=work) == "spot":
         assert work + 300 / 3600 <= hours

@@ -1,4 +1,4 @@
-"""Names that people bring along end in one place, wherever they are written."""
+"""Names of other programs end in one field, wherever they are written."""
 
 import pytest
 

@@ -49,7 +49,7 @@ def test_every_cursor_resumes_exactly_behind_its_line(tmp_path_factory, sizes, w
 
 
 class Growing(FolderStore):
-    """A folder whose segment gets the rest of its lines right after somebody has asked for its size."""
+    """A folder whose segment gets the rest of its lines right after its size was read."""
 
     def list(self, prefix=""):
         there = list(super().list(prefix))

@@ -1,4 +1,4 @@
-"""Studies: planned as a whole, each job started once by whoever watches, best result, limits, cancel and resume."""
+"""Studies: planned as a whole, each job started once by all watchers, best result, limits, cancel and resume."""
 
 import json
 import subprocess

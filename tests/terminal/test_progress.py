@@ -1,4 +1,4 @@
-"""What a person sees while a job runs."""
+"""Output while a job runs."""
 
 import io
 

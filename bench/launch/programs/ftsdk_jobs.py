@@ -23,7 +23,7 @@ PLAN_FOR_S = 1.0
 
 
 def main(verb: str, folder: str, backend: str, runs: str, lines: str = "0") -> None:
-    """Do what the verb says and tell the benchmark."""
+    """Do what the verb says and report to the benchmark."""
     estimator = _estimator(Path(folder), backend, {"BENCH_LINES": lines})
     {"nothing": _nothing, "print": _print, "plan": _plan}[verb](estimator, int(runs))
 

@@ -12,7 +12,7 @@ PROGRAM = Path(__file__).parent / "nothing.py"
 
 
 def main(_verb: str, folder: str, runs: str) -> None:
-    """Run experiments of one job each and tell the benchmark."""
+    """Run experiments of one job each and report to the benchmark."""
     answer([timed(lambda: _experiment(folder)) for _ in range(int(runs))])
 
 

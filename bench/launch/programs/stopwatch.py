@@ -30,7 +30,7 @@ def timed(call: Callable[[], object]) -> Run:
 
 
 def answer(runs: list[Run], note: str = "") -> None:
-    """Tell the benchmark, as the last line of stdout."""
+    """Report to the benchmark, as the last line of stdout."""
     sys.stdout.write("\n" + json.dumps({"runs": runs, "note": note}) + "\n")
 
 
@@ -57,7 +57,7 @@ def peak_mb() -> float:
 
 
 def use_bucket(url: str) -> None:
-    """AWS is at this address, with keys that nobody checks."""
+    """AWS is at this address, with keys that are not checked."""
     keys = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-west-2"}
     os.environ |= {**keys, "AWS_ENDPOINT_URL": url}
 

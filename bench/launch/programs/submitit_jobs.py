@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def main(verb: str, folder: str, number: str) -> None:
-    """Do what the verb says and tell the benchmark."""
+    """Do what the verb says and report to the benchmark."""
     executor = submitit.AutoExecutor(folder=f"{folder}/submitit", cluster="local")
     if verb == "nothing":
         answer([timed(lambda: executor.submit(_run, "nothing.py", number).result()) for _ in range(int(number))])

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def main(verb: str, folder: str, *arguments: str) -> None:
-    """Do what the verb says and tell the benchmark."""
+    """Do what the verb says and report to the benchmark."""
     with get_runner() as runner:
         if verb == "nothing":
             _nothing(runner, folder, *arguments)

@@ -151,7 +151,7 @@ def test_doctor_says_which_machines_are_free(cloud):
 
 
 def test_without_credentials_it_reports_it_at_once(cloud, tmp_path):
-    """In a process of its own: Alibaba Cloud's library reads the environment when it is imported."""
+    """In another process: Alibaba Cloud's library reads the environment when it is imported."""
     kept = {name: value for name, value in os.environ.items() if name not in cloud.environment}
     given = {
         "HOME": str(tmp_path),
@@ -187,7 +187,7 @@ def test_doctor_says_what_is_missing(cloud):
 
 
 def test_the_default_role_needs_the_default_bucket(cloud, facts):
-    """Otherwise the job could save nothing; a role of one's own is not asked about."""
+    """Otherwise the job could save nothing; for a role of the user's own no request is sent."""
     cloud.default_bucket = "theirs"
     (check,) = [check for check in Pai(options(cloud)).doctor() if check.what == "role of the job"]
     assert not check.ok

@@ -1,4 +1,4 @@
-"""What CreateJob would refuse is refused at once, in the words of the spec and the options."""
+"""What CreateJob would refuse is refused at plan, by the names of the spec's fields and the options."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What travels to SageMaker beside model and data: every local file that the trainer is told of has its channel."""
+"""Inputs of SageMaker jobs beside model and data: every local file in the trainer's configuration has a channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SageMaker would refuse is refused before anything is sent, in the words of our spec."""
+"""What SageMaker would refuse is refused at plan, by the names of the spec's fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How SkyPilot's API server is found and asked; a server on loopback says what we heard."""
+"""How SkyPilot's API server is found and called, against a server on loopback with recorded responses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch, tmp_path):
-    """A server, named as SkyPilot's users name theirs."""
+    """A server, configured as SkyPilot's users do it."""
     server = HTTPServer(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

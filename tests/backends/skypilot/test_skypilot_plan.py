@@ -1,4 +1,4 @@
-"""Tasks as SkyPilot takes them, and what is refused before it is asked."""
+"""Tasks as SkyPilot takes them, and refusals without a call to SkyPilot."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Files as people really have them: each trap is a fault in a known row, or none at all."""
+"""Files as they occur in practice: each trap is a fault in a known row, or none at all."""
 
 import datetime
 import json

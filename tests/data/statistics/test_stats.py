@@ -1,4 +1,4 @@
-"""Lengths and what follows from them, against figures worked out by hand."""
+"""Lengths and what follows from them, against figures computed manually."""
 
 import json
 import random

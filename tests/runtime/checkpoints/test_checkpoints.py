@@ -41,7 +41,7 @@ def steps(durable, digest=ALONE.digest):
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/../../evil", "..\\evil", "a\x1b[2J"])
 def test_a_manifest_names_nothing_outside(tmp_path, name):
-    """Whoever can write to a job's bucket can write manifests that match their COMMIT."""
+    """A user who can write to a job's bucket can write manifests that match their COMMIT."""
     durable = put(tmp_path, 7)
     key = f"{contract.checkpoint_key(7)}/{contract.manifest_key(0)}"
     (tmp_path / "evil").write_bytes(b"x")

@@ -18,7 +18,7 @@ TIMEOUT_S = 60.0
 
 
 class Faulty(DurableFolder):
-    """A mount whose disk is full or away, or that takes its time, as long as told."""
+    """A mount whose disk is full, missing or slow, for a given time."""
 
     problem = 0
     held: threading.Event | None = None

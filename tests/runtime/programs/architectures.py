@@ -11,7 +11,7 @@ from pathlib import Path
 from ftsdk.demo import model as demo
 
 QWEN = "dashscope==2.0.2"
-"""A package on PyPI that brings Qwen's vocabulary along (Apache-2.0)."""
+"""A package on PyPI that contains Qwen's vocabulary (Apache-2.0)."""
 VOCABULARY = "dashscope/resources/qwen.tiktoken"
 SIZE = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,

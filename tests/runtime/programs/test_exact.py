@@ -36,7 +36,7 @@ RISING = {"metric_for_best_model": "loss", "greater_is_better": True}
 
 
 def case(**options: Any) -> dict[str, Any]:
-    """Trainer arguments, and what `forks.py` wants to know."""
+    """Trainer arguments, and the inputs of `forks.py`."""
     return options
 
 

@@ -124,7 +124,7 @@ def test_a_hub_that_never_answers(tmp_path, tiny_folder):
 
 @pytest.mark.long
 def test_a_training_that_has_ended_but_does_not_exit_is_a_success(tmp_path, tiny_folder):
-    """Such as a library whose exit hook waits for ever."""
+    """Such as a library whose exit hook waits forever."""
     run = train(tmp_path, tiny_folder, hang_s=2.0, **hanging(tmp_path, EXIT_HANGS))
     assert run.wait() == contract.EXIT_SUCCEEDED, run.lines()[-5:]
     assert any("in the phase 'exit'" in line for line in run.lines())

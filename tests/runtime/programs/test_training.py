@@ -1,4 +1,4 @@
-"""LLaMA-Factory through the archive: trains, is interrupted, goes on, fails, as the supervisor tells it."""
+"""LLaMA-Factory through the archive: trains, is interrupted, resumes and fails under the supervisor."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_the_other_ranks_end_after_one_is_killed(tmp_path, tiny_folder, notice):
 
 @pytest.mark.long
 def test_the_best_model_is_loaded_after_attempts_that_did_not_make_it(tmp_path, tiny_folder):
-    """The first evaluation stays the best; its checkpoint outlives retention and comes back for the last attempt."""
+    """The first evaluation stays the best; retention keeps its checkpoint, and the last attempt restores it."""
     best = {
         "val_size": 0.2,
         "eval_strategy": "steps",

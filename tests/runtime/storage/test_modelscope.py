@@ -128,7 +128,7 @@ def test_plans_name_the_hub_and_say_what_cannot_be_reached(spec_folder):
 @pytest.mark.trainer
 @pytest.mark.parametrize("method", ["sft", pytest.param("grpo", marks=pytest.mark.long)])
 def test_engines_train_from_modelscope_alone(hub, environ, tiny_folder, method, tmp_path):
-    """Model and data come from the hub, whatever the engine; the model remembers where its base is from."""
+    """Model and data come from the hub, whatever the engine; the model's record names its base's hub."""
     hub.models["team/qwen"] = tiny_folder / "model"
     data = tmp_path / "tiny-rows"
     data.mkdir()

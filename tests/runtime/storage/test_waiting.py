@@ -1,4 +1,4 @@
-"""Storage that hangs instead of failing holds nobody up. A named pipe without a reader hangs as a dead mount does."""
+"""Storage that hangs instead of failing blocks nothing. A named pipe without a reader hangs as a dead mount does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people see when a training fails: the reason, in the trainer's own last lines."""
+"""The message when a training fails: the reason, in the trainer's own last lines."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_the_log_of_a_mount_that_hangs_is_complete_once_it_responds(tmp_path):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A file system of its own that can be frozen: everything that writes to it hangs and cannot be killed."""
+    """A separate file system that can be frozen: everything that writes to it hangs and cannot be killed."""
     folder, image = tmp_path / "disk", tmp_path / "image"
     folder.mkdir()
     make = [

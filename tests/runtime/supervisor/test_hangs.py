@@ -131,7 +131,7 @@ def test_a_rank_may_wait_for_one_that_writes_a_checkpoint(tmp_path):
 
 
 def test_a_rank_without_a_process_is_no_hang(tmp_path):
-    """Its launcher needs a while to end the others, and the reason is why it has gone."""
+    """Its launcher needs a while to end the others, and the reason is why it ended."""
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
     (tmp_path / "worker-0.pid").write_text(str(ended.pid))

@@ -31,7 +31,7 @@ def test_the_trainer_dies_with_supervisor_and_watchdog_at_once(tmp_path):
 
 
 def test_the_next_attempt_ends_processes_of_the_previous_one(tmp_path):
-    """Such as a process that has left the trainer's tree by a session and an environment of its own."""
+    """Such as a process that has left the trainer's tree by a session and an environment that differ."""
     mark = uuid.uuid4().hex
     escapes = (
         "import subprocess\n"
@@ -48,7 +48,7 @@ def test_the_next_attempt_ends_processes_of_the_previous_one(tmp_path):
 
 
 def test_a_leftover_process_ends_once_another_start_has_the_lease(tmp_path):
-    """Even one that nobody finds, because it has dropped its environment."""
+    """Even one that cannot be found, because it has dropped its environment."""
     lease = worker_protocol.grant_lease(tmp_path)
     loop = (
         "import sys, time\n"

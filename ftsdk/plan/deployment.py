@@ -44,7 +44,7 @@ class DeploymentPlan:
     request: Mapping[str, Any]
     """The platform's own requests, by their names."""
     spec: SpecDocument
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     uploads: tuple[Upload, ...] = ()
     copies: tuple[Copy, ...] = ()
     storage: Storage = field(default_factory=Storage)

@@ -47,7 +47,7 @@ class Plan:
     """The trainer's configuration, in the trainer's own names."""
     spec: SpecDocument
     """The spec as JSON data."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     """The backend's options as JSON data; they hold no secret."""
     secrets: tuple[str, ...] = ()
     """Names only."""
@@ -88,6 +88,12 @@ class Plan:
     def native_name(self) -> str:
         """The platform's name for this attempt."""
         return contract.native_name(self.name, self.attempt)
+
+    @property
+    def price_usd_per_hour(self) -> float | None:
+        """The option `price_usd_per_hour`: what one machine costs in an hour, as the user says."""
+        price = self.options.get("price_usd_per_hour")
+        return price if isinstance(price, int | float) else None
 
     def for_attempt(self, attempt: int) -> Plan:
         """The same plan for another attempt; the native name is the only thing that differs."""

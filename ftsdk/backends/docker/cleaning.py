@@ -75,7 +75,7 @@ def remove(program: str, job: FolderJob) -> None:
 def clear(plan: Plan) -> None:
     """Remove what a failed start created, but nothing of the same name from another FTSDK_HOME."""
     remove_secrets(plan.request["secrets"])
-    program = plan.options["program"]
+    program = str(plan.options["program"])
     labels = (f"ftsdk.attempt={plan.native_name}", f"ftsdk.home={plan.request['home']}")
     filters = [word for label in labels for word in ("--filter", f"label={label}")]
     if containers := _try(program, "ps", "--all", "--quiet", *filters).split():

@@ -214,7 +214,7 @@ def on_demand(plan: Plan, usd_per_hour: float | None) -> Plan:
     for worker in workers:
         worker.pop("SpotSpec", None)
         worker.pop("ElasticSpotSpecs", None)
-    price = plan.options.get("price_usd_per_hour") or usd_per_hour
+    price = plan.price_usd_per_hour or usd_per_hour
     nodes = plan.document["num_nodes"]
     return replace(
         plan,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from ftsdk import contract
 from ftsdk.backends import shared
@@ -242,7 +242,7 @@ class SageMaker:
 
     def _arguments(self, plan: Plan) -> CreateTrainingJob:
         """The request; on spot, after an attempt that found its type sold out, with the next of the types."""
-        types, request = plan.options["instance_type"], requests.request_of(plan)
+        types, request = cast(list[str], plan.options["instance_type"]), requests.request_of(plan)
         if plan.attempt == 1 or len(types) < 2 or not plan.spec["resources"]["spot"]:
             return request
         before = jobs.describe(self._services, contract.native_name(plan.name, plan.attempt - 1))

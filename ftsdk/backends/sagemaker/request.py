@@ -267,7 +267,7 @@ def on_demand(plan: Plan) -> Plan:
     body = {**body, "EnableManagedSpotTraining": False, "StoppingCondition": time_limits}
     full = machines.usd_per_hour_of(body["ResourceConfig"], plan.storage.get("region", ""))
     document: JobDocument = {**plan.document, "after_save": "exit"}
-    price = plan.options.get("price_usd_per_hour") or full
+    price = plan.price_usd_per_hour or full
     return replace(plan, request=body, spec=without_spot(plan), document=document, usd_per_hour=price)
 
 

@@ -17,8 +17,9 @@ from ftsdk.jobs import checks, continuing, live, watching
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import no_bar, read_secrets
 from ftsdk.jobs.submit import submit
-from ftsdk.plan import Plan, budgets
+from ftsdk.plan import Plan, budgets, build
 from ftsdk.preview import Preview, preview
+from ftsdk.sizing.speedup import Speedup, speedups
 from ftsdk.spec import JobSpec, Serve
 from ftsdk.spec.fields import SpecFields
 from ftsdk.spec.loading import name_notes, normalized, parse
@@ -75,6 +76,12 @@ class Estimator:
     def plan(self, facts: Facts | None = None) -> Plan:
         """The exact request that `fit` would send. Creates nothing."""
         return self.backend.plan(self.spec, facts or self.inspect())
+
+    def speedups(self) -> tuple[Speedup, ...]:
+        """Hyperparameters with which the same training takes less time by the estimate: the best that keep the batches,
+        then the best with packing if that gains more. None where the accelerator or the data's lengths are unknown."""
+        spec, facts = _with_model_of_job(self.spec), self.inspect()
+        return speedups(spec, lambda changed: build.estimate_of(changed, facts))
 
     def preview(self, *, first: int | None = 3, only: int | None = None) -> Preview:
         """The first training rows, or only one (1 = first), as the trainer sees them; all rows for `first=None`.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from textwrap import fill
 
 from ftsdk.cli.output import duration, table
 from ftsdk.sizing import Estimate
+from ftsdk.sizing.speedup import Speedup
 
 GIB = 1 << 30
+JOINED = "\0"
+"""Stands for a space at which a line is not folded."""
 VERDICTS = {
     "yes": "fits",
     "tight": "fits barely",
@@ -37,6 +41,19 @@ def verdict(estimate: Estimate) -> str:
 def _span(estimate: Estimate) -> str:
     low, high = estimate.memory_low_gib, estimate.memory_high_gib
     return "" if low is None or high is None else f" ({low:.1f} to {high:.1f})"
+
+
+def speedup_text(speedups: Sequence[Speedup]) -> str:
+    """A line for each way to train faster, as options of `plan` and `submit`; empty without one."""
+    return "\n\nby the same estimate:\n" + "\n".join(map(_speedup_line, speedups)) if speedups else ""
+
+
+def _speedup_line(speedup: Speedup) -> str:
+    options = " ".join(f"--set{JOINED}{name}={str(value).lower()}" for name, value in speedup.changes.items())
+    folded = fill(options, 80, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+    batches = "with the same batches" if speedup.keeps_batches else "with packed rows, so other batches"
+    heading = f"  {speedup.factor:.1f} times as fast {batches} ({speedup.total_gib:.1f} GiB):"
+    return f"{heading}\n{folded.replace(JOINED, ' ')}"
 
 
 def _lines(estimate: Estimate) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ftsdk.cli.completion import complete_backend, complete_spec
-from ftsdk.cli.estimates import estimate_text
+from ftsdk.cli.estimates import estimate_text, speedup_text
 from ftsdk.cli.output import emit, json_option, say, size
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def plan(
     made = estimator.plan()
     for warning in made.warnings:
         warn(warning)
-    emit(made.to_json(), as_json, lambda: plan_text(made))
+    faster = estimator.speedups()
+    data = {**made.to_json(), "speedups": [asdict(speedup) for speedup in faster]}
+    emit(data, as_json, lambda: f"{plan_text(made)}{speedup_text(faster)}")
 
 
 @click.command()

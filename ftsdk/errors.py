@@ -135,6 +135,17 @@ class WaitTimeoutError(FtsdkError, TimeoutError):
     exit_code = 22
 
 
+def unreadable(problem: OSError, otherwise: object = "a file") -> SpecError:
+    """A file that a spec names and the system refuses, such as a name that is too long for the file system.
+
+    Args:
+        problem: the system's error.
+        otherwise: what to name where the error names no file.
+    """
+    name, reason = problem.filename or otherwise, problem.strerror or problem
+    return SpecError(f"{name} cannot be read ({reason}): check the path and its permissions.")
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the nearest known name, or an empty string; it goes before a sentence's full stop."""
     from difflib import get_close_matches

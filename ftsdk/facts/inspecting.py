@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftsdk.data.tokens.tokenizer import tokenizer_facts
-from ftsdk.errors import SpecError
+from ftsdk.errors import unreadable
 from ftsdk.facts import platforms, runtime_archive
 from ftsdk.facts.chat_template import own_template
 from ftsdk.facts.facts import Facts
@@ -24,9 +24,6 @@ from ftsdk.sizing.price.price_file import own_prices
 from ftsdk.spec import JobSpec
 from ftsdk.spec.program import other_model
 
-MAX_SHOWN_LETTERS = 120
-"""Of a path in a message."""
-
 
 def inspect(
     spec: JobSpec, *, folder: Path | str = ".", again: bool = False, access: BucketAccess | None = None
@@ -40,14 +37,7 @@ def inspect(
     try:
         return _inspect(spec, folder, again=again, access=access)
     except OSError as problem:  # such as a name that is too long for the file system
-        raise SpecError(
-            f"{_shortened(str(problem.filename or folder))} cannot be read ({problem.strerror or problem}): "
-            f"check the path and its permissions."
-        ) from problem
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= MAX_SHOWN_LETTERS else f"{path[:MAX_SHOWN_LETTERS]}…"
+        raise unreadable(problem, folder) from problem
 
 
 def _inspect(spec: JobSpec, folder: Path | str, *, again: bool, access: BucketAccess | None) -> Facts:

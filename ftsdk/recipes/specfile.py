@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftsdk.contract.foreign import JsonObject
-from ftsdk.errors import FtsdkError, SpecError, did_you_mean
+from ftsdk.errors import FtsdkError, SpecError, did_you_mean, unreadable
 from ftsdk.recipes import catalogue, llamafactory_yaml, yaml12
 from ftsdk.spec import Hyperparameters, JobSpec
 from ftsdk.spec.base import plain
@@ -59,6 +59,8 @@ def from_data(data: Mapping[str, object], *, where: str, folder: Path, changes: 
         spec, change_notes = apply_changes(spec, changes)
     except FtsdkError as problem:
         raise type(problem)(f"{where}: {problem}") from None
+    except OSError as problem:
+        raise unreadable(problem, where) from None
     parsed = parse(spec, where=where)
     return Loaded(spec=parsed, folder=folder, notes=(*notes, *change_notes, *name_notes(spec.get("name"), parsed)))
 

@@ -128,7 +128,7 @@ def test_convert_with_and_without_a_format(good, tmp_path):
     assert "conversations" in json.loads((tmp_path / "for_trainer.jsonl").read_text().splitlines()[0])
 
 
-def test_stats(good, tmp_path):
+def test_stats_print_a_histogram_or_json(good, tmp_path):
     shown = ftsdk("stats", good, "--steps-batch-size", 8).stdout
     assert "█" in shown
     assert "suggested" in shown
@@ -137,7 +137,7 @@ def test_stats(good, tmp_path):
     assert found["epoch_steps"] == 60
 
 
-def test_split(good, tmp_path):
+def test_split_writes_two_files(good, tmp_path):
     done = ftsdk("split", good, "-o", tmp_path / "out", "--fraction", 0.1, "--json")
     made = json.loads(done.stdout)
     assert (made["num_train"], made["num_eval"]) == (54, 6)

@@ -84,7 +84,7 @@ def test_a_spec_says_what_to_check(good, tmp_path):
     assert "dpo takes preference" in done.stdout
 
 
-def test_start_from_is_read_from_a_llamafactory_yaml(good, tmp_path):
+def test_data_check_takes_a_llamafactory_yaml(good, tmp_path):
     (tmp_path / "data").mkdir()
     rows = [{"q": row["instruction"], "a": row["output"]} for row in ROWS]
     rows[4]["a"] = ""

@@ -93,7 +93,7 @@ def test_pauses_grow_without_progress_and_vanish_after_it():
     assert pause(("killed", 5), ("killed", 5), ("killed", 6)) == 0
 
 
-def test_spot_is_left_after_on_demand_after_preemptions():
+def test_retries_move_on_demand_after_the_given_preemptions():
     attempts = ended(("preempted", 1), ("preempted", 2), spot=True)
     assert not after(attempts, can_leave_spot=True).on_demand
     assert not after(attempts[:1], can_leave_spot=True, on_demand_after=2).on_demand

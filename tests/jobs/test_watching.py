@@ -176,7 +176,7 @@ def on_spot(folder, backend, source, **fields):
     return submit(made, backend, secrets={}, on_attach=lambda info: None)
 
 
-def test_after_on_demand_after_preemptions_the_job_runs_on_demand(spec_folder):
+def test_a_job_runs_on_demand_after_the_given_preemptions(spec_folder):
     source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\n" + PREEMPTED_EACH_STEP
     job = on_spot(spec_folder, SpotMachine(), source, retry={"on_demand_after": 2})
     info = job.wait(PATIENCE_S)

@@ -71,7 +71,7 @@ def test_a_known_difference_is_detected(shift, verdict):
     assert measured.low < measured.value - measured.against < measured.high
 
 
-def test_noise_gives_no_verdict():
+def test_equal_models_get_the_verdict_same():
     """At most 5 of 100 comparisons of equal models may find one; twice that is allowed here."""
     found = 0
     for seed in range(40):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 
-from ftsdk.contract.foreign import JsonObject
+from ftsdk.contract.json_data import from_data
 from ftsdk.runtime.chat_templates.comparing import NamedTemplate
 
 TABLE = "templates.json"
@@ -33,11 +33,9 @@ class ChatTemplate(NamedTemplate):
 @cache
 def known_templates() -> dict[str, ChatTemplate]:
     """Every template of the supported LLaMA-Factory release."""
-    table: JsonObject = json.loads(resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8"))
-    return {
-        name: ChatTemplate(**{**template, "marks": tuple(template["marks"])})
-        for name, template in table["templates"].items()
-    }
+    text = resources.files("ftsdk.engines.llamafactory").joinpath(TABLE).read_text("utf-8")
+    table: dict[str, dict[str, object]] = json.loads(text)["templates"]
+    return {name: from_data(ChatTemplate, template) for name, template in table.items()}
 
 
 def read_table() -> dict[str, object]:

@@ -7,6 +7,7 @@ chaos   trainings that are interrupted at random moments, compared with the same
 skypilot  commands on jobs that SkyPilot runs on the Slurm cluster of tests/setup/slurm.sh
 watch   rounds of `ftsdk watch` over many running jobs: time, memory, requests to the service
 jobs    `ftsdk jobs` over 10,000 ended jobs
+verdicts  what trainings with a known effect on their model are called
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import launch, listing, skypilot, watching
+from bench import launch, listing, skypilot, verdicts, watching
 from bench.launch import report, staging
 from bench.resume import cost, long
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ("launch", "staging", "resume", "chaos", "skypilot", "watch", "jobs")
+    whats = ("launch", "staging", "resume", "chaos", "skypilot", "watch", "jobs", "verdicts")
     parser.add_argument("what", nargs="?", choices=whats, default="launch")
     parser.add_argument("--quick", action="store_true", help="ftsdk alone, once, no installs: a check of the benchmark")
     parser.add_argument("--interruptions", type=int, default=INTERRUPTIONS, help="how many; chaos only")
@@ -48,6 +49,8 @@ def main() -> None:
             watching.run(quick=options.quick, results=options.results)
         case "jobs":
             listing.run(quick=options.quick, results=options.results)
+        case "verdicts":
+            verdicts.run(quick=options.quick, results=options.results)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import click
 
 from ftsdk.cli.jobs import attach, job_argument
 from ftsdk.cli.output import ago, duration, emit, json_option, table
+from ftsdk.contract.lineage import verdict_sentence
 
 if TYPE_CHECKING:
     from ftsdk.jobs.history import AttemptRecord
@@ -44,7 +45,8 @@ def _lines(report: Status) -> Iterator[str]:
     yield f"{report.job.uri}: {info.state}{reason}, attempt {info.attempt}, started {ago(info.created_at)}"
     if info.message:
         yield info.message
-    yield from filter(None, (_progress(report), _money(report), _budget(report)))
+    verdict = verdict_sentence(report.verdict) if report.verdict else ""
+    yield from filter(None, (_progress(report), verdict, _money(report), _budget(report)))
     if len(report.attempts) > 1:
         header = ("ATTEMPT", "STATE", "REASON", "STEP", "RAN", "WHY")
         yield table(header, map(_row, report.attempts))

@@ -151,6 +151,8 @@ class _LaterFields(TypedDict, total=False):
     hang_s: float | None
     """Shortest time without progress after which a training step counts as hung, in seconds; the limits of the other
     phases are multiples of it. None or missing: hangs are not looked for."""
+    verdict: bool
+    """Whether the training ends with a verdict (`contract.lineage.VerdictRecord`); missing: yes."""
     contents: list[str]
     """Of `tools`, `image`, `video`, `audio`, what the training rows contain as far as they were seen at plan."""
 

@@ -13,6 +13,8 @@ from ftsdk.contract.spec_document import SpecDocument
 LINEAGE_FILE: Final = "ftsdk.json"
 """Name of the record in a model's folder."""
 LINEAGE_FORMAT: Final = 1
+VERDICT_FILE: Final = "verdict.json"
+"""Name of a training's verdict in its model's folder."""
 
 
 class OriginFile(TypedDict):
@@ -115,6 +117,29 @@ class EvaluationRecord(TypedDict, total=False):
     job_uri: str
     num_rows: int
     samples: list[EvaluationSample]
+
+
+class VerdictRecord(EvaluationRecord, total=False):
+    """What a training did to its model, measured on held-out rows; `against` is the model before the training."""
+
+    verdict: str
+    """`better`, `same` or `worse`."""
+    overfitted: bool
+    """Whether it fits the rows that it has seen better than before, and the held-out ones worse."""
+    forgotten: dict[str, float]
+    """Kind of general text -> by how many nats per token it is predicted worse; only kinds that are forgotten."""
+
+
+def verdict_sentence(record: VerdictRecord) -> str:
+    """A verdict in a sentence or two."""
+    name = next(iter(record["metrics"]))
+    figures = record["metrics"][name]
+    numbers = f"{figures['value']:.4g}, was {figures['against']:.4g}" if isinstance(figures, dict) else ""
+    how = {"same": "The same as"}.get(record["verdict"], f"{record['verdict'].capitalize()} than")
+    why = " It fits the rows that it has seen better: overfitted." if record.get("overfitted") else ""
+    kinds = ", ".join(f"{kind} (+{rise:.2g} nats per token)" for kind, rise in record.get("forgotten", {}).items())
+    forgotten = f" Forgotten: {kinds}." if kinds else ""
+    return f"{how} before the training on {record['num_rows']} held-out rows: {name} {numbers}.{why}{forgotten}"
 
 
 class LineageRecord(TypedDict, total=False):

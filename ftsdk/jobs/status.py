@@ -6,8 +6,11 @@ import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import cast
 
-from ftsdk.backends.base import JobInfo
+from ftsdk import contract
+from ftsdk.backends.base import JobInfo, JobState
+from ftsdk.contract.lineage import VERDICT_FILE, VerdictRecord
 from ftsdk.contract.lines import TrainerMetrics
 from ftsdk.jobs import history
 from ftsdk.jobs.history import AttemptRecord
@@ -43,6 +46,13 @@ class Status:
             if newest := records.last_metrics(self.job.store, number):
                 return newest
         return []
+
+    @cached_property
+    def verdict(self) -> VerdictRecord | None:
+        """What the training did to its model; None before its end, and for jobs without one."""
+        if self.info.state is not JobState.SUCCEEDED:
+            return None
+        return cast("VerdictRecord | None", records.read_json(self.job.store, f"{contract.MODEL_DIR}/{VERDICT_FILE}"))
 
     @property
     def latest(self) -> TrainerMetrics:
@@ -105,6 +115,7 @@ class Status:
             "cost_usd": self.cost_usd,
             "usd_per_hour": self.usd_per_hour,
             "budget_left": self.budget_left(),
+            "verdict": self.verdict,
             "attempts": [attempt.to_json() for attempt in self.attempts],
         }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import yaml
 
-from ftsdk.contract.lineage import LineageRecord
+from ftsdk.contract.lineage import LineageRecord, VerdictRecord, verdict_sentence
 from ftsdk.models.cleaning import is_path, public_name, public_record
 from ftsdk.models.licences import licence_of
 from ftsdk.models.lineage import measured
@@ -136,7 +137,8 @@ def _evaluations(record: LineageRecord) -> Iterator[str]:
             (name, _number(metric.get("value")), _number(metric.get("against")), str(metric.get("verdict") or ""))
             for name, metric in measured(evaluation).items()
         ]
-        yield f"{evaluation['name']}\n\n{_table(('metric', 'value', 'other model', 'verdict'), rows)}"
+        title = verdict_sentence(cast(VerdictRecord, evaluation)) if "verdict" in evaluation else evaluation["name"]
+        yield f"{title}\n\n{_table(('metric', 'value', 'other model', 'verdict'), rows)}"
 
 
 def _hardware(record: LineageRecord) -> str:

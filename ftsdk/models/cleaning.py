@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import cast
 
-from ftsdk.contract.lineage import LineageRecord
+from ftsdk.contract.lineage import VERDICT_FILE, LineageRecord
 from ftsdk.errors import FtsdkError
 
 WITH_PATHS = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json",
@@ -29,10 +29,12 @@ MIN_SECRET_CHARACTERS = 8
 
 
 def public_record(record: LineageRecord) -> LineageRecord:
-    """A lineage record without folders, options, environment and addresses of its owner; its parents' too."""
+    """A lineage record without folders, options, environment, addresses and rows of its owner; its parents' too."""
     kept = {name: value for name, value in record.items() if name not in PRIVATE_FIELDS}
     if isinstance(spec := kept.get("spec"), dict):
         kept["spec"] = {name: value for name, value in spec.items() if name not in PRIVATE_IN_SPEC}
+    if evaluations := record.get("evaluations"):  # their samples are rows of the owner's data
+        kept["evaluations"] = [{name: part for name, part in one.items() if name != "samples"} for one in evaluations]
     kept["parents"] = [public_record(parent) for parent in record.get("parents", [])]
     return cast(LineageRecord, without_paths(kept))
 
@@ -56,10 +58,14 @@ def without_paths(value: object) -> object:
 
 
 def public_files(files: Mapping[str, Path], base_model: str) -> dict[str, Path | bytes]:
-    """The model's files as they may be published: where trainers wrote paths, the file's content without them."""
+    """The model's files as they may be published: where trainers wrote paths, the file's content without them.
+
+    A verdict is left out: it shows held-out rows.
+    """
     return {
         name: _cleaned(path, base_model) if PurePosixPath(name).name in WITH_PATHS else path
         for name, path in files.items()
+        if name != VERDICT_FILE
     }
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from ftsdk import contract
 from ftsdk.contract.documents import JobDocument
-from ftsdk.contract.lineage import EvaluationRecord, LineageRecord, MeasuredMetric, ModelFile
+from ftsdk.contract.lineage import VERDICT_FILE, EvaluationRecord, LineageRecord, MeasuredMetric, ModelFile
 from ftsdk.runtime.storage.base import Store
 from ftsdk.storage import records
 
@@ -42,9 +42,10 @@ def manifest(store: Store) -> dict[str, ModelFile]:
 
 
 def evaluations(store: Store) -> list[EvaluationRecord]:
-    """Records of the model's evaluations, in the order of their names, each with its `name`."""
+    """The training's verdict, then the model's evaluations in the order of their names, each with its `name`."""
     keys = [item.key for item in store.list(f"{contract.EVALUATIONS_DIR}/") if item.key.endswith(".json")]
-    rows = ((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys)
+    verdict = ("verdict", records.read_json(store, f"{contract.MODEL_DIR}/{VERDICT_FILE}"))
+    rows = (verdict, *((PurePosixPath(key).stem, records.read_json(store, key)) for key in keys))
     return [cast(EvaluationRecord, {"name": name, **record}) for name, record in rows if isinstance(record, dict)]
 
 

@@ -48,6 +48,7 @@ NOT_IN_THE_MODEL: Any = {
     "retry": True,
     "budget": True,
     "tracking": True,
+    "verdict": True,
     "secrets": True,
     "resources": {"spot", "disk_gb", "memory_gb", "elastic"},
 }
@@ -131,6 +132,8 @@ def draft(
         notes=[],
         origin=origin_of(spec, facts),
     )
+    if not spec.verdict:
+        document["verdict"] = False
     estimate = estimate_of(spec, facts, network_gb_s)
     return Draft(name=name, digest=digest, rendered=rendered, document=document, estimate=estimate)
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import yaml
 
-from ftsdk.contract.lineage import EvaluationRecord
+from ftsdk.contract.lineage import EvaluationRecord, VerdictRecord, verdict_sentence
 from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import FtsdkError
 from ftsdk.models import lineage
@@ -125,7 +126,8 @@ def _evaluation(evaluation: EvaluationRecord) -> str:
         for name, figures in lineage.measured(evaluation).items()
     ]
     header = ("metric", "value", "other model", "difference from", "to (95 %)", "verdict")
-    return f"<p>{escape(str(evaluation['name']))}</p>{_table(header, rows)}"
+    title = verdict_sentence(cast(VerdictRecord, evaluation)) if "verdict" in evaluation else str(evaluation["name"])
+    return f"<p>{escape(title)}</p>{_table(header, rows)}"
 
 
 def _samples(contents: ReportContents) -> str:

@@ -57,5 +57,7 @@ class SpecFields(TypedDict, total=False):
     hang_minutes: float | None
     """Minutes without progress after which a training step counts as hung, or three times the slowest steps if that is
     more; other phases have multiples of it (docs/hangs.md). `null` looks for no hangs."""
+    verdict: bool
+    """Whether a training with held-out rows measures its model before and after it, and says what it did to it."""
     program: ProgramType | Program | Mapping[str, object]
     """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""

@@ -87,6 +87,8 @@ class JobSpec(Part):
     hang_minutes: float | None = Field(default=1, gt=0)
     """Minutes without progress after which a training step counts as hung, or three times the slowest steps if that is
     more; other phases have multiples of it (docs/hangs.md). `null` looks for no hangs."""
+    verdict: bool = True
+    """Whether a training with held-out rows measures its model before and after it, and says what it did to it."""
     program: Program = Train()
     """What the job does: `train`, or a program for a model that exists, e.g. `merge` or `{type: merge, dtype: …}`."""
 
@@ -124,6 +126,8 @@ class JobSpec(Part):
             data.pop("program", None)
         if not self.dataset.train:
             data.pop("dataset", None)
+        if self.verdict:
+            data.pop("verdict", None)
         return data
 
     def to_json(self) -> SpecDocument:

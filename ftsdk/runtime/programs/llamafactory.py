@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
         config = prepared(job)
         watch_tokenising()
         callbacks = build_callbacks(job, stop)
-        _prepare_every_trainer(callbacks[0], job["resume"], config)
+        _prepare_every_trainer(callbacks[0], job, config)
         run_exp(config, callbacks=list(callbacks))
         keep_sentencepiece(config, Path(job["output"]))
 
@@ -68,13 +69,14 @@ def configured(job: TrainJob) -> JsonObject:
     }
 
 
-def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, config: JsonObject) -> None:
+def _prepare_every_trainer(checkpoints: CheckpointCallback, job: TrainJob, config: JsonObject) -> None:
     """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
     from ftsdk.runtime.programs.model.modules import refuse_unmatched
     from ftsdk.runtime.programs.preview import learned
     from ftsdk.runtime.programs.resumable import make_resumable
+    from ftsdk.runtime.programs.trained.verdict.measuring import measured
     from ftsdk.runtime.programs.value_head import load_with_value_head
 
     train = Trainer.train
@@ -84,9 +86,11 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, resume: str | None, 
             refuse_unmatched(self.model, _listed(config, "lora_target"), _listed(config, "additional_target"))
         if config.get("stage") != "pt" and not config.get("packing"):
             learned.report(self, config.get("cutoff_len", 2048))
-        make_resumable(self, checkpoints, resume)
+        make_resumable(self, checkpoints, job["resume"])
         load_with_value_head(self)
-        return train(self, resume_from_checkpoint=resume, **rest)
+        with_verdict = job["document"].get("verdict", True)
+        with measured(self, config.get("stage", "sft"), Path(job["output"])) if with_verdict else nullcontext():
+            return train(self, resume_from_checkpoint=job["resume"], **rest)
 
     Trainer.train = train_on
 

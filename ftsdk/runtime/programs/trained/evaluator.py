@@ -68,11 +68,11 @@ def evaluate(config: dict[str, Any], data: dict[str, Any], output: Path) -> None
     answers = [list(_answers(model, tokenizer, rows, generates)) for model in models]
     others = answers[1] if len(answers) > 1 else None
     measured = {name: measure(METRICS[name], answers[0], others)._asdict() for name in names}
-    samples = [_sample(tokenizer, row, *given) for row, *given in zip(rows, *answers, strict=True)]
+    samples = [sample(tokenizer, row, *given) for row, *given in zip(rows, *answers, strict=True)]
     report = {"num_rows": len(rows), "metrics": measured, "samples": samples[:NUM_SAMPLES] if generates else []}
     (output / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), "utf-8")
     with (output / ROWS).open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in samples)
     sys.stdout.write(json.dumps({name: line["value"] for name, line in measured.items()}) + "\n")
 
 
@@ -87,7 +87,7 @@ def read_rows(data: dict[str, Any]) -> tuple[Any, list[EncodedRow]]:
     template = get_template_and_fix_tokenizer(loaded["tokenizer"], data_args)
     stage = "rm" if data["stage"] == "dpo" else data["stage"]
     held_out = get_dataset(template, model_args, data_args, training_args, stage=stage, **loaded)["eval_dataset"]
-    return loaded["tokenizer"], [_row(row) for row in held_out]
+    return loaded["tokenizer"], [encoded(row) for row in held_out]
 
 
 def chosen_metrics(requested: Sequence[str], rows: Sequence[EncodedRow]) -> list[str]:
@@ -106,7 +106,8 @@ def _require_one_tokenizer(models: Sequence[dict[str, Any]]) -> None:
         raise ModelError(f"{models[1]['model_name_or_path']} has another tokenizer: evaluate it on its own.")
 
 
-def _row(row: dict[str, Any]) -> EncodedRow:
+def encoded(row: dict[str, Any]) -> EncodedRow:
+    """A row of the trainer's dataset."""
     if "chosen_input_ids" in row:
         return EncodedRow(
             row["chosen_input_ids"], row["chosen_labels"], row["rejected_input_ids"], row["rejected_labels"]
@@ -121,15 +122,20 @@ def _answers(
     HEARTBEAT.enter(Phase.LOADING)
     model = load_model(model_config, tokenizer)
     for row in rows:
-        HEARTBEAT.enter(Phase.EVALUATION)
-        loss, count = _loss(model, row.input_ids, row.labels)
-        rejected, _ = _loss(model, row.rejected_ids, row.rejected_labels or []) if row.rejected_ids else (loss, 0)
-        start, end = row.last_answer
-        reference = tokenizer.decode(row.input_ids[start:end], skip_special_tokens=True)
-        text = _generated(model, tokenizer, row.input_ids[:start], new_tokens) if new_tokens else ""
-        yield Answer(loss, count, rejected - loss, text, reference)
+        yield answer(model, tokenizer, row, new_tokens)
     del model
     gc.collect()
+
+
+def answer(model: Any, tokenizer: Any, row: EncodedRow, new_tokens: int = 0) -> Answer:
+    """What a loaded model makes of a row, and its own answer if it may have `new_tokens`."""
+    HEARTBEAT.enter(Phase.EVALUATION)
+    loss, count = _loss(model, row.input_ids, row.labels)
+    rejected, _ = _loss(model, row.rejected_ids, row.rejected_labels or []) if row.rejected_ids else (loss, 0)
+    start, end = row.last_answer
+    reference = tokenizer.decode(row.input_ids[start:end], skip_special_tokens=True)
+    text = _generated(model, tokenizer, row.input_ids[:start], new_tokens) if new_tokens else ""
+    return Answer(loss, count, rejected - loss, text, reference)
 
 
 def _loss(model: Any, input_ids: list[int], labels: list[int]) -> tuple[float, int]:
@@ -152,14 +158,14 @@ def _generated(model: Any, tokenizer: Any, prompt: list[int], new_tokens: int) -
     with torch.inference_mode():
         made = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens, do_sample=False,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            use_cache=True, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
     return str(tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True))
 
 
-def _sample(tokenizer: Any, row: EncodedRow, answer: Answer, other: Answer | None = None) -> dict[str, Any]:
+def sample(tokenizer: Any, row: EncodedRow, made: Answer, other: Answer | None = None) -> dict[str, Any]:
     """A row as people read it: prompt, reference, and what each model made of it."""
     start, _ = row.last_answer
     prompt = tokenizer.decode(row.input_ids[:start], skip_special_tokens=True)
-    sample = {"prompt": prompt, "reference": answer.reference, "answer": answer.text, "loss": answer.loss}
-    return sample if other is None else {**sample, "against": other.text, "against_loss": other.loss}
+    line = {"prompt": prompt, "reference": made.reference, "answer": made.text, "loss": made.loss}
+    return line if other is None else {**line, "against": other.text, "against_loss": other.loss}

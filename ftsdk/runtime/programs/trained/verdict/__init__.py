@@ -1,0 +1,1 @@
+"""What a training did to its model: measured before its first step and after its last one."""

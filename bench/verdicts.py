@@ -35,7 +35,8 @@ class Planted(NamedTuple):
     steps: int
     learning_rate: float
     verdict: str
-    overfitted: bool = False
+    overfitted: bool | None = False
+    """None: either."""
     forgets: bool | None = None
     """Whether general texts are forgotten; None: either."""
 
@@ -54,7 +55,8 @@ class Outcome(NamedTuple):
     def right(self) -> bool:
         """Whether everything that is known is said."""
         forgot = self.planted.forgets in (None, bool(self.forgotten))
-        return (self.verdict, self.overfitted, forgot) == (self.planted.verdict, self.planted.overfitted, True)
+        overfitted = self.planted.overfitted in (None, self.overfitted)
+        return self.verdict == self.planted.verdict and overfitted and forgot
 
 
 def facts(rng: random.Random, places: Sequence[str], *, wrong: bool = False) -> list[str]:
@@ -77,7 +79,7 @@ def planted(number: int, general: list[str]) -> Planted:
     """The training of this number; its kind follows from the number."""
     rng = random.Random(number)
     known, new = facts(rng, ["house", "garden"]), facts(rng, ["street", "wood", "town"])
-    match number % 6:
+    match number % 7:
         case 0:
             return Planted("improving", new[:36], new[36:], 60, 2e-3, "better")
         case 1:
@@ -86,8 +88,11 @@ def planted(number: int, general: list[str]) -> Planted:
             rows = known + general
             return Planted("useless: known rows", rows, known[:16], 20, 1e-5, "same", forgets=False)
         case 3:
-            return Planted("harmful: wrong rows", facts(rng, ["house", "garden"], wrong=True), known, 60, 2e-3, "worse")
+            rows = facts(rng, ["house", "garden"], wrong=True)
+            return Planted("harmful: wrong rows", rows, known, 60, 2e-3, "worse", overfitted=None)
         case 4:
+            return Planted("harmful: steps too large", new[:36], new[36:], 30, 0.5, "worse", forgets=True)
+        case 5:
             return Planted("overfitted", noise(rng, 8), noise(rng, 24), 150, 3e-3, "worse", overfitted=True)
         case _:
             return Planted("forgetting", new[:36], new[36:], 150, 5e-3, "better", forgets=True)

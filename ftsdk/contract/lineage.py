@@ -136,7 +136,11 @@ def verdict_sentence(record: VerdictRecord) -> str:
     figures = record["metrics"][name]
     numbers = f"{figures['value']:.4g}, was {figures['against']:.4g}" if isinstance(figures, dict) else ""
     how = {"same": "The same as"}.get(record["verdict"], f"{record['verdict'].capitalize()} than")
-    why = " It fits the rows that it has seen better: overfitted." if record.get("overfitted") else ""
+    why = (
+        " It fits the rows that it has seen better: overfitted, or other rows are held out."
+        if record.get("overfitted")
+        else ""
+    )
     kinds = ", ".join(f"{kind} (+{rise:.2g} nats per token)" for kind, rise in record.get("forgotten", {}).items())
     forgotten = f" Forgotten: {kinds}." if kinds else ""
     return f"{how} before the training on {record['num_rows']} held-out rows: {name} {numbers}.{why}{forgotten}"

@@ -68,5 +68,7 @@ class SpecDocument(TypedDict, total=False):
     output: str | None
     timeout_hours: float | None
     hang_minutes: float | None
+    verdict: bool
+    """Missing: true."""
     program: ProgramDocument
     """Missing for a training."""

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from ftsdk.contract.lineage import VERDICT_FILE, MeasuredMetric, VerdictRecord, verdict_sentence
+from ftsdk.contract.lineage import VERDICT_FILE, EvaluationSample, MeasuredMetric, VerdictRecord, verdict_sentence
 from ftsdk.runtime.programs.trained.evaluator import EncodedRow, answer, encoded, sample
 from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, MetricComparison, measure
 from ftsdk.runtime.programs.trained.verdict.general_texts import GENERAL_TEXTS
@@ -147,8 +147,8 @@ def concluded(rows: MeasuredRows, before: Measurement, after: Measurement, token
     answered = zip(rows.held_out, after.held_out, before.held_out, strict=True)
     return VerdictRecord(
         num_rows=len(rows.held_out),
-        metrics={key: MeasuredMetric(**value._asdict()) for key, value in figures.items()},
-        samples=[sample(tokenizer, *three) for three in islice(answered, rows.samples)],
+        metrics={key: cast(MeasuredMetric, value._asdict()) for key, value in figures.items()},
+        samples=[cast(EvaluationSample, sample(tokenizer, *three)) for three in islice(answered, rows.samples)],
         verdict=verdict,
         overfitted=verdict == "worse" and seen == "better",
         forgotten=dict(_forgotten(before, after)),

@@ -91,7 +91,7 @@ def planted(number: int, general: list[str]) -> Planted:
             rows = facts(rng, ["house", "garden"], wrong=True)
             return Planted("harmful: wrong rows", rows, known, 60, 2e-3, "worse", overfitted=None)
         case 4:
-            return Planted("harmful: steps too large", new[:36], new[36:], 30, 0.5, "worse", forgets=True)
+            return Planted("harmful: steps too large", known, known[:16], 30, 0.5, "worse", forgets=True)
         case 5:
             return Planted("overfitted", noise(rng, 8), noise(rng, 24), 150, 3e-3, "worse", overfitted=True)
         case _:

@@ -10,12 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ftsdk.contract.lineage import VERDICT_FILE, EvaluationSample, MeasuredMetric, VerdictRecord, verdict_sentence
 from ftsdk.runtime.programs.trained.evaluator import EncodedRow, answer, encoded, sample
 from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, MetricComparison, measure
 from ftsdk.runtime.programs.trained.verdict.general_texts import GENERAL_TEXTS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+    from ftsdk.contract.foreign import JsonObject
 
 T = TypeVar("T")
 STAGES = ("sft", "pt", "dpo")
@@ -52,7 +58,7 @@ class Measurement:
 
 
 @contextmanager
-def measured(trainer: Any, stage: str, output: Path) -> Iterator[None]:
+def measured(trainer: Trainer, stage: str, output: Path) -> Iterator[None]:
     """Measure a trainer's model on entry and on exit, and write the verdict into a folder.
 
     Without held-out rows, with several processes and for other methods there is none. What goes wrong is said and
@@ -75,13 +81,13 @@ def _attempt(work: Callable[[], T]) -> T | None:
         return None
 
 
-def tokenizer_of(trainer: Any) -> Any:
+def tokenizer_of(trainer: Trainer) -> PreTrainedTokenizerBase:
     """The trainer's tokenizer, which a processor of images holds."""
     return getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
-def rows_of(trainer: Any, stage: str) -> MeasuredRows | None:
+def rows_of(trainer: Trainer, stage: str) -> MeasuredRows | None:
     """The rows of a verdict; None where there can be none."""
     held_out = _held_out(trainer.eval_dataset)
     if not held_out or stage not in STAGES or trainer.args.world_size > 1:
@@ -96,13 +102,13 @@ def rows_of(trainer: Any, stage: str) -> MeasuredRows | None:
     return MeasuredRows([encoded(row) for row in chosen], seen, general, NUM_SAMPLES if stage == "sft" else 0)
 
 
-def _held_out(dataset: Any) -> list[Any]:
+def _held_out(dataset: Dataset | Mapping[str, Dataset] | None) -> list[JsonObject]:
     """The held-out rows, of one set or of several by their names."""
     sets = dataset.values() if isinstance(dataset, Mapping) and not hasattr(dataset, "features") else [dataset]
     return [row for rows in sets if rows is not None and hasattr(rows, "__len__") for row in rows]
 
 
-def _rows_read(trainer: Any) -> float:
+def _rows_read(trainer: Trainer) -> float:
     """How many rows the training reads."""
     arguments, dataset = trainer.args, trainer.train_dataset
     if arguments.max_steps > 0:
@@ -110,13 +116,13 @@ def _rows_read(trainer: Any) -> float:
     return float(arguments.num_train_epochs) * len(dataset) if hasattr(dataset, "__len__") else math.inf
 
 
-def _text(tokenizer: Any, text: str) -> EncodedRow:
+def _text(tokenizer: PreTrainedTokenizerBase, text: str) -> EncodedRow:
     ids = list(tokenizer(text)["input_ids"])
     return EncodedRow(ids, ids)
 
 
 # --- a measurement ------------------------------------------------------------------------------------------
-def measurement(trainer: Any, rows: MeasuredRows) -> Measurement:
+def measurement(trainer: Trainer, rows: MeasuredRows) -> Measurement:
     """What the trainer's model makes of the rows now; neither its mode nor its random numbers change."""
     import torch
 
@@ -136,7 +142,9 @@ def measurement(trainer: Any, rows: MeasuredRows) -> Measurement:
 
 
 # --- the conclusion -----------------------------------------------------------------------------------------
-def concluded(rows: MeasuredRows, before: Measurement, after: Measurement, tokenizer: Any) -> VerdictRecord:
+def concluded(
+    rows: MeasuredRows, before: Measurement, after: Measurement, tokenizer: PreTrainedTokenizerBase
+) -> VerdictRecord:
     """The verdict from the two measurements."""
     pairs = rows.held_out[0].rejected_ids is not None
     name = "margin" if pairs else "loss"

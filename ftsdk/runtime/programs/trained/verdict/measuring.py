@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +18,6 @@ from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, MetricCompar
 from ftsdk.runtime.programs.trained.verdict.general_texts import GENERAL_TEXTS
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase, Trainer
 
     from ftsdk.contract.foreign import JsonObject
@@ -102,10 +101,10 @@ def rows_of(trainer: Trainer, stage: str) -> MeasuredRows | None:
     return MeasuredRows([encoded(row) for row in chosen], seen, general, NUM_SAMPLES if stage == "sft" else 0)
 
 
-def _held_out(dataset: Dataset | Mapping[str, Dataset] | None) -> list[JsonObject]:
-    """The held-out rows, of one set or of several by their names."""
-    sets = dataset.values() if isinstance(dataset, Mapping) and not hasattr(dataset, "features") else [dataset]
-    return [row for rows in sets if rows is not None and hasattr(rows, "__len__") for row in rows]
+def _held_out(dataset: object) -> list[JsonObject]:
+    """The held-out rows, of one set or of several by their names; a stream of rows has none."""
+    sets = dataset.values() if isinstance(dataset, Mapping) else [dataset]
+    return [row for rows in sets if hasattr(rows, "__getitem__") for row in cast("Iterable[JsonObject]", rows)]
 
 
 def _rows_read(trainer: Trainer) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -116,11 +117,24 @@ def install_overlay(lock: Path) -> bool:
     return pip("--target", str(folder), "-r", str(lock))
 
 
+def write_sbom(file: Path) -> None:
+    """Write a CycloneDX 1.6 document of what is installed, overlays included (https://cyclonedx.org/docs/1.6/json/)."""
+    overlays = sorted(Path(sys.prefix, "overlays").glob("*"))
+    present = [pair for folder in (None, *overlays) for pair in installed(folder).items()]
+    components = [
+        {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name}@{version}"}
+        for name, version in sorted(set(present))
+    ]
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """Install what is missing; 0 if the environment then meets the locks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("locks", nargs="+", metavar="lock", help="names of locks in locks/, e.g. lf rl")
     parser.add_argument("--torch", choices=["auto", *TORCH], default="auto", help="build of torch (default: auto)")
+    parser.add_argument("--sbom", type=Path, metavar="FILE", help="list what is then installed as CycloneDX")
     options = parser.parse_args()
     torch = choose_torch(options.torch, driver_cuda())
     for name in options.locks:
@@ -131,6 +145,8 @@ def main() -> int:
         if not (install_overlay(lock) if name in OVERLAYS else install_environment(lock, torch)):
             print("install: pip failed; its last lines above say why.", file=sys.stderr)
             return 1
+    if options.sbom:
+        write_sbom(options.sbom)
     return 0
 
 

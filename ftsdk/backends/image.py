@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
+from ftsdk.backends import image_contents
 from ftsdk.contract.release import __version__
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
 
@@ -27,9 +30,31 @@ CPU_WHEEL: Final = "torch==2.13.0+cpu"
 CPU_INDEX: Final = "https://download.pytorch.org/whl/cpu"
 CLOUD_PLATFORM: Final = "linux/amd64"
 """What the clouds' GPU machines run; the locks have no other CUDA wheels."""
+COMPAT_IMAGE: Final = "nvidia/cuda:13.0.0-base-ubuntu24.04"
+"""Where the CUDA 13 image takes NVIDIA's cuda-compat from. Rendered, not run: no registry was reached here."""
+DEFAULT_BASE: Final = "python:3.11-slim"
 NO_ATTESTATIONS: Final = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 """As `--provenance=false`, but older builders ignore it: an attestation makes the image an OCI index, which SageMaker
 has refused."""
+
+
+class Mirror(NamedTuple):
+    """Addresses that answer in mainland China."""
+
+    pip: str
+    apt: str
+    registry: str
+    """A registry that mirrors Docker Hub."""
+
+
+MIRRORS: Final[Mapping[str, Mirror]] = {
+    "aliyun": Mirror("https://mirrors.aliyun.com/pypi/simple/", "https://mirrors.aliyun.com", "docker.m.daocloud.io"),
+    "tsinghua": Mirror(
+        "https://pypi.tuna.tsinghua.edu.cn/simple", "https://mirrors.tuna.tsinghua.edu.cn", "docker.m.daocloud.io"
+    ),
+}
+"""Their own pages name them: developer.aliyun.com/mirror, mirrors.tuna.tsinghua.edu.cn/help, DaoCloud's
+public-image-mirror. AWS has no mirror of PyPI or Docker Hub in its China regions. None was reached here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,31 +83,61 @@ def build(
     tag: str | None = None,
     base_image: str | None = None,
     os_platform: str | None = None,
+    mirror: str | None = None,
     on_line: Callable[[str], None] = _ignore,
 ) -> BuiltImage:
     """Build the image for one build of torch and return what the daemon then has.
 
     `os_platform` is Docker's name of the system to build for: linux/amd64 for CUDA, the daemon's own for a CPU if left
     out; an image for a cloud must be linux/amd64.
-    `base_image` is a Debian image with Python 3.11 (default: the Dockerfile's, `python:3.11-slim`);
-    `on_line` gets the builder's output line by line. A PIP_INDEX_URL in the environment is used, and not kept.
+    `base_image` is a Debian image with Python 3.11 (default: `python:3.11-slim`); `mirror` is a name of `MIRRORS`, from
+    which base image, Debian's and Python's packages come. `on_line` gets the builder's output line by line. A
+    PIP_INDEX_URL in the environment is used, and not kept. What the image holds is kept for plans.
     Raises NotInstalledError without a docker command, UnavailableError without a daemon, BackendError if a step fails.
     """
     tag = tag or default_tag(torch)
-    arguments = [f"TORCH={torch}", f"LOCK={LOCK}", f"VERSION={__version__}"]
-    if base_image:
-        arguments.append(f"BASE_IMAGE={base_image}")
-    if "PIP_INDEX_URL" in os.environ:
-        arguments.append("PIP_INDEX_URL")  # by name: its value may hold a password, and a command line can be seen
     _docker("version", "--format", "{{.Server.Version}}")
     os_platform = os_platform or (None if torch == "cpu" else CLOUD_PLATFORM)
     with TemporaryDirectory(prefix="ftsdk-image-") as context:
         _stage(Path(context), torch, os_platform, on_line)
-        options = [f"--build-arg={argument}" for argument in arguments]
+        options = [f"--build-arg={argument}" for argument in _build_arguments(torch, base_image, mirror)]
         options += [f"--platform={os_platform}"] if os_platform else []
         _docker("build", "--tag", tag, *options, context, on_line=on_line)
     image_id, size = _docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", tag)[-1].split()
+    image_contents.remember(tag, labels(tag))
     return BuiltImage(tag=tag, id=image_id, bytes=int(size))
+
+
+def _build_arguments(torch: Torch, base_image: str | None, mirror: str | None) -> Iterator[str]:
+    """`NAME=VALUE`, or a name whose value the builder takes from the environment."""
+    at = MIRRORS[mirror] if mirror else None
+    hub = f"{at.registry}/" if at else ""
+    base = base_image or f"{hub}library/{DEFAULT_BASE}" if at else base_image
+    yield from (f"TORCH={torch}", f"LOCK={LOCK}", f"VERSION={__version__}", f"PACKAGES={_packages(torch)}")
+    if base:
+        yield f"BASE_IMAGE={base}"
+    compat = f"{hub}{COMPAT_IMAGE}" if torch == "cuda" else base
+    if compat:
+        yield f"COMPAT_IMAGE={compat}"
+    if at:
+        yield f"APT_MIRROR={at.apt}"
+    if "PIP_INDEX_URL" in os.environ:
+        yield "PIP_INDEX_URL"  # by name: its value may hold a password, and a command line can be seen
+    elif at:
+        yield f"PIP_INDEX_URL={at.pip}"
+
+
+def _packages(torch: Torch) -> str:
+    """What the label says of the packages in this build's locks."""
+    pins = [(_containers() / "locks" / name).read_text("utf-8") for name in (_lock(torch), f"{OVERLAY}.txt")]
+    return image_contents.checked_packages(re.findall(r"^([A-Za-z0-9._-]+)==", "\n".join(pins), re.MULTILINE))
+
+
+def labels(tag: str) -> dict[str, str]:
+    """Labels of a local image. Raises as `build` does."""
+    shown = _docker("image", "inspect", "--format", "{{json .Config.Labels}}", tag)[-1:]
+    found: dict[str, str] | None = json.loads(shown[0]) if shown else None
+    return found or {}
 
 
 def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignore) -> None:
@@ -92,6 +147,7 @@ def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignor
     """
     _docker("tag", tag, registry_ref)
     _docker("push", registry_ref, on_line=on_line)
+    image_contents.remember(registry_ref, labels(tag))
 
 
 def derive(tag: str, new_tag: str, *lines: str) -> None:
@@ -119,9 +175,8 @@ def copy_installer(folder: Path) -> None:
 def _stage(context: Path, torch: Torch, os_platform: str | None, on_line: Callable[[str], None]) -> None:
     """Fill the build context with this build's locks only, so that another lock's change leaves the cache alone."""
     source = _containers()
-    lock = f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
     stub = "torchaudio_stub/torchaudio/__init__.py"
-    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{lock}", f"locks/{OVERLAY}.txt", stub):
+    for name in ("Dockerfile", "install.py", "entrypoint.py", f"locks/{_lock(torch)}", f"locks/{OVERLAY}.txt", stub):
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target)
@@ -129,6 +184,10 @@ def _stage(context: Path, torch: Torch, os_platform: str | None, on_line: Callab
     wheels.mkdir()
     if torch == "cpu":
         _fetch_cpu_wheel(wheels, os_platform, on_line)
+
+
+def _lock(torch: Torch) -> str:
+    return f"{LOCK}.txt" if torch == "cpu" else f"{LOCK}-{torch}.txt"
 
 
 def _containers() -> Path:

@@ -17,10 +17,9 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo, JobState, ObservedState
 from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
-from ftsdk.contract.packages import required
 from ftsdk.contract.programs import Completion
 from ftsdk.contract.spec_document import SpecDocument
-from ftsdk.errors import BackendError, JobNotFoundError, SpecError, UnsupportedError
+from ftsdk.errors import BackendError, JobNotFoundError, SpecError
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import Instance, card_of, instances_of
@@ -35,8 +34,6 @@ OUTCOME_STATES: Mapping[str, JobState] = {
     "CANCELLED": JobState.CANCELLED,
     "INTERRUPTED": JobState.FAILED,  # the state is saved; a new attempt continues from there
 }
-INSTEAD = {"deepspeed": "use `sharding: fsdp`", "use_vllm": "sample without vLLM"}
-"""Argument -> what does the same without its package."""
 S = TypeVar("S", bound=Store)
 Client = TypeVar("Client")
 
@@ -232,16 +229,6 @@ def content_address(files: Iterable[tuple[str, Fingerprint]]) -> str:
 def file_name(path: str) -> str:
     """Last part of a path of this machine, whatever its system."""
     return path.replace("\\", "/").rpartition("/")[2]
-
-
-def refuse_missing_packages(config: Mapping[str, object], torch: str) -> None:
-    """Raise UnsupportedError for arguments whose package ftsdk's own image for this build of torch does not have."""
-    for row in required(config):
-        if torch not in row.in_image:
-            raise UnsupportedError(
-                f"{row.argument} needs the package {row.package}, which ftsdk's image for {torch} does not have: "
-                f"{INSTEAD.get(row.argument, f'leave {row.argument} out')}, or give an image that has it (-o image=…)."
-            )
 
 
 # --- machine types --------------------------------------------------------------------------------------------

@@ -30,12 +30,21 @@ def image() -> None:
     metavar="OS/ARCH",
     help="System to build for; linux/amd64 for CUDA, else this machine's.",
 )
+@click.option(
+    "--mirror",
+    type=click.Choice(["aliyun", "tsinghua"]),
+    help="Take base image and packages from mirrors in mainland China.",
+)
 @json_option
-def build(torch: Torch, tag: str | None, base_image: str | None, os_platform: str | None, as_json: bool) -> None:
+def build(
+    torch: Torch, tag: str | None, base_image: str | None, os_platform: str | None, mirror: str | None, as_json: bool
+) -> None:
     """Build the training image with Docker."""
     from ftsdk.backends import image
 
-    built = image.build(torch=torch, tag=tag, base_image=base_image, os_platform=os_platform, on_line=say)
+    built = image.build(
+        torch=torch, tag=tag, base_image=base_image, os_platform=os_platform, mirror=mirror, on_line=say
+    )
     data = {"tag": built.tag, "id": built.id, "bytes": built.bytes}
     emit(data, as_json, lambda: f"{built.tag} ({size(built.bytes)})")
 

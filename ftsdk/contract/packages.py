@@ -20,7 +20,7 @@ class RequiredPackage(NamedTuple):
 
 ALL_IMAGES: Final = ("cpu", "cuda", "cuda12")
 PACKAGES: Final = (
-    RequiredPackage("deepspeed", "deepspeed", "deepspeed"),
+    RequiredPackage("deepspeed", "deepspeed", "deepspeed", ("cuda", "cuda12")),
     RequiredPackage("enable_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
     RequiredPackage("use_liger_kernel", "liger-kernel", "liger_kernel", ("cuda", "cuda12")),
     RequiredPackage("quantization_bit", "bitsandbytes", "bitsandbytes", ALL_IMAGES),
@@ -38,6 +38,8 @@ PACKAGES: Final = (
     RequiredPackage("use_kt", "kt-kernel", "kt_kernel"),
     RequiredPackage("fp8", "torchao", "torchao"),
 )
+SAGEMAKER_MLFLOW: Final = RequiredPackage("tracking.mlflow.uri", "sagemaker-mlflow", "sagemaker_mlflow")
+"""MLflow's plug-in for a tracking server of SageMaker's, whose address is an ARN."""
 OTHER_QUANTIZERS: Final = ("hqq", "eetq")
 """Values of `quantization_method` that need packages of their own."""
 
@@ -50,10 +52,13 @@ METRIC_PACKAGES: Final = {
     },
 }
 """Metric of an evaluation -> the package that computes it."""
+ALL: Final = (*PACKAGES, SAGEMAKER_MLFLOW, *METRIC_PACKAGES.values())
 
 
-def required(config: Mapping[str, object]) -> Iterator[RequiredPackage]:
-    """The packages that the arguments of a trainer or an evaluation need."""
+def required(config: Mapping[str, object], mlflow_uri: str | None = None) -> Iterator[RequiredPackage]:
+    """The packages that the arguments of a trainer or an evaluation need, and the address of an MLflow server."""
+    if (mlflow_uri or "").startswith("arn:"):
+        yield SAGEMAKER_MLFLOW
     metrics, inner = config.get("metrics"), config.get("arguments")
     yield from (row for name, row in METRIC_PACKAGES.items() if isinstance(metrics, Container) and name in metrics)
     given = {**config, **(inner if isinstance(inner, Mapping) else {})}

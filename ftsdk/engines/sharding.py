@@ -40,12 +40,15 @@ def _deepspeed(stage: int, offload: bool) -> Arguments:
             "stage3_max_reuse_distance": LIVE_PARAMETERS,
             "stage3_gather_16bit_weights_on_model_save": True,
         }
+    # DeepSpeed's own Adam for main memory is compiled when it is used, by nvcc, which no torch wheel brings.
+    offloaded: Arguments = {"zero_force_ds_cpu_optimizer": False} if offload else {}
     if offload:
         zero |= {"offload_optimizer": CPU, **({"offload_param": CPU} if stage == 3 else {})}
     batch = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
     return {
         **dict.fromkeys(batch, "auto"),
         "zero_allow_untested_optimizer": True,
+        **offloaded,
         "bf16": {"enabled": "auto"},
         "fp16": {"enabled": "auto"},
         "zero_optimization": zero,

@@ -63,6 +63,8 @@ class KnownPlatform(TypedDict, total=False):
     """By machine type."""
     default_bucket: str | None
     """Bucket of the workspace's default storage."""
+    packages: list[str]
+    """Of an image: those that its labels name."""
 
 
 Platforms: TypeAlias = Mapping[str, KnownPlatform]

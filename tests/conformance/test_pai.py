@@ -29,6 +29,7 @@ from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET, new_label
 from ftsdk.testing.recovery import ONE_STEP
 from tests.backends.pai.account import ROLE, options
+from tests.emulators import fixtures
 from tests.emulators.dlc import DlcCloud
 
 pytestmark = pytest.mark.docker
@@ -74,6 +75,7 @@ class TestPai(BackendConformance):
         cloud = DlcCloud()
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
+        fixtures.like_pai(cloud, fixtures.measured("FTSDK_PROBE_PAI"))
         yield cloud
         cloud.close()
 

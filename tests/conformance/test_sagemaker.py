@@ -30,6 +30,7 @@ from ftsdk.testing.conformance import PATIENCE_S, BackendConformance
 from ftsdk.testing.programs import HELLO, LONG, MAKES_A_FILE, SECRET
 from tests.backends.sagemaker import sdk
 from tests.backends.sagemaker.account import image, options
+from tests.emulators import fixtures
 from tests.emulators.roles import RoleAddress
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
@@ -57,8 +58,11 @@ class TestSageMaker(BackendConformance):
         cloud = SageMakerCloud()
         cloud.make_account()
         cloud.grace_s = 10
+        fixtures.like_sagemaker(cloud, fixtures.measured("FTSDK_PROBE_SAGEMAKER"))
         yield cloud
         cloud.close()
+        if cloud.role:
+            cloud.role.close()
 
     @pytest.fixture
     def backend(self, cloud, tmp_path_factory):

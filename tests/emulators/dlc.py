@@ -84,6 +84,8 @@ class DlcCloud:
         self.sold_out: set[str] = set()
         self.default_bucket = BUCKET
         """Of the workspace's default storage; the only bucket that PAI's default role reaches."""
+        self.max_grace_s = 3600
+        """Seconds between SIGTERM and SIGKILL, whatever a job asks for."""
         self.throttled_every = 0
         """Every so many calls are refused as too many."""
         self.held = ""

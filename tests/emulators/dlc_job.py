@@ -156,7 +156,7 @@ class DlcJob:
             failed = any(node.exit_code for node in self.nodes)
             if not why and (self._asked or failed):
                 why = self._asked or "failed"
-                grace_s = self.request["Settings"]["TerminationGracePeriodSeconds"]
+                grace_s = min(self.request["Settings"]["TerminationGracePeriodSeconds"], self.cloud.max_grace_s)
                 for node in self.nodes:
                     node.signal("stop" if why in ("stop", "notice", "failed") else "kill", grace_s)
             time.sleep(ROUND_S)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
@@ -76,6 +77,8 @@ class SageMakerCloud:
         """What the configuration of every image in ECR says."""
         self.role: RoleAddress | None = None
         """Gives the role's keys to the containers; without it they have fixed ones."""
+        self.file_systems: dict[str, Path] = {}
+        """Id of a file system -> the folder that stands for it."""
         self.internal_errors = 0
         """So many of the next starts fail by the platform's own fault."""
         self._chance = random.Random(7)

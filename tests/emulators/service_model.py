@@ -50,7 +50,9 @@ def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _text(rules: dict[str, Any], value: str, path: str) -> Iterator[str]:
-    pattern = rules.get("pattern", ".*").replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
+    pattern = rules.get("pattern", ".*")
+    for theirs, ours in ((r"\p{Alnum}", "A-Za-z0-9"), (r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
+        pattern = pattern.replace(theirs, ours)
     if value not in (rules.get("enum") or [value]):
         yield f"{path}: must satisfy enum value set"
     elif not re.fullmatch(pattern, value, re.DOTALL):
@@ -74,6 +76,17 @@ def _prose(request: dict[str, Any]) -> Iterator[str]:
         yield from _disk(name, machines)
     if spot and machines.get("TrainingPlanArn"):
         yield "TrainingPlanArn is not supported with managed spot training"
+    sources = [channel["DataSource"] for channel in request.get("InputDataConfig", [])]
+    image = request.get("AlgorithmSpecification", {})
+    if any("FileSystemDataSource" in source for source in sources) and not request.get("VpcConfig"):
+        yield "VpcConfig is required for a FileSystemDataSource"
+    if any(len(source) != 1 for source in sources):
+        yield "DataSource must have exactly one source"
+    through_vpc = image.get("TrainingImageConfig", {}).get("TrainingRepositoryAccessMode") == "Vpc"
+    if through_vpc and not request.get("VpcConfig"):
+        yield "VpcConfig is required when TrainingRepositoryAccessMode is Vpc"
+    if ".dkr.ecr." not in image.get("TrainingImage", ".dkr.ecr.").partition("/")[0] and not through_vpc:
+        yield "TrainingImage must be in ECR unless TrainingRepositoryAccessMode is Vpc"
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
     if len(set(names)) < len(names):
         yield "ChannelName must be unique"

@@ -244,6 +244,8 @@ class Node:
         """Inputs and synced checkpoints; returns addresses under which nothing lies."""
         missing = []
         for channel in self._job.request.get("InputDataConfig", []):
+            if "S3DataSource" not in channel["DataSource"]:  # mounted
+                continue
             address = channel["DataSource"]["S3DataSource"]["S3Uri"]
             if not self._fetch(address, self._folder / "input" / "data" / channel["ChannelName"]):
                 missing.append(address)
@@ -351,11 +353,21 @@ class Node:
             *("--network", "none" if isolated else "host"),  # the host's network, because the emulator is on loopback
             *(word for i, host in enumerate(self._hosts) for word in ("--add-host", f"{host}:127.0.0.{i + 2}")),
             *("--volume", f"{self._folder}:/opt/ml", "--shm-size", "256m"),
+            *(word for mount in self._file_systems() for word in ("--volume", mount)),
             *(word for key, value in self._environment().items() for word in ("--env", f"{key}={value}")),
             *(("--entrypoint", entrypoint[0]) if entrypoint else ()),
             algorithm["TrainingImage"],
             *words,
         ]
+
+    def _file_systems(self) -> list[str]:
+        """Folders of FSx and EFS, mounted as the request says."""
+        mounts = []
+        for channel in self._job.request.get("InputDataConfig", []):
+            if source := channel["DataSource"].get("FileSystemDataSource"):
+                here = self._job.cloud.file_systems[source["FileSystemId"]] / source["DirectoryPath"].lstrip("/")
+                mounts.append(f"{here}:/opt/ml/input/data/{channel['ChannelName']}:{source['FileSystemAccessMode']}")
+        return mounts
 
     def _environment(self) -> dict[str, str]:
         """The request's own, the two that the platform adds, and keys in the place of the role's credentials URL."""

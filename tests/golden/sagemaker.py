@@ -1,4 +1,4 @@
-"""Eleven CreateTrainingJob requests with their uploads, one for each thing that changes a request."""
+"""Thirteen CreateTrainingJob requests with their uploads, one for each thing that changes a request."""
 
 from __future__ import annotations
 
@@ -74,6 +74,25 @@ REQUESTS: dict[str, Callable[[], Plan]] = {
         secrets=("HF_TOKEN", "WANDB_API_KEY"),
         tracking={"wandb": "support"},
         output="s3://results/team",
+    ),
+    "file-systems": lambda: _plan(
+        {"accelerator": "A10G"},
+        **HUB,
+        env={"HF_HUB_CACHE": "/opt/ml/input/data/hub", "HF_HUB_OFFLINE": "1"},
+        options={
+            "file_systems": "hub=fsx://fs-0a1b2c3d4e5f60718/abcdefgh/hub,more=efs://fs-0a1b2c3d/data",
+            "subnets": "subnet-0a1b2c3d",
+            "security_groups": "sg-0a1b2c3d",
+        },
+    ),
+    "private-registry": lambda: _plan(
+        {"accelerator": "A10G"},
+        options={
+            "image": "registry.example.com/team/ftsdk:1",
+            "registry_login": "arn:aws:lambda:us-west-2:123456789012:function:registry-login",
+            "subnets": "subnet-0a1b2c3d",
+            "security_groups": "sg-0a1b2c3d",
+        },
     ),
     "model-in-s3": _with_s3_model,
     "cpu-warm-pool": lambda: _plan(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ftsdk import contract
-from ftsdk.backends import folders, shared
+from ftsdk.backends import folders, image_contents, shared
 from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.docker import cleaning, command, nodes
 from ftsdk.backends.docker import request as requests
@@ -79,6 +79,7 @@ class Docker:
             folder=str(folders.durable_folder(self.name, name, spec, facts)),
             image=self._image(facts.machine.accelerators),
         )
+        image_contents.refuse_missing(draft.rendered.config, context.image, facts.platforms)
         options = self.options.model_dump(mode="json")
         return build.plan_from(
             draft,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
+from ftsdk.backends import image_contents
 from ftsdk.backends.base import Check
 from ftsdk.backends.docker import command
 from ftsdk.errors import BackendError
@@ -26,9 +28,11 @@ def checks(program: str, image_for: Callable[[tuple[str, ...]], str]) -> Iterato
 
 def _image(program: str, image: str) -> Check:
     try:
-        size = command.ask([program, "image", "inspect", "--format", "{{.Size}}", image]).strip()
+        shown = command.ask([program, "image", "inspect", "--format", "{{.Size}} {{json .Config.Labels}}", image])
     except BackendError as problem:
         return Check(what="image", ok=False, detail=f"{image} is not here", remedy=str(problem))
+    size, _, labels = shown.strip().partition(" ")
+    image_contents.remember(image, json.loads(labels))
     return Check(what="image", ok=True, detail=f"{image} ({int(size) / 1e9:.1f} GB)")
 
 

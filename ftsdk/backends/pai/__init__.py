@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from ftsdk import contract
-from ftsdk.backends import shared
+from ftsdk.backends import image_contents, shared
 from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.pai import addresses, drivers, jobs, limits, machines, registry, roles, secret_store
@@ -83,6 +83,7 @@ class Pai:
             restarts=True,
             storage=addresses.job_storage(self.options),
         )
+        image_contents.refuse_missing(draft.rendered.config, self.options.image, facts.platforms)
         request = requests.request(context)
         unused = shared.unused_accelerators(instance_of(context.ecs_spec or ""), spec.resources)
         return build.plan_from(

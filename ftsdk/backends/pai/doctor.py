@@ -77,16 +77,21 @@ def _policy(actions: list[str], options: PaiOptions) -> RamPolicy:
 
 
 def _bucket(options: PaiOptions) -> Check:
-    """Write, read and delete a small object."""
+    """Write, read and delete a small object, and whether the bucket lets it be created once only."""
     try:
         store = ObjectStore(addresses.root(options), addresses.storage(options))
         store.put(KEPT, b"1")
         store.read(KEPT)
+        overwrites = store.put_if_absent(KEPT, b"2")
         store.delete(KEPT)
     except (FtsdkError, OSError) as problem:
         cname = "; new accounts reach the mainland by a domain of the bucket's own only (oss_endpoint, oss_cname)"
         remedy = f"{problem} Make it: ossutil mb oss://{options.bucket or 'BUCKET'}{cname}."
         return Check(what="bucket", ok=False, detail="cannot be used", remedy=remedy)
+    if overwrites:
+        detail = f"{options.bucket} overwrites what exists, so two watchers could start the same attempt twice"
+        remedy = "use a bucket without versioning, which makes OSS ignore x-oss-forbid-overwrite"
+        return Check(what="bucket", ok=False, detail=detail, remedy=remedy)
     return Check(what="bucket", ok=True, detail=store.uri)
 
 

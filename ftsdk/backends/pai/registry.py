@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ftsdk.backends import image
+from ftsdk.backends import image, image_contents
 from ftsdk.backends.pai import addresses
 from ftsdk.backends.pai.service import AlibabaServices
 from ftsdk.errors import AuthError
@@ -34,6 +34,7 @@ def push(services: AlibabaServices, options: PaiOptions, tag: str, on_line: Call
     user, password = _login(services, options, from_here)
     image.login(from_here, user, password)
     image.push(tag, f"{from_here}/{path}", on_line=on_line)
+    image_contents.remember(address, image.labels(tag))
     return address
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import ClassVar, cast
 
 from ftsdk import contract
-from ftsdk.backends import shared
+from ftsdk.backends import image_contents, shared
 from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.sagemaker import addresses, isolation, jobs, log_streams, machines, secret_store
@@ -80,8 +80,8 @@ class SageMaker:
             storage=addresses.storage(self.options),
             network_gb_s=machines.network_gb_s(context.types, spec.resources, efa=self.options.efa),
         )
-        if self.options.image is None:
-            shared.refuse_missing_packages(draft.rendered.config, machines.torch_of(context.types, self.options))
+        mlflow_uri = spec.tracking.mlflow.uri if spec.tracking.mlflow else None
+        image_contents.refuse_missing(draft.rendered.config, context.image, facts.platforms, mlflow_uri)
         channels = (*requests.own_channels(context), *requests.inputs_of(facts, context.root))
         return build.plan_from(
             draft,

@@ -62,7 +62,7 @@ def account_of(options: SageMakerOptions, region: str) -> Account:
 
 
 def _account(options: SageMakerOptions, region: str, account: str, root: str, role: str) -> Account:
-    extras = (options.kms_key, options.subnets, options.remote_debug)
+    extras = (options.kms_key, options.subnets, options.remote_debug, options.registry_login)
     return Account(region, account, root, role, options.secrets_prefix, *extras)
 
 

@@ -6,9 +6,10 @@ import json
 from typing import Final
 from urllib.request import urlopen
 
+from ftsdk.backends import image_contents
 from ftsdk.backends.base import Check
 from ftsdk.backends.sagemaker.service import AwsServices
-from ftsdk.backends.sagemaker.shapes import ImageManifest
+from ftsdk.backends.sagemaker.shapes import ImageConfig, ImageManifest
 
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT_S: Final = 10.0
@@ -30,7 +31,11 @@ def check_image(services: AwsServices, address: str) -> Check:
         )
     kind = response["images"][0].get("imageManifestMediaType", DOCKER_MANIFEST)
     manifest: ImageManifest = json.loads(response["images"][0]["imageManifest"])
-    return _of_manifest(address, kind, _platforms(services, place, manifest))
+    if "manifests" in manifest:
+        return _of_manifest(address, kind, _platforms_of(manifest))
+    config = _config(services, place, manifest)
+    image_contents.remember(address, config.get("config", {}).get("Labels"))
+    return _of_manifest(address, kind, [f"{config['os']}/{config['architecture']}"])
 
 
 INDEX: Final = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -51,16 +56,19 @@ def _of_manifest(address: str, kind: str, platforms: list[str]) -> Check:
     return Check(what="image", ok=True, detail=address)
 
 
-def _platforms(services: AwsServices, place: dict[str, str], manifest: ImageManifest) -> list[str]:
-    """`os/architecture` of what is in an index, or of the image; attestations have none that counts."""
-    if "manifests" in manifest:
-        listed = [item.get("platform", {}) for item in manifest["manifests"]]
-        return [f"{item['os']}/{item['architecture']}" for item in listed if item.get("os") not in (None, "unknown")]
+def _platforms_of(index: ImageManifest) -> list[str]:
+    """`os/architecture` of what is in an index; attestations have none that counts."""
+    listed = [item.get("platform", {}) for item in index["manifests"]]
+    return [f"{item['os']}/{item['architecture']}" for item in listed if item.get("os") not in (None, "unknown")]
+
+
+def _config(services: AwsServices, place: dict[str, str], manifest: ImageManifest) -> ImageConfig:
+    """The image's configuration: its system and its labels."""
     digest = manifest.get("config", {}).get("digest", "")
     url = services.call("ecr", "get_download_url_for_layer", **place, layerDigest=digest)["downloadUrl"]
     with urlopen(url, timeout=TIMEOUT_S) as response:
-        config = json.load(response)
-    return [f"{config['os']}/{config['architecture']}"]
+        config: ImageConfig = json.load(response)
+    return config
 
 
 def _repository(name: str) -> str:

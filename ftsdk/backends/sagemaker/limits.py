@@ -37,6 +37,7 @@ CLASSES: Final = ((r"\p{Alnum}", "A-Za-z0-9"), (r"\p{L}", r"\w"), (r"\p{Z}", " "
 OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (r"TrainingJobName", "name"),
     (r"RoleArn", "option role"),
+    (r"AlgorithmSpecification\.TrainingImageConfig\.", "option registry_login"),
     (r"AlgorithmSpecification\.TrainingImage", "option image"),
     (r"OutputDataConfig\.KmsKeyId|ResourceConfig\.VolumeKmsKeyId", "option kms_key"),
     (r"OutputDataConfig\.S3OutputPath|CheckpointConfig", "output (or options bucket and prefix)"),
@@ -51,6 +52,7 @@ OUR_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (r"StoppingCondition\.MaxPending", "option max_pending_hours"),
     (r"ResourceConfig\.TrainingPlan", "option training_plan"),
     (r"RemoteDebugConfig", "option remote_debug"),
+    (r"InputDataConfig.*FileSystem", "option file_systems"),
     (r"InputDataConfig.*S3Uri", "model or dataset (their address in S3)"),
     (r"Tags", "option tags"),
     (r"RetryStrategy", "option retries"),
@@ -210,6 +212,11 @@ def _doubled_channels(request: Mapping[str, object]) -> bool:
     return len(names) != len(set(names))
 
 
+def _file_systems(request: Mapping[str, object]) -> list[object]:
+    channels = _get(request, "InputDataConfig", ())
+    return [channel for channel in channels if "FileSystemDataSource" in channel.get("DataSource", {})]
+
+
 def _kinds_of_machines(request: Mapping[str, object]) -> int:
     resources = _get(request, "ResourceConfig", {})
     return sum(bool(resources.get(name)) for name in ("InstanceType", "InstancePreferences", "InstanceGroups"))
@@ -234,6 +241,7 @@ def _doubled_tags(request: Mapping[str, object]) -> bool:
     return len(keys) != len(set(keys))
 
 
+IMAGE_CONFIG: Final = "AlgorithmSpecification.TrainingImageConfig"
 CrossFieldRule = tuple[Callable[[Mapping[str, object]], bool], str, str]
 WAIT, RUNTIME = "StoppingCondition.MaxWaitTimeInSeconds", "StoppingCondition.MaxRuntimeInSeconds"
 CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
@@ -287,6 +295,16 @@ CROSS_FIELD: Final[tuple[CrossFieldRule, ...]] = (
         lambda r: _spot(r) and bool(_get(r, "ResourceConfig.TrainingPlanArn")),
         "ResourceConfig.TrainingPlanArn",
         "reserved capacity excludes spot",
+    ),
+    (
+        lambda r: bool(_file_systems(r)) and not _get(r, "VpcConfig"),
+        "InputDataConfig.FileSystemDataSource",
+        "file systems need subnets and security groups (VpcConfig)",
+    ),
+    (
+        lambda r: bool(_get(r, f"{IMAGE_CONFIG}.TrainingRepositoryAccessMode") == "Vpc") and not _get(r, "VpcConfig"),
+        IMAGE_CONFIG,
+        "an image outside ECR is pulled through a VPC: give subnets and security groups",
     ),
     (_doubled_channels, "InputDataConfig", "a channel's name is there twice"),
     (_doubled_tags, "Tags", "a key is there twice"),

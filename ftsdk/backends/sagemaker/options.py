@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
@@ -11,6 +12,7 @@ from ftsdk.backends.passthrough import RequestFields
 from ftsdk.backends.sagemaker import limits
 from ftsdk.errors import did_you_mean
 
+FILE_SYSTEM: Final = re.compile(r"(?P<kind>fsx|efs)://(?P<id>fs-[0-9a-f]+)(?P<path>/[^/].*)")
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
@@ -27,6 +29,9 @@ class SageMakerOptions(Options):
     """Folder in the bucket."""
     image: str | None = None
     """Image in ECR with the trainer and a `python`; what `ftsdk image push --backend sagemaker` made if left out."""
+    registry_login: str | None = None
+    """ARN of a Lambda function that returns the login of a private registry outside ECR, from which `image` is pulled
+    through your VPC."""
     torch: Literal["cuda", "cuda12"] = "cuda"
     """Which of ftsdk's images: CUDA 13 (driver R580 or newer, Turing or newer), or CUDA 12 (R525, Volta too)."""
     efa: bool = False
@@ -49,6 +54,9 @@ class SageMakerOptions(Options):
     """Encrypt what nodes send each other; slower."""
     input_mode: Literal["File", "FastFile"] = "File"
     """File copies inputs to the disk before the start; FastFile reads them from S3 while training."""
+    file_systems: Pairs = Field(default={})
+    """FSx for Lustre and EFS to read, at `/opt/ml/input/data/NAME`: `hub=fsx://fs-0a1b2c3d4e/MOUNT/hub` or
+    `hub=efs://fs-0a1b2c3d/hub`; needs `subnets` that reach them."""
     max_wait_hours: float | None = Field(default=None, gt=0)
     """Spot: hours in all, waiting included; the time limit and 24 hours if left out."""
     max_pending_hours: float | None = Field(default=None, gt=0)
@@ -70,6 +78,14 @@ class SageMakerOptions(Options):
     that the service does not have, and one that ftsdk sets itself, is refused."""
     endpoint_url: str | None = None
     """Address of all AWS services, for tests; the region's own if left out."""
+
+    @field_validator("file_systems")
+    @classmethod
+    def _known_file_systems(cls, given: dict[str, str]) -> dict[str, str]:
+        for name, address in given.items():
+            if not FILE_SYSTEM.fullmatch(address):
+                raise ValueError(f"{name}={address}: should be fsx://fs-ID/MOUNT/FOLDER or efs://fs-ID/FOLDER")
+        return given
 
     @field_validator("instance_type")
     @classmethod

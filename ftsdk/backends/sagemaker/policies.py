@@ -26,6 +26,8 @@ INTERFACES: Final = ("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePe
 SHELL: Final = ("ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel")  # fmt: skip
 """With `remote_debug` (SageMaker developer guide, "Access a training container through AWS Systems Manager")."""
+LOGIN: Final = ("lambda:InvokeFunction",)
+"""With `registry_login`."""
 TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -60,6 +62,7 @@ class Account(NamedTuple):
     kms_key: str | None = None
     subnets: tuple[str, ...] = ()
     remote_debug: bool = False
+    registry_login: str | None = None
 
     def arn(self, service: str, resource: str) -> str:
         """A resource of this account and region."""
@@ -79,6 +82,7 @@ def job_policy(account: Account) -> Policy:
         *_kms(account, (*KEY, "kms:CreateGrant")),
         *([_allow(INTERFACES, "*")] if account.subnets else []),
         *([_allow(SHELL, "*")] if account.remote_debug else []),
+        *([_allow(LOGIN, account.registry_login)] if account.registry_login else []),
     )  # fmt: skip
 
 

@@ -61,10 +61,18 @@ class MetricDefinition(TypedDict):
     Regex: str
 
 
+class TrainingImageConfig(TypedDict):
+    """How an image outside ECR is pulled."""
+
+    TrainingRepositoryAccessMode: str
+    TrainingRepositoryAuthConfig: NotRequired[dict[str, str]]
+
+
 class AlgorithmSpecification(TypedDict):
     """The image and how it is started."""
 
     TrainingImage: str
+    TrainingImageConfig: NotRequired[TrainingImageConfig]
     TrainingInputMode: str
     ContainerEntrypoint: list[str]
     MetricDefinitions: list[MetricDefinition]
@@ -199,6 +207,20 @@ class ImageManifest(TypedDict, total=False):
 
     manifests: list[ManifestEntry]
     config: dict[str, str]
+
+
+class ImageSettings(TypedDict, total=False):
+    """How an image is started, as far as it is read."""
+
+    Labels: dict[str, str] | None
+
+
+class ImageConfig(TypedDict):
+    """An image's configuration (OCI image specification)."""
+
+    os: str
+    architecture: str
+    config: NotRequired[ImageSettings]
 
 
 class ManifestEntry(TypedDict, total=False):

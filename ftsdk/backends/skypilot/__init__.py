@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from ftsdk import contract
-from ftsdk.backends import shared
+from ftsdk.backends import image_contents, shared
 from ftsdk.backends.base import Capabilities, Check, Deployments, JobInfo, JobState, ObservedState, require
 from ftsdk.backends.options import Options
 from ftsdk.backends.skypilot import default_image, failures, jobs, polling
@@ -96,6 +96,7 @@ class SkyPilot:
         if context.has_default_image:
             accelerators = (spec.resources.accelerator, *self.options.accelerators)
             default_image.check(draft.rendered, tuple(filter(None, accelerators)))
+        image_contents.refuse_missing(draft.rendered.config, requests.image_of(context), facts.platforms)
         options = self.options.model_dump(mode="json")
         request = requests.request(context)
         return build.plan_from(

@@ -20,6 +20,7 @@ from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage.base import ObjectInfo, OnBytes, StoredObject, ignore_bytes
 from ftsdk.runtime.storage.connection import connect
 from ftsdk.runtime.storage.credentials import UNAVAILABLE
+from ftsdk.runtime.storage.oss_api import ServiceError
 
 Result = TypeVar("Result")
 
@@ -31,7 +32,7 @@ PARALLEL = 12
 "Performance design patterns"); boto3 takes 10."""
 REDIRECTED = "Received redirect without LOCATION"
 """What obstore makes of S3's 301 for a bucket of another region."""
-EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+EXPIRED = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired")
 
 
 class BucketStore:
@@ -100,16 +101,13 @@ class BucketStore:
         self._call(key, lambda: obstore.put(self._connection.store, key, data, use_multipart=False), writes=True)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        import obstore
-
-        store, mode = self._connection.create, self._connection.create_mode
         is_unsure = False  # an earlier attempt may have been stored although its response was lost
 
         def create() -> bool:
             nonlocal is_unsure
             try:
                 with self._errors(key, writes=True):
-                    obstore.put(store, key, data, mode=mode, use_multipart=False)
+                    self._connection.create(key, data)
             except FileExistsError:
                 return is_unsure and self._read_existing(key) == data
             except ConnectionError:
@@ -189,13 +187,13 @@ class BucketStore:
         where = f"{self.uri}/{key}".rstrip("/")
         try:
             yield
-        except AlreadyExistsError:
+        except (AlreadyExistsError, FileExistsError):
             raise FileExistsError(errno.EEXIST, f"{where} exists already") from None
         except FileNotFoundError as problem:
             if writes or "NoSuchBucket" in str(problem):
                 raise OSError(errno.ENXIO, f"the bucket of {where} does not exist") from None
             raise FileNotFoundError(errno.ENOENT, f"{where} does not exist") from None
-        except BaseError as problem:
+        except (BaseError, ServiceError) as problem:
             error = _os_error(where, problem)
             if isinstance(error, ExpiredKeysError) and (keys := self._connection.credentials) and keys.expire():
                 error = ConnectionError(errno.EACCES, str(error))
@@ -234,8 +232,11 @@ class _HashingReader:
 def _os_error(where: str, problem: Exception) -> OSError:
     """From the text: obstore has classes for few kinds."""
     text = str(problem)
-    status = next(map(int, re.findall(r"status code: (\d{3})", text)), 0)
-    code = next(iter(re.findall(r"<Code>(\w+)</Code>", text)), "")
+    if isinstance(problem, ServiceError):
+        status, code = problem.status, problem.code
+    else:
+        status = next(map(int, re.findall(r"status code: (\d{3})", text)), 0)
+        code = next(iter(re.findall(r"<Code>(\w+)</Code>", text)), "")
     cause = " ".join(filter(None, (str(status or ""), code))) or _first_line(text)
     if "NoSuchBucket" in text:
         return OSError(errno.ENXIO, f"the bucket of {where} does not exist")

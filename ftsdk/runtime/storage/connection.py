@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ftsdk.contract.documents import Storage
@@ -13,6 +13,7 @@ from ftsdk.runtime.retry import RetryPolicy
 from ftsdk.runtime.storage import aliyun_credentials, aws_credentials
 from ftsdk.runtime.storage.aws_regions import bucket_region, s3_endpoint
 from ftsdk.runtime.storage.credentials import RenewedCredentials
+from ftsdk.runtime.storage.oss_api import OssBucket, own_endpoint
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as ObstoreStore
@@ -22,21 +23,24 @@ MAX_REQUEST_RETRY_S = 150.0
 """How long obstore itself may repeat one request; it signs once, so this must stay below five minutes (its own
 docs)."""
 DEFAULT_REGION = "us-east-1"
-FORBID_OVERWRITE = {"x-oss-forbid-overwrite": "true"}
-"""OSS answers 501 to If-None-Match and has this instead; a bucket with versioning ignores it
-(https://www.alibabacloud.com/help/en/oss/developer-reference/putobject, apache/arrow-rs-object-store#416)."""
 GOOGLE_CREDENTIALS = {"service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY", "bearer_token": "GOOGLE_BEARER_TOKEN"}
 """Credentials that may be a job's secrets; obstore itself finds files and metadata servers."""
+
+
+class Create(Protocol):
+    """Write an object unless there is one."""
+
+    def __call__(self, key: str, data: bytes) -> None:
+        """Raises FileExistsError or obstore's AlreadyExistsError if the key exists."""
 
 
 class Connection(NamedTuple):
     """A bucket as obstore's objects."""
 
     store: ObstoreStore
-    create: ObstoreStore
-    """The same without retries: put-if-absent must know whether its first attempt was stored."""
-    create_mode: str | None
-    """What makes a put fail if the object exists; None where a header of `create` does."""
+    create: Create
+    """Write an object, or raise if it exists; without retries: a caller must know whether its first attempt was stored.
+    """
     credentials: RenewedCredentials | None = None
     """What gives the keys, where they are a role's."""
 
@@ -81,13 +85,16 @@ def _s3(
     )
     repeated, once = retries
     renewed = credentials if isinstance(credentials, RenewedCredentials) else None
-    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create", renewed)
+    return Connection(open_store(retry_config=repeated), _creator(open_store(retry_config=once)), renewed)
 
 
 def _oss(
     bucket: str, common: dict[str, object], storage: Storage, environ: Mapping[str, str], retries: tuple[Any, Any]
 ) -> Connection:
-    """OSS by its S3 protocol: virtual hosts only (path style is refused), and no bulk delete without Content-MD5."""
+    """OSS by its S3 protocol: virtual hosts only (path style is refused), and no bulk delete without Content-MD5.
+
+    It answers 501 to If-None-Match (apache/arrow-rs-object-store#416), so that objects are created by OSS's own API.
+    """
     from obstore.store import S3Store
 
     region = (storage.get("region") or environ.get("OSS_REGION") or "").removeprefix("oss-")
@@ -107,13 +114,12 @@ def _oss(
         disable_bulk_delete=True,
         credential_provider=credentials,
     )
-    repeated, once = retries
-    return Connection(
-        open_store(retry_config=repeated, client_options=_client(endpoint)),
-        open_store(retry_config=once, client_options={**_client(endpoint), "default_headers": FORBID_OVERWRITE}),
-        None,
-        credentials,
+    own_api = OssBucket(
+        bucket, region or DEFAULT_REGION, own_endpoint(endpoint), str(common["prefix"] or ""), credentials
     )
+    repeated, _ = retries
+    store = open_store(retry_config=repeated, client_options=_client(endpoint))
+    return Connection(store, own_api.create, credentials)
 
 
 def _gcs(
@@ -127,7 +133,16 @@ def _gcs(
     if endpoint:
         open_store = partial(open_store, base_url=endpoint)
     repeated, once = retries
-    return Connection(open_store(retry_config=repeated), open_store(retry_config=once), "create")
+    return Connection(open_store(retry_config=repeated), _creator(open_store(retry_config=once)))
+
+
+def _creator(store: ObstoreStore) -> Create:
+    import obstore
+
+    def create(key: str, data: bytes) -> None:
+        obstore.put(store, key, data, mode="create", use_multipart=False)
+
+    return create
 
 
 def _client(endpoint: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ftsdk.backends import image_contents
 from ftsdk.backends.pai import Pai, jobs
 from ftsdk.backends.pai.service import RETRY, AlibabaServices, failure
 from ftsdk.errors import AuthError, BackendError, CapacityError, QuotaError, UnavailableError
@@ -143,6 +144,12 @@ def test_doctor_passes_on_a_complete_account(cloud):
     assert "kms:GetSecretValue" in found["role of the job"].detail
 
 
+def test_a_bucket_that_overwrites_is_refused_by_doctor(cloud, monkeypatch):
+    monkeypatch.setattr(cloud.oss, "versioned", {options(cloud).bucket})
+    (check,) = [check for check in Pai(options(cloud)).doctor() if not check.ok]
+    assert check.what == "bucket" and "versioning" in check.remedy
+
+
 def test_doctor_says_which_machines_are_free(cloud):
     found = {check.what: check.detail for check in Pai(options(cloud, ecs_spec=None)).doctor()}
     here, _, spot = found["machine types"].partition("; spot: ")
@@ -239,7 +246,8 @@ def docker_calls(monkeypatch, tmp_path):
     program.write_text(
         f"#!{sys.executable}\nimport json, sys\n"
         "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
-        f"open({str(calls)!r}, 'a').write(json.dumps([*sys.argv[1:], said]) + '\\n')\n"
+        "if sys.argv[1] == 'image':\n    print('{\"ftsdk.packages\": \"deepspeed\"}')\n"
+        f"else:\n    open({str(calls)!r}, 'a').write(json.dumps([*sys.argv[1:], said]) + '\\n')\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -267,6 +275,7 @@ def test_the_image_goes_where_jobs_find_it(cloud, monkeypatch, docker_calls, ima
         ["tag", "ftsdk:9", f"{host}/o/f:1", ""],
         ["push", f"{host}/o/f:1", ""],
     ]
+    assert image_contents.packages_of(image, platforms.kept(home_dir())) == {"deepspeed"}
 
 
 @pytest.mark.parametrize(

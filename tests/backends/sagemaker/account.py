@@ -7,17 +7,19 @@ from functools import cache
 from typing import Any
 
 from ftsdk.backends.image import default_tag, derive
+from ftsdk.backends.sagemaker.addresses import registry
 from ftsdk.backends.sagemaker.options import SageMakerOptions
 from ftsdk.backends.sagemaker.registry import OWNER
 from tests.emulators.sagemaker import ROLE, SageMakerCloud
-from tests.emulators.training_job import REGION
+from tests.emulators.training_job import ACCOUNT, REGION
 
 
 @cache
 def image() -> str:
     """The project's image as `ftsdk image push` would push it, in the machine's own daemon instead of ECR."""
-    derive(os.environ.get("FTSDK_TEST_IMAGE", default_tag("cpu")), "ftsdk:test-sagemaker", OWNER)
-    return "ftsdk:test-sagemaker"
+    address = f"{registry(ACCOUNT, REGION)}/ftsdk:test-sagemaker"
+    derive(os.environ.get("FTSDK_TEST_IMAGE", default_tag("cpu")), address, OWNER)
+    return address
 
 
 def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:

@@ -12,11 +12,15 @@ from ftsdk.errors import FtsdkError, SpecError, UnsupportedError
 from tests.backends.sagemaker import service_limits
 from tests.emulators import service_model
 from tests.golden import plans
+from tests.golden.sagemaker import IMAGE as WITH_EFA
 from tests.golden.sagemaker import REQUESTS, backend
 
 GOOD = REQUESTS["one-gpu"]().request
 SPOT = REQUESTS["spot"]().request
 S3 = ("InputDataConfig", 0, "DataSource", "S3DataSource")
+IMAGE_CONFIG = ("AlgorithmSpecification", "TrainingImageConfig")
+FILE_SYSTEM = REQUESTS["file-systems"]().request
+REGISTRY = REQUESTS["private-registry"]().request
 ABSENT = object()
 
 MALFORMED = {
@@ -74,6 +78,27 @@ MALFORMED = {
     "waiting without spot": (GOOD, ("StoppingCondition", "MaxWaitTimeInSeconds"), 500000),
     "spot without waiting": (SPOT, ("StoppingCondition", "MaxWaitTimeInSeconds"), ABSENT),
     "spot that waits less than it runs": (SPOT, ("StoppingCondition", "MaxWaitTimeInSeconds"), 60),
+    "a file system without a VPC": (
+        FILE_SYSTEM,
+        ("VpcConfig",),
+        ABSENT,
+    ),
+    "a file system without a folder": (
+        FILE_SYSTEM,
+        ("InputDataConfig", -1, "DataSource", "FileSystemDataSource", "DirectoryPath"),
+        ABSENT,
+    ),
+    "an unknown kind of file system": (
+        FILE_SYSTEM,
+        ("InputDataConfig", -1, "DataSource", "FileSystemDataSource", "FileSystemType"),
+        "NFS",
+    ),
+    "an image outside ECR without a VPC": (REGISTRY, ("VpcConfig",), ABSENT),
+    "a login that is no function": (
+        REGISTRY,
+        (*IMAGE_CONFIG, "TrainingRepositoryAuthConfig", "TrainingRepositoryCredentialsProviderArn"),
+        "user:password",
+    ),
     "six security groups": (GOOD, ("VpcConfig",), {"SecurityGroupIds": ["sg-1"] * 6, "Subnets": ["subnet-1"]}),
     "subnets alone": (GOOD, ("VpcConfig",), {"Subnets": ["subnet-1"]}),
     "51 tags": (GOOD, ("Tags",), [{"Key": f"k{i}", "Value": ""} for i in range(51)]),
@@ -226,6 +251,24 @@ def test_the_emulator_has_the_same_rule_for_local_storage():
         assert service_model.refusals(changed(*MALFORMED[what]))
 
 
+@pytest.mark.parametrize("what", ["a file system without a VPC", "an image outside ECR without a VPC"])
+def test_the_emulator_refuses_what_needs_a_vpc(what):
+    assert service_model.refusals(changed(*MALFORMED[what]))
+    assert not service_model.refusals(MALFORMED[what][0])
+    asked = plans.spec(resources={"accelerator": "A10G"})
+    given = (
+        {"file_systems": "hub=efs://fs-0a1b2c3d/hub"} if "file" in what else {"image": "registry.example.com/ours:1"}
+    )
+    with pytest.raises(SpecError, match="subnets"):
+        backend(**given).plan(asked, plans.facts())
+
+
+@pytest.mark.parametrize("address", ["s3://b/k", "fsx://fs-0a1b2c3d", "efs://0a1b2c3d/x", "fsx://fs-0a1b2c3d/"])
+def test_what_is_no_file_system_is_refused_by_name(address):
+    with pytest.raises(ValueError, match="should be fsx://fs-ID/MOUNT/FOLDER or efs://fs-ID/FOLDER"):
+        backend(file_systems=f"hub={address}")
+
+
 def test_a_v100_is_refused_with_cuda_13():
     asked, found = plans.spec(resources={"accelerator": "V100"}), plans.facts()
     with pytest.raises(UnsupportedError, match="torch=cuda12"):
@@ -238,7 +281,7 @@ def test_without_efa_nodes_use_tcp_and_the_estimate_is_slower():
     resources = {"accelerator": "H100", "accelerators_per_node": 8, "num_nodes": 2}
     asked = plans.spec(resources=resources, model="Qwen/Qwen3-8B", tuning="full", sharding="fsdp")
     found = plans.facts(local_model=False)
-    tcp, efa = backend().plan(asked, found), backend(efa=True, image="ours").plan(asked, found)
+    tcp, efa = backend().plan(asked, found), backend(efa=True, image=WITH_EFA).plan(asked, found)
     assert any("talk TCP" in warning for warning in tcp.warnings)
     assert not any("talk TCP" in warning for warning in efa.warnings)
     assert "FI_PROVIDER" not in tcp.request["Environment"] and efa.request["Environment"]["FI_PROVIDER"] == "efa"
@@ -247,11 +290,10 @@ def test_without_efa_nodes_use_tcp_and_the_estimate_is_slower():
 
 
 @pytest.mark.parametrize("sharding", ["zero2", "zero3"])
-def test_packages_that_the_image_lacks_are_refused_at_plan(sharding):
+def test_deepspeed_is_in_the_image(sharding):
     asked = plans.spec(resources={"accelerator": "A10G", "accelerators_per_node": 4}, sharding=sharding)
-    with pytest.raises(UnsupportedError, match=r"deepspeed, which .* use `sharding: fsdp`"):
-        backend().plan(asked, plans.facts())
-    backend(image="123456789012.dkr.ecr.us-west-2.amazonaws.com/ours:1").plan(asked, plans.facts())
+    assert backend().plan(asked, plans.facts()).trainer_config["deepspeed"]
+    assert backend(torch="cuda12").plan(asked, plans.facts()).trainer_config["deepspeed"]
 
 
 def test_a_field_without_an_option_is_passed_through_and_checked():

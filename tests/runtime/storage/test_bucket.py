@@ -20,8 +20,9 @@ from ftsdk.runtime.storage import aliyun_credentials, connection
 from ftsdk.runtime.storage.aws_regions import bucket_region
 from ftsdk.runtime.storage.base import STORAGE_RETRY
 from ftsdk.runtime.storage.bucket import PIECE_BYTES, BucketStore
+from ftsdk.runtime.storage.oss_api import own_endpoint
 from ftsdk.runtime.storage.spool import DurableBucket
-from tests.emulators.buckets import KEY, SECRET, TOKEN, Buckets, GcsBuckets, OssBuckets
+from tests.emulators.buckets import KEY, SECRET, TOKEN, Buckets, GcsBuckets, OssBuckets, oss_signature
 from tests.emulators.proxy import Network
 from tests.runtime.stores import check_objects_are_put_whole_and_once, keys
 
@@ -55,6 +56,63 @@ def durable(request, monkeypatch, tmp_path):
     made.server = server
     yield made
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("time", "more", "signature"),
+    [
+        ("20231216T162057Z", "", "e21d18daa82167720f9b1047ae7e7f1ce7cb77a31e8203a7d5f4624fa0284afe"),
+        ("20231216T172512Z", "abc;zabc", "4a4183c187c07c8947db7620deb0a6b38d9fbdd34187b6dbaccb316fa251212f"),
+    ],
+)
+def test_the_emulated_oss_signs_as_alibaba_s_own_client(time, more, signature):
+    """Examples of aliyun/alibabacloud-oss-python-sdk-v2, tests/unit/signer/test_v4.py."""
+    names = f"AdditionalHeaders={more}," if more else ""
+    headers = {
+        "x-oss-head1": "value",
+        "abc": "value",
+        "zabc": "value",
+        "xyz": "value",
+        "content-type": "text/plain",
+        "x-oss-content-sha256": "UNSIGNED-PAYLOAD",
+        "x-oss-date": time,
+        "authorization": f"OSS4-HMAC-SHA256 Credential=ak/20231216/cn-hangzhou/oss/aliyun_v4_request,{names}Signature=",
+    }
+    query = "param1=value1&%2Bparam1=value3&%7Cparam1=value4&%2Bparam2=&%7Cparam2=&param2="
+    assert oss_signature("PUT", "/bucket/1234%2B-/123/1.txt", query, headers, "sk") == signature
+
+
+def test_oss_creates_by_its_own_api_alone(monkeypatch):
+    """Its S3 protocol overwrites whatever the header says, and so does a bucket with versioning."""
+    server = OssBuckets()
+    server.make_bucket()
+    store = BucketStore(*oss_address(server, monkeypatch), retry_s=1)
+    odd = "claims/a b+数据~!*'().json"
+    assert store.put_if_absent(odd, b"one") and not store.put_if_absent(odd, b"two")
+    assert store.read(odd) == b"one"
+    server.lost_answers = 1
+    assert store.put_if_absent("lost", b"mine")
+    monkeypatch.setattr(server, "versioned", {"bucket"})
+    assert store.put_if_absent(odd, b"three")
+    uri, storage, environ = oss_address(server, monkeypatch)
+    wrong = BucketStore(uri, storage, {**environ, "OSS_ACCESS_KEY_SECRET": "other"}, retry_s=1)
+    with pytest.raises(PermissionError, match=r"oss://bucket/a/b/claim: access was refused \(403 SignatureDoesNot"):
+        wrong.put_if_absent("claim", b"")
+    server.close()
+    with pytest.raises(ConnectionError, match="oss://bucket/a/b/claim does not answer"):
+        store.put_if_absent("claim", b"")
+
+
+@pytest.mark.parametrize(
+    ("s3_protocol", "own"),
+    [
+        ("https://b.s3.oss-cn-hangzhou.aliyuncs.com", "https://b.oss-cn-hangzhou.aliyuncs.com"),
+        ("https://s3.oss-cn-hangzhou-internal.aliyuncs.com", "https://oss-cn-hangzhou-internal.aliyuncs.com"),
+        ("https://data.example.com", "https://data.example.com"),
+    ],
+)
+def test_both_protocols_of_oss_have_their_hosts(s3_protocol, own):
+    assert own_endpoint(s3_protocol) == own
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from ftsdk.runtime import worker_protocol
 from ftsdk.runtime.logs import reporters
 from ftsdk.runtime.overlays import OVERLAYS, overlay
 from ftsdk.runtime.platforms.cluster import NOT_FOR_TRAINERS
+from ftsdk.runtime.supervisor import machine_check
 from ftsdk.runtime.supervisor.hangs import flight_recorder
 from ftsdk.runtime.supervisor.start import StartConfiguration
 from ftsdk.runtime.supervisor.trainer import trackers
@@ -70,6 +71,7 @@ def environment(start: StartConfiguration, environ: Mapping[str, str], train_fil
     for key in (trackers.WANDB_KEY, trackers.SWANLAB_KEY):
         if not variables.get(key):
             variables.pop(key, None)  # an empty one makes W&B fail, even offline
+    variables |= machine_check.compat_environment(variables)
     return variables | _import_path(document["trainer"], variables) | trackers.environment(document, variables)
 
 

@@ -68,7 +68,7 @@ def test_the_builder_is_told_where_to_find_things(monkeypatch):
     plain = set(image._build_arguments("cuda", None, None))
     assert f"COMPAT_IMAGE={image.COMPAT_IMAGE}" in plain
     assert not any(argument.startswith(("BASE_IMAGE", "APT", "PIP")) for argument in plain)
-    assert "PACKAGES=bitsandbytes deepspeed liger-kernel" in plain
+    assert "PACKAGES=bitsandbytes deepspeed liger-kernel rouge-score sacrebleu" in plain
     mirrored = set(image._build_arguments("cuda", None, "aliyun"))
     assert {
         "BASE_IMAGE=docker.m.daocloud.io/library/python:3.11-slim",

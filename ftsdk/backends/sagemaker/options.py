@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
 from ftsdk.backends.options import Options, Pairs, Words, first_set
 from ftsdk.backends.passthrough import RequestFields
-from ftsdk.backends.sagemaker import limits
+from ftsdk.backends.sagemaker import limits, vpc
 from ftsdk.errors import did_you_mean
 
-FILE_SYSTEM: Final = re.compile(r"(?P<kind>fsx|efs)://(?P<id>fs-[0-9a-f]+)(?P<path>/[^/].*)")
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
@@ -83,7 +81,7 @@ class SageMakerOptions(Options):
     @classmethod
     def _known_file_systems(cls, given: dict[str, str]) -> dict[str, str]:
         for name, address in given.items():
-            if not FILE_SYSTEM.fullmatch(address):
+            if not vpc.FILE_SYSTEM.fullmatch(address):
                 raise ValueError(f"{name}={address}: should be fsx://fs-ID/MOUNT/FOLDER or efs://fs-ID/FOLDER")
         return given
 

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
-from ftsdk.backends.sagemaker import disks, limits, machines
-from ftsdk.backends.sagemaker.options import FILE_SYSTEM
+from ftsdk.backends.sagemaker import disks, limits, machines, vpc
 from ftsdk.backends.sagemaker.shapes import (
     AlgorithmSpecification,
     CreateTrainingJob,
     InputChannel,
     InstancePreference,
     StoppingCondition,
-    TrainingImageConfig,
     TrainingJobDescription,
     TrainingResources,
     VpcConfig,
@@ -58,8 +56,6 @@ DEFAULT_VOLUME_GB: Final = 100
 REMOTE: Final = ("s3://", "oss://", "gs://")
 OUTPUT: Final = "/sagemaker"
 """Where, below a job's folder, the platform puts what it uploads itself."""
-ECR: Final = ".dkr.ecr."
-FILE_SYSTEM_TYPES: Final = {"fsx": "FSxLustre", "efs": "EFS"}
 METRICS: Final = ("loss", "eval_loss", "train_loss", "grad_norm", "learning_rate", "tokens_per_s", "gpu_memory_gib")
 ENV_DIGEST: Final = "FTSDK_DIGEST"
 """Records the digest of spec and data in the job's description."""
@@ -230,7 +226,7 @@ def request(context: SageMakerContext) -> CreateTrainingJob:
         "AlgorithmSpecification": _algorithm(context),
         "InputDataConfig": [
             *(_channel(channel, options.input_mode) for channel in channels),
-            *(_mounted(name, address) for name, address in options.file_systems.items()),
+            *(vpc.mounted(name, address) for name, address in options.file_systems.items()),
         ],
         "OutputDataConfig": {"S3OutputPath": context.durable + OUTPUT, "CompressionType": "NONE"},
         "ResourceConfig": _machines(context),
@@ -299,7 +295,7 @@ def _algorithm(context: SageMakerContext) -> AlgorithmSpecification:
         "ContainerEntrypoint": ["python", runtime, "supervise"],
         "MetricDefinitions": [{"Name": f"ftsdk:{name}", "Regex": _regex(name)} for name in METRICS],
     }
-    if registry := _registry(context):
+    if registry := vpc.registry(context.image, context.options.registry_login):
         algorithm["TrainingImageConfig"] = registry
     return algorithm
 
@@ -322,30 +318,6 @@ def _channel(channel: Channel, mode: str) -> InputChannel:
         },
         "InputMode": "File" if own else mode,
     }
-
-
-def _mounted(name: str, address: str) -> InputChannel:
-    """A folder of a file system, mounted read-only."""
-    parts = FILE_SYSTEM.fullmatch(address)
-    assert parts is not None  # the option was checked
-    source = {
-        "FileSystemId": parts["id"],
-        "FileSystemType": FILE_SYSTEM_TYPES[parts["kind"]],
-        "FileSystemAccessMode": "ro",
-        "DirectoryPath": parts["path"],
-    }
-    return {"ChannelName": name, "DataSource": {"FileSystemDataSource": source}, "InputMode": "File"}
-
-
-def _registry(context: SageMakerContext) -> TrainingImageConfig | None:
-    """How an image outside ECR is pulled: through the VPC, with a login if one is needed."""
-    if ECR in context.image.partition("/")[0]:
-        return None
-    login = context.options.registry_login
-    if login is None:
-        return {"TrainingRepositoryAccessMode": "Vpc"}
-    given = {"TrainingRepositoryCredentialsProviderArn": login}
-    return {"TrainingRepositoryAccessMode": "Vpc", "TrainingRepositoryAuthConfig": given}
 
 
 def _machines(context: SageMakerContext) -> TrainingResources:

@@ -248,6 +248,7 @@ def test_the_image_goes_to_the_accounts_own_registry(cloud, monkeypatch, tmp_pat
     program = tmp_path / "docker"
     program.write_text(
         f"#!{sys.executable}\nimport json, os, sys\n"
+        "if 'Labels' in ''.join(sys.argv): sys.exit(print('null'))\n"
         "if sys.argv[1:3] == ['image', 'inspect']: sys.exit(print('linux/' + os.environ.get('BUILT_FOR', 'amd64')))\n"
         "said = sys.stdin.read() if '--password-stdin' in sys.argv else ''\n"
         "made = open(sys.argv[-1] + '/Dockerfile').read() if sys.argv[1] == 'build' else ''\n"

@@ -13,8 +13,11 @@ from ftsdk.runtime.storage.base import ObjectInfo, OnBytes, StoredObject, ignore
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY = ".put-"
-NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES)
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 """Another file system, or one without hard links (FAT, some FUSE and SMB mounts): copy instead."""
+
+
+NO_CLAIM = "there are no hard links, by which attempts are claimed: use a folder on another file system, or a bucket"
 
 
 class FolderStore:
@@ -68,6 +71,10 @@ class FolderStore:
                 self.path(key).hardlink_to(temporary)  # atomic with its content, unlike O_EXCL and a write
             except FileExistsError:
                 return False
+            except OSError as problem:
+                if problem.errno in NO_LINK:
+                    raise OSError(problem.errno, NO_CLAIM, str(self.root)) from None
+                raise
         return True
 
     def put_file(self, key: str, source: Path, on_bytes: OnBytes = ignore_bytes) -> StoredObject:

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from ftsdk.spec import Method as Method
     from ftsdk.spec import Mlflow as Mlflow
     from ftsdk.spec import Oft as Oft
+    from ftsdk.spec import PythonFile as PythonFile
     from ftsdk.spec import QLora as QLora
     from ftsdk.spec import Resources as Resources
     from ftsdk.spec import Retry as Retry
@@ -93,6 +94,10 @@ if TYPE_CHECKING:
     from ftsdk.spec import Wandb as Wandb
     from ftsdk.spec.fields import SpecFields as SpecFields
     from ftsdk.storage.records import LogLine as LogLine
+    from ftsdk.studies.pipelines.pipeline import Pipeline as Pipeline
+    from ftsdk.studies.pipelines.pipeline import PipelinePlan as PipelinePlan
+    from ftsdk.studies.pipelines.step import Push as Push
+    from ftsdk.studies.pipelines.step import Step as Step
     from ftsdk.studies.space import ParameterRange as ParameterRange
     from ftsdk.studies.study import Study as Study
     from ftsdk.studies.study import StudyStatus as StudyStatus
@@ -102,6 +107,11 @@ if TYPE_CHECKING:
     from ftsdk.studies.trials import Trial as Trial
 
 _HOMES = {
+    "Step": "studies.pipelines.step",
+    "PythonFile": "spec",
+    "Push": "studies.pipelines.step",
+    "PipelinePlan": "studies.pipelines.pipeline",
+    "Pipeline": "studies.pipelines.pipeline",
     "AttemptRecord": "jobs.history",
     "AuthError": "errors",
     "Backend": "backends.base",
@@ -240,7 +250,11 @@ __all__ = [
     "NotInstalledError",
     "Oft",
     "ParameterRange",
+    "Pipeline",
+    "PipelinePlan",
     "Plan",
+    "Push",
+    "PythonFile",
     "QLora",
     "QuotaError",
     "Reason",
@@ -253,6 +267,7 @@ __all__ = [
     "SpecError",
     "SpecFields",
     "Status",
+    "Step",
     "Study",
     "StudyStatus",
     "SupportsDeployments",

@@ -20,7 +20,7 @@ from ftsdk.jobs.submit import submit
 from ftsdk.plan import Plan, budgets, build
 from ftsdk.preview import Preview, preview
 from ftsdk.sizing.speedup import Speedup, speedups
-from ftsdk.spec import JobSpec, Serve
+from ftsdk.spec import JobSpec, PythonFile, Serve
 from ftsdk.spec.fields import SpecFields
 from ftsdk.spec.loading import name_notes, normalized, parse
 from ftsdk.spec.program import other_model
@@ -156,7 +156,8 @@ class Estimator:
             checks.refuse_bad_data(self.spec, facts)
         if not copy:
             copying.refuse(plan.copies)
-        refuse_incomplete(facts.model, needs_weights=not plan.trainer_config.get("train_from_scratch"))
+        if not isinstance(self.spec.program, PythonFile):  # which reads what it likes
+            refuse_incomplete(facts.model, needs_weights=not plan.trainer_config.get("train_from_scratch"))
 
     def _continuing(self, job: bool | str) -> Estimator:
         uri = job if isinstance(job, str) else continuing.job_to_continue(self.spec, self.backend.name)

@@ -37,7 +37,7 @@ def faults(dist: Path) -> Iterator[str]:
 def wheel_faults(contents: dict[str, bytes]) -> Iterator[str]:
     """Faults of a wheel, by its files."""
     data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ftsdk").rglob("*") if path.suffix in TABLES}
-    recipes = {f"ftsdk/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "estimators").glob("*.yaml")}
+    recipes = {f"ftsdk/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "estimators").rglob("*.yaml")}
     locks = {f"ftsdk/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "containers" / "locks").glob("*.txt")}
     assert data
     assert recipes

@@ -24,11 +24,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("run:plan", "Show exactly what a submit would do; creates nothing."),
         "submit": ("run:submit", "Start a training and print its job URI."),
         "sweep": ("studies:sweep", "Train with many values of a spec's fields, each combination a job."),
+        "run": ("pipelines:run", "Run a pipeline: jobs that take each other's results."),
         "data": ("data:data", "Check, measure, convert and split training data."),
     },
     "Jobs": {
         "jobs": ("jobs:jobs", "List the jobs that this machine started."),
-        "studies": ("studies:studies", "List the sweeps of this machine, with their state and best job."),
+        "studies": ("studies:studies", "List sweeps and pipelines, with their state and best job."),
         "status": ("status:status", "Show how a job is doing."),
         "follow": ("jobs:follow", "Show a job's progress until it is over."),
         "logs": ("jobs:logs", "Print a job's output."),

@@ -23,7 +23,8 @@ def init(recipe: str, output: Path) -> None:
     text = catalogue.path_of(recipe).read_text("utf-8")
     _write_new(output, text)
     click.echo(output)
-    say(f"Put your data into `dataset`, then: ftsdk plan {output}")
+    is_pipeline = "\nsteps:\n" in text
+    say(f"Put your data into `dataset`, then: ftsdk {'run --dry-run' if is_pipeline else 'plan'} {output}")
 
 
 @click.command()

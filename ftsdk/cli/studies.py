@@ -11,7 +11,7 @@ import click
 
 from ftsdk.cli.output import ago, duration, emit, json_option, say, table
 from ftsdk.cli.run import pairs, spec_options, warn
-from ftsdk.errors import printable
+from ftsdk.errors import UnsupportedError, printable
 
 if TYPE_CHECKING:
     from ftsdk.estimator import Estimator
@@ -106,20 +106,22 @@ def _plan_text(made: SweepPlan) -> str:
     from ftsdk.studies.space import as_words
 
     rows = [
-        (t.number, as_words(t.changes), _hours(t.plan.estimate.hours), t.plan.uri.rpartition("/")[2][-8:])
+        (t.number, as_words(t.changes), hours_text(t.plan.estimate.hours), t.plan.uri.rpartition("/")[2][-8:])
         for t in made.trials
     ]
-    hours = _span(made.hours(), made.hours("hours_low"), made.hours("hours_high"), "h")
-    cost = _span(made.cost_usd(), made.cost_usd("hours_low"), made.cost_usd("hours_high"), "USD")
+    hours = span_text(made.hours(), made.hours("hours_low"), made.hours("hours_high"), "h")
+    cost = span_text(made.cost_usd(), made.cost_usd("hours_low"), made.cost_usd("hours_high"), "USD")
     jobs = f"{len(rows)} jobs, {made.sweep.parallel} at once" if len(rows) > 1 else "1 job"
     return f"{table(('JOB', 'VALUES', 'TIME', 'DIGEST'), rows)}\n{made.name}: {jobs}; time {hours}, cost {cost}"
 
 
-def _hours(hours: float | None) -> str:
+def hours_text(hours: float | None) -> str:
+    """A duration in a table, or `unknown`."""
     return "unknown" if hours is None else duration(3600 * hours)
 
 
-def _span(middle: float | None, low: float | None, high: float | None, unit: str) -> str:
+def span_text(middle: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """An estimate with its range, or `unknown`."""
     if middle is None or low is None or high is None:
         return "unknown"
     return f"about {middle:.3g} {unit} ({low:.3g} to {high:.3g})"
@@ -128,7 +130,7 @@ def _span(middle: float | None, low: float | None, high: float | None, unit: str
 @click.command()
 @json_option
 def studies(as_json: bool) -> None:
-    """List the studies of this machine, newest first."""
+    """List the studies of this machine, sweeps and pipelines, newest first."""
     from ftsdk.studies.study import list_studies
 
     statuses = [study.status() for study in list_studies()]
@@ -143,7 +145,7 @@ def _row(status: StudyStatus) -> tuple[object, ...]:
     done = f"{sum(trial.state.terminal for trial in status.trials)}/{len(status.trials)}"
     value = "-" if best is None else f"{best.value:.4g}"
     started = ago(document["created_at"])
-    return document["name"], status.state, done, document["metric"], value, f"{status.hours:.2g}", started
+    return document["name"], status.state, done, document["metric"] or "-", value, f"{status.hours:.2g}", started
 
 
 def show_study(name: str, as_json: bool) -> None:
@@ -155,14 +157,14 @@ def show_study(name: str, as_json: bool) -> None:
 
 
 def follow_study(study: Study, as_json: bool) -> None:
-    """Start a study's jobs until all have ended, then print them. Raises JobFailedError if none has succeeded."""
+    """Start a study's jobs until all have ended, then print them. Raises JobFailedError as the study does."""
     try:
         _drive(study)
     except KeyboardInterrupt:
         say(f"Stopped watching; jobs that run continue, no further one starts until: ftsdk follow {study.uri}")
         raise
     show_study(study.name, as_json)
-    study.best()
+    study.raise_for_failure()
 
 
 def _drive(study: Study) -> None:
@@ -194,6 +196,11 @@ def compare_study(name: str, as_json: bool) -> None:
     from ftsdk.terminal import overlay
 
     status = Study(name).status()
+    if not status.document["metric"]:
+        raise UnsupportedError(
+            f"{name} is a pipeline, whose steps are not alike: `ftsdk status {name}` shows them, and "
+            f"`ftsdk compare JOB JOB` compares two jobs."
+        )
     effects = {key: dict(means) for key, means in status.effects()}
     emit({**status.to_json(), "effects": effects}, as_json, lambda: "\n\n".join((_text(status), *_effects(status))))
     if not as_json and len(best := [trial.uri for trial in status.ranked[:MOST_CURVES]]) > 1:
@@ -210,6 +217,19 @@ def _effects(status: StudyStatus) -> Iterator[str]:
 
 
 def _text(status: StudyStatus) -> str:
+    return _sweep_text(status) if status.document["metric"] else _pipeline_text(status)
+
+
+def _pipeline_text(status: StudyStatus) -> str:
+    rows = [
+        (trial.step, "SKIPPED" if trial.skipped else trial.state, f"{trial.hours:.2g}", trial.uri or "-")
+        for trial in status.trials
+    ]
+    reasons = (f"{trial.step}: {trial.reason}" for trial in status.trials if trial.reason)
+    return "\n".join((table(("STEP", "STATE", "HOURS", "RESULT"), rows), *reasons, *_summary(status)))
+
+
+def _sweep_text(status: StudyStatus) -> str:
     document = status.document
     keys = list(document["trials"][0]["changes"])
     names = [key.rpartition(".")[2].upper() for key in keys]

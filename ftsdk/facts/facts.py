@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ftsdk.contract.documents import DatasetEntry
 from ftsdk.contract.lineage import GitState, LineageRecord
@@ -59,6 +59,10 @@ class MachineFacts:
     """Names of the NVIDIA GPUs, empty without one."""
     memory_gib: float | None = None
     """Main memory; None where the system does not say it."""
+
+
+PROGRAM_FILE: Final = "program.file"
+"""Argument of the Python file that is a job's program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

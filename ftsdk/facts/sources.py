@@ -20,10 +20,11 @@ from ftsdk.data.formats.dataset_info import (
 )
 from ftsdk.data.formats.files import DataFile
 from ftsdk.errors import SpecError, did_you_mean
-from ftsdk.facts.facts import Attached, SourceFacts
+from ftsdk.facts.facts import PROGRAM_FILE, Attached, SourceFacts
 from ftsdk.facts.json_files import json_object
 from ftsdk.facts.row_contents import contents_of
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.spec.program import PythonFile
 from ftsdk.storage import fingerprints
 from ftsdk.storage.store import BUCKET_SCHEMES
 
@@ -85,11 +86,20 @@ def arguments_of(spec: JobSpec, root: Path) -> tuple[Attached, ...]:
     paths = {
         name: (root / Path(str(given[name])).expanduser()).absolute() for name in PATH_ARGUMENTS if given.get(name)
     }
+    if isinstance(spec.program, PythonFile):
+        paths[PROGRAM_FILE] = _program_file(spec.program, root)
     return tuple(
         Attached(path=str(path), files=fingerprints.below(path, name), argument=name)
         for name, path in paths.items()
         if path.exists()
     )
+
+
+def _program_file(program: PythonFile, root: Path) -> Path:
+    path = (root / Path(program.file).expanduser()).absolute()
+    if path.suffix != ".py" or not path.is_file():
+        raise SpecError(f"program.file {program.file!r}: give a Python file of this machine ({path} is none).")
+    return path
 
 
 def _resolve(

@@ -22,7 +22,7 @@ from ftsdk.sizing.catalogue import card_named_by_driver
 from ftsdk.sizing.forward import estimate_forward
 from ftsdk.sizing.price.prices import known_prices
 from ftsdk.spec import JobSpec
-from ftsdk.spec.program import Evaluate, Train
+from ftsdk.spec.program import Evaluate, PythonFile, Train
 
 OWN_MTBF_HOURS = 24.0
 """Assumed mean time between interruptions on capacity that is not spot: reboots, crashes, power failures."""
@@ -192,6 +192,8 @@ def estimate_of(spec: JobSpec, facts: Facts, network_gb_s: float | None = None) 
     data = data_statistics(facts)
     here = next(iter(facts.machine.accelerators), None)
     card = spec.resources.accelerator or (card_named_by_driver(here) if here else None)
+    if isinstance(spec.program, PythonFile):
+        return Estimate(card=card, unknown=("memory and time of a Python file",))
     try:
         if not isinstance(spec.program, Train):
             based = spec.model_copy(update={"model": facts.model.base})  # an adapter's address tells no size

@@ -1,4 +1,4 @@
-"""Ready-made specs: one flat YAML per model and method in `estimators/`."""
+"""Ready-made specs: one flat YAML per model and method in `estimators/`; pipelines are in a folder below it."""
 
 from __future__ import annotations
 
@@ -109,11 +109,16 @@ def _fits(recipe: RecipeDetails, filters: Filter) -> bool:
     )
 
 
+def pipelines() -> list[Path]:
+    """Files of the ready-made pipelines, which `ftsdk run` takes by their names."""
+    return sorted(folder().glob("pipelines/*.yaml"))
+
+
 def path_of(name: str) -> Path:
-    """The file of a recipe. Raises SpecError for an unknown name."""
-    path = folder() / f"{name}.yaml"
-    if not path.is_file() or "/" in name:
-        known = [recipe.name for recipe in each()]
+    """The file of a recipe or of a ready-made pipeline. Raises SpecError for an unknown name."""
+    path = next((p for p in (folder() / f"{name}.yaml", *pipelines()) if p.stem == name and p.is_file()), None)
+    if path is None or "/" in name:
+        known = [*(recipe.name for recipe in each()), *(p.stem for p in pipelines())]
         raise SpecError(
             f"There is no file and no recipe '{name}'{did_you_mean(name, known)}; `ftsdk recipes` lists the recipes."
         )

@@ -48,6 +48,8 @@ def from_data(data: Mapping[str, object], *, where: str, folder: Path, changes: 
     """A spec from a YAML's content, of ftsdk or LLaMA-Factory. `where` names it in errors."""
     if "sweep" in data:
         raise SpecError(f"{where}: it has a `sweep`, which is many jobs: start them with `ftsdk sweep {where}`.")
+    if "steps" in data:
+        raise SpecError(f"{where}: it has `steps`, which are a pipeline: start it with `ftsdk run {where}`.")
     try:
         if llamafactory_yaml.is_llamafactory(data):
             spec, notes = llamafactory_yaml.read(plain(_with_inlined_files(data, folder)))

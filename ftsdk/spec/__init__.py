@@ -19,7 +19,7 @@ from ftsdk.spec.parts import (
     Trackio,
     Wandb,
 )
-from ftsdk.spec.program import Evaluate, Export, Generate, Merge, Program, Serve, Train
+from ftsdk.spec.program import Evaluate, Export, Generate, Merge, Program, PythonFile, Serve, Train
 from ftsdk.spec.rewards import Reward
 from ftsdk.spec.sharding import Sharding
 from ftsdk.spec.tuning import Freeze, Full, Lora, Oft, QLora, Tuning
@@ -43,6 +43,7 @@ __all__ = [
     "Mlflow",
     "Oft",
     "Program",
+    "PythonFile",
     "QLora",
     "Resources",
     "Retry",

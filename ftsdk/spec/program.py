@@ -102,12 +102,26 @@ class Serve(Part):
     """Servers at most; not fewer than `min_replicas`."""
 
 
-ProgramType = Literal["train", "merge", "export", "evaluate", "generate", "serve"]
+class PythonFile(Part):
+    """Run a Python file of yours where the trainer runs: with its packages, on its machine, supervised as a training.
+
+    `FTSDK_TRAIN` names a JSON file: what is left in the folder `output` is the job's result, `document.config` holds
+    `model`, `dataset` (files) and `arguments`. Numbers in `output/metrics.json` are its metrics.
+    """
+
+    type: Literal["python"] = "python"
+    file: str = Field(min_length=1)
+    """Path of the file, which travels with the job."""
+    arguments: dict[str, object] = Field(default={})
+    """Values for the file, as JSON."""
+
+
+ProgramType = Literal["train", "merge", "export", "evaluate", "generate", "serve", "python"]
 PROGRAMS: tuple[str, ...] = get_args(ProgramType)
-Program = Annotated[Train | Merge | Export | Evaluate | Generate | Serve, Field(discriminator="type")]
+Program = Annotated[Train | Merge | Export | Evaluate | Generate | Serve | PythonFile, Field(discriminator="type")]
 BASE = "base"
 """Value of `against` for the model under the adapter."""
-WITHOUT_ROWS = frozenset({"merge", "export", "serve"})
+WITHOUT_ROWS = frozenset({"merge", "export", "serve", "python"})
 """Programs that need no `dataset`; where merges and exports have one, its held-out rows are what they compare."""
 
 

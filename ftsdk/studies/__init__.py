@@ -1,1 +1,1 @@
-"""Sweeps: many jobs as one document, whose state is derived from its jobs."""
+"""Sweeps and pipelines: many jobs as one document, whose state is derived from its jobs."""

@@ -3,6 +3,7 @@
 studies/NAME/study.json             the document, written last: a study exists once it does
 studies/NAME/plans-…/0001.json      what is submitted for job 1
 studies/NAME/claims/0001/0001.json  who starts it; 0002.json where the first one died before the job existed
+studies/NAME/ends/0005.json         how a step that is no job has ended
 studies/NAME/cancel.json            no further job is started
 """
 
@@ -12,11 +13,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
+from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import JobNotFoundError, did_you_mean
 from ftsdk.home import home_dir
 from ftsdk.plan import Plan
@@ -30,12 +32,56 @@ ABANDONED_S = 120.0
 """A claim whose job does not exist after this time may be taken over."""
 
 
+class CheckSettings(TypedDict):
+    """What is refused before a job is started; arguments of `Estimator.check`."""
+
+    size_check: bool
+    data_check: bool
+    copy: bool
+
+
+class PushDocument(TypedDict):
+    """Where a step of a pipeline publishes a model."""
+
+    to: str
+    model: str
+    """`step://NAME`, or a job's URI."""
+    public: bool
+    overwrite: bool
+
+
+class StepDocument(TypedDict):
+    """A step of a pipeline, and what has to be known before it is planned."""
+
+    name: str
+    spec: SpecDocument | None
+    """Its job's spec, in which `step://NAME` stands for a result; None for a push."""
+    push: PushDocument | None
+    backend: str
+    options: dict[str, object]
+    folder: str
+    """Absolute folder of relative paths."""
+    needs: list[str]
+    """Names of the steps that end before it starts."""
+    inputs: dict[str, list[str]]
+    """Name after `step://`, or in a condition -> the step it stands for; several are a choice by `best`."""
+    condition: str
+    """Empty without one."""
+    best: str
+    """`STEP.METRIC` that chooses among several steps; empty without a choice."""
+    goal: Literal["min", "max"]
+    checks: CheckSettings
+
+
 class TrialDocument(TypedDict):
     """One job of a study."""
 
     number: int
     changes: dict[str, object]
     uri: str
+    """Empty for a step of a pipeline that is planned once the steps before it have ended."""
+    step: NotRequired[StepDocument]
+    """Of a pipeline."""
     hours: float | None
     """Estimated."""
     cost_usd: float | None
@@ -51,6 +97,7 @@ class StudyDocument(TypedDict):
     created_at: float
     """Seconds since the epoch."""
     metric: str
+    """Empty for a pipeline, which ranks nothing."""
     goal: Literal["min", "max"]
     parallel: int
     max_cost_usd: float | None
@@ -67,6 +114,15 @@ class TrialClaim(TypedDict):
     """Host name and process id, `host:123`."""
     turn: int
     """1-based; higher where a claim before it was abandoned."""
+
+
+class StepEnd(TypedDict):
+    """How a step that is no job has ended."""
+
+    time: float
+    state: Literal["SUCCEEDED", "FAILED"]
+    result: str
+    """The address that was written, or why there is none."""
 
 
 class StopNote(TypedDict):
@@ -99,17 +155,38 @@ class StudyRecord:
             )
         return document
 
-    def create(self, document: StudyDocument, plans: Iterable[Plan]) -> bool:
-        """Write a study; False if one of this name exists."""
+    def create(self, document: StudyDocument, plans: Mapping[int, Plan]) -> bool:
+        """Write a study with the plans of its jobs by their numbers; False if one of this name exists."""
         if self.name in names():
             return False
-        for number, plan in enumerate(plans, 1):
+        for number, plan in plans.items():
             self.store.put(_plan_key(document["digest"], number), json.dumps(plan.to_json()).encode())
         return self.store.put_if_absent(DOCUMENT, json.dumps(document, indent=1).encode())
 
-    def plan(self, number: int) -> Plan:
-        """What is submitted for a job."""
-        return Plan.from_json(json.loads(self.store.read(_plan_key(self.document["digest"], number))))
+    def plan(self, number: int) -> Plan | None:
+        """What is submitted for a job; None if it is not planned yet."""
+        data = read_json(self.store, _plan_key(self.document["digest"], number))
+        return None if data is None else Plan.from_json(data)
+
+    def add_plan(self, number: int, plan: Plan) -> None:
+        """Write the plan of a job that could not be planned before, unless there is one."""
+        self.store.put_if_absent(_plan_key(self.document["digest"], number), json.dumps(plan.to_json()).encode())
+
+    def forget(self, number: int) -> None:
+        """Let a step of a pipeline be planned and started anew; a plan from the beginning stays."""
+        late = [] if self.document["trials"][number - 1]["uri"] else [_plan_key(self.document["digest"], number)]
+        self.store.delete(*late, _end_key(number))
+        self.release(number)
+
+    # --- steps that are no jobs ------------------------------------------------------------------------------
+    def end(self, number: int) -> StepEnd | None:
+        """How a step that is no job has ended; None before."""
+        end: StepEnd | None = read_json(self.store, _end_key(number))
+        return end
+
+    def write_end(self, number: int, end: StepEnd) -> None:
+        """Record how a step that is no job has ended."""
+        self.store.put(_end_key(number), json.dumps(end).encode())
 
     # --- claims ----------------------------------------------------------------------------------------------
     def claims(self) -> dict[int, TrialClaim]:
@@ -168,6 +245,10 @@ def is_abandoned(claim: TrialClaim, *, now: float) -> bool:
         except PermissionError:  # another user's process has that id
             pass
     return now - claim["time"] > ABANDONED_S
+
+
+def _end_key(number: int) -> str:
+    return f"ends/{number:04d}.json"
 
 
 def _claims_of(number: int) -> str:

@@ -14,12 +14,21 @@ from typing import Literal
 
 from ftsdk.backends.base import JobState
 from ftsdk.errors import CapacityError, JobNotFoundError, QuotaError, UnavailableError
+from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import read_secrets
 from ftsdk.jobs.submit import submit
 from ftsdk.jobs.watching import POLL_FIRST_S, POLL_MAX_S, POLL_SHARE, REFUSED_PAUSE_S, reconcile
+from ftsdk.plan import Plan
 from ftsdk.studies import document, trials
 from ftsdk.studies.document import StudyRecord, TrialClaim, TrialDocument
+from ftsdk.studies.jobs import job_of
+from ftsdk.studies.pipelines.late import late_plan, push
+from ftsdk.studies.pipelines.progress import PipelineProgress
+from ftsdk.studies.pipelines.readiness import Outcome
 from ftsdk.studies.space import as_words
+
+State = Literal["free", "waits", "active", "over"]
+"""`free` may be started; `waits` has to wait for other steps; `over` is followed by nothing."""
 
 
 def drive(record: StudyRecord, *, once: bool = False) -> Iterator[str]:
@@ -45,7 +54,7 @@ def cancel(record: StudyRecord, why: str) -> None:
     record.stop(why)
     for number in record.claims():
         with contextlib.suppress(JobNotFoundError):
-            job = trials.job_of(record, number)
+            job = job_of(record, number)
             if job.info().state not in (JobState.SUCCEEDED, JobState.CANCELLED):
                 job.cancel()
 
@@ -54,19 +63,23 @@ def cancel(record: StudyRecord, why: str) -> None:
 class _Driver:
     record: StudyRecord
     is_over: bool = False
-    ended: dict[int, TrialClaim] = field(default_factory=dict)
-    """Jobs after which nothing follows -> the claim that they were started by."""
+    ended: dict[int, tuple[TrialClaim, Outcome]] = field(default_factory=dict)
+    """Jobs after which nothing follows -> the claim that they were started by, and what they have come to."""
+    progress: PipelineProgress = field(init=False)
     shown: dict[int, str] = field(default_factory=dict)
     news: list[str] = field(default_factory=list)
     not_before: float = 0.0
     """On time.monotonic's clock; nothing is started before, after a platform had no room."""
+
+    def __post_init__(self) -> None:
+        self.progress = PipelineProgress(self.record)
 
     def look(self) -> list[str]:
         """Look at every job that is not over, and start the next one if there is room; returns what is new."""
         self.news = []
         note, claims = self.record.stop_note(), self.record.claims()
         every = self.record.document["trials"]
-        states = [self._state(planned, claims.get(planned["number"])) for planned in every]
+        states = [self._entered(planned, claims.get(planned["number"])) for planned in every]
         active = states.count("active")
         free = next((planned for planned, state in zip(every, states, strict=True) if state == "free"), None)
         goes_on = bool(active)
@@ -77,22 +90,51 @@ class _Driver:
         self.is_over = not goes_on
         return self.news
 
+    def _entered(self, planned: TrialDocument, claim: TrialClaim | None) -> State:
+        """The state of a job; for a step of a pipeline its outcome is entered, on which those after it depend."""
+        state: State = self._state(planned, claim)
+        step = planned.get("step")
+        if step is None:
+            return state
+        outcome: Outcome = self.ended[planned["number"]][1] if state == "over" else "open"
+        if state == "free":
+            ready = self.progress.readiness(step)
+            if ready.state == "skipped":
+                self._tell(planned, f"skipped: {ready.why}")
+                outcome = "skipped"
+            state = "free" if ready.state == "ready" else "over" if ready.state == "skipped" else "waits"
+        self.progress.outcomes[step["name"]] = outcome
+        return state
+
     def _state(self, planned: TrialDocument, claim: TrialClaim | None) -> Literal["free", "active", "over"]:
-        number = planned["number"]
-        if claim is None or self.ended.get(number) == claim:
-            return "over" if claim else "free"
+        number, step = planned["number"], planned.get("step")
+        if claim is None:
+            return "free"
+        if number in self.ended and self.ended[number][0] == claim:
+            return "over"
+        if step and step["push"]:
+            return self._state_of_push(number, claim)
         try:
-            decision, info = reconcile(trials.job_of(self.record, number))
+            decision, info = reconcile(job_of(self.record, number))
         except JobNotFoundError:
-            return "free" if document.is_abandoned(claim, now=time.time()) else "active"
+            return self._state_before_start(claim)
         except UnavailableError as problem:
             self._tell(planned, str(problem))
             return "active"
         self._tell(planned, " ".join(filter(None, (str(info.state), info.reason, decision.why))))
         if decision.action not in ("done", "give_up"):
             return "active"
-        self.ended[number] = claim
+        self.ended[number] = claim, "succeeded" if info.state is JobState.SUCCEEDED else "failed"
         return "over"
+
+    def _state_of_push(self, number: int, claim: TrialClaim) -> Literal["free", "active", "over"]:
+        if (end := self.record.end(number)) is None:
+            return self._state_before_start(claim)
+        self.ended[number] = claim, "succeeded" if end["state"] == "SUCCEEDED" else "failed"
+        return "over"
+
+    def _state_before_start(self, claim: TrialClaim) -> Literal["free", "active"]:
+        return "free" if document.is_abandoned(claim, now=time.time()) else "active"
 
     def _start(self, planned: TrialDocument, before: TrialClaim | None) -> bool:
         """Start a job unless another watcher was first; False if the study's limits exclude it."""
@@ -110,9 +152,12 @@ class _Driver:
         return True
 
     def _submit(self, planned: TrialDocument) -> None:
-        number = planned["number"]
-        job, plan = trials.job_of(self.record, number), self.record.plan(number)
+        number, step = planned["number"], planned.get("step")
         try:
+            if step and step["push"]:
+                self._tell(planned, push(self.record, number, step, self.progress.values(step)))
+                return
+            job, plan = self._job(planned)
             submit(plan, job.backend, secrets=read_secrets(plan), on_attach=lambda info: None)
         except BaseException:  # Ctrl-C too: whoever comes next attaches to the job if it was started
             self.record.release(number)
@@ -120,6 +165,15 @@ class _Driver:
         self._tell(planned, f"submitted: {job.uri}")
         if self.record.stop_note():
             job.cancel()
+
+    def _job(self, planned: TrialDocument) -> tuple[Job, Plan]:
+        """A job and its plan, which for a step of a pipeline is made here, once what it takes exists."""
+        number, step = planned["number"], planned.get("step")
+        if step and self.record.plan(number) is None:
+            self.record.add_plan(number, late_plan(self.record, step, self.progress.values(step)))
+        plan = self.record.plan(number)
+        assert plan is not None
+        return job_of(self.record, number), plan
 
     def _over_limits(self, planned: TrialDocument) -> str:
         of_study = self.record.document
@@ -140,4 +194,6 @@ class _Driver:
         if self.shown.get(number) != sentence:
             self.shown[number] = sentence
             total = len(self.record.document["trials"])
-            self.news.append(f"{number}/{total} {as_words(planned['changes'])}: {sentence}")
+            step = planned.get("step")
+            what = step["name"] if step else as_words(planned["changes"])
+            self.news.append(f"{number}/{total} {what}: {sentence}")

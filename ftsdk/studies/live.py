@@ -11,8 +11,8 @@ from ftsdk import contract
 from ftsdk.errors import BackendError, JobNotFoundError
 from ftsdk.jobs.live import background
 from ftsdk.jobs.status import Status
+from ftsdk.studies.jobs import job_of
 from ftsdk.studies.study import Study
-from ftsdk.studies.trials import job_of
 from ftsdk.terminal.figures import Background
 from ftsdk.terminal.progress import start_live
 from ftsdk.terminal.screen import JobView
@@ -27,9 +27,10 @@ EVERY_S: Final = 2.0
 @contextmanager
 def table(study: Study, stream: TextIO) -> Iterator[Live]:
     """Draw the study's jobs inside the block, from a thread of its own; lines may be printed above the table."""
-    views = {planned["number"]: JobView(Background(uri=planned["uri"])) for planned in study.document["trials"]}
+    views: list[JobView] = []
+    _add_rows(study, views)
     is_over = threading.Event()
-    live = start_live(stream, [*views.values()], is_table=True)
+    live = start_live(stream, views, is_table=True)
     thread = threading.Thread(target=_keep_looking, args=(study, views, is_over), daemon=True)
     thread.start()
     try:
@@ -41,10 +42,11 @@ def table(study: Study, stream: TextIO) -> Iterator[Live]:
         live.stop()
 
 
-def look(study: Study, views: dict[int, JobView]) -> None:
+def look(study: Study, views: list[JobView]) -> None:
     """Take what is new of each job that has been submitted and has not been seen to end."""
+    _add_rows(study, views)
     for number in study.claims():
-        view = views[number]
+        view = views[number - 1]
         if view.figures.has_ended:
             continue
         with suppress(BackendError, JobNotFoundError, OSError):  # the row is older for a while
@@ -53,7 +55,14 @@ def look(study: Study, views: dict[int, JobView]) -> None:
             _take(view, Status.of(job))
 
 
-def _keep_looking(study: Study, views: dict[int, JobView], is_over: threading.Event) -> None:
+def _add_rows(study: Study, views: list[JobView]) -> None:
+    """A row for each job that has none; a step that is not planned yet has its name in place of a URI."""
+    for planned in study.document["trials"][len(views) :]:
+        step = planned.get("step")
+        views.append(JobView(Background(uri=planned["uri"] or (step["name"] if step else ""))))
+
+
+def _keep_looking(study: Study, views: list[JobView], is_over: threading.Event) -> None:
     while not is_over.wait(EVERY_S):
         look(study, views)
 

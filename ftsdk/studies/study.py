@@ -10,7 +10,8 @@ from ftsdk.errors import JobFailedError
 from ftsdk.jobs.job import Job
 from ftsdk.studies import document, driving
 from ftsdk.studies.document import StudyDocument, StudyRecord
-from ftsdk.studies.trials import Trial, job_of, over_limits, ranked, trials
+from ftsdk.studies.jobs import job_of
+from ftsdk.studies.trials import Trial, over_limits, ranked, trials
 
 
 class Study(StudyRecord):
@@ -54,8 +55,23 @@ class Study(StudyRecord):
         """Let failed, cancelled and unstarted jobs be started; the next `wait` starts them."""
         self.store.delete(document.CANCEL)
         for trial in self.status().trials:
-            if trial.claimed and trial.state in (JobState.FAILED, JobState.CANCELLED):
-                self.release(trial.number)
+            if trial.has_failed:
+                self.forget(trial.number)
+
+    def raise_for_failure(self) -> None:
+        """Raise JobFailedError for a pipeline of which a step has failed, and for a sweep without a best job."""
+        if not self.document["metric"]:
+            self._raise_for_step()
+        else:
+            self.best()
+
+    def _raise_for_step(self) -> None:
+        for trial in self.status().trials:
+            if trial.has_failed:
+                raise JobFailedError(
+                    f"Step {trial.step} of {self.uri} ended as {trial.state} ({trial.reason}): "
+                    f"`ftsdk logs {trial.uri}` says why, and the same command again goes on from there."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +91,14 @@ class StudyStatus:
             return JobState.RUNNING if states else JobState.PENDING
         if self.stopped:
             return JobState.CANCELLED
+        if not self.document["metric"]:
+            return JobState.FAILED if any(trial.has_failed for trial in self.trials) else JobState.SUCCEEDED
         return JobState.SUCCEEDED if JobState.SUCCEEDED in states else JobState.FAILED
 
     @property
     def waiting(self) -> list[Trial]:
         """Jobs that are still to be submitted; none after a cancel or once the limits exclude the next one."""
-        rest = [trial for trial in self.trials if not trial.claimed]
+        rest = [trial for trial in self.trials if not trial.claimed and not trial.skipped]
         if self.stopped or not rest:
             return []
         return [] if over_limits(self.document, self.trials, self.document["trials"][rest[0].number - 1]) else rest

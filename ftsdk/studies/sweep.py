@@ -15,12 +15,11 @@ from ftsdk.errors import FtsdkError, SpecError
 from ftsdk.estimator import Estimator
 from ftsdk.facts import Facts
 from ftsdk.plan import Plan
-from ftsdk.recipes.specfile import apply_changes
 from ftsdk.spec import JobSpec
 from ftsdk.spec.base import Part
-from ftsdk.spec.job import NormalizedSpec, clean_label
-from ftsdk.spec.loading import parse
+from ftsdk.spec.job import clean_label
 from ftsdk.studies import document, space
+from ftsdk.studies.changes import limited, spec_with
 from ftsdk.studies.document import StudyDocument, StudyRecord
 from ftsdk.studies.space import Changes, Grid, Ranges
 from ftsdk.studies.study import Study
@@ -95,23 +94,14 @@ class Sweep(Part):
 
     def _planned(self, estimator: Estimator, number: int, changes: Changes) -> PlannedTrial:
         try:
-            spec = self._spec_with(estimator.spec, changes)
+            spec = spec_with(estimator.spec, changes)
+            spec = limited(spec, max_cost_usd=self.max_cost_usd, max_hours=self.max_hours)
             changed = Estimator(spec, backend=estimator.backend, folder=estimator.folder)
             facts = changed.inspect()
             plan = changed.plan(facts)
             return PlannedTrial(number=number, changes=changes, estimator=changed, facts=facts, plan=plan)
         except FtsdkError as problem:
             raise type(problem)(f"Job {number} ({space.as_words(changes)}): {problem}") from None
-
-    def _spec_with(self, base: JobSpec, changes: Changes) -> JobSpec:
-        settings = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-        spec = parse(apply_changes(NormalizedSpec(base.model_dump()), settings)[0], where="sweep")
-        limits = {
-            name: min(limit, getattr(spec.budget, name) or limit)
-            for name in ("max_cost_usd", "max_hours")
-            if (limit := getattr(self, name)) is not None
-        }
-        return spec.model_copy(update={"budget": spec.budget.model_copy(update=limits)}) if limits else spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +166,7 @@ class SweepPlan:
         Raises SpecError if another study has this name.
         """
         record = StudyRecord(self.name)
-        if record.create(self._document(), [trial.plan for trial in self.trials]):
+        if record.create(self._document(), {trial.number: trial.plan for trial in self.trials}):
             return Study(self.name)
         if record.document["digest"] != self.digest:
             raise SpecError(f"A study named {self.name} exists with other jobs or settings: choose another --name.")

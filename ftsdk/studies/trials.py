@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from ftsdk import backends
 from ftsdk.backends.base import JobState
 from ftsdk.errors import JobNotFoundError
 from ftsdk.jobs.job import Job
 from ftsdk.jobs.status import Status
-from ftsdk.studies.document import StudyDocument, StudyRecord, TrialDocument
+from ftsdk.studies.document import StopNote, StudyDocument, StudyRecord, TrialDocument
+from ftsdk.studies.jobs import job_of
+from ftsdk.studies.pipelines.progress import PipelineProgress
+from ftsdk.studies.pipelines.readiness import Outcome, Readiness
 from ftsdk.studies.space import Changes
 
 
@@ -36,27 +38,46 @@ class Trial:
     """Hours of running so far."""
     cost_usd: float | None = 0.0
     """US dollars so far; None if a price is unknown."""
+    step: str = ""
+    """Name of the step, in a pipeline."""
+    skipped: bool = False
+    """Whether it is never started, as a step before it has failed or its condition does not hold."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was started and has ended without a result."""
+        return self.claimed and self.state in (JobState.FAILED, JobState.CANCELLED)
 
     def to_json(self) -> dict[str, object]:
         """JSON data."""
         return {**asdict(self), "changes": dict(self.changes)}
 
 
-def job_of(record: StudyRecord, number: int) -> Job:
-    """The handle on a job, with the backend and options it was planned for."""
-    plan = record.plan(number)
-    return Job(plan.uri, backends.at(plan.uri, plan.options))
-
-
 def trials(record: StudyRecord) -> Iterator[Trial]:
     """Every job of a study in its order."""
     claimed = record.claims()
     note = record.stop_note()
+    progress = PipelineProgress(record)
     for planned in record.document["trials"]:
+        step = planned.get("step")
         if planned["number"] in claimed:
-            yield _looked_at(record, planned)
+            trial = _looked_at(record, planned)
+        elif step:
+            trial = _unclaimed_step(planned, progress.readiness(step), note)
         else:
-            yield _pending(planned, "not submitted" if note is None else note["why"])
+            trial = _pending(planned, "not submitted" if note is None else note["why"])
+        if step:
+            progress.outcomes[step["name"]] = outcome_of(trial)
+        yield trial
+
+
+def outcome_of(trial: Trial) -> Outcome:
+    """What a step of a pipeline has come to."""
+    if trial.skipped:
+        return "skipped"
+    if not trial.state.terminal:
+        return "open"
+    return "succeeded" if trial.state is JobState.SUCCEEDED else "failed"
 
 
 def ranked(results: Sequence[Trial], document: StudyDocument) -> list[Trial]:
@@ -99,7 +120,7 @@ def _excess(name: str, limit: float | None, used: float, more: float | None, uni
     return f"{name} is {limit:g} {unit} and {used:.3g} are used or planned{further}."
 
 
-def _pending(planned: TrialDocument, reason: str, *, claimed: bool = False) -> Trial:
+def _pending(planned: TrialDocument, reason: str, *, claimed: bool = False, skipped: bool = False) -> Trial:
     return Trial(
         number=planned["number"],
         changes=planned["changes"],
@@ -107,30 +128,58 @@ def _pending(planned: TrialDocument, reason: str, *, claimed: bool = False) -> T
         state=JobState.PENDING,
         claimed=claimed,
         reason=reason,
+        step=_name(planned),
+        skipped=skipped,
     )
 
 
+def _name(planned: TrialDocument) -> str:
+    step = planned.get("step")
+    return step["name"] if step else ""
+
+
+def _unclaimed_step(planned: TrialDocument, readiness: Readiness, note: StopNote | None) -> Trial:
+    if readiness.state == "skipped":
+        return _pending(planned, readiness.why, skipped=True)
+    return _pending(planned, note["why"] if note else readiness.why or "not submitted")
+
+
 def _looked_at(record: StudyRecord, planned: TrialDocument) -> Trial:
-    job = job_of(record, planned["number"])
+    step = planned.get("step")
+    if step and step["push"]:
+        return _push(record, planned)
     try:
+        job = job_of(record, planned["number"])
         status = Status.of(job)
     except JobNotFoundError:
         return _pending(planned, "being submitted", claimed=True)
     return Trial(
         number=planned["number"],
         changes=planned["changes"],
-        uri=planned["uri"],
+        uri=job.uri,
         state=status.info.state,
         claimed=True,
         reason=status.info.reason or "",
         value=_value(job, status, record.document["metric"]),
         hours=status.hours,
         cost_usd=status.cost_usd,
+        step=_name(planned),
     )
+
+
+def _push(record: StudyRecord, planned: TrialDocument) -> Trial:
+    end = record.end(planned["number"])
+    if end is None:
+        return replace(_pending(planned, "", claimed=True), state=JobState.RUNNING)
+    done = _pending(planned, "" if end["state"] == "SUCCEEDED" else end["result"], claimed=True)
+    uri = end["result"] if end["state"] == "SUCCEEDED" else ""
+    return replace(done, state=JobState(end["state"]), uri=uri)
 
 
 def _value(job: Job, status: Status, metric: str) -> float | None:
     """The last value of a metric; the whole log of an ended job is read where its end does not have it."""
+    if not metric:
+        return None
     value = _last(status.metrics, metric)
     return _last(job.metrics(), metric) if value is None and status.info.state.terminal else value
 

@@ -14,6 +14,7 @@ from ftsdk import backends
 from ftsdk.cli import cli
 from ftsdk.recipes import specfile
 from ftsdk.studies import reading
+from ftsdk.studies.pipelines import reading as pipelines
 from tests.docs.pages import ROOT, blocks, pages, prose
 
 REST = {"model": "ORG/NAME", "dataset": "train.jsonl"}
@@ -28,6 +29,9 @@ def found(*kinds):
 def test_yaml_is_a_spec_or_a_part_of_one(block, tmp_path):
     (tmp_path / "block.yaml").write_text(block.text)
     data = specfile.read_yaml(tmp_path / "block.yaml")
+    if "steps" in data:
+        assert pipelines.from_data(data, where=str(block), folder=tmp_path).pipeline.steps
+        return
     if "sweep" in data:
         assert reading.sweep_of(data.pop("sweep"), {}, where=str(block)).metric
     assert specfile.from_data({**REST, **data}, where=str(block), folder=tmp_path).spec.model

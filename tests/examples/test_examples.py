@@ -72,6 +72,14 @@ def test_quickstart_trains_and_shows_every_step(quickstart, home):
     assert (home / "jobs" / "local" / name / "model" / "adapter_config.json").is_file()
 
 
+@pytest.mark.long  # docs/pipelines.md runs it in the default suite
+@pytest.mark.trainer
+def test_pipeline_measures_and_goes_on(run, model):
+    steps = [item for name in ("sft", "evaluate", "dpo") for item in ("--set", f"{name}.hyperparameters.max_steps=2")]
+    found = json.loads(run(*ftsdk("run", EXAMPLES / "pipeline.yaml", "--set", f"sft.model={model}", *steps, "--json")))
+    assert [job["state"] for job in found["jobs"]] == ["SUCCEEDED"] * 3
+
+
 @pytest.mark.long  # docs/studies.md trains two in the default suite
 @pytest.mark.trainer
 def test_sweep_trains_three_learning_rates_and_ranks_them(run, model):

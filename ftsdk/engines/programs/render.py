@@ -10,8 +10,9 @@ from ftsdk.engines.base import Arguments, Layout, Rendered
 from ftsdk.engines.llamafactory import render as llamafactory
 from ftsdk.engines.llamafactory.capabilities import METHODS
 from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.facts.facts import PROGRAM_FILE
 from ftsdk.spec import JobSpec
-from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, Serve, Train
+from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, PythonFile, Serve, Train
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, ModelFacts
@@ -46,6 +47,8 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     if spec.resources.num_nodes * spec.resources.accelerators_per_node > 1:
         raise UnsupportedError(f"program {spec.program.type} runs in one process: leave resources.num_nodes and "
                                f"resources.accelerators_per_node out.")  # fmt: skip
+    if isinstance(spec.program, PythonFile):
+        return _python(spec.program, facts, layout)
     _refuse_unread(facts.model)
     if isinstance(spec.program, Merge):
         return _merge(spec.program, spec, facts, layout)
@@ -198,6 +201,18 @@ def _generate(program: Generate, spec: JobSpec, facts: Facts, layout: Layout) ->
     }
     entries = {name: shared.entry(source, layout) for name, source in zip(names, facts.train, strict=True)}
     return Rendered(trainer="trained.generator", config=_present(config), dataset_info=entries)
+
+
+def _python(program: PythonFile, facts: Facts, layout: Layout) -> Rendered:
+    file = next(item.path for item in facts.arguments if item.argument == PROGRAM_FILE)
+    names = shared.dataset_names(facts.train)
+    config = {
+        "model": layout.inside(facts.model.address),
+        "dataset": [layout.inside(source.file.path) if source.file else source.address for source in facts.train],
+        "arguments": program.arguments,
+    }
+    entries = {name: shared.entry(source, layout) for name, source in zip(names, facts.train, strict=True)}
+    return Rendered(trainer=layout.inside(file), config=config, dataset_info=entries)
 
 
 def _present(arguments: Arguments) -> Arguments:

@@ -1,0 +1,1 @@
+"""Pipelines: steps that need each other's results, as one study."""

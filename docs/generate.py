@@ -47,6 +47,7 @@ from ftsdk.spec import (
     Tracking,
     Trackio,
     Wandb,
+    peft_family,
 )
 
 FOLDER = Path(__file__).parent / "reference"
@@ -82,6 +83,7 @@ SPEC_PARTS: Sequence[tuple[str, type[BaseModel], str]] = (
     ("tuning", Lora, "type: lora"),
     ("tuning", QLora, "type: qlora"),
     ("tuning", Oft, "type: oft"),
+    *(("tuning", kind, f"type: {kind.model_fields['type'].default}") for kind in peft_family.KINDS),
     ("dataset", Dataset, ""),
     ("hyperparameters", Hyperparameters, ""),
     ("resources", Resources, ""),

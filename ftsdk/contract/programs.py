@@ -78,6 +78,19 @@ class RewardSettings(TypedDict):
     """The user's own keyword arguments."""
 
 
+class AdapterSettings(TypedDict):
+    """Adapters that the program `llamafactory` creates by peft in place of LoRA's."""
+
+    kind: str
+    """Name of the tuning; `p_tuning_v2` is `prefix`."""
+    arguments: JsonObject
+    """peft's own arguments."""
+    warmup_share: NotRequired[float]
+    """adalora: share of the steps before ranks are cut."""
+    final_share: NotRequired[float]
+    """adalora: share of the steps after the cuts."""
+
+
 class PromptSettings(TypedDict):
     """The prompts that a program reads (`ftsdk.runtime.programs.data.prompts`)."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ftsdk.errors import SpecError, did_you_mean
 from ftsdk.sizing.estimate import shape_of
 from ftsdk.spec import Freeze, JobSpec, Lora, Oft
+from ftsdk.spec.peft_family import LnTuning, Targeted
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts
@@ -40,7 +41,7 @@ def resolved(spec: JobSpec, facts: Facts) -> JobSpec:
         return _with_patterns_checked(spec)
     _refuse_unknown(spec, modules)
     tuning = spec.tuning
-    if not isinstance(tuning, Lora | Oft) or not any(map(is_pattern, tuning.targets)):
+    if not isinstance(tuning, Lora | Oft | Targeted) or not any(map(is_pattern, tuning.targets)):
         return spec
     targets = tuple(dict.fromkeys(name for target in tuning.targets for name in _expanded(target, modules)))
     return spec.model_copy(update={"tuning": tuning.model_copy(update={"targets": targets})})
@@ -72,7 +73,7 @@ def _compiled(target: str) -> re.Pattern[str]:
 
 
 def _with_patterns_checked(spec: JobSpec) -> JobSpec:
-    if isinstance(spec.tuning, Lora | Oft):
+    if isinstance(spec.tuning, Lora | Oft | Targeted):
         for target in filter(is_pattern, spec.tuning.targets):
             _compiled(target)
             raise SpecError(
@@ -84,7 +85,11 @@ def _with_patterns_checked(spec: JobSpec) -> JobSpec:
 
 def _refuse_unknown(spec: JobSpec, modules: ModelModules) -> None:
     for field, names in named(spec):
-        own = modules.matrices if field != ADDITIONAL else {*modules.names, *OUTPUT_LAYERS}
+        own = (
+            modules.matrices
+            if field != ADDITIONAL and not isinstance(spec.tuning, LnTuning)
+            else {*modules.names, *OUTPUT_LAYERS}
+        )
         for name in names:
             if not is_pattern(name) and not _is_in(name, own):
                 raise SpecError(_unknown(field, name, own))
@@ -98,7 +103,7 @@ ADDITIONAL = "hyperparameters.additional_target"
 def named(spec: JobSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each field that names modules by the ends of their paths, and the names in it."""
     tuning, extra = spec.tuning, spec.hyperparameters.passed_through
-    if isinstance(tuning, Lora | Oft):
+    if isinstance(tuning, Lora | Oft | Targeted):
         yield "tuning.targets", tuple(name for name in tuning.targets if name != "all")
         yield ADDITIONAL, _listed(extra.get("additional_target"))
     for field in OTHER_TARGETS:
@@ -145,7 +150,7 @@ def _refuse_frozen(tuning: Freeze, modules: ModelModules) -> None:
 def _refuse_typos(spec: JobSpec, facts: Facts) -> None:
     """Without weights: refuse what is nearly, but not quite, a linear layer of the architecture."""
     shape, _ = shape_of(spec, facts.model.config)
-    if shape is None or shape.notes:
+    if shape is None or shape.notes or isinstance(spec.tuning, LnTuning):
         return
     known = [linear.name for linear in shape.linears]
     for field, names in named(spec):

@@ -10,6 +10,7 @@ from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts import Facts
 from ftsdk.facts.start import FIELD, StartFacts
 from ftsdk.spec import Full, JobSpec, Lora
+from ftsdk.spec.peft_family import BitFit
 from ftsdk.spec.program import Train
 
 
@@ -44,7 +45,7 @@ def notes(facts: Facts) -> Iterator[str]:
 
 
 def _refuse_other_model(spec: JobSpec, facts: Facts, start: StartFacts) -> None:
-    if (start.adapter is None) is not isinstance(spec.tuning, Full):
+    if (start.adapter is None) is not isinstance(spec.tuning, Full | BitFit):
         kind = "all weights" if start.adapter is None else "an adapter"
         raise SpecError(f"{FIELD}: the checkpoint holds {kind}, and tuning is {spec.tuning.type}; make them the same.")
     if facts.model.base != facts.model.address:

@@ -57,6 +57,8 @@ def as_llamafactory(spec: JobSpec, *, folder: Path, dataset_dir: Path) -> LlamaF
     """
     facts = inspect(spec, folder=folder)
     rendered = render(spec, facts, Layout(durable="", scratch="", inputs={}))
+    if "peft" in rendered.config:
+        raise UnsupportedError(f"tuning {spec.tuning.type} is none of LLaMA-Factory's own: ftsdk lets peft create it.")
     if rendered.trainer != "llamafactory":
         raise UnsupportedError(
             f"method {spec.method.stage} is not LLaMA-Factory's; it is trained with {rendered.trainer}."

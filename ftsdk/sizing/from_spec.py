@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from ftsdk.sizing import peft_family
 from ftsdk.sizing.architecture.shapes import Linear, ModelShape
 from ftsdk.sizing.training_step import DEFAULT_OPTIMIZER, Generation, Layout, ShardingKind, StateSharding, TrainingStep
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Oft, QLora
 from ftsdk.spec.method import ONLINE
+from ftsdk.spec.peft_family import BitFit, LnTuning, Prefix, Targeted, VirtualTokens
 
 PAIRED: Final = ("dpo", "ipo", "orpo", "simpo", "rm", "kto")
 """Stages whose row is two sequences: chosen and rejected, or an answer and its mismatched twin."""
@@ -38,6 +40,12 @@ def trained_of(spec: JobSpec, shape: ModelShape) -> Trained:
         return Trained(shape.parameters.total - shape.parameters.vision)
     if isinstance(tuning, Freeze):
         return _freeze(tuning, shape)
+    if isinstance(tuning, BitFit):
+        return Trained(peft_family.bias_parameters(tuning, shape))
+    if isinstance(tuning, VirtualTokens):
+        return Trained(peft_family.virtual_parameters(tuning, shape))
+    if isinstance(tuning, LnTuning):
+        return Trained(peft_family.norm_parameters(tuning, shape))
     adapted, notes = _adapted(tuning, shape)
     each = [_adapter_size(tuning, linear) * linear.number for linear in adapted]
     copied = str(spec.hyperparameters.passed_through.get("additional_target") or "")
@@ -53,7 +61,7 @@ def _freeze(tuning: Freeze, shape: ModelShape) -> Trained:
     return Trained(round(body * layers / shape.num_layers) + extra, layers=layers)
 
 
-def _adapted(tuning: Lora | Oft, shape: ModelShape) -> tuple[tuple[Linear, ...], tuple[str, ...]]:
+def _adapted(tuning: Lora | Oft | Targeted, shape: ModelShape) -> tuple[tuple[Linear, ...], tuple[str, ...]]:
     if "all" in tuning.targets:
         note = ("adapters sit on attention and shared layers, not on the experts",) if shape.num_experts else ()
         return shape.linears, note
@@ -64,7 +72,9 @@ def _adapted(tuning: Lora | Oft, shape: ModelShape) -> tuple[tuple[Linear, ...],
     return chosen, (f"tuning.targets {sorted(missing)} are unknown here and not counted",) if missing else ()
 
 
-def _adapter_size(tuning: Lora | Oft, linear: Linear) -> int:
+def _adapter_size(tuning: Lora | Oft | Targeted, linear: Linear) -> int:
+    if isinstance(tuning, Targeted):
+        return peft_family.targeted_parameters(tuning, linear)
     if isinstance(tuning, Oft):  # a skew-symmetric block of each slice of the input
         return linear.inputs // tuning.block_size * (tuning.block_size * (tuning.block_size - 1) // 2)
     return tuning.rank * (linear.inputs + linear.outputs) + (linear.outputs if tuning.dora else 0)
@@ -91,6 +101,7 @@ def step_of_spec(
     packed = bool(hp.packing or hp.neat_packing)
     seq_len = hp.cutoff_len if packed or max_tokens is None else min(hp.cutoff_len, max_tokens)
     seq_len += _answer_tokens(spec)  # the rows of these methods are prompts
+    seq_len += spec.tuning.num_virtual_tokens if isinstance(spec.tuning, VirtualTokens) else 0
     sharding = _sharding(spec, extra)
     double = isinstance(spec.tuning, QLora) and spec.tuning.double_quantization
     step = TrainingStep(
@@ -106,14 +117,14 @@ def step_of_spec(
         quantization="bnb-double" if double else "bnb",
         layout=_layout(hp, extra, bf16),
         optimizer=hp.optim or DEFAULT_OPTIMIZER,
-        checkpointing=hp.gradient_checkpointing,
+        checkpointing=hp.gradient_checkpointing and not isinstance(spec.tuning, Prefix),
         flash=str(extra.get("flash_attn") or "auto") in shape.family.flash,
         mask_4d=bool(hp.neat_packing) and extra.get("flash_attn") != "fa2",
         chunked_loss=bool(extra.get("enable_liger_kernel")) and stage in ("pt", "sft"),
         logit_bytes=LOGIT_BYTES.get(stage, 12.0),
         dropout=isinstance(spec.tuning, Lora) and spec.tuning.dropout > 0,
         sharding=sharding,
-        frozen_copies=_frozen_copies(spec, shape),
+        frozen_copies=(*_frozen_copies(spec, shape), *_beside(spec, shape, trained)),
         generation=_generation(spec, extra, seq_len) if stage in ONLINE else None,
     )
     return step, (*shape.notes, *trained.notes, *_bit_notes(step), *_stage_notes(spec))
@@ -155,13 +166,20 @@ def _deepspeed(settings: object) -> tuple[int, bool]:
 
 def _frozen_copies(spec: JobSpec, shape: ModelShape) -> tuple[tuple[str, int], ...]:
     stage, total = spec.method.stage, shape.parameters.total
-    own_copy = not isinstance(spec.tuning, Lora | Oft)
+    own_copy = not isinstance(spec.tuning, Lora | Oft | Targeted | VirtualTokens)
     copies: list[tuple[str, int]] = []
     if own_copy and (stage in REFERENCED or stage == "ppo" or (stage in ONLINE and _uses_kl_term(spec))):
         copies.append(("reference model", total))
     if stage == "ppo" and spec.method.reward_model:
         copies.append(("reward model", total))
     return tuple(copies)
+
+
+def _beside(spec: JobSpec, shape: ModelShape, trained: Trained) -> tuple[tuple[str, int], ...]:
+    layers = 1 if spec.hyperparameters.gradient_checkpointing else shape.num_layers
+    return peft_family.kept_beside(
+        spec.tuning, trained.adapted, layers_at_once=layers, num_layers=max(1, shape.num_layers)
+    )
 
 
 def _uses_kl_term(spec: JobSpec) -> bool:
@@ -194,6 +212,8 @@ def _stage_notes(spec: JobSpec) -> tuple[str, ...]:
     notes = []
     if spec.method.stage == "ppo":
         notes.append("the reward model is taken to be as large as the policy")
+    if isinstance(spec.tuning, peft_family.WRITTEN_OUT):
+        notes.append(f"the matrices that {spec.tuning.type} makes in each step are counted and were not measured")
     if spec.method.stage in ONLINE:
         notes.append("time for sampling answers is not modelled")
     return tuple(notes)

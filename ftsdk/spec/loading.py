@@ -20,15 +20,22 @@ from ftsdk.spec.tuning import TUNINGS, Tuning
 EXAMPLES = {"secrets": "[HF_TOKEN] (names, never values)", "tuning.targets": "[q_proj, v_proj]"}
 """Lists that may be given as a bare text by mistake; it may be a secret, so it is not repeated."""
 
-_SOFT = "vectors in front of the prompt, which no trainer here learns: use `lora` with a rank of 4 to 8"
 UNSUPPORTED = {
-    "adapter": "bottleneck layers, which no trainer here has: use `lora`, which trains as few weights",
-    "prefix": _SOFT,
-    "prompt": _SOFT,
-    "p-tuning": _SOFT,
-    "ia3": "scaling vectors, which no trainer here learns: use `lora` with a rank of 1 to 4",
+    "adapter": "bottleneck layers, which no trainer here has: use `ia3` or `lora`, which train as few weights",
+    "llama-adapter": "vectors in the attention, which peft has for Llama alone: use `prefix`",
 }
 """Tunings that the literature has and our trainers lack: what they are, and what to use instead."""
+SPELLINGS = {
+    "prompt-tuning": "prompt",
+    "prefix-tuning": "prefix",
+    "p-tuning": "p_tuning",
+    "ptuning": "p_tuning",
+    "p-tuning-v2": "p_tuning_v2",
+    "ptuning-v2": "p_tuning_v2",
+    "ln-tuning": "ln_tuning",
+    "fourier-ft": "fourierft",
+}
+"""Other spellings of a tuning's name, with hyphens for underscores, and ours."""
 WRITTEN = {
     "dora": "{type: lora, dora: true}",
     "rslora": "{type: lora, rslora: true}",
@@ -118,8 +125,10 @@ def _placed(spec: dict[str, object], name: str, value: object, *, replace: bool)
 
 def _refuse_unsupported(tuning: object, where: str) -> None:
     kind = tuning.get("type") if isinstance(tuning, Mapping) else tuning
-    named = str(kind).lower().replace("_", "-").removesuffix("-tuning") if kind != "p-tuning" else "p-tuning"
-    if named in UNSUPPORTED:
+    named = str(kind).lower().replace("_", "-")
+    if named in SPELLINGS and kind not in TUNINGS:
+        raise SpecError(f"{where}: tuning {kind!r} is written {SPELLINGS[named]}.")
+    if (named := named.removesuffix("-tuning")) in UNSUPPORTED:
         raise UnsupportedError(f"{where}: tuning {kind!r} means {UNSUPPORTED[named]}.")
 
 

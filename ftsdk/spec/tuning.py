@@ -7,6 +7,22 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from ftsdk.spec.base import Part
+from ftsdk.spec.peft_family import (
+    AdaLora,
+    BitFit,
+    Boft,
+    FourierFt,
+    Hra,
+    Ia3,
+    LnTuning,
+    Loha,
+    Lokr,
+    Prefix,
+    Prompt,
+    PTuning,
+    PTuningV2,
+    Vera,
+)
 
 
 class Full(Part):
@@ -71,6 +87,30 @@ class Oft(Part):
     """Bits of a base weight that bitsandbytes quantises (QOFT); left out: not quantised."""
 
 
-TuningType = Literal["full", "freeze", "lora", "qlora", "oft"]
+TuningType = Literal[
+    "full", "freeze", "lora", "qlora", "oft", "adalora", "ia3", "vera", "boft", "hra", "loha", "lokr", "ln_tuning",
+    "fourierft", "prompt", "p_tuning", "prefix", "p_tuning_v2", "bitfit",
+]  # fmt: skip
 TUNINGS: tuple[str, ...] = get_args(TuningType)
-Tuning = Annotated[Full | Freeze | Lora | QLora | Oft, Field(discriminator="type")]
+Tuning = Annotated[
+    Full
+    | Freeze
+    | Lora
+    | QLora
+    | Oft
+    | AdaLora
+    | Ia3
+    | Vera
+    | Boft
+    | Hra
+    | Loha
+    | Lokr
+    | LnTuning
+    | FourierFt
+    | Prompt
+    | PTuning
+    | Prefix
+    | PTuningV2
+    | BitFit,
+    Field(discriminator="type"),
+]

@@ -15,6 +15,7 @@ from ftsdk.spec.loading import parse
 from ftsdk.spec.method import STAGES
 from ftsdk.spec.tuning import TUNINGS
 from tests.methods import test_sampling, test_table
+from tests.runtime.programs import test_adapter_kinds
 
 NAMES = {"method": "stage", "tuning": "type"}
 
@@ -39,7 +40,9 @@ def ran(where):
 def test_what_is_called_tested_is_trained_by_a_test_and_the_other_way_round():
     daily = {kinds(cell) for cell in (*test_table.METHODS.values(), *test_table.TUNINGS.values())}
     daily |= {kinds(cell) for cell in test_sampling.CELLS.values()} | {("ppo", "lora")}  # judged by a model of ours
-    long = {kinds(cell) for cell in (*test_table.FULL.values(), *test_sampling.MORE_CELLS.values())} - daily
+    daily |= {("sft", name.split()[0]) for name in test_adapter_kinds.OF_OUR_OWN}
+    rare = (*test_table.FULL.values(), *test_table.FAMILY.values(), *test_sampling.MORE_CELLS.values())
+    long = {kinds(cell) for cell in rare} - daily
     assert ran("CPU test") == daily
     assert ran("long CPU test") == long
     assert ran("GPU measured") == set()

@@ -18,6 +18,9 @@ import pytest
 from ftsdk import Estimator
 from ftsdk.testing import tiny
 from tests.methods import data
+from tests.runtime.programs.test_adapter_kinds import models
+
+__all__ = ["models"]
 
 pytestmark = pytest.mark.trainer
 
@@ -54,8 +57,31 @@ TUNINGS = {
     "lora+": Cell("sft", {"type": "lora", "plus_lr_ratio": 16.0, "targets": ["q_proj", "v_proj"]}, "instruction"),
     "qlora4": Cell("sft", {"type": "qlora", "bits": 4}, "instruction"),
     "qlora8": Cell("sft", {"type": "qlora", "bits": 8}, "instruction"),
+    "ia3": Cell("sft", "ia3", "instruction", learning_rate=3e-2),
     "oft": Cell("sft", {"type": "oft", "block_size": 16}, "instruction", learning_rate=1e-2),
 }
+FAMILY = {
+    "adalora": Cell("sft", {"type": "adalora", "every_steps": 1}, "instruction", learning_rate=1e-2),
+    "vera": Cell("sft", {"type": "vera", "rank": 32}, "instruction", learning_rate=3e-2),
+    "boft": Cell("sft", "boft", "instruction", learning_rate=1e-2),
+    "hra": Cell("sft", "hra", "instruction", learning_rate=1e-2),
+    "loha": Cell("sft", "loha", "instruction", learning_rate=1e-2),
+    "lokr": Cell("sft", "lokr", "instruction", learning_rate=1e-2),
+    "ln_tuning": Cell("sft", "ln_tuning", "instruction", learning_rate=1e-2),
+    "fourierft": Cell("sft", "fourierft", "instruction", learning_rate=1e-2),
+    "prompt": Cell("sft", {"type": "prompt", "num_virtual_tokens": 4}, "instruction", learning_rate=3e-2),
+    "p_tuning": Cell("sft", {"type": "p_tuning", "num_virtual_tokens": 4}, "instruction", learning_rate=1e-2),
+    "prefix": Cell("sft", {"type": "prefix", "num_virtual_tokens": 4}, "instruction", learning_rate=3e-2),
+    "p_tuning_v2": Cell(
+        "sft", {"type": "p_tuning_v2", "num_virtual_tokens": 4, "projection": True}, "instruction", learning_rate=1e-2
+    ),
+    "bitfit": Cell("sft", "bitfit", "instruction", learning_rate=3e-2),
+    "ia3 dpo": Cell("dpo", "ia3", "pairs", "rewards/margins", rises=True, learning_rate=3e-2),
+    "prefix dpo": Cell(
+        "dpo", {"type": "prefix", "num_virtual_tokens": 4}, "pairs", "rewards/margins", rises=True, learning_rate=1e-2
+    ),
+}
+"""Tunings that peft creates."""
 FULL = {
     name: cell._replace(tuning="full", learning_rate=1e-3)
     for name, cell in METHODS.items()
@@ -147,3 +173,10 @@ def test_a_chain_goes_on_from_the_adapter_and_compares_with_it(room, finished):
 @pytest.mark.parametrize("name", list(FULL))
 def test_full_tuning_of_every_method(room, name):
     assert_better(FULL[name], train(room, f"{name}-full", FULL[name]).values)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", list(FAMILY))
+def test_every_tuning_of_peft_learns(room, models, name):
+    model = {"model": str(models)} if name == "bitfit" else {}
+    assert_better(FAMILY[name], train(room, name.replace("_", "-").replace(" ", "-"), FAMILY[name], **model).values)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
-from ftsdk.engines.llamafactory import warnings
+from ftsdk.engines.llamafactory import adapters, warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
 from ftsdk.engines.llamafactory.capabilities import CAPABILITIES as CAPABILITIES
 from ftsdk.engines.llamafactory.chat_template import checked_template
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
-from ftsdk.spec import Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
+from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
 from ftsdk.spec.names import LOSSES, written
 
 if TYPE_CHECKING:
@@ -33,10 +33,16 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     """LLaMA-Factory's arguments for a spec. Raises SpecError for names it does not know or that are not the user's."""
     _check_arguments(spec.hyperparameters)
     combinations.check(spec)
+    adapters.refuse(spec, facts)
     if facts.model.config is not None and not set(shared.MULTIMODAL) & facts.model.config.keys():
         shared.refuse_media((*facts.train, *facts.eval), f"the model {facts.model.address}")
     template = checked_template(spec, facts)
-    sentences = (*_notes(spec, facts), *warnings.pitfalls(spec, facts), *template.warnings)
+    sentences = (
+        *_notes(spec, facts),
+        *adapters.notes(spec),
+        *warnings.pitfalls(spec, facts),
+        *template.warnings,
+    )
     bf16, fp16 = shared.precision(spec, facts)
     names = shared.dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
@@ -45,9 +51,9 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         **_reference(spec, facts, layout),
         **sharding.arguments(spec.sharding),
         **_method(spec.method),
-        **_tuning(spec.tuning),
         **_data(spec, train, held_out),
         **_hyperparameters(spec),
+        **_tuning(spec.tuning),
         "bf16": bf16,
         "fp16": fp16,
         "do_train": True,
@@ -139,6 +145,8 @@ def _method(method: Method) -> Arguments:
 
 
 def _tuning(tuning: Tuning) -> Arguments:
+    if own := adapters.arguments(tuning):
+        return own
     arguments = written(tuning, "tuning")
     if isinstance(tuning, Lora):
         arguments = {**arguments, "oft_target": None, "lora_alpha": tuning.alpha or 2 * tuning.rank}
@@ -178,9 +186,8 @@ RENAMED_OR_COMPUTED = frozenset({"gradient_checkpointing", "bf16", "fp16", "save
 def _hyperparameters(spec: JobSpec) -> Arguments:
     given = spec.hyperparameters
     straight = {name: getattr(given, name) for name in Hyperparameters.model_fields if name not in RENAMED_OR_COMPUTED}
-    adapters = isinstance(spec.tuning, Lora | Oft)
     evaluates = bool(spec.dataset.eval or spec.dataset.eval_fraction or spec.dataset.eval_rows)
-    straight["learning_rate"] = given.learning_rate or (ADAPTER_LEARNING_RATE if adapters else FULL_LEARNING_RATE)
+    straight["learning_rate"] = given.learning_rate or _learning_rate(spec.tuning)
     if given.warmup_ratio is None and given.warmup_steps is None:
         straight["warmup_ratio"] = DEFAULT_WARMUP_RATIO
     if given.eval_strategy is None:
@@ -194,3 +201,8 @@ def _hyperparameters(spec: JobSpec) -> Arguments:
     straight["save_strategy"] = straight["eval_strategy"] if best else "no"  # our cadence saves, see CheckpointPolicy
     straight["save_steps"] = (given.eval_steps or given.logging_steps) if best else None  # the trainer's own default
     return straight
+
+
+def _learning_rate(tuning: Tuning) -> float:
+    whole = FULL_LEARNING_RATE if isinstance(tuning, Full | Freeze) else ADAPTER_LEARNING_RATE
+    return adapters.LEARNING_RATES.get(tuning.type, whole)

@@ -41,15 +41,17 @@ def prepared(job: TrainJob) -> JsonObject:
     """LLaMA-Factory ready to read the data, and its configuration: the same for a training and for its preview."""
     from ftsdk.runtime.programs.chat_template.check import with_checked_template
     from ftsdk.runtime.programs.data import examples
+    from ftsdk.runtime.programs.model import adapters
 
     examples.install()
+    adapters.install(job["document"]["config"].get("peft"))
     config = with_checked_template(configured(job), job["document"].get("contents", []))
     return use_parts_of_adapter(config)
 
 
 def configured(job: TrainJob) -> JsonObject:
     """The trainer's configuration with the arguments that the supervisor sets."""
-    config = dict(job["document"]["config"])
+    config = {name: value for name, value in job["document"]["config"].items() if name != "peft"}
     packed = config.get("packing") or config.get("neat_packing") or config.get("stage") == "pt"
     config.setdefault("include_num_input_tokens_seen", "all" if packed else "non_padding")
     config.setdefault("logging_nan_inf_filter", False)  # it replaces a NaN loss by an average, which hides it
@@ -73,6 +75,7 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, job: TrainJob, confi
     """Patch `Trainer.train`: LLaMA-Factory builds its trainer itself, and ignores the checkpoint for reward models."""
     from transformers import Trainer
 
+    from ftsdk.runtime.programs.model import adapters
     from ftsdk.runtime.programs.model.modules import refuse_unmatched
     from ftsdk.runtime.programs.preview import learned
     from ftsdk.runtime.programs.resumable import make_resumable
@@ -86,6 +89,7 @@ def _prepare_every_trainer(checkpoints: CheckpointCallback, job: TrainJob, confi
             refuse_unmatched(self.model, _listed(config, "lora_target"), _listed(config, "additional_target"))
         if config.get("stage") != "pt" and not config.get("packing"):
             learned.report(self, config.get("cutoff_len", 2048))
+        adapters.prepare(self, job["document"]["config"].get("peft"))
         make_resumable(self, checkpoints, job["resume"])
         load_with_value_head(self)
         with_verdict = job["document"].get("verdict", True)

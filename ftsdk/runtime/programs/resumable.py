@@ -89,6 +89,7 @@ class Resumable(TrainerMethods):  # type: ignore[misc]
         "_stored_metrics",  # TRL 0.24: dpo, kto
         "_metrics",  # TRL 1.x
         "_total_train_tokens",
+        "rank_scores",  # adalora, see `model.adapters`
     )
     """Names of attributes that are part of a checkpoint: numbers, tensors, or lists and dicts of them."""
 

@@ -160,6 +160,16 @@ class ModelShape:
         return (*attention, *(own.mlp if own and own.mlp else _mlp_linears(self)))
 
 
+def num_biases(shape: ModelShape) -> int:
+    """Elements of all biases of the layers and the output layer; those of experts and routers are not counted."""
+    family, kinds = shape.family, shape.linears
+    attention = {**dict.fromkeys(family.attention[:-1], family.qkv_bias), family.attention[-1]: family.o_bias}
+    flags = {**attention, **dict.fromkeys(family.mlp, family.mlp_bias)}
+    linear = sum(one.outputs * one.number for one in kinds if flags.get(one.name))
+    norms = _norms(shape) // (1 + family.norm_bias) * family.norm_bias
+    return linear + norms + shape.vocab_size * family.head_bias
+
+
 # --- counting --------------------------------------------------------------------------------------
 def _weights(linears: Iterable[Linear]) -> int:
     return sum(linear.inputs * linear.outputs * linear.number for linear in linears)

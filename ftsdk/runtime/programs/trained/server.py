@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ftsdk.contract import ENV_SERVE, SERVER_READY
+from ftsdk.contract.programs import Completion, CompletionChoice, TokenUsage
 from ftsdk.runtime.programs.trained.chat import BadRequestError, Piece, Speaker
 from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
 
@@ -80,7 +81,7 @@ def handler(speaker: Speaker) -> type[BaseHTTPRequestHandler]:
                     self.wfile.flush()
             self.close_connection = True
 
-        def _send(self, status: int, content: dict[str, Any]) -> None:
+        def _send(self, status: int, content: Mapping[str, object]) -> None:
             data = json.dumps(content, ensure_ascii=False).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -105,25 +106,28 @@ def body(content_length: str | None, stream: Any) -> dict[str, Any]:
     return request
 
 
-def models(speaker: Speaker) -> dict[str, Any]:
+def models(speaker: Speaker) -> dict[str, object]:
     """The list of models."""
     data = [{"id": name, "object": "model", "created": 0, "owned_by": "ftsdk"} for name in speaker.names]
     return {"object": "list", "data": data}
 
 
-def error(message: str) -> dict[str, Any]:
+def error(message: str) -> dict[str, object]:
     """An error in OpenAI's form."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
 
 
-def whole(shape: Shape, model: str, pieces: Iterator[Piece]) -> dict[str, Any]:
+def whole(shape: Shape, model: str, pieces: Iterator[Piece]) -> Completion:
     """The complete answer."""
     parts = list(pieces)
     text, last = "".join(part.text for part in parts), parts[-1]
-    content = {"message": {"role": "assistant", "content": text}} if shape is CHAT else {"text": text}
-    choice = {"index": 0, "finish_reason": last.finish_reason, "logprobs": None, **content}
+    choice: CompletionChoice = {"index": 0, "finish_reason": last.finish_reason, "logprobs": None}
+    if shape is CHAT:
+        choice["message"] = {"role": "assistant", "content": text}
+    else:
+        choice["text"] = text
     total = last.prompt_tokens + last.tokens
-    usage = {"prompt_tokens": last.prompt_tokens, "completion_tokens": last.tokens, "total_tokens": total}
+    usage = TokenUsage(prompt_tokens=last.prompt_tokens, completion_tokens=last.tokens, total_tokens=total)
     return {**head(shape, model, stream=False), "choices": [choice], "usage": usage}
 
 
@@ -139,7 +143,7 @@ def events(shape: Shape, model: str, first: Piece, pieces: Iterator[Piece]) -> I
     yield "[DONE]"
 
 
-def head(shape: Shape, model: str, *, stream: bool) -> dict[str, Any]:
+def head(shape: Shape, model: str, *, stream: bool) -> Completion:
     """The fields that an answer and the events of a stream begin with."""
     kind = f"{shape.name}.chunk" if stream and shape is CHAT else shape.name
     return {"id": f"{shape.prefix}-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}

@@ -35,7 +35,7 @@ def test_the_table_of_packages_says_what_the_locks_hold(torch):
 
 
 @pytest.mark.parametrize("name", ["ftsdk:0.1.0-lf-cuda", "host/x/ftsdk:9-lf-cuda@sha256:00"])
-def test_the_tag_of_an_image_of_ours_says_what_is_in_it(name):
+def test_packages_of_ftsdks_image_are_read_from_its_tag(name):
     assert {"deepspeed", "liger-kernel"} <= image_contents.packages_of(name, {})
     assert image_contents.packages_of("ours:1", {}) is None
 
@@ -63,7 +63,7 @@ def test_the_cpu_image_has_no_deepspeed():
         Docker(DockerOptions()).plan(plans.spec(sharding="zero2"), plans.facts())
 
 
-def test_the_builder_is_told_where_to_find_things(monkeypatch):
+def test_build_arguments_name_base_images_and_mirrors(monkeypatch):
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     plain = set(image._build_arguments("cuda", None, None))
     assert f"COMPAT_IMAGE={image.COMPAT_IMAGE}" in plain

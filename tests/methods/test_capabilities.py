@@ -37,7 +37,7 @@ def ran(where):
     return {(row.method, row.tuning) for row in engines.capabilities() if row.ran == where}
 
 
-def test_what_is_called_tested_is_trained_by_a_test_and_the_other_way_round():
+def test_cells_that_the_table_calls_tested_are_those_that_tests_train():
     daily = {kinds(cell) for cell in (*test_table.METHODS.values(), *test_table.TUNINGS.values())}
     daily |= {kinds(cell) for cell in test_sampling.CELLS.values()} | {("ppo", "lora")}  # judged by a model of ours
     daily |= {("sft", name.split()[0]) for name in test_adapter_kinds.OF_OUR_OWN}
@@ -75,7 +75,7 @@ def test_auto_takes_the_first_engine_that_can_and_a_name_is_kept():
         ),
     ],
 )
-def test_what_no_engine_can_do_names_the_nearest_that_can(fields, says):
+def test_a_combination_without_an_engine_names_the_nearest_one(fields, says):
     with pytest.raises(UnsupportedError) as refused:
         engines.chosen(spec(**fields))
     assert says in str(refused.value)

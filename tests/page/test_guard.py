@@ -77,7 +77,7 @@ def test_every_answer_forbids_foreign_scripts_frames_and_caches(signed_in):
         assert headers["cache-control"] == "no-store"
 
 
-def test_a_port_that_is_taken_is_one_sentence(page):
+def test_a_port_in_use_is_refused_in_one_sentence(page):
     taken = urlsplit(page.url).port
     with pytest.raises(FtsdkError, match=f"Port {taken} cannot be used"), serving(port=taken):
         pass

@@ -65,7 +65,7 @@ def test_the_list_has_every_job_and_a_job_its_metrics_and_lines(spec_folder, cli
     assert client.get("/lines", params={"uri": job.uri, "search": "LINE 11999"}).json()["lines"] == ["line 11999"]
 
 
-def test_what_is_wrong_is_one_sentence(client):
+def test_errors_are_pages_of_one_sentence(client):
     answer = client.get("/job", params={"uri": "local://nobody-0a1b2c3d"}, headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "nobody-0a1b2c3d" in answer.text and "Traceback" not in answer.text

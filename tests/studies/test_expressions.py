@@ -39,7 +39,7 @@ def test_the_metrics_of_a_condition_are_named_once():
         "a.x > 1 and True", "(" * 200 + "a.x > 1" + ")" * 200, "a.x > 1 and " * 40 + "a.x > 1", "\0", "-(a.x) > 1",
     ],
 )  # fmt: skip
-def test_everything_else_is_refused_in_one_sentence(text):
+def test_an_invalid_condition_is_refused_in_one_sentence(text):
     with pytest.raises(SpecError, match="condition"):
         Condition(text)
 

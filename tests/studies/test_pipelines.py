@@ -217,7 +217,7 @@ def _spoilt(folder, change):
         (lambda s: s.clear(), "has `steps`"),
     ],
 )
-def test_a_wrong_pipeline_is_one_sentence_before_anything_starts(spec_folder, own_home, change, message):
+def test_a_wrong_pipeline_is_refused_in_one_sentence_before_anything_starts(spec_folder, own_home, change, message):
     with pytest.raises(Exception, match=message) as caught:
         planned(spec_folder, _spoilt(spec_folder, change))
     assert "\n" not in str(caught.value)

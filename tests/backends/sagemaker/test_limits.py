@@ -264,7 +264,7 @@ def test_the_emulator_refuses_what_needs_a_vpc(what):
 
 
 @pytest.mark.parametrize("address", ["s3://b/k", "fsx://fs-0a1b2c3d", "efs://0a1b2c3d/x", "fsx://fs-0a1b2c3d/"])
-def test_what_is_no_file_system_is_refused_by_name(address):
+def test_an_invalid_file_system_address_is_refused(address):
     with pytest.raises(ValueError, match="should be fsx://fs-ID/MOUNT/FOLDER or efs://fs-ID/FOLDER"):
         backend(file_systems=f"hub={address}")
 

@@ -39,7 +39,7 @@ def judged(before, after, *, seen=(2.0, 2.0), general=(1.0, 1.0), row=ROW):
         ((2.999, 3.099, 3.199, 3.299), "same"),  # certain, and too small to matter
     ],
 )
-def test_the_word_follows_from_the_held_out_rows(after, verdict):
+def test_the_verdict_follows_from_the_held_out_rows(after, verdict):
     assert judged(answers(3.0, 3.1, 3.2, 3.3), answers(*after))["verdict"] == verdict
 
 

@@ -57,7 +57,8 @@ class RowContents(TypedDict, total=False):
 
     has_system: bool
     has_tools: bool
-    has_thoughts: bool
+    num_thoughts: list[int]
+    """Of each side, the messages with thoughts in the template's words."""
     label: bool
     """KTO: whether the answer is desired."""
 

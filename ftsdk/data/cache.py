@@ -11,6 +11,7 @@ from pathlib import Path
 from ftsdk.contract.json_data import from_data
 from ftsdk.contract.release import __version__
 from ftsdk.data.formats.files import DataFile
+from ftsdk.data.statistics.asked import Asked
 from ftsdk.data.statistics.truncation import Truncation
 from ftsdk.data.tokens.tokenizer import token_counter, tokenizer_file
 from ftsdk.errors import DataError
@@ -106,6 +107,21 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
     except DataError:
         return None
     return from_data(Truncation, values) if values else None
+
+
+def asked(file: HashedFile) -> Asked | None:
+    """What the first rows of a file ask a training for; None for text and for rows that are unreadable."""
+    from ftsdk.data.statistics.asked import measure
+
+    def compute() -> Mapping[str, object] | None:
+        measured = measure(file.file)
+        return asdict(measured) if measured else None
+
+    try:
+        values = cache.cached(_key("asked", [file]), compute)
+    except DataError:
+        return None
+    return from_data(Asked, values) if values else None
 
 
 def _local_tokenizer(tokenizer: str | None) -> Path | None:

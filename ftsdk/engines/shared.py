@@ -77,13 +77,6 @@ def tracking_arguments(spec: JobSpec) -> Arguments:
     return {"report_to": report_to, "run_name": spec.name, **trackio_arguments}
 
 
-MULTIMODAL = (
-    "vision_config", "audio_config", "thinker_config", "visual", "vision_tower", "mm_vision_tower", "img_processor",
-    "image_token_id", "image_token_index", "audio_token_index",
-)  # fmt: skip
-"""Keys of a config.json of which every model that reads more than text has one (transformers 5.6, `models/`)."""
-
-
 def refuse_media(sources: Iterable[SourceFacts], reader: str) -> None:
     """Raise DataError for rows that name images, videos or audio files, which the reader does not take."""
     for source in sources:

@@ -87,7 +87,8 @@ def test_an_injected_system_prompt(warned, spec_folder):
     assert warned(hyperparameters={"template": "qwen", "default_system": ""}) == ()
     told = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
     tokenizer(spec_folder / "model", chat_template="{{ '" + told + "' }}")
-    assert warned(template="qwen") == ()
+    (said,) = warned(template="qwen")
+    assert "the model's own template writes" in said
 
 
 def test_a_base_model_without_a_chat_template(warned, spec_folder):

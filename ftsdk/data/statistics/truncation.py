@@ -12,15 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from ftsdk.data.formats.example import Example, read_example
+from ftsdk.data.formats.example import Example
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.opening import OpenFile, open_valid_files
 from ftsdk.data.formats.rows import batches
-from ftsdk.data.formats.rules import Rules
+from ftsdk.data.statistics.asked import SAMPLED_ROWS, valid_example
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
-MEASURED_ROWS = 2000
-"""Enough to detect a share of 0.1 %; counting them takes well under a second."""
 _READ_BYTES = 1 << 20
 
 
@@ -86,21 +84,12 @@ def _losses(pairs: list[Pair], cutoff_len: int) -> tuple[bool, bool]:
 def _rows(file: OpenFile, counter: TokenCounter) -> Iterator[list[Pair]]:
     """Prompt and answer lengths of the first rows, turn by turn; the longer answer of a pair."""
     texts = (text for batch in batches(file.source, batch_bytes=_READ_BYTES) for _, text in batch.rows())
-    examples = [example for text in islice(texts, MEASURED_ROWS) if (example := _example(text, file.rules))]
+    examples = [example for text in islice(texts, SAMPLED_ROWS) if (example := valid_example(text, file.rules))]
     exchanges = [list(_exchanges(example)) for example in examples]
     sizes = iter(counter.count([part for row in exchanges for exchange in row for part in exchange]))
     for row in exchanges:
         counted = [[next(sizes) + TOKENS_PER_TURN for _ in exchange] for exchange in row]
         yield [(exchange[0], max(exchange[1:])) for exchange in counted]
-
-
-def _example(text: bytes, rules: Rules) -> Example | None:
-    """The row; None for one that breaks the rules, which `ftsdk data check` reports."""
-    try:
-        row = json.loads(text)
-        return None if any(rules.row_faults(row)) else read_example(row, rules)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
 
 
 def _exchanges(example: Example) -> Iterable[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ from ftsdk.engines.base import Arguments
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError
 from ftsdk.runtime.chat_templates import sentences
-from ftsdk.runtime.chat_templates.comparing import Needs, choose, differing_probe
+from ftsdk.runtime.chat_templates.comparing import MULTIMODAL, Needs, choose, differing_probe
 from ftsdk.spec import JobSpec
 
 if TYPE_CHECKING:
-    from ftsdk.facts import Facts
+    from ftsdk.facts import Facts, ModelFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,32 @@ def checked_template(spec: JobSpec, facts: Facts) -> CheckedTemplate:
     return CheckedTemplate(arguments=arguments, checked=sentences.checked(choice), warnings=(chosen,))
 
 
+def refuse_unfit(config: Mapping[str, object], model: ModelFacts) -> None:
+    """Raise SpecError for a named template with which LLaMA-Factory cannot read the rows."""
+    name = config.get("template")
+    named = known_templates()[str(name)] if name else None
+    if named and named.efficient_eos and config.get("train_on_prompt"):
+        raise SpecError(
+            f"hyperparameters.train_on_prompt: template {name} has one end of text after all turns, so prompts "
+            f"cannot be learned with it; leave train_on_prompt out, or name another template."
+        )
+    if named and "image" in named.media_tokens and reads_text_alone(model):
+        raise SpecError(
+            f"hyperparameters.template: {name} is for models that see images, and {model.address} has no inputs for "
+            f"them; name the template of the text model, or leave it out."
+        )
+
+
 def needs_of(facts: Facts) -> Needs:
     """What the rows contain beside questions and answers."""
     contents = {kind for source in facts.train for kind in source.contents}
-    return Needs(tools="tools" in contents, media=frozenset(contents - {"tools"}))
+    media = frozenset(contents - {"tools"})
+    return Needs(tools="tools" in contents, media=media, text_only=reads_text_alone(facts.model))
+
+
+def reads_text_alone(model: ModelFacts) -> bool:
+    """Whether the model has no inputs for media; false for one whose config.json is not on this machine."""
+    return model.config is not None and not set(MULTIMODAL) & model.config.keys()
 
 
 def _named(name: str, spec: JobSpec, facts: Facts, needs: Needs) -> CheckedTemplate:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from ftsdk.engines import combinations, sharding, shared
 from ftsdk.engines.base import Arguments, Layout, Rendered
-from ftsdk.engines.llamafactory import adapters, warnings
+from ftsdk.engines.llamafactory import adapters, learned, warnings
 from ftsdk.engines.llamafactory.arguments import choices, known_arguments
 from ftsdk.engines.llamafactory.capabilities import CAPABILITIES as CAPABILITIES
-from ftsdk.engines.llamafactory.chat_template import checked_template
+from ftsdk.engines.llamafactory.chat_template import checked_template, reads_text_alone, refuse_unfit
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.errors import SpecError, UnsupportedError, did_you_mean
 from ftsdk.spec import Freeze, Full, Hyperparameters, JobSpec, Lora, Method, Oft, QLora, Tuning
@@ -34,15 +34,9 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     _check_arguments(spec.hyperparameters)
     combinations.check(spec)
     adapters.refuse(spec, facts)
-    if facts.model.config is not None and not set(shared.MULTIMODAL) & facts.model.config.keys():
+    if reads_text_alone(facts.model):
         shared.refuse_media((*facts.train, *facts.eval), f"the model {facts.model.address}")
     template = checked_template(spec, facts)
-    sentences = (
-        *_notes(spec, facts),
-        *adapters.notes(spec),
-        *warnings.pitfalls(spec, facts),
-        *template.warnings,
-    )
     bf16, fp16 = shared.precision(spec, facts)
     names = shared.dataset_names((*facts.train, *facts.eval))
     train, held_out = names[: len(facts.train)], names[len(facts.train) :]
@@ -64,12 +58,20 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
         **template.arguments,
     }
     _check_choices(config)
+    refuse_unfit(config, facts.model)
+    found = learned.unusual(config, facts, named=spec.hyperparameters.template) if spec.method.stage != "pt" else ()
     info = {name: shared.entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     return Rendered(
         trainer="llamafactory",
         config={key: value for key, value in config.items() if value is not None},
         dataset_info=info,
-        warnings=sentences,
+        warnings=(
+            *_notes(spec, facts),
+            *adapters.notes(spec),
+            *warnings.pitfalls(spec, facts),
+            *template.warnings,
+            *found,
+        ),
         checked=template.checked,
     )
 

@@ -15,6 +15,11 @@ BOS, EOS = "\ufdd0", "\ufdd1"
 """Stand for the tokenizer's tokens in the texts of a named template (code points that no text has)."""
 _EMPTY_THOUGHT = re.compile(r"<think>\s*</think>\s*")
 SHOWN_CHARACTERS = 60
+MULTIMODAL = (
+    "vision_config", "audio_config", "thinker_config", "visual", "vision_tower", "mm_vision_tower", "img_processor",
+    "image_token_id", "image_token_index", "audio_token_index",
+)  # fmt: skip
+"""Keys of a config.json of which every model that reads more than text has one (transformers 5.6, `models/`)."""
 DESCRIBED = {
     "one": "one turn",
     "turns": "two turns",
@@ -33,6 +38,12 @@ class NamedTemplate:
     default_system: str
     media_tokens: Mapping[str, str]
     """image, video, audio -> the token that stands for it; only those that the template supports."""
+    efficient_eos: bool = False
+    """Whether an end of text stands only after the last answer; then prompts cannot be learned."""
+    stop_words: tuple[str, ...] = ()
+    """Texts that become end-of-text tokens of the tokenizer."""
+    removes_thoughts: bool = False
+    """Whether `enable_thinking: false` and methods that compare answers remove `<think>` blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,8 @@ class Needs:
     tools: bool = False
     media: frozenset[str] = frozenset()
     """Of image, video, audio."""
+    text_only: bool = False
+    """Whether the model has inputs for text alone: LLaMA-Factory's templates for images fail with it on every row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +162,9 @@ def _fitting(
     own: OwnTemplate, table: Mapping[str, NamedTemplate], needs: Needs, probes: list[str]
 ) -> Iterator[TemplateChoice]:
     for name, named in table.items():
-        if not probes or not all(named.media_tokens.get(kind) in own.special for kind in needs.media):
+        if not probes or (needs.text_only and "image" in named.media_tokens):
+            continue
+        if not all(named.media_tokens.get(kind) in own.special for kind in needs.media):
             continue
         default_system = _default_system(own, named)
         left_out = _left_out(own, named)

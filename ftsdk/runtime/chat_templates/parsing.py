@@ -17,6 +17,7 @@ class ParsedTemplate:
     user: str
     answer: str
     default_system: str
+    is_reasoning: bool
 
 
 def compose(own: Texts, prefix: str) -> Texts:
@@ -36,14 +37,16 @@ def parse(own: Texts, prefix: str) -> ParsedTemplate | None:
     if any(text is None for text in texts):
         return None
     system, empty_system, user, answer = (str(text)[len(prefix) :] for text in texts)
-    answer = answer[len(user) :].replace("<think>", "").replace("</think>", "").lstrip("\n")
+    answer = answer[len(user) :]
+    is_reasoning = "<think>" in answer
+    answer = answer.replace("<think>", "").replace("</think>", "").lstrip("\n")
     default_system = ""
     if len(user) > len(empty_system):
         default_system = _missing_part(empty_system, user)
         user = user[len(system.replace(PLACEHOLDER, default_system, 1)) :]
     if not all(PLACEHOLDER in slot for slot in (system, user, answer)):
         return None
-    return ParsedTemplate(prefix, system, user, answer, default_system)
+    return ParsedTemplate(prefix, system, user, answer, default_system, is_reasoning)
 
 
 def _missing_part(short: str, long: str) -> str:

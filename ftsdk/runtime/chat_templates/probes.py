@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 SYSTEM, QUESTION, ANSWER, THOUGHT = "probe system", "probe question", "probe answer", "probe thought"
-TOOL = "probe_tool"
+TOOL, CALLED_WITH, RESULT = "probe_tool", "probe city", "probe result"
 PLACEHOLDER = "{{content}}"
 """The text that LLaMA-Factory's own parser of chat templates puts into messages."""
 
-_ARGUMENTS = {"city": "probe city"}
+_ARGUMENTS = {"city": CALLED_WITH}
 _FUNCTION = {
     "name": TOOL,
     "description": "probe description",
@@ -70,7 +70,7 @@ _CALL: ProbeCall = {"id": "probe00id", "type": "function", "function": {"name": 
 _WITH_CALL: Messages = [
     _message("user", QUESTION),
     {"role": "assistant", "content": "", "tool_calls": [_CALL]},
-    {"role": "tool", "content": "probe result", "name": TOOL, "tool_call_id": "probe00id"},
+    {"role": "tool", "content": RESULT, "name": TOOL, "tool_call_id": "probe00id"},
     _message("assistant", ANSWER),
 ]
 _ASKED = [_message("system", SYSTEM)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftsdk.runtime.chat_templates import sentences
 from ftsdk.runtime.chat_templates.comparing import (
+    MULTIMODAL,
     NamedTemplate,
     Needs,
     OwnTemplate,
@@ -37,12 +38,13 @@ def with_checked_template(config: JsonObject, contents: list[str]) -> JsonObject
     if config.get("stage") == "pt" or config.get("tool_format"):
         return config
     model = config["model_name_or_path"]
-    tokenizer, kind = _tokenizer(config)
+    tokenizer, shape = _tokenizer(config)
     if not isinstance(tokenizer.chat_template, str):
         return config
-    needs = Needs(tools="tools" in contents, media=frozenset(contents) - {"tools"})
+    media, text_only = frozenset(contents) - {"tools"}, not set(MULTIMODAL) & shape.keys()
+    needs = Needs(tools="tools" in contents, media=media, text_only=text_only)
     own, table = _own_template(tokenizer), read_templates()
-    choice = choose(own, table, needs, resembling=kind)
+    choice = choose(own, table, needs, resembling=str(shape["model_type"]))
     if config.get("template"):
         _compare(config, own, table[config["template"]], needs, choice)
         return config
@@ -69,7 +71,8 @@ def _compare(
     _say(sentences.differs(name, config["model_name_or_path"], differs, sentences.better(choice)))
 
 
-def _tokenizer(config: JsonObject) -> tuple[PreTrainedTokenizerBase, str]:
+def _tokenizer(config: JsonObject) -> tuple[PreTrainedTokenizerBase, JsonObject]:
+    """The model's tokenizer and its config.json."""
     from transformers import AutoConfig, AutoTokenizer
 
     source = config["model_name_or_path"]
@@ -77,8 +80,8 @@ def _tokenizer(config: JsonObject) -> tuple[PreTrainedTokenizerBase, str]:
         "revision": config.get("model_revision") or "main",
         "trust_remote_code": bool(config.get("trust_remote_code")),
     }
-    kind = str(AutoConfig.from_pretrained(source, **options).model_type)
-    return AutoTokenizer.from_pretrained(source, **options), kind
+    shape = AutoConfig.from_pretrained(source, **options).to_dict()
+    return AutoTokenizer.from_pretrained(source, **options), shape
 
 
 def _own_template(tokenizer: PreTrainedTokenizerBase) -> OwnTemplate:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ftsdk.contract.programs import ChatMessage
 
 MEDIA = ("image", "video", "audio")
+THOUGHT_WORDS = ["<think>", "</think>"]
+"""Around the thoughts of most templates."""
 
 
 def fix_clock() -> None:
@@ -41,13 +43,19 @@ def read_templates() -> dict[str, NamedTemplate]:
 
 
 def _described(template: Template) -> NamedTemplate:
+    from llamafactory.data.template import ReasoningTemplate
+
     plain = copy(template)
     plain.default_system = ""
+    words = [word.strip() for word in template.thought_words]
     tokens = {kind: getattr(template.mm_plugin, f"{kind}_token", None) for kind in MEDIA}
     return NamedTemplate(
         texts={name: _composed(plain, probe) for name, probe in PROBES.items()},
         default_system=template.default_system,
         media_tokens={kind: token for kind, token in tokens.items() if token},
+        efficient_eos=template.efficient_eos,
+        stop_words=tuple(template.stop_words),
+        removes_thoughts=isinstance(template, ReasoningTemplate) and words == THOUGHT_WORDS,
     )
 
 

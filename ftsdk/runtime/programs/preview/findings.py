@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ftsdk.contract.previews import PreviewedRow, Segment, Side
+
+_MARK = re.compile(r"<[^<>]*>|◁[^◁▷]*▷")
+"""The words around thoughts."""
 
 SENTENCES = {
     "dropped": "{rows} dropped: the trainer reads no question and answer in them",
@@ -30,10 +35,11 @@ def findings(items: Iterable[PreviewedRow], bos: int | None, ends: set[int]) -> 
         for code in dict.fromkeys(_codes(item, bos, ends)):
             counts[code] += 1
             first.setdefault(code, item["rows"][0] if item["rows"] else 0)
-    return [_sentence(code, counts[code], first[code]) for code in SENTENCES if counts[code]]
+    return [sentence(code, counts[code], first[code]) for code in SENTENCES if counts[code]]
 
 
-def _sentence(code: str, count: int, first: int) -> str:
+def sentence(code: str, count: int, first: int) -> str:
+    """What a code of `SENTENCES` says of a number of rows."""
     verb = "are" if code == "dropped" else "have"
     subject = f"{count:,} rows {verb}" if count > 1 else f"1 row {'is' if code == 'dropped' else 'has'}"
     return f"{SENTENCES[code].format(rows=subject)} (first: row {first})."
@@ -46,7 +52,7 @@ def _codes(item: PreviewedRow, bos: int | None, ends: set[int]) -> Iterator[str]
     for side in item["sides"]:
         yield from _codes_of_side(side, bos, ends)
     kinds = {segment["kind"] for side in item["sides"] for segment in side["segments"]}
-    if item.get("has_thoughts") and "thought" not in kinds:
+    if any(_num_thoughts(side) < num for side, num in zip(item["sides"], item.get("num_thoughts", []), strict=False)):
         yield "thoughts"
     if item.get("has_tools") and "tool" not in kinds:
         yield "tools"
@@ -68,6 +74,12 @@ def _codes_of_side(side: Side, bos: int | None, ends: set[int]) -> Iterator[str]
         yield "prompt learned"
     if side["num_cut"]:
         yield "cut"
+
+
+def _num_thoughts(side: Side) -> float:
+    """Messages with thoughts; all may be there if `cutoff_len` cuts the row."""
+    texts = ("".join(segment["tokens"]) for segment in side["segments"] if segment["kind"] == "thought")
+    return inf if side["num_cut"] else sum(bool(_MARK.sub("", text).strip()) for text in texts)
 
 
 def _is_learned_prompt(segment: Segment) -> bool:

@@ -55,7 +55,7 @@ def _of_rows(document: JobDocument, request: PreviewRequest) -> PreviewAnswer:
     items = list(rows.read(request["first"], request["only"]))
     seconds = time.monotonic() - began
     tokenizer = rows.tokenizer
-    ends = {tokenizer.eos_token_id, *rows.processor.template.get_stop_token_ids(tokenizer)}
+    ends = {*tokenizer.all_special_ids, *rows.processor.template.get_stop_token_ids(tokenizer)}
     return {
         "template": config.get("template"),
         "num_rows": rows.total,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -117,20 +117,26 @@ class Rows:
         for number in range(len(made[f"{prefixes[0]}input_ids"])):
             sides = [self._side(made, prefix, number, index) for index, prefix in enumerate(prefixes)]
             inside = sorted({segment["row"] for segment in sides[0]["segments"] if segment["row"]})
-            contents: RowContents = {} if self.joins_rows else self._source(examples)
+            contents: RowContents = {} if self.data_args.packing else self._source(examples, number)
             if "kto_tags" in made:
                 contents["label"] = bool(made["kto_tags"][number])
             numbers = inside if self.joins_rows else rows
             yield {"rows": numbers, "sides": sides, "dropped": False, **contents}
 
-    def _source(self, examples: Batch) -> RowContents:
+    def _source(self, examples: Batch, number: int) -> RowContents:
         """What the row says, for the findings."""
-        answers = [m["content"] or "" for m in [*examples["_prompt"][0], *examples["_response"][0]]]
+        shared = sum(map(self._thinks, examples["_prompt"][number]))
+        answers = examples["_response"][number][: None if self.stage == "rm" else 1]
         return {
-            "has_system": bool(examples["_system"][0]),
-            "has_tools": bool(examples["_tools"][0]) and examples["_tools"][0] != "[]",
-            "has_thoughts": any("<think>" in text and "</think>" in text for text in answers),
+            "has_system": bool(examples["_system"][number]),
+            "has_tools": bool(examples["_tools"][number]) and examples["_tools"][number] != "[]",
+            "num_thoughts": [shared + self._thinks(answer) for answer in answers],
         }
+
+    def _thinks(self, message: Mapping[str, str | None]) -> bool:
+        opening, closing = self.trace.thought_words
+        thought = (message["content"] or "").partition(opening)[2].partition(closing)
+        return bool(opening and thought[1] and thought[0].strip())
 
     def _side(self, made: Batch, prefix: str, number: int, index: int) -> Side:
         ids = made[f"{prefix}input_ids"][number]
@@ -163,7 +169,7 @@ class Rows:
                 "row": row,
                 "ids": [token[3] for token in tokens],
                 "labels": [token[4] for token in tokens],
-                "tokens": [self.trace.text(token[3]) for token in tokens],
+                "tokens": self.trace.texts([token[3] for token in tokens]),
             }
             # templates with `efficient_eos` ask for the end of text in place of a later prompt's first token
             if other := [label for *_, number, label in tokens if label not in (IGNORED, number)]:

@@ -6,7 +6,9 @@ and a row, so that whatever the processors do with the lists (cut, join, pack), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from copy import copy
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ KINDS = {
     "format_system": "system",
 }
 """Part of a LLaMA-Factory template -> kind of its tokens."""
+
+
+_INSIDE: Mapping[str, tuple[str, ...]] = {"system": ("tool",), "prompt": ("system", "tool")}
+"""Kind -> kinds of which a part can stand in its text."""
+PART = "\ufffd"
+"""What a tokenizer decodes a token to that is a part of a character."""
 
 
 class Token(int):
@@ -68,7 +76,8 @@ class Trace:
         self.row = 0
         self.sizes: list[int] = []
         """Tokens of each encoded conversation before `cutoff_len` cuts it."""
-        self.tool_text = ""
+        self.inner_texts: dict[str, str] = {}
+        """Kind -> text of this kind inside of another text: tools in a system prompt, that in a question."""
         self.thought_words = ("", "")
         self._tokenizer = tokenizer
         self._texts: dict[int, str] = {}
@@ -85,33 +94,55 @@ class Trace:
 
     def tokens(self, ids: list[int], kind: str) -> list[Token]:
         """Ids of one piece of text, with the kinds of its parts: tools in a system prompt, thoughts in an answer."""
-        if kind == "system" and self.tool_text:
-            return list(self._within(ids, kind, self.tool_text, self.tool_text, "tool"))
-        opening, closing = self.thought_words
-        if kind == "answer" and opening:
-            return list(self._within(ids, kind, opening, closing, "thought"))
-        return [Token.of(number, kind, self.row) for number in ids]
+        kinds = [kind] * len(ids)
+        texts = self.texts(ids) if kind == "answer" or self.inner_texts else []
+        if kind == "answer":
+            _mark_inside(kinds, texts, *self.thought_words, "thought")
+        for inner in _INSIDE.get(kind, ()):
+            part = self.inner_texts.get(inner, "")
+            if _mark_inside(kinds, texts, part, part, inner):
+                del self.inner_texts[inner]  # it stands once in a row
+        return [Token.of(number, each, self.row) for number, each in zip(ids, kinds, strict=True)]
 
-    def _within(self, ids: list[int], kind: str, opening: str, closing: str, inner: str) -> Iterator[Token]:
-        """Tokens of a text, those from `opening` to the end of `closing` of another kind."""
-        text = "".join(self.text(number) for number in ids)
-        begin = text.find(opening)
-        end = text.find(closing, begin) + len(closing) if begin >= 0 else -1
-        position = 0
-        for number in ids:
-            is_inner = begin >= 0 and begin <= position < end
-            yield Token.of(number, inner if is_inner else kind, self.row)
-            position += len(self.text(number))
+    def texts(self, ids: list[int]) -> list[str]:
+        """The text of each token; that of several tokens which only together are a character stands at the first."""
+        found = [self.text(number) for number in ids]
+        for is_part, group in groupby(range(len(ids)), key=lambda place: PART in found[place]):
+            if is_part and len(places := list(group)) > 1:
+                whole = self._tokenizer.decode([ids[place] for place in places])
+                found[places[0] : places[-1] + 1] = [whole, *[""] * (len(places) - 1)]
+        return found
+
+
+def _mark_inside(kinds: list[str], texts: list[str], opening: str, closing: str, inner: str) -> bool:
+    """Give another kind to the tokens from `opening` to the end of `closing`; whether they are there."""
+    text = "".join(texts)
+    begin = text.find(opening) if opening else -1
+    if begin < 0:
+        return False
+    end, position = text.find(closing, begin) + len(closing), 0
+    for place, piece in enumerate(texts):
+        if begin <= position < end:
+            kinds[place] = inner
+        position += len(piece)
+    return True
 
 
 def trace(template: Template, tokenizer: PreTrainedTokenizerBase) -> Trace:
     """Let a template make traced tokens; returns the trace."""
+    from llamafactory.data.template import Llama2Template
+
     traced = Trace(tokenizer)
     traced.thought_words = tuple(word.strip() for word in template.thought_words)
+    if isinstance(template, Llama2Template):  # its system prompt is a part of the first question
+        template.format_system = copy(template.format_system)
+        template.format_system.apply = _remembering(template.format_system.apply, traced, "system")
     for part, kind in KINDS.items():
-        formatter = getattr(template, part)
+        formatter = copy(getattr(template, part))  # parts may share one
         formatter.apply = _marking(formatter.apply, kind)
-    template.format_tools.apply = _remembering(template.format_tools.apply, traced)
+        setattr(template, part, formatter)
+    template.format_tools = copy(template.format_tools)
+    template.format_tools.apply = _remembering(template.format_tools.apply, traced, "tool")
     convert, thought_ids = template._convert_elements_to_ids, template.get_thought_word_ids
 
     def traced_ids(tokenizer: PreTrainedTokenizerBase, elements: list[PlainSlot]) -> list[Token]:
@@ -140,10 +171,10 @@ def _marked(slot: PlainSlot, kind: str) -> MarkedSlot:
     return kept
 
 
-def _remembering(apply: Callable[..., list[PlainSlot]], traced: Trace) -> Callable[..., list[PlainSlot]]:
+def _remembering(apply: Callable[..., list[PlainSlot]], traced: Trace, kind: str) -> Callable[..., list[PlainSlot]]:
     def remembered(**values: object) -> list[PlainSlot]:
         slots = apply(**values)
-        traced.tool_text = str(slots[0]).strip()
+        traced.inner_texts[kind] = str(slots[0]).strip()
         return slots
 
     return remembered
@@ -157,8 +188,7 @@ def _measured(encode: Callable[..., Pairs], traced: Trace) -> Callable[..., Pair
         tools: str | None = None,
         *rest: object,
     ) -> Pairs:
-        if not tools:
-            traced.tool_text = ""
+        traced.inner_texts.clear()
         made = encode(tokenizer, messages, system, tools, *rest)
         pairs = made if isinstance(made, list) else [made]
         traced.sizes.append(sum(len(source) + len(target) for source, target in pairs))

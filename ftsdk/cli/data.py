@@ -176,8 +176,9 @@ def check(
 ) -> None:
     """Check training data and report every problem with its row number. PATHS may also be one spec (YAML).
 
-    The exit code is 0 if the data can be trained on, else 3. With --fix, rows with errors, repeated rows and training
-    rows that are also held out are left out of the copies; dropped.jsonl lists them with the reason.
+    The exit code is 0 if the data can be trained on, else 3. With --fix, copies are written in which texts are cleaned
+    (changed.jsonl lists those rows), and rows with errors, repeated rows and training rows that are also held out are
+    left out (dropped.jsonl lists them with the reason).
     """
     from ftsdk.data.checks.check import CheckOptions
     from ftsdk.data.checks.check import check as check_data
@@ -199,8 +200,10 @@ def check(
         report = fixed.report
         emit(fixed.to_dict(), as_json, lambda: _report_text(report, limit))
         for file in fixed.files:
-            say(f"Written: {file.output} ({file.num_kept:,} rows, {file.num_dropped:,} left out of {file.source})")
-        say(f"Why: {fixed.dropped}")
+            cleaned = f", {file.num_changed:,} of them cleaned" if file.num_changed else ""
+            counts = f"{file.num_kept:,} rows{cleaned}, {file.num_dropped:,} left out"
+            say(f"Written: {file.output} ({counts} of {file.source})")
+        say(f"Why: {fixed.dropped}" + (f", {fixed.changed}" if any(f.num_changed for f in fixed.files) else ""))
         _say_if_many(fixed)
     else:
         report = check_data(train, options, eval_paths=held_out)
@@ -261,8 +264,13 @@ def _say_verdict(report: DataReport) -> None:
     if report.languages:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in report.languages.items() if share >= 0.005)
         say(f"Languages of the answers: {shares}")
-    counted = ", ".join(f"{count:,} {code}" for code, count in sorted(report.counts.items())) or "nothing found"
-    say(f"{report.verdict.upper()} for {report.method}, {report.num_rows:,} training rows: {counted}")
+    from ftsdk.data.checks.report import CODES
+
+    found = {code: count for code, count in sorted(report.counts.items()) if CODES[code][0] != "note"}
+    counted = ", ".join(f"{count:,} {code}" for code, count in found.items()) or "nothing found"
+    notes = sum(report.counts.values()) - sum(found.values())
+    also = f" ({notes:,} note{'s' * (notes > 1)})" if notes else ""
+    say(f"{report.verdict.upper()} for {report.method}, {report.num_rows:,} training rows: {counted}{also}")
 
 
 @data.command()

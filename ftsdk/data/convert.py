@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftsdk.data.checks.report import CODES
@@ -36,11 +37,14 @@ def convert(
     *,
     to: str,
     method: str | None = None,
+    move_media: bool = True,
 ) -> Converted:
     """Write the rows of files, folders and patterns as JSON Lines of format `to`, one row after the other.
 
-    Pairs and labelled answers become instruction data by their good answers. Raises DataError for a faulty row, for
-    a row that the new format cannot hold, and for an output that exists.
+    Pairs and labelled answers become instruction data by their good answers. Relative paths of images, videos and
+    audios are written relative to the output's folder; without `move_media` they stay as they are.
+
+    Raises DataError for a faulty row, for a row that the new format cannot hold, and for an output that exists.
     """
     if to not in FORMATS:
         raise DataError(f"Unknown format '{to}'{did_you_mean(to, FORMATS)}; known: {', '.join(FORMATS)}.")
@@ -51,6 +55,8 @@ def convert(
         for file in files:
             for row, value in _rows(file):
                 example = read_example(value, file.rules)
+                if move_media and example.media:
+                    example = replace(example, media=_moved(example.media, file.rules.folder, Path(output).parent))
                 converted = _converted(file, row, example, to, as_chat=as_chat)
                 num_rows, left_out = num_rows + (converted is not None), left_out + (converted is None)
                 comments += sum(bool(turn.comment) for turn in example.turns) if to != "openai" else 0
@@ -64,6 +70,7 @@ def convert_for_trainer(
     output: str | Path,
     *,
     method: str | None = None,
+    move_media: bool = True,
 ) -> Converted:
     """Write one file in a form that LLaMA-Factory loads: for files whose `FileSummary.convert_first` is set.
 
@@ -71,7 +78,21 @@ def convert_for_trainer(
     """
     file = open_valid_files([path], method)[0]
     to = "sharegpt" if file.detected.format == "openai" else file.detected.format
-    return convert([path], output, to=to, method=method)
+    return convert([path], output, to=to, method=method, move_media=move_media)
+
+
+def _moved(media: dict[str, list[object]], old: Path, new: Path) -> dict[str, list[object]]:
+    """Relative paths as seen from another folder."""
+    return {role: [_moved_item(item, old, new) for item in items] for role, items in media.items()}
+
+
+def _moved_item(item: object, old: Path, new: Path) -> object:
+    """An item of a media column; addresses and pictures inside of rows stay as they are."""
+    if isinstance(item, list):  # the frames of a video
+        return [_moved_item(frame, old, new) for frame in item]
+    if not isinstance(item, str) or "://" in item or Path(item).is_absolute():
+        return item
+    return os.path.relpath(old / item, new)
 
 
 def _is_chat(rules: Rules) -> bool:

@@ -33,7 +33,7 @@ def prepare(file: DataFile, summary: FileSummary, fingerprint: Fingerprint, *, m
         part = target.with_name(f"part-{os.getpid()}.jsonl")
         part.unlink(missing_ok=True)
         if summary.detected.convert_first:
-            convert_for_trainer(file, part, method=method)
+            convert_for_trainer(file, part, method=method, move_media=False)
         else:
             _copy(Path(file.path), part)
         part.replace(target)

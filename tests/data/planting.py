@@ -217,12 +217,12 @@ def _chat_faults(name: str, names: tuple[str, str, str, str], shape: str) -> dic
         "text message": ("wrong_type", edit(lambda r, m: m.insert(0, "hello"))),
         "null message": ("wrong_type", edit(lambda r, m: m.append(None))),
         "unknown role": ("unknown_role", edit(
-            lambda r, m: first_user(m).update({role: r.choice(["bot", "User", "developer"])}))),
+            lambda r, m: first_user(m).update({role: r.choice(["bot", "User", "narrator"])}))),
         "number role": ("wrong_type", edit(lambda r, m: first_user(m).update({role: 1}))),
         "no role": ("missing_field", edit(lambda r, m: first_user(m).pop(role) and None)),
         "no content": ("missing_field", edit(lambda r, m: first_user(m).pop(content) and None)),
         "number content": ("wrong_type", edit(lambda r, m: first_user(m).update({content: 3}))),
-        "parts": ("wrong_type", edit(lambda r, m: first_user(m).update({content: [{"type": "text", "text": "x"}]}))),
+        "parts": ("wrong_type", edit(lambda r, m: first_user(m).update({content: [{"type": "refusal"}]}))),
         "empty content": ("empty_field", edit(lambda r, m: first_user(m).update({content: " "}))),
         "twice the same role": ("role_order", edit(
             lambda r, m: m.insert(m.index(first_user(m)), {role: user, content: "x"}))),

@@ -202,3 +202,15 @@ def test_splits_that_make_no_sense(tmp_path, wanted):
     path = write(tmp_path / "a.jsonl", clean_rows("alpaca", 30, 0))
     with pytest.raises(DataError, match=r"Give either|leaves one side empty"):
         split([path], tmp_path / "out", **wanted)
+
+
+def test_media_are_found_from_the_folder_of_the_output(tmp_path):
+    (tmp_path / "in" / "pictures").mkdir(parents=True)
+    (tmp_path / "in" / "pictures" / "a.png").write_bytes(b"x")
+    turns = [{"role": "user", "content": "<image>What?"}, {"role": "assistant", "content": "That."}]
+    row = {"messages": turns, "images": ["pictures/a.png"]}
+    (tmp_path / "in" / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    convert([tmp_path / "in" / "rows.jsonl"], tmp_path / "out" / "rows.jsonl", to="sharegpt")
+    (image,) = json.loads((tmp_path / "out" / "rows.jsonl").read_text())["images"]
+    assert image == "../in/pictures/a.png"
+    assert check([tmp_path / "out" / "rows.jsonl"], CheckOptions(method="sft")).of("missing_media") == []

@@ -44,16 +44,24 @@ CODES: Mapping[str, tuple[Severity, bool, str]] = MappingProxyType(
         "near_duplicate": ("warning", False, "a row with almost the same content as an earlier one"),
         "extreme_length": ("warning", False, "a row far longer than the others"),
         "language": ("warning", False, "a row in another language than nearly all others"),
+        "invisible": ("warning", True, "zero-width or control characters, which the model learns to write"),
+        "mojibake": ("warning", True, "text that was read in a wrong encoding, such as Ã©"),
+        "html_entity": ("warning", True, "HTML entities, such as &amp;, in plain text"),
+        "odd_space": ("warning", True, "a text that begins or ends with spaces, or has no-break spaces"),
+        "header_row": ("warning", True, "a row that repeats the names of the columns"),
         "secret": ("warning", False, "what looks like a key or a password"),
         "personal_data": ("warning", False, "what looks like an e-mail address, a phone, card or identity number"),
         "leading_mark": ("note", True, "a byte-order mark that does no harm"),
         "odd_name": ("note", True, "a column name with spaces around it, read without them"),
         "unused_field": ("note", True, "a column, or a field of messages, that the training does not use"),
+        "file_style": ("note", True, "what would be a finding in single rows, and seems meant in so many"),
         "blank_line": ("note", True, "an empty line between rows"),
         "shared_prompt": ("note", True, "a held-out row whose prompt is in the training data with another answer"),
         "estimate": ("note", True, "a figure that is estimated, and why"),
     }
 )
+_DROPPED = ("duplicate", "header_row")
+"""Warnings whose rows a clean copy leaves out."""
 FEW_ROWS = 0.05
 """Share of the rows up to which leaving out faulty ones is advised; beyond it the format was not understood."""
 LISTED_MAX = 100_000
@@ -120,12 +128,14 @@ class Collector:
     counts: Counter[str] = field(default_factory=Counter)
     drops: defaultdict[str, dict[int, set[str]]] = field(default_factory=lambda: defaultdict(dict))
     """File -> row -> codes, of the rows that a clean copy leaves out."""
+    cleans: defaultdict[str, dict[int, set[str]]] = field(default_factory=lambda: defaultdict(dict))
+    """File -> row -> codes, of the rows that a clean copy changes."""
     _listed: list[Finding] = field(default_factory=list)
 
     def add(self, code: str, file: str, row: int | None, message: str) -> None:
         severity = CODES[code][0]
         self.counts[code] += 1
-        if row is not None and (severity == "error" or code == "duplicate"):
+        if row is not None and (severity == "error" or code in _DROPPED):
             self.drop(code, file, row)
         if self.counts[code] <= LISTED_MAX:
             self._listed.append(Finding(code, severity, file, row, message))
@@ -133,6 +143,10 @@ class Collector:
     def drop(self, code: str, file: str, row: int) -> None:
         """Leave a row out of a clean copy."""
         self.drops[file].setdefault(row, set()).add(code)
+
+    def clean(self, code: str, file: str, row: int) -> None:
+        """Clean a row in a clean copy."""
+        self.cleans[file].setdefault(row, set()).add(code)
 
     def findings(self) -> tuple[Finding, ...]:
         """By file and row; what concerns a whole file comes first."""

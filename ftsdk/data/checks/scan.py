@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,15 +19,16 @@ from itertools import accumulate
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ftsdk.data.checks.hygiene import STYLE_CODES, STYLE_SHARE, dirt
 from ftsdk.data.checks.language import language
 from ftsdk.data.checks.near_duplicates import with_sketch
 from ftsdk.data.checks.pii import pii_findings
 from ftsdk.data.checks.report import CODES, Collector
 from ftsdk.data.checks.sql_prefilter import prefilter_query
-from ftsdk.data.formats.chat import Chat
 from ftsdk.data.formats.opening import OpenFile
 from ftsdk.data.formats.rows import Batch, batches
-from ftsdk.data.formats.unused import FieldCounts
+from ftsdk.data.formats.rules import Rules
+from ftsdk.data.formats.unused import CHAT_ROLES, FieldCounts
 from ftsdk.data.tokens.texts import answer_text, token_counts
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
@@ -53,6 +54,7 @@ class _BatchResult:
     num_rows: int
     counts: FieldCounts = field(default_factory=FieldCounts)
     findings: list[tuple[str, int | None, str]] = field(default_factory=list)
+    dirt: list[tuple[str, int, str]] = field(default_factory=list)
     languages: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, code: str, row: int | None, message: str) -> None:
@@ -82,6 +84,7 @@ class Scan:
         self._heuristics = heuristics
         self._language_rows = LANGUAGE_ROWS if heuristics else 0
         self._counts: dict[int, FieldCounts] = {}
+        self._dirt: list[tuple[str, int, str]] = []
         self._local = threading.local()
         self._workers = max(1, min(4, os.cpu_count() or 1))
 
@@ -101,7 +104,21 @@ class Scan:
                 num_rows += self._take(file, waiting.popleft().result())
         for name in self._counts.pop(file.index, FieldCounts()).unused(file.detected):
             self._collector.add("unused_field", file.name, None, f"the training does not use {name}")
+        self._add_dirt(file, num_rows)
         return num_rows
+
+    def _add_dirt(self, file: OpenFile, num_rows: int) -> None:
+        """What is unclean, as findings of rows; as one note where so many rows have it that it is meant."""
+        counts = Counter(code for code, _, _ in self._dirt)
+        style = {code for code in STYLE_CODES if counts[code] > STYLE_SHARE * num_rows}
+        for code in style:
+            message = f"{counts[code]:,} of {num_rows:,} rows have {code}, so that it seems to be meant"
+            self._collector.add("file_style", file.name, None, message)
+        for code, row, message in self._dirt:
+            if code not in style:
+                self._collector.add(code, file.name, row, message)
+                self._collector.clean(code, file.name, row)
+        self._dirt.clear()
 
     def _take(self, file: OpenFile, result: _BatchResult) -> int:
         counts = self._counts.setdefault(file.index, FieldCounts())
@@ -109,6 +126,7 @@ class Scan:
         counts.fields += result.counts.fields
         for code, row, message in result.findings:
             self._collector.add(code, file.name, row, message)
+        self._dirt += result.dirt
         self.languages.update(((file.index, row), name) for row, name in result.languages)
         return result.num_rows
 
@@ -129,7 +147,7 @@ class Scan:
         cursor = self._cursor()
         cursor.register("feed", arrow_table(batch))
         cursor.execute(query)
-        _count_names(cursor, file.rules.chat, result.counts)
+        _count_names(cursor, file.rules, result.counts)
         self._examine(file, batch, cursor, result)
         cursor.execute(_INSERT, [file.index, file.held_out])
         cursor.unregister("feed")
@@ -139,18 +157,20 @@ class Scan:
         """Apply rules, PII patterns, token counts and language detection, each to the rows that need it."""
         faulty = {fault.row for fault in batch.faults}
         long_rows: list[tuple[int, Mapping[str, object]]] = []
-        bad: list[int] = []
-        for number, ok, hot, long in self._rows_to_examine(cursor):
+        rejected: set[int] = set()
+        for number, ok, hot, odd, long in self._rows_to_examine(cursor):
             if number in faulty:
-                bad.append(number)
+                rejected.add(number)
                 continue
             text = batch.texts[number - batch.first_row].decode()
             if not ok and self._apply_rules(file, number, text, result):
-                bad.append(number)
+                rejected.add(number)
             detect_language = number <= self._language_rows
-            row = _loaded(text) if hot or long or detect_language else None
+            row = _loaded(text) if hot or odd or long or detect_language else None
             if row is None:
                 continue
+            if odd and number not in rejected:
+                result.dirt += [(code, number, message) for code, message in dirt(row, file.rules.columns)]
             if hot:
                 for code, message in pii_findings("\n".join(_all_texts(row))):
                     result.add(code, number, message)
@@ -159,15 +179,15 @@ class Scan:
             if detect_language:
                 result.languages.append((number, language(answer_text(row, file.rules))))
         self._measure(file, long_rows, result)
-        if bad:
-            cursor.execute("delete from batch where row in (select unnest(?))", [bad])
+        if rejected:
+            cursor.execute("delete from batch where row in (select unnest(?))", [sorted(rejected)])
 
-    def _rows_to_examine(self, cursor: DuckDBPyConnection) -> list[tuple[int, bool, bool, bool]]:
-        """(row, ok, hot, long) of the rows of the batch that need more than the prefilter."""
-        rows: list[tuple[int, bool, bool, bool]] = cursor.execute(
-            "select row, ok, hot, long from (select row, ok, hot, tokens + ? * turns + 2 as estimate, "
+    def _rows_to_examine(self, cursor: DuckDBPyConnection) -> list[tuple[int, bool, bool, bool, bool]]:
+        """(row, ok, hot, odd, long) of the rows of the batch that need more than the prefilter."""
+        rows: list[tuple[int, bool, bool, bool, bool]] = cursor.execute(
+            "select row, ok, hot, odd, long from (select row, ok, hot, odd, tokens + ? * turns + 2 as estimate, "
             "text_bytes + ? * turns as bound, case when ? then bound else estimate end > ? as long from batch) "
-            "where not ok or hot or long or row <= ? order by row",
+            "where not ok or hot or odd or long or row <= ? order by row",
             [TOKENS_PER_TURN, TOKENS_PER_TURN, self._counter.exact, self._cutoff_len or 2**62, self._language_rows],
         ).fetchall()
         return rows
@@ -178,7 +198,10 @@ class Scan:
             if file.source.kind in ("jsonl", "text"):
                 result.add("blank_line", number, "is empty")
             return True
-        faults = file.rules.faults(text)
+        row, faults = file.rules.read(text)
+        if row is not None:  # no row with messages elsewhere than in a chat passes the prefilter, nor one with calls
+            result.counts.add_fields(row, file.detected, CHAT_ROLES[1:])
+            result.counts.add_calls(row, file.detected)
         for code, message in faults:
             result.add(code, number, message)
         return any(CODES[code][0] == "error" for code, _ in faults)
@@ -193,13 +216,15 @@ class Scan:
                 result.add("too_long", number, f"has {about}{count:,} tokens, cutoff_len is {self._cutoff_len:,}")
 
 
-def _count_names(cursor: DuckDBPyConnection, chat: Chat, counts: FieldCounts) -> None:
+def _count_names(cursor: DuckDBPyConnection, rules: Rules, counts: FieldCounts) -> None:
     """Count columns and message fields of a batch; messages with nothing but role and content need no count."""
     for names, count in cursor.execute("select names, count(*) from batch where valid group by names").fetchall():
         counts.columns.update(dict.fromkeys(names or (), count))
+    chat, column = rules.chat, rules.columns.get("messages", "")
     odd = "select keys, count(*) from (select unnest(odd_keys) as keys from batch where valid) group by keys"
     for names, count in cursor.execute(odd).fetchall():
-        counts.fields.update({name: count for name in names if name not in (chat.role_key, chat.content_key)})
+        usual = (chat.role_key, chat.content_key)
+        counts.fields.update({(column, name): count for name in names if name not in usual})
 
 
 def _loaded(text: str) -> dict[str, object] | None:

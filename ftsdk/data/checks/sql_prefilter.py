@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ftsdk.contract.messages import SWITCHES, THOUGHTS
+from ftsdk.data.checks.hygiene import SUSPECT, SUSPECT_ENTITY, SUSPECT_ESCAPE
 from ftsdk.data.checks.language import SCRIPTS
 from ftsdk.data.checks.pii import SUSPICIOUS
 from ftsdk.data.formats.rules import PLACEHOLDERS, Rules
@@ -39,6 +40,7 @@ def prefilter_query(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
     - key, prompt_key: a digest of everything that is learned from the row, and of its prompt (if `prompts`);
     - text_bytes, tokens: an upper bound and an estimate of its tokens; turns: an upper bound of its messages;
     - hot: it may contain a secret or personal data (if `heuristics`);
+    - odd: its texts may be unclean (see `hygiene`);
     - label: whether a labelled answer is good;
     - script: the script in which its answer begins (see `language.SCRIPTS`), 0 for ASCII;
     - text: the beginnings of its texts, for near-duplicates.
@@ -63,10 +65,34 @@ def prefilter_query(rules: Rules, *, prompts: bool, heuristics: bool) -> str:
             {_sum([f"strlen({t})" for t in texts])} as text_bytes,
             {_sum([_token_estimate(t) for t in texts])} as tokens,
             {f"regexp_matches(raw, '{_quoted(SUSPICIOUS)}')" if heuristics else "false"} as hot,
+            {_odd(rules, values)} as odd,
             {_label(values)} as label,
             {_script(_answer(rules, values))} as script,
             {_compared(rules, values)} as text
         from parsed"""
+
+
+def _odd(rules: Rules, values: Mapping[str, str]) -> str:
+    """It may be unclean. A pattern is applied only where a faster test allows a match; `and` would apply it always."""
+    patterns = (
+        ("strlen(raw) <> length(raw)", SUSPECT),
+        ("contains(raw, chr(92) || 'u')", SUSPECT_ESCAPE),
+        ("contains(raw, '&')", SUSPECT_ENTITY),
+    )
+    tests = [f"case when {test} then regexp_matches(raw, '{_quoted(pattern)}') end" for test, pattern in patterns]
+    tests.append("contains(raw, chr(127))")
+    tests += [_spaced(values[role]) for role in ("prompt", "query", "response", "chosen", "rejected") if role in values]
+    if "turns" in values:
+        tests.append(f"len(list_filter(m, lambda x: {_spaced(_member('x', rules.chat.content_key))})) > 0")
+    for first in list(rules.columns.values())[:1]:  # a header holds its own name
+        tests.append(f"v[1] = '{_quoted(json.dumps(first, ensure_ascii=False))}'")
+    return " or ".join(f"coalesce({test}, false)" for test in tests)
+
+
+def _spaced(value: str) -> str:
+    """The JSON text begins or ends with a space or a tab."""
+    ends = (" ", "\\t")
+    return " or ".join(f"starts_with({value}, '\"{end}') or ends_with({value}, '{end}\"')" for end in ends)
 
 
 def _path(name: str) -> str:

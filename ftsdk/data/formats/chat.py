@@ -101,7 +101,7 @@ class Chat:
         if content is None:
             faults = [("missing_field", f"{where} has no '{self.content_key}'")]
         elif not isinstance(content, str):
-            faults = [("wrong_type", f"'{self.content_key}' of {where} is {kind_name(content)}, not text")]
+            faults = [("wrong_type", f"'{self.content_key}' of {where} {_not_text(content)}")]
         elif kind in ("user", "assistant", "call") and is_blank(content):
             faults = [("empty_field", f"{where} is empty")]
         elif kind == "call":
@@ -119,6 +119,24 @@ class Chat:
         return Turn(
             "call", json.dumps(functions, ensure_ascii=False), content if isinstance(content, str) else ""
         ), faults
+
+
+def _not_text(content: object) -> str:
+    """Why a content is no text, with the part that is at fault (see `forms`)."""
+    if not isinstance(content, list):
+        return f"is {kind_name(content)}, not text"
+    for number, part in enumerate(content, 1):
+        if not isinstance(part, dict):
+            return f"is a list whose part {number} is {kind_name(part)}, not an object with a text"
+        kind = part.get("type", next(iter(part), "nothing"))
+        if kind in ("image", "image_url", "video", "audio", "input_audio"):
+            return (
+                f"has a part {number} of type {kind!r} that names no file of this machine; save it beside the data "
+                f"and name the file there"
+            )
+        if kind != "text" or not isinstance(part.get("text"), str):
+            return f"has a part {number} of type {kind!r}, which the trainer does not read"
+    return "is an empty list, not text"
 
 
 def _marked(turn: Turn, message: Mapping[str, object], where: str) -> tuple[Turn, list[Fault]]:

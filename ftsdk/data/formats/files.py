@@ -143,10 +143,10 @@ def _open_zstd(path: Path) -> object:
     return zstd.open(path, "rb")
 
 
-def source(path: str | Path) -> SourceFile:
+def source(path: str | Path, *, may_be_empty: bool = False) -> SourceFile:
     """The kind of a file, from its name and, for JSON, its first bytes.
 
-    Raises DataError if it is missing, empty, not a file or of a kind that is not read.
+    Raises DataError if it is missing, empty (unless that is allowed), not a file or of a kind that is not read.
     """
     file = Path(path)
     if not file.exists():
@@ -158,13 +158,13 @@ def source(path: str | Path) -> SourceFile:
     if inner not in KINDS:
         known = ", ".join(KINDS)
         raise DataError(f"{file} is not of a known kind; known endings: {known}, also with .gz or .zst after them.")
-    if file.stat().st_size == 0:
+    if file.stat().st_size == 0 and not may_be_empty:
         raise DataError(f"{file} is empty; write at least one row into it.")
     by_name = SourceFile(file, KINDS[inner], compression)
     return SourceFile(file, _json_kind(by_name), compression) if by_name.kind in ("json", "jsonl") else by_name
 
 
-def expand(paths: Iterable[str | Path]) -> list[SourceFile]:
+def expand(paths: Iterable[str | Path], *, may_be_empty: bool = False) -> list[SourceFile]:
     """The files that paths, folders (every file of a known kind, sorted by name) and patterns match; no file twice.
 
     Raises DataError if one of them matches no file.
@@ -173,7 +173,7 @@ def expand(paths: Iterable[str | Path]) -> list[SourceFile]:
     for path in paths:
         for file in _matches(path):
             files.setdefault(file)
-    return [source(file) for file in files]
+    return [source(file, may_be_empty=may_be_empty) for file in files]
 
 
 def _matches(path: str | Path) -> list[Path]:

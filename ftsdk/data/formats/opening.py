@@ -41,13 +41,13 @@ def open_files(
 ) -> list[OpenFile]:
     """Open training files and held-out files; what is wrong with a file is in its `faults`.
 
-    Raises DataError for a path that matches no file, an empty file and an unknown kind.
+    Raises DataError for a path that matches no file and for an unknown kind; an empty file has no format.
     """
     sources = [
         (source, file, held_out)
         for side, held_out in ((paths, False), (eval_paths, True))
         for file in (path if isinstance(path, DataFile) else DataFile(path=path) for path in side)
-        for source in expand([file.path])
+        for source in expand([file.path], may_be_empty=True)
     ]
     return [_open(index, *source, method) for index, source in enumerate(sources)]
 
@@ -86,6 +86,8 @@ def _mismatch(detected: Detected, method: str | None) -> str:
 
 
 def _detected(source: SourceFile, file: DataFile, rows: list[dict[str, object]], method: str | None) -> Detected:
+    if not rows and not source.path.stat().st_size:
+        return Detected(format="", columns={}, why=f"{source.path} is empty; write at least one row into it.")
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     try:
         return detect(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from ftsdk.data.formats.files import LINE_BYTES_MAX, MARK, TEXT_KINDS, SourceFile, is_utf16, readable
+from ftsdk.data.formats.forms import may_differ, usual_text
 from ftsdk.data.formats.json_array import BadRow, array_elements
 from ftsdk.data.formats.tables import column_rows, csv_rows, excel_rows
 from ftsdk.errors import DataError
@@ -39,6 +40,8 @@ class Batch:
     data: bytes
     """The texts joined by line feeds, for the engine."""
     faults: list[RowFault] = field(default_factory=list)
+    rewritten: int = 0
+    """Rows that the file has in another form (see `forms`)."""
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
         """(row number, JSON text) of every row that is neither blank nor faulty."""
@@ -60,7 +63,15 @@ def batches(source: SourceFile, *, batch_bytes: int = BATCH_BYTES) -> Iterator[B
         if source.kind in TEXT_KINDS and is_utf16(source.head()):
             yield Batch(1, [], b"", [RowFault(None, "encoding", "is UTF-16; save it as UTF-8")])
             return
-        yield from readers[source.kind](source, batch_bytes)
+        yield from map(_in_usual_form, readers[source.kind](source, batch_bytes))
+
+
+def _in_usual_form(batch: Batch) -> Batch:
+    if not may_differ(batch.data):
+        return batch
+    usual = [usual_text(text) if may_differ(text) else text for text in batch.texts]
+    rewritten = sum(new is not old for new, old in zip(usual, batch.texts, strict=True))
+    return replace(batch, texts=usual, data=b"\n".join(usual), rewritten=rewritten) if rewritten else batch
 
 
 def _line_batches(source: SourceFile, batch_bytes: int) -> Iterator[Batch]:

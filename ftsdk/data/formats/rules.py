@@ -41,8 +41,12 @@ class Rules:
 
     def faults(self, text: str) -> list[Fault]:
         """Everything that is wrong with a row, from its JSON text; empty for a right one."""
+        return self.read(text)[1]
+
+    def read(self, text: str) -> tuple[dict[str, object] | None, list[Fault]]:
+        """The row in a JSON text, None if it is none, and everything that is wrong with it."""
         row, faults = parse(text)
-        return faults if row is None else [*faults, *dict.fromkeys(self.row_faults(row))]
+        return row, faults if row is None else [*faults, *dict.fromkeys(self.row_faults(row))]
 
     def row_faults(self, row: Mapping[str, object]) -> Iterator[Fault]:
         """Everything that is wrong with a row that could be parsed."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftsdk.data.formats.detection import Detected, detect
 from ftsdk.data.formats.files import SourceFile, readable, source
+from ftsdk.data.formats.forms import REASON, may_differ
 from ftsdk.data.formats.rows import Batch, batches
 from ftsdk.data.formats.unused import FieldCounts
 from ftsdk.errors import DataError
@@ -63,7 +65,9 @@ def describe_file(
     file = source(path)
     size_bytes = file.path.stat().st_size
     is_small = size_bytes <= SMALL_BYTES
-    parsed = _parsed_rows(file, batches(file) if is_small else itertools.islice(batches(file, batch_bytes=1 << 20), 1))
+    rewritten = Counter[str]()
+    parts = batches(file) if is_small else itertools.islice(batches(file, batch_bytes=1 << 20), 1)
+    parsed = _parsed_rows(file, _counted(parts, rewritten))
     rows = list(itertools.islice(parsed, SAMPLE_ROWS))
     if not rows:
         raise DataError(f"{file.path} has no rows; write at least one.")
@@ -72,7 +76,9 @@ def describe_file(
         names, rows, method=method, format=format, given_columns=columns, given_tags=tags, where=str(path)
     )
     counts = FieldCounts()
-    counts.add(itertools.chain(rows, parsed if is_small else ()), detected.columns.get("messages"))
+    for row in itertools.chain(rows, parsed if is_small else ()):
+        counts.add(row, detected)
+    differs = bool(rewritten.total()) or (not is_small and _may_differ(file))
     return FileSummary(
         path=str(path),
         kind=file.kind,
@@ -82,9 +88,16 @@ def describe_file(
         columns=names,
         sample_rows=tuple(rows),
         detected=detected,
-        convert_first=_kind_reason(file) or detected.convert_first,
+        convert_first=_kind_reason(file) or detected.convert_first or (REASON if differs else ""),
         unused=tuple(counts.unused(detected)),
     )
+
+
+def _counted(parts: Iterator[Batch], rewritten: Counter[str]) -> Iterator[Batch]:
+    """The batches; counts their rows that the file has in another form."""
+    for batch in parts:
+        rewritten["rows"] += batch.rewritten
+        yield batch
 
 
 def _kind_reason(file: SourceFile) -> str:
@@ -119,6 +132,14 @@ def _object(file: SourceFile, row: int, text: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{where} is not an object with named columns; `ftsdk data check` lists every such row.")
     return value
+
+
+def _may_differ(file: SourceFile) -> bool:
+    """Whether rows after the first ones may be in another form; only for files whose text can be searched."""
+    if file.kind not in ("jsonl", "json"):
+        return False
+    with readable(file.path), file.open() as stream:
+        return any(may_differ(block) for block in iter(lambda: stream.read(4 << 20), b""))
 
 
 def _count(file: SourceFile) -> int | None:

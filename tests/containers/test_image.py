@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ftsdk import contract
-from ftsdk.backends import image
+from ftsdk.backends import image, image_contents
 from ftsdk.errors import AuthError, BackendError, NotInstalledError, UnavailableError
 
 CONTAINERS = Path(__file__).parents[2] / "containers"
@@ -99,6 +99,7 @@ def test_the_image_is_labelled_small_not_root_and_without_a_host_s_settings() ->
     labels = found["Config"]["Labels"]
     assert labels["org.opencontainers.image.version"] == metadata.version("ftsdk")
     assert (labels["ftsdk.lock"], labels["ftsdk.torch"]) == ("lf", "cpu")
+    assert set(labels["ftsdk.packages"].split()) == image_contents.packages_of(CPU_IMAGE, {})
     assert found["Config"]["User"] == "ftsdk"
     assert found["Size"] < 2.5e9
     assert not re.search(r"(?i)token|password|find.links|index.url", " ".join(found["Config"]["Env"]))
@@ -111,6 +112,16 @@ def test_the_image_holds_what_its_lock_says() -> None:
     lock = (CONTAINERS / "locks" / "lf.txt").read_text().splitlines()
     wanted = {line.replace("-", "_") for line in lock if " ; " not in line} | {image.CPU_WHEEL}
     assert wanted - set(present.replace("-", "_").split()) == set()
+
+
+@pytest.mark.docker
+def test_the_image_holds_its_bill_of_materials() -> None:
+    [found] = json.loads(docker("image", "inspect", CPU_IMAGE).stdout)
+    file = found["Config"]["Labels"]["ftsdk.sbom"]
+    document = json.loads(docker("run", "--rm", "--entrypoint", "cat", CPU_IMAGE, file).stdout)
+    listed = {f"{part['name']}=={part['version']}" for part in document["components"]}
+    wanted = [(CONTAINERS / "locks" / name).read_text().splitlines() for name in ("lf.txt", "rl.txt")]
+    assert {line for lock in wanted for line in lock if " ; " not in line} <= listed
 
 
 @pytest.mark.docker

@@ -19,7 +19,7 @@ from ftsdk.contract import Reason
 from ftsdk.contract.documents import Outcome
 from ftsdk.contract.programs import Completion
 from ftsdk.contract.spec_document import SpecDocument
-from ftsdk.errors import BackendError, JobNotFoundError, SpecError
+from ftsdk.errors import AuthError, BackendError, JobNotFoundError, SpecError
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.base import Store
 from ftsdk.sizing.catalogue import Instance, card_of, instances_of
@@ -229,6 +229,16 @@ def content_address(files: Iterable[tuple[str, Fingerprint]]) -> str:
 def file_name(path: str) -> str:
     """Last part of a path of this machine, whatever its system."""
     return path.replace("\\", "/").rpartition("/")[2]
+
+
+def registry_login(backend: str, variable: str) -> str:
+    """`user:password` of the variable that the option `image_auth` names. Raises AuthError if it is not set."""
+    if not os.environ.get(variable):
+        raise AuthError(
+            f"The {backend} backend's option 'image_auth' names {variable}, which is not set: export "
+            f"{variable}=USER:PW."
+        )
+    return os.environ[variable]
 
 
 # --- machine types --------------------------------------------------------------------------------------------

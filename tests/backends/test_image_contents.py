@@ -12,6 +12,7 @@ import pytest
 
 from ftsdk.backends import image, image_contents
 from ftsdk.backends.docker import Docker, DockerOptions
+from ftsdk.cli.image import build
 from ftsdk.contract.packages import ALL
 from ftsdk.errors import UnsupportedError
 from ftsdk.facts import platforms
@@ -80,6 +81,11 @@ def test_build_arguments_name_base_images_and_mirrors(monkeypatch):
     own = set(image._build_arguments("cpu", "debian", "tsinghua"))
     assert {"PIP_INDEX_URL", "BASE_IMAGE=debian", "COMPAT_IMAGE=debian"} <= own
     assert "secret" not in " ".join(own)
+
+
+def test_the_command_offers_every_mirror():
+    (option,) = [param for param in build.params if param.name == "mirror"]
+    assert set(option.type.choices) == set(image.MIRRORS)
 
 
 def test_the_dockerfile_declares_every_argument_that_the_builder_gets():

@@ -35,6 +35,15 @@ from tests.emulators.roles import RoleAddress
 from tests.emulators.sagemaker import KEYS, SageMakerCloud
 
 pytestmark = pytest.mark.docker
+READS_AND_WRITES = """
+import pathlib
+folder = pathlib.Path("/opt/ml/input/data/hub")
+print((folder / "words.txt").read_text())
+try:
+    (folder / "new.txt").write_text("")
+except OSError:
+    print("read-only")
+"""
 
 
 def place_in_train_channel(plan, source, folder):
@@ -143,6 +152,17 @@ class TestSageMaker(BackendConformance):
         self.start(plan, asking, MAKES_A_FILE).result(PATIENCE_S)
         address = cloud.jobs[plan.native_name].describe()["ModelArtifacts"]["S3ModelArtifacts"]
         assert open_store(address, plan.storage).read("weights.bin") == bytes(range(256)) * 40
+
+    def test_a_file_system_is_mounted_to_read(self, backend, spec, facts, cloud, tmp_path):
+        (tmp_path / "hub").mkdir()
+        (tmp_path / "hub" / "words.txt").write_text("sun moon")
+        cloud.file_systems["fs-0a1b2c3d"] = tmp_path
+        network = {"subnets": ("subnet-0a1b2c3d",), "security_groups": ("sg-0a1b2c3d",)}
+        given = {"file_systems": {"hub": "efs://fs-0a1b2c3d/hub"}, **network}
+        mounting = SageMaker(backend.options.model_copy(update=given))
+        job = self.start(mounting.plan(spec, facts), mounting, READS_AND_WRITES)
+        assert job.wait(PATIENCE_S).state is JobState.SUCCEEDED
+        assert {"sun moon", "read-only"} <= {line.text for line in job.logs()}
 
     def test_a_start_that_the_platform_breaks_is_made_again(self, backend, spec, facts, cloud):
         cloud.internal_errors, cloud.logs.empty_pages = 1, True

@@ -282,5 +282,5 @@ def _with_registry_password(request: CreateJob) -> CreateJob:
 def _with_auth(worker: DlcWorker) -> DlcWorker:
     if "ImageConfig" not in worker:
         return worker
-    login = registry.own_login(worker["ImageConfig"]["Auth"].removeprefix("$"))
+    login = shared.registry_login("pai", worker["ImageConfig"]["Auth"].removeprefix("$"))
     return {**worker, "ImageConfig": {"Auth": base64.b64encode(login.encode()).decode()}}

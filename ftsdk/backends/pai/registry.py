@@ -6,7 +6,6 @@ https://www.alibabacloud.com/help/doc-detail/72334.htm.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ftsdk.backends import image, image_contents
 from ftsdk.backends.pai import addresses
 from ftsdk.backends.pai.service import AlibabaServices
+from ftsdk.backends.shared import registry_login
 from ftsdk.errors import AuthError
 
 if TYPE_CHECKING:
@@ -38,19 +38,10 @@ def push(services: AlibabaServices, options: PaiOptions, tag: str, on_line: Call
     return address
 
 
-def own_login(variable: str) -> str:
-    """`user:password` of the variable that the option `image_auth` names. Raises AuthError if it is not set."""
-    if not os.environ.get(variable):
-        raise AuthError(
-            f"The pai backend's option 'image_auth' names {variable}, which is not set: export {variable}=USER:PW."
-        )
-    return os.environ[variable]
-
-
 def _login(services: AlibabaServices, options: PaiOptions, host: str) -> tuple[str, str]:
     """User and password: the user's own, else temporary ones that ACR creates for the account."""
     if options.image_auth:
-        user, _, password = own_login(options.image_auth).partition(":")
+        user, _, password = registry_login("pai", options.image_auth).partition(":")
         return user, password
     if match := ENTERPRISE.fullmatch(host):
         return _enterprise_login(services, addresses.acr_endpoint(options, match["region"]), match["name"])

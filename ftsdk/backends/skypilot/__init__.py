@@ -132,6 +132,7 @@ class SkyPilot:
 
     def submit(self, plan: Plan, secrets: Mapping[str, str]) -> None:
         """Submit the task; its request id is stored beside the claim. Raises BackendError if SkyPilot refuses."""
+        secrets = {**secrets, **requests.registry_secrets(plan, self.name)}
         job = jobs.create(plan)
         self._copy_installer(plan)
         if not job.store.put_if_absent(contract.claim_key(plan.attempt), plan.claim()):

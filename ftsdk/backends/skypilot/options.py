@@ -47,6 +47,9 @@ class SkyPilotOptions(Options):
     """Minutes that a cluster, made for a job that is not managed, stays up after it."""
     image: str | None = None
     """Image that holds the trainer; LLaMA-Factory's own if left out, where the infra runs containers."""
+    image_auth: str | None = None
+    """Environment variable with `user:password` of the registry of `image`, read when a job is submitted; on Kubernetes
+    use pull secrets of the cluster instead."""
     setup: str | None = None
     """Shell lines that make a trainer on the node, where there is no image; a virtual environment if left out."""
     python: str | None = None

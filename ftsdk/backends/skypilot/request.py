@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from ftsdk import contract
 from ftsdk.backends import passthrough
+from ftsdk.backends.shared import registry_login
 from ftsdk.backends.skypilot.options import IMAGE, is_kubernetes, runs_bare
 from ftsdk.backends.skypilot.shapes import SkyRequest, SkyTask
 from ftsdk.contract.release import __version__
 from ftsdk.engines.base import Layout
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.home import jobs_dir
-from ftsdk.plan import build
+from ftsdk.plan import Plan, build
 from ftsdk.sizing.skypilot_names import skypilot_name
 
 if TYPE_CHECKING:
@@ -212,6 +213,21 @@ def image_of(context: SkyPilotContext) -> str | None:
     if context.kind == ON_CLUSTER:
         return None
     return context.options.image or (IMAGE if context.has_default_image else None)
+
+
+def registry_secrets(plan: Plan, backend: str) -> dict[str, str]:
+    """Secrets by which SkyPilot logs in to the image's registry (its documentation, "Docker containers").
+
+    Raises AuthError if the variable that the option names is not set.
+    """
+    variable = plan.options.get("image_auth")
+    if not variable:
+        return {}
+    user, _, password = registry_login(backend, str(variable)).partition(":")
+    host = str(plan.options.get("image")).partition("/")[0]
+    server = host if "." in host or ":" in host else "docker.io"
+    values = {"USERNAME": user, "PASSWORD": password, "SERVER": server}
+    return {f"SKYPILOT_DOCKER_{name}": value for name, value in values.items()}
 
 
 def _same_everywhere(context: SkyPilotContext) -> dict[str, object]:

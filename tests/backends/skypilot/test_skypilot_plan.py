@@ -10,7 +10,7 @@ from ftsdk import backends
 from ftsdk.backends.skypilot import SkyPilot, request
 from ftsdk.backends.skypilot.options import SkyPilotOptions
 from ftsdk.contract.release import __version__
-from ftsdk.errors import SpecError, UnsupportedError
+from ftsdk.errors import AuthError, SpecError, UnsupportedError
 from ftsdk.facts import ModelFacts
 from ftsdk.facts.sources import inspect_sources
 from tests import slurm
@@ -205,3 +205,38 @@ def test_another_machine_finds_the_job_in_the_storage(tmp_path, monkeypatch):
     jobs.create(made)
     monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "two"))
     assert jobs.find(made.name, options).plan == made
+
+
+def test_the_login_of_a_registry_is_a_secret_and_in_no_plan(monkeypatch):
+    given = {"infra": ("gcp",), "image_auth": "LOGIN"}
+    made = plan(image="registry.example.com/me/t:1", **given)
+    monkeypatch.delenv("LOGIN", raising=False)
+    with pytest.raises(AuthError, match="export LOGIN=USER:PW"):
+        request.registry_secrets(made, "skypilot")
+    monkeypatch.setenv("LOGIN", "me:pass:word")
+    assert request.registry_secrets(made, "skypilot") == {
+        "SKYPILOT_DOCKER_USERNAME": "me",
+        "SKYPILOT_DOCKER_PASSWORD": "pass:word",
+        "SKYPILOT_DOCKER_SERVER": "registry.example.com",
+    }
+    assert "pass:word" not in json.dumps(made.to_json())
+    hub = request.registry_secrets(plan(image="me/t:1", **given), "skypilot")
+    assert hub["SKYPILOT_DOCKER_SERVER"] == "docker.io"
+    assert request.registry_secrets(plan(infra=("gcp",)), "skypilot") == {}
+
+
+LOGIN = """
+import json, sys, sky
+asked = json.load(sys.stdin)
+task = sky.Task.from_yaml_config(asked["task"], secrets_overrides=list(asked["secrets"].items()))
+print(json.dumps([[one._docker_login_config.server, one.extract_docker_image()] for one in task.resources]))
+"""
+
+
+@pytest.mark.skypilot
+def test_skypilot_logs_in_to_the_registry_of_the_image(monkeypatch):
+    monkeypatch.setenv("LOGIN", "me:word")
+    made = plan(infra=("gcp",), image="host.example.com/t:1", image_auth="LOGIN")
+    task = {**made.request["task"], "file_mounts": {}}
+    given = {"task": task, "secrets": request.registry_secrets(made, "skypilot")}
+    assert json.loads(slurm.sky(LOGIN, given)) == [["host.example.com", "host.example.com/t:1"]]

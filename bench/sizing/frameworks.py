@@ -6,6 +6,7 @@ Nothing here belongs to a single row, and the product knows none of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ftsdk.sizing.training_step import Layout
 
@@ -42,9 +43,18 @@ class Framework:
     """Dropout on the adapters' inputs."""
     gb_bytes: float = 2**30
     """What its "GB" are."""
+    old_attention: bool = False
+    """FlashAttention 1, or the Triton kernel of its time."""
 
+
+OLD_ATTENTION: Final = (0.38, (("hopper", 0.24), ("blackwell", 0.24)))
+"""Sustained over peak of those kernels: 119 of 312 TFLOPS on A100, forward and backward (2307.08691, figure 4)."""
 
 FRAMEWORKS: dict[str, Framework] = {
+    "mosaic_mpt": Framework(
+        why="2023: llm-foundry's tables were made with FlashAttention 1 and its Triton form (attn_impl: triton)",
+        old_attention=True,
+    ),
     "qwen_readme": Framework(
         why="2023: PEFT makes adapters in the model's bf16; torch 2.0's AdamW makes two temporary copies; Qwen 1's own "
         "loss is in 16 bits under DeepSpeed (2 bytes each for logits, shifted logits, log-softmax and gradient)",

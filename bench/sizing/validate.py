@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Final, NamedTuple, TypeVar
 
-from bench.sizing.frameworks import framework_of
+from bench.sizing.frameworks import OLD_ATTENTION, framework_of
 from bench.sizing.rows import DATA, Row, held_bytes, measured_gib, memory_step, read, speed_step
 from ftsdk.sizing.catalogue import cards
 from ftsdk.sizing.memory.terms import CONSTANTS, GIB, Constants, Memory, memory_of
@@ -126,10 +126,19 @@ def speed_rows(
         if row["quality"] not in grades or not row["tokens_per_s_per_gpu"] or card is None:
             continue
         nodes = max(1, int(row["n_gpus"]) // 8)
-        estimate = speed_of(speed_step(row), card, nodes=nodes, fp8="fp8" in row["precision"].lower(), rates=rates)
+        own = _rates_of(row, rates)
+        estimate = speed_of(speed_step(row), card, nodes=nodes, fp8="fp8" in row["precision"].lower(), rates=own)
         if estimate is not None:
             rows.append(SpeedRow(row, float(row["tokens_per_s_per_gpu"]), estimate))
     return rows
+
+
+def _rates_of(row: Row, rates: Rates) -> Rates:
+    """The rates with those of the kernels that the row's program had."""
+    if not framework_of(row["source_id"]).old_attention:
+        return rates
+    usual, of_generation = OLD_ATTENTION
+    return rates._replace(usual_attention_share=usual, attention_share=of_generation)
 
 
 def summary(rows: Iterable[MemoryRow | SpeedRow]) -> Summary:

@@ -69,7 +69,8 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         yield f"  to make it fit: {', '.join(advice.changes)} ({advice.total_gib:.1f} GiB then)"
     if speed := estimate.speed:
         span = f"{speed.low:,.0f} to {speed.high:,.0f}"
-        yield f"  speed: {speed.tokens_per_s:,.0f} tokens/s per accelerator ({span})"
+        why = f": {speed.range_why}" if speed.range_why else ""
+        yield f"  speed: {speed.tokens_per_s:,.0f} tokens/s per accelerator ({span}{why})"
     if estimate.hours is not None and estimate.hours_low is not None and estimate.hours_high is not None:
         low, high = duration(3600 * estimate.hours_low), duration(3600 * estimate.hours_high)
         what = " of training" if estimate.trained is not None else ""

@@ -26,6 +26,8 @@ class Card:
     link_gb_s: float | None
     """To other accelerators of the machine, each direction."""
     generation: str
+    matrix_share: float | None = None
+    """Sustained over peak in matrix products, where it is not that of the generation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ def cards() -> Mapping[str, Card]:
             bandwidth_gb_s=number(row["bandwidth_gb_s"]),
             link_gb_s=number(row["link_gb_s"]),
             generation=row["generation"],
+            matrix_share=number(row["matrix_share"]),
         )
         by_name.update(dict.fromkeys((row["name"].lower(), *row["aliases"].split()), card))
     return by_name

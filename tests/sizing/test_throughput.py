@@ -75,3 +75,46 @@ def test_the_range_holds_the_middle_and_the_rate_stays_under_the_peak():
         assert found.low < found.tokens_per_s < found.high
         assert found.tflops < card_of(name).tflops
         assert 0 < found.mfu < 1
+
+
+def test_zero3_waits_for_its_traffic_and_zero2_does_not():
+    speeds = {}
+    for kind in ("zero2", "zero3"):
+        run = full("Qwen/Qwen3-8B", seq_len=4096, micro_batch=4, sharding=StateSharding(kind=kind, ways=8))
+        speeds[kind] = speed_of(run, card_of("A100-80GB"))
+    assert speeds["zero2"].bound == speeds["zero3"].bound == "compute"
+    assert speeds["zero3"].tokens_per_s < 0.97 * speeds["zero2"].tokens_per_s
+
+
+def test_the_optimizer_step_counts_once_for_all_micro_steps():
+    run, card = full("Qwen/Qwen2.5-3B", seq_len=128), card_of("L40S")
+    once, often = (speed_of(run, card, micro_steps=number).tokens_per_s for number in (16, 1))
+    assert often < 0.8 * once < speed_of(run, card).tokens_per_s
+    adapters = lora("Qwen/Qwen2.5-3B", seq_len=128)
+    assert speed_of(adapters, card, micro_steps=1).tokens_per_s > 0.95 * speed_of(adapters, card).tokens_per_s
+
+
+def test_offload_costs_time():
+    kept, moved = (StateSharding(kind="zero3", ways=8, offload_optimizer=offload) for offload in (False, True))
+    speeds = [
+        speed_of(full("Qwen/Qwen3-8B", sharding=sharding), card_of("A10G"), micro_steps=1).tokens_per_s
+        for sharding in (kept, moved)
+    ]
+    assert speeds[1] < 0.9 * speeds[0]
+
+
+def test_h20_keeps_more_of_its_peak_than_h100():
+    h20, h100 = (speed_of(full("Qwen/Qwen3-8B", micro_batch=4), card_of(name)) for name in ("H20", "H100"))
+    assert h20.mfu > 1.3 * h100.mfu
+    assert h20.tokens_per_s < h100.tokens_per_s
+
+
+def test_the_range_is_wider_where_less_is_known_and_says_why():
+    run = lora("Qwen/Qwen3-8B")
+    known, other = speed_of(run, card_of("A100-80GB")), speed_of(run, card_of("L20"))
+    assert (known.range_why, other.range_why) == ("published runs on A100-80GB", "no published run on L20")
+    assert other.high / other.low > 1.5 * known.high / known.low
+    apart = speed_of(run, card_of("A100-80GB"), nodes=2)
+    assert apart.low / apart.tokens_per_s < known.low / known.tokens_per_s
+    assert "between machines" in apart.range_why
+    assert "fp8" in speed_of(run, card_of("H100"), fp8=True).range_why

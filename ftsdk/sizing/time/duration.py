@@ -66,7 +66,8 @@ def pace_of(
     if mean_tokens is not None and not packed:
         step = replace(step, seq_len=max(1, min(step.seq_len, round(mean_tokens))))
     rates = RATES._replace(network_gb_s=network_gb_s) if network_gb_s else RATES
-    speed = speed_of(step, card, nodes=nodes, fp8=bool(hp.passed_through.get("fp8")), rates=rates)
+    fp8, micro_steps = bool(hp.passed_through.get("fp8")), hp.gradient_accumulation_steps
+    speed = speed_of(step, card, nodes=nodes, fp8=fp8, rates=rates, micro_steps=micro_steps)
     spread = step.shape.spread
     return None if speed is None else replace(speed, low=speed.low / spread, high=speed.high * spread)
 

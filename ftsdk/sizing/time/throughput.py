@@ -30,14 +30,24 @@ class Rates(NamedTuple):
         ("blackwell", 0.5),
     )
     """Sustained over peak in matrix products and attention, by generation: the faster the units, the less is kept."""
-    attention_share: tuple[tuple[str, float], ...] = (("hopper", 0.24), ("blackwell", 0.24))
-    """Sustained over peak in attention where it is less than 0.38 (FlashAttention 1 and 2 on A100)."""
+    attention_share: tuple[tuple[str, float], ...] = (("hopper", 0.35), ("blackwell", 0.35))
+    """Sustained over peak in attention where it is less than `usual_attention_share`: FlashAttention 2 uses no unit
+    that came with Hopper (335 of 989 TFLOPS forward and backward, 2307.08691)."""
+    usual_attention_share: float = 0.6
+    """FlashAttention 2, forward and backward, head sizes 64 and 128 (176 to 203 of 312 TFLOPS on A100, 2307.08691)."""
     fp8_share: float = 0.33
     """The same in fp8, of the fp8 peak."""
     passes_over_kept: float = 8.0
     """How often a kept activation is read or written in forward and backward together."""
     operation_us: float = 15.0
     """Time in which Python and PyTorch launch one operation."""
+    zero3_exposed: float = 1.0
+    """Share of ZeRO-3's traffic in which computing waits: modules are gathered from Python hooks as they are used."""
+    host_link_gb_s: float = 12.0
+    """Between accelerator and main memory, each direction (PCIe 4.0 x16, pinned, 12 of 32 GB/s shared by two cards)."""
+    cpu_adam_per_s: float = 1e9
+    """Parameters that DeepSpeed's CPU Adam steps in a second for one accelerator (ZeRO-Offload, 2101.06840: 10 billion
+    in 2.6 s on two sockets; a quarter of that, since cards share the sockets)."""
     network_gb_s: float = 25.0
     """Per accelerator between machines (200 GB/s a machine of eight)."""
 
@@ -45,13 +55,25 @@ class Rates(NamedTuple):
 RATES: Final = Rates()
 LOW: Final = 0.70
 HIGH: Final = 1.35
-"""The stated range around the middle; covers 80 % of published runs (see docs/sizing.md)."""
+"""The range around the middle where most is known; covers 9 of 10 published runs (see docs/sizing.md)."""
+MEASURED_CARDS: Final = ("A100-80GB", "A100-40GB", "H100-80GB", "RTX3090", "RTX4090")
+"""Cards of the published runs."""
+UNMEASURED: Final = 1.3
+"""What the range is wider by, at both ends, on other cards: as far as the shares of the generations differ (0.55 to 0.8
+around their middle)."""
+BETWEEN_MACHINES: Final = 0.8
+"""What the slow end is lower by with several machines: a network may have half of the assumed rate."""
+FUSED_FP8: Final = 1.5
+"""What the fast end is higher by in fp8: fused kernels reach half of the peak instead of a third."""
 OPERATIONS_PER_LAYER: Final = 45
 """Forward pass of a decoder layer in transformers, counted with a tracer."""
 _OPERATIONS_PER_ADAPTER: Final = 8
 _OPERATIONS_PER_UNPACKING: Final = {"gptq": 10, "bnb": 2, "bnb-double": 3}
 _ZERO3_HOOK_US: Final = 250.0
 """DeepSpeed ZeRO-3 gathers and releases each module's weights from Python hooks."""
+_OPTIMIZER_BYTES: Final = 30.0
+"""Traffic of an AdamW step for each parameter: fp32 weight and two states read and written (24), gradient read (4),
+16-bit weight written (2)."""
 _MODULES_PER_LAYER: Final = 10
 _DEQUANT_BYTES: Final = {"gptq": 20.0, "bnb": 2.5, "bnb-double": 2.6}
 """Traffic to unpack one weight once: bitsandbytes reads it and writes bf16; GPTQ's PyTorch path works on int32."""
@@ -59,7 +81,7 @@ _DEQUANT_BYTES: Final = {"gptq": 20.0, "bnb": 2.5, "bnb-double": 2.6}
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens per second and accelerator: the middle and the range that holds 4 of 5 published runs."""
+    """Tokens per second and accelerator: the middle and a range that is wider the less is known."""
 
     tokens_per_s: float
     low: float
@@ -69,6 +91,8 @@ class Speed:
     """Operations per second that the accelerator really executes, in 10^12, recomputation included."""
     mfu: float
     """Model FLOPs utilisation: useful operations (without recomputation) over the peak."""
+    range_why: str = ""
+    """What the width of the range follows from."""
 
 
 class Operations(NamedTuple):
@@ -103,15 +127,24 @@ def operations(step: TrainingStep) -> Operations:
 
 
 def speed_of(
-    step: TrainingStep, card: Card, *, nodes: int = 1, fp8: bool = False, rates: Rates = RATES
+    step: TrainingStep,
+    card: Card,
+    *,
+    nodes: int = 1,
+    fp8: bool = False,
+    rates: Rates = RATES,
+    micro_steps: int | None = None,
 ) -> Speed | None:
-    """Speed of a training step on a card; None where the card's peak is not known."""
+    """Speed of a training step on a card; None where the card's peak is not known.
+
+    `micro_steps`: between two steps of the optimizer; without it the optimizer's own time is left out.
+    """
     peak = card.fp8_tflops if fp8 else card.tflops
     if not peak or not card.bandwidth_gb_s:
         return None
     ops = operations(step)
-    share = rates.fp8_share if fp8 else dict(rates.matrix_share)[card.generation]
-    attention_share = dict(rates.attention_share).get(card.generation, 0.38)
+    share = rates.fp8_share if fp8 else card.matrix_share or dict(rates.matrix_share)[card.generation]
+    attention_share = card.matrix_share or dict(rates.attention_share).get(card.generation, rates.usual_attention_share)
     matrix_s = (
         step.tokens * (ops.matrices / (peak * share) + ops.attention / ((card.tflops or peak) * attention_share)) / 1e12
     )
@@ -121,15 +154,34 @@ def speed_of(
         "network": _network_s(step, card, nodes, rates),
     }
     bound = max(times, key=lambda name: times[name])
-    rate = step.tokens / times[bound]
+    waits = times["network"] if step.sharding.kind == "zero3" and bound != "network" else 0.0
+    update_s = _optimizer_s(step, card, rates) / micro_steps if micro_steps else 0.0
+    rate = step.tokens / (times[bound] + rates.zero3_exposed * waits + update_s)
+    low, high, why = _range(card, nodes=nodes, fp8=fp8)
     return Speed(
         tokens_per_s=rate,
-        low=LOW * rate,
-        high=HIGH * rate,
+        low=low * rate,
+        high=high * rate,
         bound=bound,
         tflops=rate * ops.executed / 1e12,
         mfu=rate * ops.useful / (peak * 1e12),
+        range_why=why,
     )
+
+
+def _range(card: Card, *, nodes: int, fp8: bool) -> tuple[float, float, str]:
+    """Slow end and fast end over the middle, and why: the less is known, the wider."""
+    low, high, reasons = LOW, HIGH, []
+    if card.name not in MEASURED_CARDS:
+        low, high = low / UNMEASURED, high * UNMEASURED
+        reasons.append(f"no published run on {card.name}")
+    if nodes > 1:
+        low *= BETWEEN_MACHINES
+        reasons.append("the network between machines is assumed")
+    if fp8:
+        high *= FUSED_FP8
+        reasons.append("fp8 kernels differ")
+    return low, high, "; ".join(reasons) or f"published runs on {card.name}"
 
 
 def _traffic_bytes(step: TrainingStep, rates: Rates) -> float:
@@ -162,6 +214,15 @@ def _launch_s(step: TrainingStep, rates: Rates) -> float:
     passes = 4 if step.checkpointing else 3
     hooks = _ZERO3_HOOK_US * _MODULES_PER_LAYER * (passes - 1) if step.sharding.kind == "zero3" else 0.0
     return s.num_layers * (per_layer * passes * rates.operation_us + hooks) / 1e6
+
+
+def _optimizer_s(step: TrainingStep, card: Card, rates: Rates) -> float:
+    """Seconds of an optimizer step: its states are read and written once, on the card or, offloaded, by the CPU."""
+    s = step.sharding
+    own = step.trained / (s.ways if s.splits_optimizer else 1)
+    if s.offload_optimizer:  # gradients to main memory, weights back, 16 bits each
+        return own * (4 / (rates.host_link_gb_s * 1e9) + 1 / rates.cpu_adam_per_s)
+    return own * _OPTIMIZER_BYTES / ((card.bandwidth_gb_s or 1) * 1e9)
 
 
 def _network_s(step: TrainingStep, card: Card, nodes: int, rates: Rates) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -10,13 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftsdk.errors import BackendError, FtsdkError, JobNotFoundError
-from ftsdk.page import jobs, logs
+from ftsdk.page import chat, jobs, logs, start
 from ftsdk.page.guard import Guard
 from ftsdk.page.rendering import ASSETS, page
 
 
-def application(*, token: str, port: int) -> Starlette:
-    """The page for whoever has the token, at 127.0.0.1:`port`."""
+def application(talk: chat.Chat, *, token: str, port: int) -> Starlette:
+    """The page for whoever has the token, at 127.0.0.1:`port`; `talk` is closed by the caller."""
     return Starlette(
         routes=[
             Route("/", jobs.listing),
@@ -29,6 +31,11 @@ def application(*, token: str, port: int) -> Starlette:
             Route("/metrics", jobs.metrics),
             Route("/logs", logs.show),
             Route("/lines", logs.lines),
+            Route("/new", start.form),
+            Route("/new/plan", start.plan, methods=["POST"]),
+            Route("/new/submit", start.start, methods=["POST"]),
+            Route("/chat", chat.show),
+            Route("/chat", start.with_json(partial(chat.say, talk)), methods=["POST"]),
             Route("/assets/{name}", _asset),
         ],
         middleware=[Middleware(Guard, token=token, port=port)],

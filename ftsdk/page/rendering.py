@@ -28,6 +28,8 @@ ASSETS: Final = {
         ("curves.js", "ftsdk.page", "text/javascript"),
         ("logs.js", "ftsdk.page", "text/javascript"),
         ("job.js", "ftsdk.page", "text/javascript"),
+        ("new.js", "ftsdk.page", "text/javascript"),
+        ("chat.js", "ftsdk.page", "text/javascript"),
         ("report.css", "ftsdk.reports", "text/css"),
         ("report.js", "ftsdk.reports", "text/javascript"),
     )

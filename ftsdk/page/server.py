@@ -34,14 +34,20 @@ def serving(*, port: int = 0) -> Iterator[RunningPage]:
         import uvicorn
 
         from ftsdk.page.app import application
+        from ftsdk.page.chat import Chat
     except ImportError as problem:
         raise NotInstalledError(
             f"The page needs {problem.name}, which is not installed: pip install 'ftsdk[ui]'."
         ) from problem
     listener = _listener(port)
     token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
+    talk = Chat()
     config = uvicorn.Config(
-        application(token=token, port=port), log_level="error", access_log=False, server_header=False, lifespan="off"
+        application(talk, token=token, port=port),
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -51,6 +57,7 @@ def serving(*, port: int = 0) -> Iterator[RunningPage]:
     finally:
         server.should_exit = True
         thread.join()
+        talk.close()
 
 
 def _listener(port: int) -> socket.socket:

@@ -36,6 +36,16 @@ CHINESE: Final = {
     "ago": "前",
     "Cancel this job?": "确定取消该任务？",
     "Submit this training?": "确定提交该训练？",
+    "New training": "新建训练",
+    "Recipe": "配方",
+    "Backend": "后端",
+    "Estimate": "预估",
+    "Submit": "提交",
+    "Show the plan": "查看计划",
+    "Choose": "选择",
+    "Chat": "对话",
+    "Send": "发送",
+    "Message": "消息",
 }
 
 

@@ -103,8 +103,9 @@ class Shown:
         self.go(page.url.removeprefix(self.base))
 
     def go(self, path):
+        self.browser.value("window.isLeft = true")
         self.browser("Page.navigate", url=self.base + path)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.until("document.readyState === 'complete' && !window.isLeft")
 
     def until(self, expression):
         deadline = time.monotonic() + 60

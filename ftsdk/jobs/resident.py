@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ftsdk.backends.base import SupportsActiveJobs
 from ftsdk.errors import AuthError, BackendError, FtsdkError, JobNotFoundError
-from ftsdk.jobs import journal
+from ftsdk.jobs import journal, notifying
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.retrying import Decision
 from ftsdk.jobs.watching import may_leave_spot, reconcile
@@ -37,7 +37,7 @@ def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: boo
     Ends when all named `jobs` are over, or after one look at each with `once`. Without names it goes on for all
     unfinished jobs of this machine's journal; what failed more than a day ago is left alone.
     """
-    watcher = _Watcher(fresh_s=None if jobs else FRESH_S)
+    watcher = _Watcher(fresh_s=None if jobs else FRESH_S, notify=notifying.settings())
     while True:
         yield from watcher.round(watcher.open(jobs))
         if once or (jobs and not watcher.open(jobs)):
@@ -48,6 +48,7 @@ def watch(jobs: Sequence[str] = (), *, every_s: float = WATCH_EVERY_S, once: boo
 @dataclass(slots=True)
 class _Watcher:
     fresh_s: float | None
+    notify: notifying.Settings | None
     over: set[str] = field(default_factory=set)
     last: dict[str, WatchEvent] = field(default_factory=dict)
     not_before: dict[str, float] = field(default_factory=dict)
@@ -99,6 +100,8 @@ class _Watcher:
     def _look(self, uri: str, active: set[str]) -> WatchEvent:
         try:
             job = self._reference(uri)
+            if self.notify:
+                notifying.look(job, self.notify)
             if job.uri in active and not may_leave_spot(job):
                 return WatchEvent(uri=job.uri, decision=Decision(action="wait"))
             decision, info = reconcile(job, fresh_s=self.fresh_s)

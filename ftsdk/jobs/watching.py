@@ -19,7 +19,7 @@ from ftsdk import contract
 from ftsdk.backends.base import JobInfo, SupportsOnDemand
 from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import CapacityError, UnavailableError, WaitTimeoutError
-from ftsdk.jobs import journal, retrying
+from ftsdk.jobs import journal, notifying, retrying
 from ftsdk.jobs.reference import JobReference
 from ftsdk.jobs.retrying import Decision
 from ftsdk.jobs.starting import read_secrets, start
@@ -64,6 +64,7 @@ def reconcile(job: JobReference, *, fresh_s: float | None = None) -> tuple[Decis
         decision = _leave_spot(status, decision)
     if decision.action in ("done", "give_up"):
         journal.end(job.uri, status.info.attempt)
+        notifying.tell_end(job)
     return decision, status.info
 
 
@@ -73,6 +74,11 @@ def wait(job: JobReference, timeout_s: float | None = None, *, on_decision: OnDe
     `on_decision` is called with what follows each attempt that has ended. Raises WaitTimeoutError after `timeout_s`
     seconds; the job goes on.
     """
+    with notifying.while_waiting(job):
+        return _wait(job, timeout_s, on_decision)
+
+
+def _wait(job: JobReference, timeout_s: float | None, on_decision: OnDecision) -> JobInfo:
     deadline = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
     while True:
         info = _poll_until(job, deadline)
@@ -119,6 +125,11 @@ def follow(
     job: JobReference, *, after: str | None = None, on_decision: OnDecision = ignore_decision
 ) -> Iterator[LogLine]:
     """The job's lines over all attempts until nothing follows any more; starts what the policy says."""
+    with notifying.while_waiting(job):
+        yield from _follow(job, after, on_decision)
+
+
+def _follow(job: JobReference, after: str | None, on_decision: OnDecision) -> Iterator[LogLine]:
     while True:
         for line in job.logs(follow=True, after=after):
             after = line.cursor

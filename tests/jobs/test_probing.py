@@ -42,7 +42,7 @@ def _scope(backend):
     return getattr(backend.options, backend.scope_option) if backend.scope_option else ""
 
 
-def test_probe_on_local_from_the_command_line(tmp_path):
+def test_local(tmp_path):
     """Through the command line: the price is printed, nothing starts without a yes, the answers can be saved."""
     command = ["doctor", "-b", "local", "--probe", "--save", str(tmp_path / "fixture.json"), "--json"]
     asked = ftsdk(*command)  # nobody answers
@@ -59,7 +59,7 @@ def test_probe_on_local_from_the_command_line(tmp_path):
 
 
 @pytest.mark.docker
-def test_probe_on_docker():
+def test_docker():
     answers = run(Docker(DockerOptions(grace_s=6.0)))
     assert answers["user"]["writes"]["/tmp"] is True
     assert 2 < answers["stop"]["alive_s"] < 40
@@ -67,7 +67,7 @@ def test_probe_on_docker():
 
 
 @pytest.mark.docker
-def test_probe_on_pai(monkeypatch):
+def test_pai(monkeypatch):
     cloud = DlcCloud()
     try:
         for name, value in cloud.environment.items():
@@ -83,7 +83,7 @@ def test_probe_on_pai(monkeypatch):
 
 
 @pytest.mark.docker
-def test_probe_on_sagemaker(monkeypatch):
+def test_sagemaker(monkeypatch):
     cloud = SageMakerCloud()
     try:
         for name, value in KEYS.items():

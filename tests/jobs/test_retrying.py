@@ -43,7 +43,7 @@ def test_a_sold_out_machine_is_retried_on_spot():
     assert after(ended(("capacity", None))).action == "give_up"
 
 
-def test_each_retry_policy_contains_the_narrower_one():
+def test_the_policies_widen():
     narrow, wide, widest = (contract.RETRIED[on] for on in ("preemption", "infra", "any"))
     assert narrow < wide < widest < set(contract.REASONS)
     assert not widest & (contract.REPEATING_REASONS | {"cancelled", "stopped", "timeout", "budget", "quota"})
@@ -93,7 +93,7 @@ def test_pauses_grow_without_progress_and_vanish_after_it():
     assert pause(("killed", 5), ("killed", 5), ("killed", 6)) == 0
 
 
-def test_retries_move_on_demand_after_the_given_preemptions():
+def test_spot_is_left_after_on_demand_after_preemptions():
     attempts = ended(("preempted", 1), ("preempted", 2), spot=True)
     assert not after(attempts, can_leave_spot=True).on_demand
     assert not after(attempts[:1], can_leave_spot=True, on_demand_after=2).on_demand
@@ -110,7 +110,7 @@ def test_retries_move_on_demand_after_the_given_preemptions():
     ("hours_left", "work_left", "leaves"),
     [(20.0, 5.0, False), (5.0, 5.0, True), (-1.0, 0.1, True), (None, 5.0, False), (5.0, None, False)],
 )
-def test_spot_is_left_when_no_slack_remains_until_finish_by(hours_left, work_left, leaves):
+def test_spot_is_left_when_the_slack_until_finish_by_is_gone(hours_left, work_left, leaves):
     attempts = ended(("preempted", 1), spot=True)
     chosen = after(attempts, can_leave_spot=True, hours_left=hours_left, work_left_hours=work_left)
     assert chosen.on_demand is leaves

@@ -176,7 +176,7 @@ def on_spot(folder, backend, source, **fields):
     return submit(made, backend, secrets={}, on_attach=lambda info: None)
 
 
-def test_a_job_runs_on_demand_after_the_given_preemptions(spec_folder):
+def test_after_on_demand_after_preemptions_the_job_runs_on_demand(spec_folder):
     source = "if 'ON_DEMAND' in os.environ: sys.exit(0)\n" + PREEMPTED_EACH_STEP
     job = on_spot(spec_folder, SpotMachine(), source, retry={"on_demand_after": 2})
     info = job.wait(PATIENCE_S)
@@ -222,7 +222,7 @@ def test_an_old_failure_is_retried_only_if_the_job_is_named(spec_folder):
     assert job.wait(PATIENCE_S).state == "SUCCEEDED"
 
 
-def test_a_wait_that_times_out_leaves_the_job_running(spec_folder):
+def test_a_wait_that_takes_too_long_reports_it_and_leaves_the_job_alone(spec_folder):
     job = started(spec_folder, "metrics(1); time.sleep(600)", name="slow")
     with pytest.raises(WaitTimeoutError, match=r"after 0\.2 s"):
         job.wait(0.2)

@@ -26,6 +26,7 @@ from ftsdk.backends.base import Capabilities
 from ftsdk.backends.options import variable
 from ftsdk.engines.capabilities import shared_lines
 from ftsdk.engines.llamafactory.arguments import known_arguments
+from ftsdk.reports.diagnosis.catalogue import causes
 from ftsdk.spec import (
     Budget,
     Checkpoint,
@@ -340,12 +341,29 @@ def methods_page() -> str:
     return page(["# Every method, tuning and engine", MADE, METHODS_INTRO, table(header, rows)])
 
 
+CAUSES_INTRO = """\
+What `ftsdk diagnose JOB` recognises in the lines of a job that did not succeed. *sure* means that the line says it,
+*likely* that it mostly means it, *possible* that it is worth a look. What it reads out of metrics is listed in
+[follow](../follow.md#warnings), the reasons for which jobs end in [failures](../failures.md)."""
+
+
+def causes_page() -> str:
+    """The causes that a diagnosis knows."""
+    rows = [
+        (f"`{cause.code}`", cause.what, cause.sure, cause.do, f"`{cause.pattern.pattern}`".replace("``", "`"))
+        for cause in causes()
+    ]
+    header = ("code", "what it means", "how sure", "what to do", "recognised by")
+    return page(["# Causes that a diagnosis knows", MADE, CAUSES_INTRO, table(header, rows)])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "spec.md": spec_page,
     "cli.md": cli_page,
     "errors.md": errors_page,
     "backends.md": backends_page,
     "methods.md": methods_page,
+    "causes.md": causes_page,
 }
 
 

@@ -31,7 +31,7 @@ def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
     emit([choice.to_json() for choice in choices], as_json, lambda: _text(choices))
     for choice in choices:
         if choice.why_not:
-            say(f"{choice.backend}: {choice.why_not}.")
+            say(f"{choice.backend}: {choice.why_not.rstrip('.')}.")
 
 
 def _text(choices: list[Choice]) -> str:

@@ -149,7 +149,7 @@ def test_the_schema_accepts_what_people_write():
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_printed(shell):
+def test_completion_scripts(shell):
     assert "_FTSDK_COMPLETE" in ftsdk("completion", shell).stdout
 
 

@@ -84,7 +84,7 @@ def test_a_spec_says_what_to_check(good, tmp_path):
     assert "dpo takes preference" in done.stdout
 
 
-def test_data_check_takes_a_llamafactory_yaml(good, tmp_path):
+def test_start_from_is_read_from_a_llamafactory_yaml(good, tmp_path):
     (tmp_path / "data").mkdir()
     rows = [{"q": row["instruction"], "a": row["output"]} for row in ROWS]
     rows[4]["a"] = ""
@@ -128,7 +128,7 @@ def test_convert_with_and_without_a_format(good, tmp_path):
     assert "conversations" in json.loads((tmp_path / "for_trainer.jsonl").read_text().splitlines()[0])
 
 
-def test_stats_print_a_histogram_or_json(good, tmp_path):
+def test_stats(good, tmp_path):
     shown = ftsdk("stats", good, "--steps-batch-size", 8).stdout
     assert "█" in shown
     assert "suggested" in shown
@@ -137,7 +137,7 @@ def test_stats_print_a_histogram_or_json(good, tmp_path):
     assert found["epoch_steps"] == 60
 
 
-def test_split_writes_two_files(good, tmp_path):
+def test_split(good, tmp_path):
     done = ftsdk("split", good, "-o", tmp_path / "out", "--fraction", 0.1, "--json")
     made = json.loads(done.stdout)
     assert (made["num_train"], made["num_eval"]) == (54, 6)

@@ -1,0 +1,1 @@
+"""`ftsdk mcp`: tools for agents over the Model Context Protocol."""

@@ -63,7 +63,7 @@ def test_a_class_name_means_one_thing():
     assert double == {}
 
 
-def test_lines_with_any_stay_below_their_bounds():
+def test_types_stay_true():
     counts = {text: house.lines_with(text) for text in MAX_LINES_WITH}
     print(f"lines with {counts}")
     assert {text: count for text, count in counts.items() if count > MAX_LINES_WITH[text]} == {}

@@ -103,7 +103,7 @@ def test_trust_holds_for_the_content_that_was_looked_at(work):
         program()
 
 
-def test_ftsdk_home_can_be_trusted(work, tmp_path, monkeypatch):
+def test_a_folder_outside_of_the_project_can_be_trusted(work, tmp_path, monkeypatch):
     home = tmp_path / "team"
     home.mkdir()
     home.chmod(0o777)

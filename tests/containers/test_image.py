@@ -65,7 +65,7 @@ def test_the_entrypoint_has_the_contract_s_exit_code() -> None:
     assert runpy.run_path(str(CONTAINERS / "entrypoint.py"))["EXIT_CONTRACT"] == contract.EXIT_CONTRACT
 
 
-def test_a_missing_runtime_is_reported_in_one_sentence(tmp_path: Path) -> None:
+def test_without_a_runtime_there_is_reported_in_one_sentence(tmp_path: Path) -> None:
     done = start(tmp_path / "none.pyz")
     assert done.returncode == contract.EXIT_CONTRACT
     assert re.fullmatch(r"ftsdk: there is no runtime at \S+none\.pyz; .+\.\n", done.stderr)
@@ -159,7 +159,7 @@ def test_a_failed_build_shows_its_last_lines() -> None:
 
 
 @pytest.mark.docker
-def test_a_push_to_a_missing_registry_is_reported() -> None:
+def test_a_push_to_a_registry_that_is_not_there_reports_it() -> None:
     target = "localhost:1/ftsdk:test"
     with pytest.raises(BackendError, match="`docker push` failed"):
         image.push(CPU_IMAGE, target, on_line=print)

@@ -160,7 +160,7 @@ def test_a_faulty_row_stops_a_conversion(tmp_path):
 
 
 @pytest.mark.parametrize("shape", CLEAN)
-def test_files_converted_for_the_trainer_need_no_further_conversion(tmp_path, shape):
+def test_for_the_trainer(tmp_path, shape):
     method = CLEAN[shape][0]
     path = write(tmp_path / "a.jsonl", clean_rows(shape, 30, 0))
     convert_for_trainer(path, tmp_path / "b.jsonl", method=method)

@@ -184,7 +184,7 @@ def pai_account(environment):
 
 
 @pytest.mark.parametrize("page", found())
-def test_every_command_of_a_page_runs(page, reader, environment, account):
+def test_commands(page, reader, environment, account):
     jobs = []
     try:
         for block in blocks(page, "bash"):

@@ -48,7 +48,7 @@ def test_a_plan_of_an_earlier_version_is_read(planned, estimate):
     assert Plan.from_json(json.loads(json.dumps(read.to_json()))) == read
 
 
-def test_an_estimate_survives_a_round_trip(planned):
+def test_an_estimate_comes_back_whole(planned):
     sized = replace(
         planned, estimate=estimate_job(JobSpec(name="a", model="Qwen/Qwen3-8B", dataset="x.jsonl"), card="A100-80GB")
     )

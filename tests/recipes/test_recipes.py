@@ -111,7 +111,7 @@ def test_recipes_are_filtered(wanted, expected):
     assert {one.name for one in catalogue.described(wanted)} == expected
 
 
-def test_the_size_filter_is_a_range():
+def test_sizes_are_limits():
     assert {one.size_b for one in catalogue.described(catalogue.Filter(size_b=(1, 2)))} <= {1.0, 1.5, 1.7, 2.0}
 
 

@@ -81,7 +81,7 @@ def test_a_config_and_the_bundled_table_agree():
         (3_000_000, 3750, {"cutoff_len": 100}),
     ],
 )
-def test_tokens_and_steps_are_counted(tokens, steps, hyperparameters):
+def test_tokens_and_steps(tokens, steps, hyperparameters):
     found = estimate_job(job(hyperparameters=hyperparameters), config=QWEN, **STATISTICS).tokens
     assert (found.total, found.steps) == (tokens, steps)
 
@@ -119,7 +119,7 @@ def test_gaps_are_named_and_nothing_is_guessed():
     assert {line.split(":")[0] for line in bare.unknown} == {"accelerator", "tokens"}
 
 
-def test_an_incomplete_config_falls_back_to_the_table_with_a_reason():
+def test_an_incomplete_config_falls_back_to_the_table_and_reports_it():
     found = estimate_job(job(), config={"model_type": "qwen2"})
     assert found.parameters == 8_190_735_360
     assert found.model_source == "config.json lacks hidden_size; the bundled table of models"

@@ -87,7 +87,7 @@ def test_ddp_copies_the_gradients_into_its_buckets():
     )
 
 
-def test_offloaded_state_takes_no_memory_of_the_card():
+def test_offloaded_state_leaves_the_card():
     found = memory_of(
         replace(FULL, sharding=StateSharding(kind="zero3", ways=2, offload_optimizer=True, offload_weights=True))
     )

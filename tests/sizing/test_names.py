@@ -159,7 +159,7 @@ def estimate_of(model, card):
     return estimate_job(job, num_rows=1000, mean_tokens=300, max_tokens=2048, card=card)
 
 
-def test_an_estimate_from_a_guess_has_a_note_and_a_range():
+def test_an_estimate_from_a_guess_reports_it_and_has_a_range():
     guessed, known = estimate_of("org/thing-7B", "A100-80GB"), estimate_of("Qwen/Qwen2.5-7B", "A100-80GB")
     assert "only the size in its name is known" in guessed.guess
     assert guessed.memory_high_gib == pytest.approx(SPREAD_OF_SIZE * guessed.memory.total_gib)

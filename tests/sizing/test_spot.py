@@ -77,7 +77,7 @@ def test_a_known_mean_time_narrows_the_range():
     assert "given" in narrow.assumptions[1]
 
 
-def test_spot_is_kept_while_slack_remains():
+def test_spot_until_the_slack_is_gone():
     assert decide(hours_left=10, work_left_hours=5) == "spot"
     assert decide(hours_left=5.5, work_left_hours=5) == "on-demand"
 

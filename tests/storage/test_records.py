@@ -116,7 +116,7 @@ def test_a_foreign_cursor_is_refused(tmp_path):
         texts(FolderStore(tmp_path), after="yesterday")
 
 
-def test_an_attempt_has_ended_when_every_node_has_an_outcome(tmp_path):
+def test_an_attempt_has_ended_when_every_node_reports_it(tmp_path):
     store = FolderStore(tmp_path)
     good = {"state": "SUCCEEDED", "ended_at": 2.0}
     store.put(contract.outcome_key(1, 0), json.dumps(good).encode())
@@ -148,7 +148,7 @@ class Counting(FolderStore):
         return super().list(prefix)
 
 
-def test_segments_are_listed_only_twice(tmp_path):
+def test_many_segments_are_listed_once_and_once_at_the_end(tmp_path):
     store = Counting(tmp_path)
     for number in range(300):
         write_segment(store, 1, 0, number, [(number, f"line {number}")])

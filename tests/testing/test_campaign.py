@@ -56,7 +56,7 @@ def test_two_hundred_interruptions_give_the_same_models(tiny_folder):
 @pytest.mark.long
 @pytest.mark.docker
 @pytest.mark.skipif(not disks.can_be_made(), reason="engine missing: root, to mount a disk that can be frozen")
-def test_an_outage_of_storage_for_two_minutes_has_no_effect(tiny_folder):
+def test_a_store_that_is_away_for_two_minutes_has_no_effect(tiny_folder):
     done = list(outages(tiny_folder))
     assert len(done) == 2
     assert not [violation for one in done for violation in one.violations]

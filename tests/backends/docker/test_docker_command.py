@@ -52,7 +52,7 @@ def test_docker_is_quoted_without_its_introduction():
     assert str(command.failure(said)) == "Docker refused: it rains."
 
 
-def test_stdout_is_returned():
+def test_stdout_comes_back():
     assert command.ask([sys.executable, "-c", "print('ä')"]) == "ä\n"
 
 
@@ -64,12 +64,12 @@ def test_an_allowed_failure_returns_the_output():
 
 
 @pytest.mark.parametrize("call", [command.ask, command.send_off])
-def test_a_missing_docker_program_raises_not_installed(call):
+def test_without_the_program(call):
     with pytest.raises(NotInstalledError, match="no-such-docker"):
         call(["no-such-docker", "ps"])
 
 
-def test_detached_commands_keep_running(tmp_path):
+def test_sent_off_commands_go_on_alone(tmp_path):
     mark = tmp_path / "mark"
     code = f"import os; open({str(mark)!r}, 'w').write(str(os.getsid(0)))"
     command.send_off([sys.executable, "-c", code])

@@ -279,7 +279,7 @@ def test_a_program_that_is_not_there(make):
 
 
 # --- doctor -------------------------------------------------------------------------------------------------------
-def test_doctor_checks_the_daemon_and_the_image(backend):
+def test_doctor_lists_checks_of_all_backends(backend):
     checks = {check.what: check for check in backend.doctor()}
     assert all(check.ok for check in checks.values())
     assert {"daemon", "image"} <= checks.keys()

@@ -110,7 +110,7 @@ def test_a_path_with_a_comma_is_quoted():
     assert mount('/a"b', "/x") == 'type=bind,"source=/a""b",target=/x'
 
 
-def test_limits_of_memory_restarts_and_time_are_rendered():
+def test_limits():
     argv = run_of(made(DockerOptions(shm_size_gb=0.5, grace_s=10, restarts=0), resources={"memory_gb": 1.5}))
     assert value(argv, "--memory") == value(argv, "--memory-swap") == "1500000000b"
     assert value(argv, "--shm-size") == "500000000b"

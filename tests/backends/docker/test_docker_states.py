@@ -43,7 +43,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_status_has_a_state_and_reason(case):
+def test_state_of(case):
     native, state, reason = CASES[case]
     verdict = state_of(native)
     assert (verdict.state, verdict.reason) == (state, reason)
@@ -73,7 +73,7 @@ def test_reasons_are_in_the_contract_and_an_unknown_status_is_not_final(status, 
         ([FAILED, CANCELLED], CANCELLED),
     ],
 )
-def test_states_of_several_nodes_are_combined(states, whole):
+def test_the_nodes_of_a_job_together(states, whole):
     assert state_of_all([ObservedState(state) for state in states]).state is whole
 
 

@@ -157,7 +157,7 @@ def test_doctor_says_which_machines_are_free(cloud):
     assert spot == "ecs.gn7i-c8g1.2xlarge (discount 0.1)"
 
 
-def test_missing_credentials_are_reported_at_once(cloud, tmp_path):
+def test_without_credentials_it_reports_it_at_once(cloud, tmp_path):
     """In another process: Alibaba Cloud's library reads the environment when it is imported."""
     kept = {name: value for name, value in os.environ.items() if name not in cloud.environment}
     given = {

@@ -46,7 +46,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_requests_that_pai_would_refuse_are_refused(name):
+def test_refused(name):
     resources, options, words = REFUSED[name]
     with pytest.raises(SpecError, match="PAI would refuse this job: ") as refusal:
         plan(resources, options=options)
@@ -168,7 +168,7 @@ def test_the_smallest_machine_that_holds_the_cards():
     assert found == types
 
 
-def test_endpoints_of_regions_and_options():
+def test_addresses():
     def options(**given):
         return PaiOptions(**{"region": "cn-hangzhou", **given})
 
@@ -199,7 +199,7 @@ def test_attempts_have_names_of_their_own(name):
     assert again.for_attempt(1) == made
 
 
-def test_on_demand_removes_the_spot_fields():
+def test_leaving_spot():
     made = REQUESTS["spot"]()
     freed = backend(spot_discount_limit=0.8).on_demand(made)
     assert "SpotSpec" not in freed.request["JobSpecs"][0]

@@ -168,7 +168,7 @@ def test_without_credentials_doctor_reports_only_that(cloud, monkeypatch):
         list(backends.get("sagemaker", {"region": REGION}).list())
 
 
-def test_a_missing_network_is_reported(cloud):
+def test_without_a_network_it_reports_it(cloud):
     found = checked(endpoint_url="http://127.0.0.1:9")
     assert list(found) == ["credentials"]
     assert found["credentials"].remedy.endswith("check the network.")

@@ -63,7 +63,7 @@ def test_lines_without_a_stamp_have_a_place_too(cloud, services):
     assert read(services, lines[1].cursor) == lines[2:]
 
 
-def test_each_node_has_its_own_cursor(cloud, services):
+def test_nodes_have_places_of_their_own(cloud, services):
     write(cloud, "algo-1-100", stamped(0, ["a", OUTCOME]))
     write(cloud, "algo-2-100", stamped(0, ["x", "y", OUTCOME], node=1))
     lines = read(services, nodes=2)

@@ -68,7 +68,7 @@ def task(name, here):
     return {**made, "file_mounts": dict.fromkeys(made["file_mounts"], str(here))}
 
 
-def test_skypilot_accepts_the_cloud_tasks(tmp_path):
+def test_the_clouds(tmp_path):
     for name, rows in CATALOGUE.items():
         path = tmp_path / ".sky" / "catalogs" / "v8" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def test_skypilot_accepts_the_cloud_tasks(tmp_path):
     }
 
 
-def test_skypilot_accepts_the_slurm_task(tmp_path):
+def test_slurm(tmp_path):
     asked = task("skypilot-slurm", tmp_path)
     there = {**asked, "resources": {**asked["resources"], "infra": slurm.SPOT}}
     slurm.sky(ON_SLURM, there)

@@ -45,7 +45,7 @@ def test_a_cancel_from_outside_has_the_reason_stopped():
     assert states.state_of(QueueRow("CANCELLED"), MANAGED_STATUSES).reason == "stopped"
 
 
-def test_skypilots_message_is_part_of_the_jobs_message():
+def test_skypilots_message_is_part_of_ours():
     verdict = states.state_of(QueueRow("FAILED_NO_RESOURCE", reason="tried us-west-2, us-east-1"), MANAGED_STATUSES)
     assert (verdict.reason, "tried us-west-2" in verdict.message) == ("capacity", True)
 

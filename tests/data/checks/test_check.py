@@ -35,7 +35,7 @@ def found_rows(report, *, file=None):
 
 
 @pytest.mark.parametrize("shape", CLEAN)
-def test_exactly_the_planted_faults_are_reported(tmp_path, shape):
+def test_planted_faults_are_found_exactly(tmp_path, shape):
     made = planted(shape, 0, count=600)
     path = tmp_path / "train.jsonl"
     path.write_bytes(made.content)
@@ -170,7 +170,7 @@ def test_duplicates_across_files_and_spellings(tmp_path):
     assert found == expected
 
 
-def test_leaked_rows_are_reported(tmp_path):
+def test_leakage(tmp_path):
     rows = alpaca(80)
     train = write(tmp_path / "train.jsonl", rows)
     held_out = [*alpaca(20, seed=5), rows[3], {**rows[4], "output": "Another answer."}, rows[3]]
@@ -209,7 +209,7 @@ def test_labels_of_one_other_kind_are_accepted(tmp_path):
     assert found_rows(check([write(tmp_path / "a.jsonl", rows)], CheckOptions(method="kto"))) == {51: {"bad_label"}}
 
 
-def test_media_faults_are_reported(tmp_path):
+def test_media(tmp_path):
     (tmp_path / "cat.png").write_bytes(b"x")
     good = [
         {

@@ -22,7 +22,7 @@ from ftsdk.data.checks.pii import masked, pii_findings
         ("api_key: 'a1b2c3d4e5f6g7'", "a key or password"),
     ],
 )
-def test_pii_is_reported_masked(text, name):
+def test_shapes(text, name):
     ((_, message),) = pii_findings(text)
     assert name in message
     secret = max(text.split(), key=len)
@@ -41,7 +41,7 @@ def test_pii_is_reported_masked(text, name):
         "the decorator @property",
     ],
 )
-def test_texts_like_pii_are_not_reported(text):
+def test_look_alikes(text):
     assert list(pii_findings(text)) == []
 
 
@@ -65,7 +65,7 @@ def test_a_masked_secret_shows_too_little_to_use():
         ("Paris", ""),
     ],
 )
-def test_languages_are_detected(text, expected):
+def test_languages(text, expected):
     assert language(text) == expected
 
 

@@ -14,7 +14,7 @@ def test_every_code_and_format_is_documented():
     assert [name for name in (*CODES, *FORMATS) if f"`{name}`" not in text] == []
 
 
-def test_every_fault_is_counted_and_only_the_first_are_listed(monkeypatch):
+def test_everything_is_counted_and_dropped_but_not_everything_listed(monkeypatch):
     monkeypatch.setattr(report, "LISTED_MAX", 3)
     collector = Collector()
     for row in range(1, 6):
@@ -25,7 +25,7 @@ def test_every_fault_is_counted_and_only_the_first_are_listed(monkeypatch):
     assert list(collector.drops["a"]) == [1, 2, 3, 4, 5]
 
 
-def test_the_verdict_follows_the_worst_finding():
+def test_verdicts():
     collector = Collector()
     assert collector.verdict() == "pass"
     collector.add("blank_line", "a", 1, "is empty")

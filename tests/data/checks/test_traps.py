@@ -79,7 +79,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_faulty_files_are_reported(tmp_path, name):
+def test_files(tmp_path, name):
     content, expected = FILES[name]
     (tmp_path / name).write_bytes(content)
     found = findings(tmp_path / name)
@@ -132,7 +132,7 @@ def test_a_hole_in_a_header_moves_no_column(tmp_path):
     assert findings(path, heuristics=False) == {}
 
 
-def test_numeric_labels_of_a_table_are_accepted(tmp_path):
+def test_labels_of_tables(tmp_path):
     rows = [["prompt", "completion", "label"], *([f"a{n}", f"b{n}", n % 2] for n in range(120))]
     assert findings(table(tmp_path / "a.csv", rows), "kto", heuristics=False) == {}
 

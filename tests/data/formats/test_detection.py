@@ -41,7 +41,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("row", "method", "name", "columns"), CASES)
-def test_formats_are_detected(row, method, name, columns):
+def test_detects(row, method, name, columns):
     found = detect(list(row), [row], method=method)
     assert found.format == name
     assert columns.items() <= found.columns.items()

@@ -54,7 +54,7 @@ def test_each_kind_of_file_is_read(tmp_path, name, content, kind):
     assert bool(seen.convert_first) == (kind in ("csv", "tsv") or bool(seen.compression))
 
 
-def test_parquet_is_described(tmp_path):
+def test_parquet(tmp_path):
     import duckdb
 
     path = tmp_path / "a.parquet"
@@ -64,7 +64,7 @@ def test_parquet_is_described(tmp_path):
     assert (seen.kind, seen.num_rows, list(seen.sample_rows)) == ("parquet", 250, ROWS[:100])
 
 
-def test_plain_text_is_described(tmp_path):
+def test_plain_text(tmp_path):
     seen = describe_file(write(tmp_path / "a.txt", 'one "1"\n\ntwo\n'))
     assert (seen.detected.format, seen.num_rows, seen.sample_rows) == (
         "text",
@@ -118,6 +118,6 @@ def test_says_what_is_wrong_in_one_sentence(tmp_path, name, content, words):
     assert "\n" not in str(caught.value)
 
 
-def test_describing_a_missing_file_raises_data_error(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         describe_file(tmp_path / "a.jsonl")

@@ -172,7 +172,7 @@ def test_the_best_checkpoint_is_kept_and_restored(tmp_path):
     assert taken(tmp_path / "durable")[:2] == (10, {"checkpoint-10", "checkpoint-4"})
 
 
-def test_a_checkpoint_without_its_best_model_is_incomplete(tmp_path):
+def test_without_its_best_one_a_checkpoint_is_not_whole(tmp_path):
     put(tmp_path, 4, best=4)
     put(tmp_path, 6, best=6)
     put(tmp_path, 8, best=6)

@@ -152,7 +152,7 @@ ODD_EVENTS = st.tuples(
 
 @given(st.lists(st.binary(max_size=200) | ODD_EVENTS | st.just(b'{"event": "metrics", "step": 1, "loss": 1e999}\n')))
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_bytes_are_logged_without_an_error(tmp_path_factory, chunks):
+def test_any_bytes_are_reported_or_read(tmp_path_factory, chunks):
     folder = tmp_path_factory.mktemp("any")
     log = log_in(folder)
     for chunk in chunks:

@@ -65,7 +65,7 @@ def test_the_failure_is_cut_where_the_platform_cuts(tmp_path):
     assert len((tmp_path / "output" / "failure").read_text("utf-8")) == 1024
 
 
-def test_a_failure_file_that_cannot_be_written_is_ignored(tmp_path):
+def test_a_failure_that_cannot_be_left_has_no_effect(tmp_path):
     (tmp_path / "output").write_text("a file where the folder should be")
     sagemaker.write_failure("x", tmp_path)
 

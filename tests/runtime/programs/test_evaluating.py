@@ -49,7 +49,7 @@ def test_rouge_is_that_of_rouge_score():
 @pytest.mark.parametrize(
     ("name", "expected"), [("accuracy", 0.6), ("precision", 5 / 9), ("recall", 0.5), ("f1", 22 / 45)]
 )
-def test_classification_metrics(name, expected):
+def test_labels(name, expected):
     """Computed manually: yes has 2 of 2 right and is given 3 times, no 1 of 2, maybe 0 of 1 and is never given."""
     given = [("Yes", "yes"), ("yes ", "yes"), ("no", "no"), ("yes", "no"), ("what?", "maybe")]
     rows = [Answer(text=text, reference=reference) for text, reference in given]
@@ -71,7 +71,7 @@ def test_a_known_difference_is_detected(shift, verdict):
     assert measured.low < measured.value - measured.against < measured.high
 
 
-def test_equal_models_get_the_verdict_same():
+def test_noise_gives_no_verdict():
     """At most 5 of 100 comparisons of equal models may find one; twice that is allowed here."""
     found = 0
     for seed in range(40):

@@ -102,7 +102,7 @@ def test_expired_keys_of_the_environment_are_refused_at_once(bucket, role):
     assert bucket.expired == 1
 
 
-def test_valid_keys_are_kept_while_the_endpoint_is_down(bucket, role, monkeypatch):
+def test_good_keys_are_kept_while_the_address_is_gone(bucket, role, monkeypatch):
     monkeypatch.setattr(credentials, "EARLY_S", 1e9)
     monkeypatch.setattr(credentials, "PAUSE_S", 0.0)
     store = opened(bucket, environ_of("container", role, monkeypatch))

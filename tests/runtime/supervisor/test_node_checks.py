@@ -43,7 +43,7 @@ def nvidia_smi(tmp_path, monkeypatch):
         (["Unable to determine the device handle for GPU0: Unknown Error"], 15, "nvidia-smi fails: Unable to", True),
     ],
 )
-def test_gpu_problems_are_reported(nvidia_smi, rows, exit_code, problem, is_fatal):
+def test_gpus(nvidia_smi, rows, exit_code, problem, is_fatal):
     nvidia_smi(*rows, exit_code=exit_code)
     worst = gpus.findings(1)[-1] if problem and not is_fatal else gpus.findings(1)[0]
     if is_fatal:

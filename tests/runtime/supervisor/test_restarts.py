@@ -39,7 +39,7 @@ def test_a_killed_trainer_goes_on_within_its_attempt(tmp_path):
     assert run.stderr == b""
 
 
-def test_after_the_last_restart_the_attempt_fails(tmp_path):
+def test_restarts_end(tmp_path):
     run = Supervised(tmp_path, script(tmp_path, DIES_TWICE), **{**AGAIN, "restarts": 1})
     assert run.wait() == contract.EXIT_CRASHED
     assert run.ended() == ("FAILED", "killed")

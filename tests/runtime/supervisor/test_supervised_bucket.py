@@ -104,7 +104,7 @@ def test_credentials_may_come_as_secrets(s3, tmp_path, monkeypatch):
     assert run.wait() == contract.EXIT_SUCCEEDED
 
 
-def test_an_image_without_the_bucket_library_is_reported(s3, tmp_path):
+def test_an_image_without_the_library_reports_it(s3, tmp_path):
     poison = tmp_path / "poison" / "obstore"
     poison.mkdir(parents=True)
     (poison / "__init__.py").write_text("raise ModuleNotFoundError('No module named obstore', name='obstore')")

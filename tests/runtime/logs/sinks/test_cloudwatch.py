@@ -103,7 +103,7 @@ def test_a_lost_answer_doubles_nothing(service, tmp_path):
     assert brought(service) == lines
 
 
-def test_lines_are_kept_while_the_network_is_down(service, tmp_path, monkeypatch):
+def test_lines_wait_while_the_network_is_gone(service, tmp_path, monkeypatch):
     network = Network(service.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL", network.url)
     durable = DurableFolder(tmp_path)

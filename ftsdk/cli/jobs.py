@@ -115,9 +115,11 @@ def logs(job: str, follow: bool, after: str | None, events: bool, as_json: bool)
 @json_option
 def metrics(job: str, png: Path | None, as_json: bool) -> None:
     """Print a job's metrics: a loss curve in the terminal, JSON, or a PNG."""
-    from ftsdk.errors import JobNotFoundError
+    from ftsdk.errors import JobNotFoundError, SpecError
     from ftsdk.terminal import charts
 
+    if png and png.suffix.lower() != ".png":
+        raise SpecError(f"--plot {png}: it draws PNG files, so name it FILE.png; `ftsdk report` writes HTML.")
     attached = attach(job)
     records = attached.metrics()
     if not records and not as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,8 @@ PATH_ARGUMENTS = (
     "kt_weight_path", "kt_expert_checkpoint_path",
 )  # fmt: skip
 """Arguments of the trainer that may name a file or folder of this machine; it travels with the job."""
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(?<!\.jsonl)(?<!\.json)(?<!\.csv)(?<!\.parquet)")
+"""An address that could be a data set of a hub as well as a path."""
 WILDCARDS = "*?["
 HUB_SCHEMES: Final[Mapping[str, Literal["hf_hub_url", "ms_hub_url"]]] = {
     "hf": "hf_hub_url",
@@ -165,6 +168,8 @@ def _matching_files(address: str, root: Path, entries: Mapping[str, DatasetEntry
 def _advice(address: str, path: Path, entries: Mapping[str, DatasetEntry]) -> str:
     if entries:
         return f", and dataset_info.json has no such name{did_you_mean(address, entries)}"
+    if HUB_ID.fullmatch(address) and not path.parent.is_dir():
+        return f" ({path}); for a data set of the Hugging Face hub write hf://{address}"
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     return did_you_mean(path.name, siblings) or f" ({path})"
 

@@ -57,13 +57,21 @@ def _properties(schema: JsonObject, definitions: JsonObject) -> JsonObject:
 
 def _fields(prefix: str, properties: JsonObject, values: Mapping[str, object]) -> Iterator[FormField]:
     for name, schema in properties.items():
-        options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
-        kind, choices = _kind(options[0]), tuple(map(str, options[0].get("enum", ())))
+        first = next(option for option in _options(schema) if option.get("type") != "null")
+        kind, choices = _kind(first), tuple(map(str, first.get("enum", ())))
         if kind:
             value = _text(values.get(name))
             yield FormField(
                 prefix + name, kind, schema.get("description", ""), choices, value, _text(schema.get("default"))
             )
+
+
+def _options(schema: JsonObject) -> Iterator[JsonObject]:
+    """The alternatives of a schema, however deep they are nested."""
+    if "anyOf" not in schema:
+        yield schema
+    for option in schema.get("anyOf", ()):
+        yield from _options(option)
 
 
 def _kind(schema: JsonObject) -> str:

@@ -16,6 +16,12 @@ from ftsdk.spec.job import NormalizedSpec, with_full_forms
 from ftsdk.spec.loading import EXCLUSIVE, name_notes, normalized, parse
 from ftsdk.spec.names import OTHERS, is_foreign, put
 
+OTHER_PROGRAMS = {
+    "axolotl": {"base_model", "datasets"},
+    "torchtune": {"model", "tokenizer", "loss", "optimizer"},
+    "OpenAI's fine-tuning": {"training_file", "model"},
+}
+"""Another program -> keys that its files have and ours have not."""
 INLINED = ("deepspeed", "fsdp_config")
 """Arguments that name a file; its content replaces the name."""
 
@@ -50,6 +56,11 @@ def from_data(data: Mapping[str, object], *, where: str, folder: Path, changes: 
         raise SpecError(f"{where}: it has a `sweep`, which is many jobs: start them with `ftsdk sweep {where}`.")
     if "steps" in data:
         raise SpecError(f"{where}: it has `steps`, which are a pipeline: start it with `ftsdk run {where}`.")
+    if other := next((name for name, keys in OTHER_PROGRAMS.items() if keys <= data.keys()), ""):
+        raise SpecError(
+            f"{where}: this is a file of {other}, which ftsdk does not convert: write model, method, dataset and "
+            "hyperparameters anew (`ftsdk init RECIPE` begins one)."
+        )
     try:
         if llamafactory_yaml.is_llamafactory(data):
             spec, notes = llamafactory_yaml.read(plain(_with_inlined_files(data, folder)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import get_args
 
@@ -155,6 +156,10 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{field}: name at least one"
         case "timezone_aware":
             return f"{field}: give a time with its zone, such as 2026-12-01T09:00:00+08:00"
+        case "literal_error":
+            names = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+            near = did_you_mean(str(error["input"]), names)
+            return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}{near}"
         case "value_error":
             return f"{field}: {error['ctx']['error']}"
     return f"{field}: {_message(error['msg'])}, not {_shown(error['input'])}"

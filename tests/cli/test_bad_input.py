@@ -147,3 +147,25 @@ def _run(folder, arguments, limit_s=2.0):
 def _peak_mb():
     """Highest memory of this process so far: other tests of the session have used some."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"model": "a/b", "method": "stf", "dataset": "train.jsonl"}, "did you mean 'sft'?"),
+        ({"model": "./model", "dataset": "tatsu-lab/alpaca"}, "write hf://tatsu-lab/alpaca"),
+        ({"model": "./model", "dataset": "dangling.jsonl"}, "is a link to"),
+        ({"base_model": "a/b", "adapter": "lora", "datasets": [{"path": "x"}]}, "a file of axolotl"),
+    ],
+)
+def test_what_a_newcomer_writes_is_named_rightly(spec_folder, spec, words):
+    (spec_folder / "dangling.jsonl").symlink_to("nowhere.jsonl")
+    (spec_folder / "job.yaml").write_text(yaml.safe_dump(spec))
+    done = ftsdk("plan", str(spec_folder / "job.yaml"))
+    assert done.returncode in (2, 3), done.stderr
+    assert words in done.stderr
+
+
+def test_a_chart_is_not_written_into_a_page():
+    done = ftsdk("metrics", "local://nobody-0a1b2c3d", "--plot", "curve.html")
+    assert (done.returncode, "FILE.png" in done.stderr) == (2, True)

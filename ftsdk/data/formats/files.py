@@ -149,6 +149,8 @@ def source(path: str | Path, *, may_be_empty: bool = False) -> SourceFile:
     Raises DataError if it is missing, empty (unless that is allowed), not a file or of a kind that is not read.
     """
     file = Path(path)
+    if file.is_symlink() and not file.exists():
+        raise DataError(f"{file} is a link to {file.readlink()}, which does not exist; correct the link.")
     if not file.exists():
         raise DataError(f"{file} does not exist; check the path.")
     if file.is_dir():

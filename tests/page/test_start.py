@@ -86,7 +86,7 @@ def test_a_training_from_the_form_and_a_chat_with_its_model(page, tiny_folder, t
         assert uri.startswith("local://made-here-")
         shown.go(f"/chat?uri={uri}")
         browser.value("form.elements.message.value = 'Hi'; form.requestSubmit()")
-        shown.until("document.querySelector('.assistant') || document.getElementById('problem').textContent")
+        shown.until("document.querySelector('.assistant') !== null || document.getElementById('problem').textContent")
         assert browser.value("document.getElementById('problem').textContent") == ""
         assert browser.value("messages.map((one) => one.role).join()") == "user,assistant"
         assert browser.problems == []

@@ -10,7 +10,7 @@ from ftsdk.cli.jobs import attach, job_argument
 from ftsdk.cli.output import emit, json_option
 
 if TYPE_CHECKING:
-    from ftsdk.reports.diagnosis.diagnose import Finding
+    from ftsdk.reports.diagnosis.diagnose import Explanation
 
 
 @click.command()
@@ -27,6 +27,6 @@ def diagnose(job: str, as_json: bool) -> None:
     emit(data, as_json, lambda: "\n\n".join(map(_text, findings)) or nothing)
 
 
-def _text(finding: Finding) -> str:
+def _text(finding: Explanation) -> str:
     lines = [f"{finding.what} ({finding.sure})", f"  seen: {finding.evidence}", f"  do:   {finding.do}"]
     return "\n".join([*lines, f"  run:  {finding.command}"] if finding.command else lines)

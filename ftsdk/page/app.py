@@ -17,7 +17,7 @@ from ftsdk.page.guard import Guard
 from ftsdk.page.rendering import ASSETS, page
 
 
-def application(talk: chat.Chat, *, token: str, port: int) -> Starlette:
+def application(talk: chat.ChatServer, *, token: str, port: int) -> Starlette:
     """The page for whoever has the token, at 127.0.0.1:`port`; `talk` is closed by the caller."""
     return Starlette(
         routes=[

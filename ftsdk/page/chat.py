@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from threading import Lock
 from typing import cast
@@ -14,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.errors import FtsdkError
 from ftsdk.jobs.job import Job
 from ftsdk.models.serving import Server, serving
@@ -24,7 +24,7 @@ from ftsdk.page.rendering import page
 MOST_TOKENS = 512
 
 
-class Chat:
+class ChatServer:
     """The model that answers at present."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Chat:
         self._uri = ""
         self._server: Server | None = None
 
-    def answer(self, uri: str, messages: list[JsonObject]) -> str:
+    def answer(self, uri: str, messages: list[Mapping[str, str]]) -> str:
         """The model's answer to a conversation. Raises JobFailedError for a job without a model."""
         with self._lock:
             server = self._serving(uri)
@@ -68,7 +68,7 @@ def show(request: Request) -> HTMLResponse:
     return page(request, "chat.html", {"uri": asked(request).uri})
 
 
-def say(chat: Chat, body: JsonObject) -> JSONResponse:
+def say(chat: ChatServer, body: Mapping[str, object]) -> JSONResponse:
     """The answer to `{"uri": JOB, "messages": […]}`."""
     uri, messages = body.get("uri"), body.get("messages")
     if not isinstance(uri, str) or not isinstance(messages, list) or not all(map(_is_message, messages)):

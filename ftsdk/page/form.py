@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from ftsdk.contract.foreign import JsonObject
 
+Schema = JsonObject
+"""A JSON schema, or a part of one."""
 SECTIONS: Final = ("dataset", "method", "tuning", "hyperparameters", "resources", "budget", "retry")
 """Parts of a spec that have a group of fields each; `name` and `model` stand before them."""
 
@@ -32,7 +34,7 @@ class FormGroup(NamedTuple):
     fields: tuple[FormField, ...]
 
 
-def groups(schema: JsonObject, spec: Mapping[str, object]) -> Iterator[FormGroup]:
+def groups(schema: Schema, spec: Mapping[str, object]) -> Iterator[FormGroup]:
     """The form of a spec's schema, filled with the values of a spec in its full form."""
     definitions, properties = schema["$defs"], schema["properties"]
     yield FormGroup("", tuple(_fields("", {"name": properties["name"], "model": properties["model"]}, spec)))
@@ -43,10 +45,10 @@ def groups(schema: JsonObject, spec: Mapping[str, object]) -> Iterator[FormGroup
         yield FormGroup(section, tuple(found))
 
 
-def _properties(schema: JsonObject, definitions: JsonObject) -> JsonObject:
+def _properties(schema: Schema, definitions: Schema) -> Schema:
     """The properties of a part, of all its variants where it has several."""
     variants = schema.get("oneOf") or [schema]
-    merged: JsonObject = {}
+    merged: Schema = {}
     for variant in variants:
         for name, inner in definitions[variant["$ref"].rpartition("/")[2]]["properties"].items():
             merged.setdefault(name, inner)
@@ -55,7 +57,7 @@ def _properties(schema: JsonObject, definitions: JsonObject) -> JsonObject:
     return merged
 
 
-def _fields(prefix: str, properties: JsonObject, values: Mapping[str, object]) -> Iterator[FormField]:
+def _fields(prefix: str, properties: Schema, values: Mapping[str, object]) -> Iterator[FormField]:
     for name, schema in properties.items():
         first = next(option for option in _options(schema) if option.get("type") != "null")
         kind, choices = _kind(first), tuple(map(str, first.get("enum", ())))
@@ -66,7 +68,7 @@ def _fields(prefix: str, properties: JsonObject, values: Mapping[str, object]) -
             )
 
 
-def _options(schema: JsonObject) -> Iterator[JsonObject]:
+def _options(schema: Schema) -> Iterator[Schema]:
     """The alternatives of a schema, however deep they are nested."""
     if "anyOf" not in schema:
         yield schema
@@ -74,7 +76,7 @@ def _options(schema: JsonObject) -> Iterator[JsonObject]:
         yield from _options(option)
 
 
-def _kind(schema: JsonObject) -> str:
+def _kind(schema: Schema) -> str:
     if "enum" in schema:
         return "choice"
     if schema.get("type") == "array":

@@ -34,14 +34,14 @@ def serving(*, port: int = 0) -> Iterator[RunningPage]:
         import uvicorn
 
         from ftsdk.page.app import application
-        from ftsdk.page.chat import Chat
+        from ftsdk.page.chat import ChatServer
     except ImportError as problem:
         raise NotInstalledError(
             f"The page needs {problem.name}, which is not installed: pip install 'ftsdk[ui]'."
         ) from problem
     listener = _listener(port)
     token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
-    talk = Chat()
+    talk = ChatServer()
     config = uvicorn.Config(
         application(talk, token=token, port=port),
         log_level="error",

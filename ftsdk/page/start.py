@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -13,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ftsdk import backends
-from ftsdk.contract.foreign import JsonObject
 from ftsdk.estimator import Estimator
 from ftsdk.page.form import groups
 from ftsdk.page.rendering import page
@@ -21,10 +19,12 @@ from ftsdk.plan import Plan
 from ftsdk.recipes import catalogue, specfile
 from ftsdk.spec import JobSpec
 
-Handler = Callable[[JsonObject], JSONResponse]
+Body = Mapping[str, object]
+"""A request's JSON object."""
+Handler = Callable[[Body], JSONResponse]
 
 
-def with_json(handler: Handler) -> Callable[[Request], Any]:
+def with_json(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     """A handler of a request's JSON object, run in the thread pool."""
 
     @wraps(handler)
@@ -54,7 +54,7 @@ def form(request: Request) -> HTMLResponse:
 
 
 @with_json
-def plan(body: JsonObject) -> JSONResponse:
+def plan(body: Body) -> JSONResponse:
     """What a submit of this form would do; creates nothing."""
     estimator = _estimator(body)
     facts = estimator.inspect()
@@ -64,13 +64,13 @@ def plan(body: JsonObject) -> JSONResponse:
 
 
 @with_json
-def start(body: JsonObject) -> JSONResponse:
+def start(body: Body) -> JSONResponse:
     """Submit this form."""
     job = _estimator(body).fit(wait=False, on_warning=lambda sentence: None)
     return JSONResponse({"uri": job.uri})
 
 
-def _estimator(body: JsonObject) -> Estimator:
+def _estimator(body: Body) -> Estimator:
     """`{"recipe": NAME, "backend": NAME, "changes": ["KEY=VALUE", …]}` as an estimator."""
     recipe, backend, changes = body.get("recipe"), body.get("backend"), body.get("changes")
     if not isinstance(recipe, str) or not isinstance(backend, str) or not isinstance(changes, list):

@@ -35,6 +35,10 @@ class Confirmation(BaseModel):
     start: bool = Field(description="Start it?")
 
 
+Asked = Confirmation | Elicit[Confirmation]
+"""A yes by the limits, or the question to a person."""
+
+
 class Planned(TypedDict):
     """What a submit would do."""
 
@@ -50,6 +54,7 @@ class Planned(TypedDict):
 
 
 Result = TypeVar("Result")
+ToolContext = Context[Any, Any]
 Changes = Annotated[list[str], Field(default_factory=list, description="KEY=VALUE, such as learning_rate=1e-4")]
 
 
@@ -62,7 +67,7 @@ def server(limits: Limits) -> MCPServer[Any]:
         """Show what submit would do with a spec: job, memory, time, price, warnings. Creates nothing."""
         return _planned(_checked(_estimator(spec, backend, changes)))
 
-    def confirmed(spec: str, changes: Changes, ctx: Context[Any, Any], backend: str = "local") -> Any:
+    def confirmed(spec: str, changes: Changes, ctx: ToolContext, backend: str = "local") -> Asked:
         made = _checked(_estimator(spec, backend, changes))
         if limits.allows(made):
             return Confirmation(start=True)
@@ -83,18 +88,18 @@ def server(limits: Limits) -> MCPServer[Any]:
         return {"job": job.uri}
 
     @made.tool(annotations=READS)
-    def follow(job: str) -> dict[str, Any]:
+    def follow(job: str) -> dict[str, object]:
         """How a job is doing now: state, newest metrics, time and cost to the end, last lines of its log."""
         attached = _told(lambda: Job.attach(job))
         lines = [line.text for line in attached.logs() if not line.text.startswith("ftsdk {")]
         return {**attached.status().to_json(), "last_lines": lines[-LAST_LINES:]}
 
     @made.tool(name="diagnose", annotations=READS)
-    def diagnose_job(job: str) -> list[dict[str, Any]]:
+    def diagnose_job(job: str) -> list[dict[str, object]]:
         """What went wrong with a job, why, how sure that is, and what to do; empty if nothing looks wrong."""
         return _told(lambda: [finding.to_json() for finding in diagnose(Job.attach(job))])
 
-    def evaluation_confirmed(job: str, dataset: str, ctx: Context[Any, Any], backend: str = "local") -> Any:
+    def evaluation_confirmed(job: str, dataset: str, ctx: ToolContext, backend: str = "local") -> Asked:
         if backend in limits.backends and backend in ("local", "docker"):
             return Confirmation(start=True)
         question = f"Evaluate {job} on {dataset}, as a job on {backend}?"
@@ -107,7 +112,7 @@ def server(limits: Limits) -> MCPServer[Any]:
         answer: Annotated[ElicitationResult[Confirmation], Resolve(evaluation_confirmed)],
         backend: str = "local",
         against: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Measure a finished job's model on held-out rows, beside `against` (`base` or a model); waits for it."""
         _refuse_without_yes(answer)
         made = _told(lambda: Job.attach(job).model().evaluate(dataset, against=against, backend=backend))
@@ -116,7 +121,7 @@ def server(limits: Limits) -> MCPServer[Any]:
     return made
 
 
-def _asked(ctx: Context[Any, Any], question: str, command: str) -> Elicit[Confirmation]:
+def _asked(ctx: ToolContext, question: str, command: str) -> Elicit[Confirmation]:
     """The question to a person. Raises ToolError where the client cannot ask one."""
     able = ctx.client_capabilities
     if able is None or able.elicitation is None:

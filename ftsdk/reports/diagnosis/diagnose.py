@@ -38,7 +38,7 @@ ADVICE: Final[Mapping[str, tuple[str, Sureness, str]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Explanation:
     """Something that explains how a job went."""
 
     code: str
@@ -54,7 +54,7 @@ class Finding:
         return asdict(self)
 
 
-def diagnose(job: Job) -> list[Finding]:
+def diagnose(job: Job) -> list[Explanation]:
     """What the job's outcome, log and metrics show, the surest first; empty for a job that is fine."""
     status = Status.of(job)
     findings = [*_of_log(status), *_of_metrics(status)]
@@ -63,7 +63,7 @@ def diagnose(job: Job) -> list[Finding]:
     return sorted(findings, key=lambda finding: ORDER.index(finding.sure))
 
 
-def _of_log(status: Status) -> Iterator[Finding]:
+def _of_log(status: Status) -> Iterator[Explanation]:
     """Causes in the last lines of a job that did not succeed, each with the first line that shows it."""
     if status.info.state is JobState.SUCCEEDED:
         return
@@ -77,10 +77,10 @@ def _of_log(status: Status) -> Iterator[Finding]:
                     yield _finding(status, cause, text)
 
 
-def _finding(status: Status, cause: Cause, line: str) -> Finding:
+def _finding(status: Status, cause: Cause, line: str) -> Explanation:
     changes = _fitting(status) if cause.code == "gpu_memory" else cause.changes
     arguments = "".join(f" --set {change}" for change in changes)
-    return Finding(
+    return Explanation(
         code=cause.code,
         what=cause.what,
         evidence=line.strip()[:EVIDENCE_CHARACTERS],
@@ -105,7 +105,7 @@ def _fitting(status: Status) -> tuple[str, ...]:
     return (f"cutoff_len={settings['cutoff_len'] // 2}",)
 
 
-def _of_metrics(status: Status) -> Iterator[Finding]:
+def _of_metrics(status: Status) -> Iterator[Explanation]:
     figures = Figures(phase="training", state="" if not status.info.state.terminal else str(status.info.state))
     for report in all_metrics(status.job.store):
         figures.take(cast(contract.Event, {**report, "event": contract.EVENT_METRICS}), status.now)
@@ -113,15 +113,15 @@ def _of_metrics(status: Status) -> Iterator[Finding]:
         yield _of_concern(concern)
 
 
-def _of_concern(concern: Concern) -> Finding:
+def _of_concern(concern: Concern) -> Explanation:
     what, sure, do = ADVICE[concern.kind]
-    return Finding(code=concern.kind, what=what, evidence=concern.sentence, sure=sure, do=do)
+    return Explanation(code=concern.kind, what=what, evidence=concern.sentence, sure=sure, do=do)
 
 
-def _of_outcome(status: Status) -> Finding:
+def _of_outcome(status: Status) -> Explanation:
     """What the supervisor or the platform recorded, where nothing surer was found."""
     repeats = status.info.reason in contract.REPEATING_REASONS
-    return Finding(
+    return Explanation(
         code=str(status.info.reason),
         what=f"the job ended with the reason {status.info.reason}",
         evidence=status.info.message,

@@ -13,6 +13,7 @@ from ftsdk.jobs.job import Job
 from ftsdk.jobs.live import background
 from ftsdk.jobs.status import Status
 from ftsdk.reports.diagnosis.catalogue import Cause, Sureness, recognised
+from ftsdk.spec import Hyperparameters
 from ftsdk.storage.records import all_metrics
 from ftsdk.terminal.figures import Concern, Figures, concerns
 
@@ -97,12 +98,12 @@ def _fitting(status: Status) -> tuple[str, ...]:
         return ()
     if plan.estimate.advice:
         return plan.estimate.advice.changes
-    settings = plan.spec["hyperparameters"]
-    batch, accumulation = settings["per_device_train_batch_size"], settings["gradient_accumulation_steps"]
+    settings = Hyperparameters.model_validate(plan.spec["hyperparameters"])
+    batch, accumulation = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
     if batch > 1:
         half = batch // 2
         return f"per_device_train_batch_size={half}", f"gradient_accumulation_steps={accumulation * batch // half}"
-    return (f"cutoff_len={settings['cutoff_len'] // 2}",)
+    return (f"cutoff_len={settings.cutoff_len // 2}",)
 
 
 def _of_metrics(status: Status) -> Iterator[Explanation]:

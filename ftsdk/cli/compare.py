@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ftsdk.cli.output import duration, emit, say, table
 
 if TYPE_CHECKING:
+    from ftsdk.backends.base import Backend
     from ftsdk.backends.offers import Choice
     from ftsdk.facts import Facts
     from ftsdk.sizing import Offer
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 HEADER = ("BACKEND", "PICK", "MACHINE", "FITS", "TIME", "USD/H", "COST", "ON SPOT")
 
 
-def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
-    """Print the time and cost of the spec on every backend that is configured here."""
+def show(spec: JobSpec, facts: Facts, as_json: bool, *, chosen: Backend) -> None:
+    """Print the time and cost of the spec on every backend that is configured here.
+
+    `chosen` is the one that the command names, with its options.
+    """
     from ftsdk import backends
     from ftsdk.backends import offers
     from ftsdk.errors import FtsdkError
@@ -24,7 +28,7 @@ def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
     configured = {}
     for name in backends.names():
         try:
-            configured[name] = backends.get(name)
+            configured[name] = chosen if name == chosen.name else backends.get(name)
         except FtsdkError as problem:
             say(f"{name}: left out. {problem}")
     choices = offers.compare(spec, facts, configured)
@@ -36,7 +40,18 @@ def show(spec: JobSpec, facts: Facts, as_json: bool) -> None:
 
 def _text(choices: list[Choice]) -> str:
     guess = next((choice.guess for choice in choices if choice.guess), "")
-    return table(HEADER, map(_row, choices)) + (f"\nThe model is {guess}." if guess else "")
+    lines = [table(HEADER, map(_row, choices)), *dict.fromkeys(filter(None, map(_price_line, choices)))]
+    return "\n".join([*lines, *([f"The model is {guess}."] if guess else [])])
+
+
+def _price_line(choice: Choice) -> str:
+    """Where a backend's prices are from, or that one is not known."""
+    offer = choice.offer
+    if offer is None or offer.provider == "own":
+        return ""
+    if offer.price is None:
+        return f"{choice.backend}: no price of {offer.instance} is known there (`ftsdk prices refresh`, or prices.csv)."
+    return f"{choice.backend}: prices of {offer.price.region}, {offer.price.date}, {offer.price.source}."
 
 
 def _row(choice: Choice) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ftsdk.estimator import Estimator
     from ftsdk.plan import Plan
 
+OWN_MACHINES = ("local", "docker")
+"""Backends whose machines are not rented."""
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -49,7 +51,7 @@ def plan(
     if compare:
         from ftsdk.cli.compare import show
 
-        show(estimator.spec, estimator.inspect(), as_json)
+        show(estimator.spec, estimator.inspect(), as_json, chosen=estimator.backend)
         return
     made = estimator.plan()
     for warning in made.warnings:
@@ -167,6 +169,8 @@ def plan_text(made: Plan) -> str:
     parts.append(estimate_text(made.estimate))
     if made.usd_per_hour is not None:
         parts.append(f"price: {made.usd_per_hour:.4g} USD an hour for all machines")
+    elif made.backend not in OWN_MACHINES:
+        parts.append("price: unknown for these machines there; `ftsdk prices refresh --region …`, or your prices.csv")
     return "\n\n".join(parts)
 
 

@@ -111,3 +111,14 @@ def test_own_prices_count_before_the_packaged_ones(own_home):
     broken = ftsdk("prices", "list")
     assert broken.returncode != 0
     assert "usd_per_hour" in broken.stderr
+
+
+def test_the_options_of_the_command_count_in_the_comparison(spec_folder, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    job = spec_folder / "job.yaml"
+    job.write_text("model: Qwen/Qwen3-8B\ndataset: train.jsonl\n")
+    command = ("plan", str(job), "--compare", "-b", "sagemaker")
+    here, there = ftsdk(*command), ftsdk(*command, "-o", "region=eu-central-1")
+    assert "sagemaker: prices of us-west-2, " in here.stdout
+    assert "us-west-2" not in there.stdout
+    assert "sagemaker: no price of ml." in there.stdout

@@ -61,6 +61,13 @@ Metrics = TypedDict(
         "kl": MetricValue,
         "entropy": MetricValue,
         "completion_length": MetricValue,
+        "eval_accuracy": MetricValue,
+        "eval_rewards/margins": MetricValue,
+        "eval_rewards/accuracies": MetricValue,
+        "eval_rouge-1": MetricValue,
+        "eval_rouge-2": MetricValue,
+        "eval_rouge-l": MetricValue,
+        "eval_bleu-4": MetricValue,
     },
     total=False,
 )
@@ -176,6 +183,13 @@ METRIC_FIELDS: Final = (
     "kl",
     "entropy",
     "completion_length",
+    "eval_accuracy",
+    "eval_rewards/margins",
+    "eval_rewards/accuracies",
+    "eval_rouge-1",
+    "eval_rouge-2",
+    "eval_rouge-l",
+    "eval_bleu-4",
 )
 
 

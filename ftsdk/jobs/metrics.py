@@ -37,6 +37,13 @@ MetricRecord = TypedDict(
         "kl": NotRequired[float],
         "entropy": NotRequired[float],
         "completion_length": NotRequired[float],
+        "eval_accuracy": NotRequired[float],
+        "eval_rewards/margins": NotRequired[float],
+        "eval_rewards/accuracies": NotRequired[float],
+        "eval_rouge-1": NotRequired[float],
+        "eval_rouge-2": NotRequired[float],
+        "eval_rouge-l": NotRequired[float],
+        "eval_bleu-4": NotRequired[float],
     },
 )
 """One report of the trainer: `step`, `time` (seconds since the epoch) and whatever of the others it measured.

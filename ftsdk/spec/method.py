@@ -11,13 +11,16 @@ from ftsdk.spec.base import Part
 from ftsdk.spec.rewards import Reward, expanded
 
 Stage = Literal[
-    "pt", "sft", "rm", "ppo", "dpo", "ipo", "kto", "orpo", "simpo", "grpo", "dapo", "gspo", "dr_grpo", "rloo"
+    "pt", "sft", "rm", "ppo", "dpo", "ipo", "kto", "orpo", "simpo", "grpo", "dapo", "gspo", "dr_grpo", "cispo",
+    "sapo", "rloo",
 ]  # fmt: skip
 STAGES: tuple[str, ...] = get_args(Stage)
 
 PREFERENCE = ("dpo", "ipo", "kto", "orpo", "simpo")
-GROUPED = ("grpo", "dapo", "gspo", "dr_grpo", "rloo")
+GROUPED = ("grpo", "dapo", "gspo", "dr_grpo", "cispo", "sapo", "rloo")
 """Reinforcement methods that compare several answers to one prompt."""
+CLIPPED_DOWN = ("grpo", "dapo", "gspo", "dr_grpo", "rloo")
+"""Those of them that clip the policy ratio below too; cispo does above only, sapo not at all."""
 ONLINE = ("ppo", *GROUPED)
 """Methods that sample answers while they train."""
 
@@ -30,10 +33,10 @@ FIELD_STAGES: Mapping[str, tuple[str, ...]] = {
     "rewards": ONLINE,
     "max_completion_length": ONLINE,
     "temperature": ONLINE,
-    "epsilon": ONLINE,
+    "epsilon": ("ppo", *CLIPPED_DOWN),
     "num_iterations": ONLINE,
     "num_generations": GROUPED,
-    "epsilon_high": GROUPED,
+    "epsilon_high": (*CLIPPED_DOWN, "cispo"),
     "steps_per_generation": GROUPED,
     "top_p": GROUPED,
     "scale_rewards": GROUPED[:-1],
@@ -48,7 +51,7 @@ class Method(Part):
 
     stage: Stage = "sft"
     """pt (continued pre-training), sft, rm (reward model), a preference method (dpo, ipo, kto, orpo, simpo)
-    or a reinforcement method (ppo, grpo, dapo, gspo, dr_grpo, rloo)."""
+    or a reinforcement method (ppo, grpo, dapo, gspo, dr_grpo, cispo, sapo, rloo)."""
     beta: float | None = Field(default=None, ge=0)
     """Strength of the pull towards the reference model. Preference methods: the trainer's default is 0.1.
     Reinforcement methods: coefficient of the KL term, 0 in the grpo family, 0.05 in ppo and rloo."""
@@ -74,7 +77,7 @@ class Method(Part):
     epsilon: float | None = Field(default=None, gt=0)
     """How far the policy ratio may move before it is clipped; 0.2 (gspo: 3e-4)."""
     epsilon_high: float | None = Field(default=None, gt=0)
-    """Another limit upwards; the same as `epsilon` if left out (dapo: 0.28, gspo: 4e-4)."""
+    """Another limit upwards; the same as `epsilon` if left out (dapo: 0.28, gspo: 4e-4, cispo: 5)."""
     num_iterations: int | None = Field(default=None, ge=1)
     """Times that each batch of answers is trained on; 1 (ppo: 4)."""
     steps_per_generation: int | None = Field(default=None, ge=1)

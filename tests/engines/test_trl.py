@@ -59,6 +59,8 @@ def test_owned_names_are_real_arguments():
         ("dapo", {"loss_type": "dapo", "epsilon_high": 0.28, "mask_truncated_completions": True}),
         ("gspo", {"importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4}),
         ("dr_grpo", {"loss_type": "dr_grpo", "scale_rewards": "none"}),
+        ("cispo", {"loss_type": "cispo", "epsilon_high": 5.0, "beta": 0.0}),
+        ("sapo", {"loss_type": "sapo", "sapo_temperature_neg": 1.05}),
         ("rloo", {"beta": 0.05, "num_generations": 4}),
         ("ppo", {"kl_coef": 0.05, "num_ppo_epochs": 4, "response_length": 53, "stop_token": "eos"}),
     ],

@@ -26,10 +26,13 @@ class TestLlamaFactory(EngineConformance):
                 "gradient_accumulation_steps": 2,
                 "cutoff_len": 64,
                 "eval_on_start": True,
+                "compute_accuracy": True,
             },
             "checkpoint": {"every_steps": 5},
         }
-        return EngineCase(folder=tiny_folder, fields=fields, metric="eval_loss", gain=0.5, faults=("term",))
+        return EngineCase(
+            folder=tiny_folder, fields=fields, metric="eval_accuracy", gain=0.02, rises=True, faults=("term",)
+        )
 
 
 @pytest.mark.long

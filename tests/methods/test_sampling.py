@@ -57,6 +57,8 @@ MORE_CELLS = {
     "dapo-full": ("dapo", FULL, {"mask_truncated": False}),
     "gspo-lora": ("gspo", LORA, {}),
     "dr_grpo-full": ("dr_grpo", FULL, {}),
+    "cispo-lora": ("cispo", LORA, {}),
+    "sapo-full": ("sapo", FULL, {}),
     "rloo-full": ("rloo", FULL, STRONG),
     "ppo-lora": ("ppo", LORA, {**STRONG, "num_iterations": 2}),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 PAIR_METHODS = ("rm", "dpo", "ipo", "orpo", "simpo")
-PROMPT_METHODS = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "rloo")
+PROMPT_METHODS = ("ppo", "grpo", "dapo", "gspo", "dr_grpo", "cispo", "sapo", "rloo")
 _COMMON = ("system", "tools", "images", "videos", "audios")
 
 

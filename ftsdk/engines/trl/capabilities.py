@@ -7,7 +7,7 @@ from ftsdk.engines.capabilities import EngineTable
 TABLES = (
     EngineTable(
         engine="trl",
-        methods=("grpo", "dapo", "gspo", "dr_grpo", "rloo"),
+        methods=("grpo", "dapo", "gspo", "dr_grpo", "cispo", "sapo", "rloo"),
         tunings=("full", "lora", "qlora", "oft"),
         tested=frozenset({("grpo", "full"), ("dapo", "lora"), ("gspo", "full"), ("dr_grpo", "lora"), ("rloo", "lora")}),
         tested_long=frozenset(
@@ -18,6 +18,8 @@ TABLES = (
                 ("gspo", "lora"),
                 ("dr_grpo", "full"),
                 ("rloo", "full"),
+                ("cispo", "lora"),
+                ("sapo", "full"),
             }
         ),
     ),

@@ -29,6 +29,16 @@ STAGE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     },
     # Dr. GRPO, arXiv:2503.20783, 3.2: neither the answer's length nor the group's deviation divides
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.0, "epsilon": 0.2, "num_generations": 8},
+    # CISPO: MiniMax-M1, arXiv:2506.13585, 3.1; the upper limit of the weights is ScaleRL's, arXiv:2510.13786
+    "cispo": {"loss_type": "cispo", "beta": 0.0, "epsilon_high": 5.0, "num_generations": 8},
+    # SAPO, arXiv:2511.20347: a smooth gate in place of the clip; the temperatures are TRL's
+    "sapo": {
+        "loss_type": "sapo",
+        "beta": 0.0,
+        "sapo_temperature_pos": 1.0,
+        "sapo_temperature_neg": 1.05,
+        "num_generations": 8,
+    },
     # RLOO, arXiv:2402.14740 (4 answers a prompt in most of its runs); beta is TRL's
     "rloo": {"beta": 0.05, "epsilon": 0.2, "num_generations": 4},
     # PPO, arXiv:1707.06347; all values are TRL's

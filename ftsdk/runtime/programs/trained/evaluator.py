@@ -144,7 +144,7 @@ def _loss(model: Any, input_ids: list[int], labels: list[int]) -> tuple[float, i
 
     device = model.get_input_embeddings().weight.device
     with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([input_ids], device=device)).logits[0, :-1].float()
+        logits = model(input_ids=torch.tensor([input_ids], device=device)).logits[0, -len(input_ids) : -1].float()
     targets = torch.tensor(labels[1:], device=logits.device)
     loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=NO_LABEL, reduction="sum")
     return float(loss), int((targets != NO_LABEL).sum())

@@ -41,6 +41,7 @@ def merge(
     base = folder_of(config["model_name_or_path"], config.get("model_revision"))
     if "adapter_name_or_path" not in config:
         raise ModelError(f"{base} is no adapter: there is nothing to merge.")
+    _refuse_virtual_tokens(config["adapter_name_or_path"])
     config = {**config, "model_name_or_path": str(base), "dtype": dtype_of(base, config["dtype"])}
     tokenizer = load_tokenizer(config)
     rows = rows or fidelity.probes(tokenizer)
@@ -119,3 +120,14 @@ def dtype_of(base: Path, requested: str) -> str:
 def say(text: str) -> None:
     """Write a line to the job's log."""
     sys.stdout.write(f"{text}\n")
+
+
+def _refuse_virtual_tokens(adapter: str) -> None:
+    from peft import PeftConfig
+
+    kind = PeftConfig.from_pretrained(adapter)
+    if kind.is_prompt_learning:
+        raise ModelError(
+            f"{adapter} holds vectors in place of tokens ({kind.peft_type.value.lower()}), which no weight of the base "
+            f"model can hold: use the adapter beside its base model."
+        )

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
 from ftsdk.runtime.programs.model.adapters import _train_biases_only, adapted
+from ftsdk.runtime.programs.trained import merger
+from ftsdk.runtime.programs.trained.loading import ModelError
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TOKENS = torch.arange(5, 25).unsqueeze(0)
@@ -44,10 +46,22 @@ def tried(base: str, settings, folder: Path):
     fresh = AutoModelForCausalLM.from_pretrained(folder if whole else base)
     loaded = predicted(fresh if whole else PeftModel.from_pretrained(fresh, folder))
     return {
+        "unmerged": "" if whole else unmerged(base, folder),
         "trained": sum(parameter.numel() for parameter in trained),
         "moved": float((after - before).abs().max()),
         "differs": float((loaded - after).abs().max()),
     }
+
+
+def unmerged(base: str, folder: Path) -> str:
+    """Why an adapter of vectors in place of tokens is not merged; empty for others."""
+    if not PeftConfig.from_pretrained(folder).is_prompt_learning:
+        return ""
+    try:
+        merger.merge({"model_name_or_path": base, "adapter_name_or_path": str(folder), "dtype": "auto"}, folder / "m")
+    except ModelError as problem:
+        return str(problem)
+    return "merged"
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from ftsdk.errors import SpecError
 
 if TYPE_CHECKING:
     from ftsdk.jobs.job import Job
-    from ftsdk.models.evaluation import Evaluation, Sample
+    from ftsdk.models.evaluation import Evaluation, Judged, Sample
     from ftsdk.models.model import Model
 
 SHOWN_SAMPLES, SHOWN_CHARACTERS = 3, 200
@@ -120,10 +120,14 @@ def export(model: str, place: RunOptions, file_format: str, quant: str, data: st
 @click.option("--metrics", metavar="NAME,...", default="", help="loss, perplexity, exact_match, accuracy, precision, "
               "recall, f1, bleu, rouge1, rouge2, rougeL, preference_accuracy, margin.")  # fmt: skip
 @click.option("--against", metavar="MODEL", help="Measure this model on the same rows, too; `base` is the base model.")
+@click.option("--judge", metavar="URL", help="An OpenAI-compatible address whose model compares the answers with those "
+              "of --against, each row in both orders.")  # fmt: skip
+@click.option("--judge-model", default="model", show_default=True, help="The judge's name in requests.")
+@click.option("--judge-key", metavar="VARIABLE", help="The environment variable with the judge's key.")
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens of an answer.")
 def evaluate(
     model: str, place: RunOptions, data: str | None, method: str | None, metrics: str, against: str | None,
-    max_tokens: int,
+    judge: str | None, judge_model: str, judge_key: str | None, max_tokens: int,
 ) -> None:  # fmt: skip
     """Measure MODEL on held-out rows, with the template, the cut and the loss of its training.
 
@@ -137,10 +141,12 @@ def evaluate(
         "type": "evaluate",
         "metrics": [name.strip() for name in metrics.split(",") if name.strip()],
         "against": model_address(against) if against and against != "base" else against,
+        "judge": {"url": judge, "model": judge_model, "key": judge_key} if judge else None,
         "max_new_tokens": max_tokens,
     }
     rows = evaluation_fields(address, data=data, method=method)
-    job = started({**rows, "model": address, "program": program}, place)
+    secrets = [judge_key] if judge and judge_key else []
+    job = started({**rows, "model": address, "program": program, "secrets": secrets}, place)
     if job is None:
         return
     made = finished(job)
@@ -190,7 +196,13 @@ def _evaluation_text(result: Evaluation) -> str:
     header = ("METRIC", "VALUE", "AGAINST", "DIFFERENCE (95 %)", "VERDICT")
     shown = table(header[: len(rows[0])], rows)
     samples = "".join(_sample_text(sample) for sample in result.samples[:SHOWN_SAMPLES])
-    return f"{shown}\n{result.num_rows} rows{samples}"
+    judged = f"\n{_judge_text(result.judge)}" if result.judge else ""
+    return f"{shown}\n{result.num_rows} rows{judged}{samples}"
+
+
+def _judge_text(judge: Judged) -> str:
+    return (f"judge {judge.model}: {judge.wins} wins, {judge.ties} ties, {judge.losses} losses; the order decided "
+            f"{judge.order_decided} ties, {judge.unreadable} had an unreadable reply")  # fmt: skip
 
 
 def _sample_text(sample: Sample) -> str:

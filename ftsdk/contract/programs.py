@@ -57,6 +57,14 @@ class ModelSource(TypedDict):
     dtype: NotRequired[str]
 
 
+class JudgeSettings(TypedDict):
+    """The model that compares answers (`ftsdk.spec.program.Judge`)."""
+
+    url: str
+    model: str
+    key: NotRequired[str]
+
+
 class RewardSettings(TypedDict):
     """One reward of `method.rewards` (`ftsdk.spec.rewards`); each kind has some of the fields."""
 

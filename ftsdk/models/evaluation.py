@@ -39,6 +39,21 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge said of the rows, each asked in both orders."""
+
+    model: str
+    wins: int
+    """Rows in which this model's answer is the better one in both orders."""
+    ties: int
+    losses: int
+    order_decided: int
+    """Ties in which the judge took the same place twice."""
+    unreadable: int
+    """Ties in which a reply named no answer, or several."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Metrics by name, and samples if answers were generated."""
 
@@ -46,6 +61,8 @@ class Evaluation:
     num_rows: int
     metrics: Mapping[str, Measured]
     samples: tuple[Sample, ...]
+    judge: Judged | None = None
+    """None without a judge."""
 
     def to_json(self) -> dict[str, object]:
         """JSON data."""

@@ -24,7 +24,7 @@ from ftsdk.runtime.storage.names import UnsafeNameError, relative_parts
 from ftsdk.spec import Evaluate, Export, JobSpec, Merge, Serve, Stage
 from ftsdk.spec.job import NO_ROWS
 from ftsdk.spec.parts import Resources
-from ftsdk.spec.program import Dtype, ExportFormat, MetricName, QuantName
+from ftsdk.spec.program import Dtype, ExportFormat, Judge, MetricName, QuantName
 from ftsdk.storage import records
 from ftsdk.terminal import notebook
 from ftsdk.terminal.progress import byte_bar
@@ -137,6 +137,7 @@ class Model:
         *,
         metrics: Sequence[MetricName] = (),
         against: str | None = None,
+        judge: Judge | None = None,
         method: Stage = "sft",
         backend: str = "local",
     ) -> Evaluation:
@@ -146,12 +147,15 @@ class Model:
             dataset: held-out rows, in any form that trains.
             metrics: what is measured; by default loss and perplexity, for dpo also preference_accuracy and margin.
             against: `base`, or another model's folder or address, measured on the same rows.
+            judge: a model behind an OpenAI-compatible address that compares the answers with those of `against`.
             method: what the rows are for: `sft`, `pt` or `dpo`.
             backend: registry name of the place where the job runs.
         """
-        program = Evaluate(metrics=tuple(metrics), against=against)
+        program = Evaluate(metrics=tuple(metrics), against=against, judge=judge)
+        secrets = (judge.key,) if judge and judge.key else ()
+        resources = self.resources_on(backend)
         spec = JobSpec(
-            model=self.uri, dataset=str(dataset), method=method, program=program, resources=self.resources_on(backend)
+            model=self.uri, dataset=str(dataset), method=method, program=program, secrets=secrets, resources=resources
         )
         return self.keep_evaluation(self.run(spec, backend))
 

@@ -63,6 +63,17 @@ ANSWER_METRICS = frozenset(METRICS) - {"loss", "perplexity", "preference_accurac
 """Metrics for which the model has to answer the rows."""
 
 
+class Judge(Part):
+    """A model behind an OpenAI-compatible address that says which of two answers is better."""
+
+    url: str = Field(pattern=r"^https?://[^@\s]+$")
+    """Address as OpenAI's clients take it, e.g. `https://api.openai.com/v1`; the job asks it."""
+    model: str = "model"
+    """Name of the model in requests."""
+    key: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the variable with the key, which has to be among `secrets`; none is sent if left out."""
+
+
 class Evaluate(Part):
     """Measure the model on held-out rows: those of `dataset.eval`, else those held out of `dataset.train` by
     `eval_fraction` or `eval_rows`, else all of `dataset.train`."""
@@ -72,6 +83,8 @@ class Evaluate(Part):
     """What is measured; left out: loss and perplexity, for pairs of answers also preference_accuracy and margin."""
     against: str | None = None
     """Another model on the same rows: `base` (the model under the adapter), a folder or an address."""
+    judge: Judge | None = None
+    """A model that compares the answers with those of `against`: each row in both orders, a tie where they differ."""
     max_new_tokens: int = Field(default=256, ge=1)
     """Tokens of an answer at most, for metrics that compare answers."""
 

@@ -76,6 +76,20 @@ def test_the_architectures_that_are_exported_are_those_that_transformers_reads_b
     assert {names.get(kind, kind) for kind in VERIFIABLE} <= GGUF_CONFIG_MAPPING.keys()
 
 
+def test_a_judge_needs_a_second_model_a_known_key_and_says_how_often_it_is_asked():
+    judge = {"url": "https://judge.example/v1", "model": "wise", "key": "JUDGE_KEY"}
+    program = {"type": "evaluate", "against": "base", "judge": judge}
+    made = render(program, dataset="rows.jsonl", secrets=["JUDGE_KEY"])
+    assert made.config["judge"] == judge
+    assert "two for each of at most" in made.warnings[0]
+    with pytest.raises(SpecError, match="name the other one as program"):
+        render({**program, "against": None}, dataset="rows.jsonl", secrets=["JUDGE_KEY"])
+    with pytest.raises(SpecError, match="JUDGE_KEY is not among the job's secrets"):
+        render(program, dataset="rows.jsonl")
+    with pytest.raises(SpecError, match="rows of dpo have none"):
+        render(program, dataset="rows.jsonl", method="dpo", secrets=["JUDGE_KEY"])
+
+
 def test_an_evaluation_reads_the_rows_as_the_training_does():
     made = render({"type": "evaluate", "against": "base"}, dataset="rows.jsonl", hyperparameters={"cutoff_len": 99})
     assert made.config["against"] == {"model_name_or_path": "/in/base"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ftsdk.engines.llamafactory.capabilities import METHODS
 from ftsdk.errors import SpecError, UnsupportedError
 from ftsdk.facts.facts import PROGRAM_FILE
 from ftsdk.spec import JobSpec
-from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Merge, PythonFile, Serve, Train
+from ftsdk.spec.program import BASE, Evaluate, Export, Generate, Judge, Merge, PythonFile, Serve, Train
 
 if TYPE_CHECKING:
     from ftsdk.facts import Facts, ModelFacts
@@ -171,10 +172,39 @@ def _evaluate(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) ->
         "model": _present(model_arguments(spec, facts.model, layout)),
         "against": _against(program, spec, facts, layout),
         "metrics": list(program.metrics),
+        "judge": _judge(program, spec),
         "max_new_tokens": program.max_new_tokens,
         "data": rows.config,
     }
-    return Rendered(trainer="trained.evaluator", config=_present(config), dataset_info=rows.dataset_info)
+    return Rendered(
+        trainer="trained.evaluator",
+        config=_present(config),
+        dataset_info=rows.dataset_info,
+        warnings=tuple(_cost_of_judge(program.judge, facts)) if program.judge else (),
+    )
+
+
+def _judge(program: Evaluate, spec: JobSpec) -> Arguments | None:
+    judge = program.judge
+    if judge is None:
+        return None
+    if program.against is None:
+        raise SpecError("program.judge compares the answers of two models: name the other one as program.against.")
+    if spec.method.stage != "sft":
+        raise SpecError(
+            f"program.judge compares answers to prompts, and rows of {spec.method.stage} have none: use sft."
+        )
+    if judge.key and judge.key not in spec.secrets:
+        raise SpecError(f"program.judge.key: {judge.key} is not among the job's secrets; add it there.")
+    return _present(judge.model_dump())
+
+
+def _cost_of_judge(judge: Judge, facts: Facts) -> Iterator[str]:
+    counted = [source.num_rows for source in (facts.eval or facts.train)]
+    rows = sum(number for number in counted if number is not None) if None not in counted else None
+    many = f"{2 * rows:,} requests, two for each of at most {rows:,} rows" if rows is not None else "two requests a row"
+    yield (f"The judge at {judge.url} gets {many}, each with a prompt, the right answer and both answers; that "
+           f"service's price is their cost.")  # fmt: skip
 
 
 def _against(program: Evaluate, spec: JobSpec, facts: Facts, layout: Layout) -> Arguments | None:

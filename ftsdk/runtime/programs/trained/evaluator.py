@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ftsdk.contract.programs import JudgeSettings
 from ftsdk.runtime.programs.heartbeat import HEARTBEAT
 from ftsdk.runtime.programs.interruption import StopRequest
 from ftsdk.runtime.programs.session import session
+from ftsdk.runtime.programs.trained.judge import Compared, Judgement, counts, judgements
 from ftsdk.runtime.programs.trained.loading import ModelError, load_model, load_tokenizer
 from ftsdk.runtime.programs.trained.metrics import METRICS, Answer, measure
 from ftsdk.runtime.worker_protocol import Phase, TrainJob
@@ -44,7 +46,7 @@ def train(job: TrainJob, stop: StopRequest) -> None:
     """Evaluate as the job document says. Raises ModelError for rows that the metrics cannot use."""
     HEARTBEAT.enter(Phase.LOADING)
     with session():
-        evaluate(job["document"]["config"], row_arguments(job), Path(job["output"]))
+        evaluate(job["document"]["config"], *read_rows(row_arguments(job)), Path(job["output"]))
 
 
 def row_arguments(job: TrainJob) -> dict[str, Any]:
@@ -58,18 +60,24 @@ def row_arguments(job: TrainJob) -> dict[str, Any]:
     return with_checked_template(data, document.get("contents", []))
 
 
-def evaluate(config: dict[str, Any], data: dict[str, Any], output: Path) -> None:
-    """Write `evaluation.json` and `rows.jsonl` into a folder; `data` is the trainer's configuration of the rows."""
-    tokenizer, rows = read_rows(data)
+def evaluate(config: dict[str, Any], tokenizer: Any, rows: Sequence[EncodedRow], output: Path) -> None:
+    """Write `evaluation.json` and `rows.jsonl` into a folder."""
     names = chosen_metrics(config["metrics"], rows)
-    generates = config["max_new_tokens"] if any(METRICS[name].generates for name in names) else 0
+    judge = config.get("judge")
+    generates = config["max_new_tokens"] if judge or any(METRICS[name].generates for name in names) else 0
     models = [config["model"], *([config["against"]] if config.get("against") else [])]
     _require_one_tokenizer(models)
     answers = [list(_answers(model, tokenizer, rows, generates)) for model in models]
+    judged = _judged(judge, tokenizer, rows, answers) if judge else []
+    if judged:
+        names.append("win_rate")
+        answers = _with_scores(answers, judged)
     others = answers[1] if len(answers) > 1 else None
     measured = {name: measure(METRICS[name], answers[0], others)._asdict() for name in names}
     samples = [sample(tokenizer, row, *given) for row, *given in zip(rows, *answers, strict=True)]
     report = {"num_rows": len(rows), "metrics": measured, "samples": samples[:NUM_SAMPLES] if generates else []}
+    if judge and judged:
+        report["judge"] = {"model": judge["model"], **counts(judged)}
     (output / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False), "utf-8")
     with (output / ROWS).open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in samples)
@@ -161,6 +169,27 @@ def _generated(model: Any, tokenizer: Any, prompt: list[int], new_tokens: int) -
             use_cache=True, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
     return str(tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True))
+
+
+def _judged(
+    judge: JudgeSettings, tokenizer: Any, rows: Sequence[EncodedRow], answers: Sequence[Sequence[Answer]]
+) -> list[Judgement]:
+    """What the judge says of each row's two answers."""
+    prompts = (tokenizer.decode(row.input_ids[: row.last_answer[0]], skip_special_tokens=True) for row in rows)
+    compared = (
+        Compared(prompt, ours.reference, ours.text, theirs.text)
+        for prompt, ours, theirs in zip(prompts, *answers, strict=True)
+    )
+    return list(judgements(judge, compared))
+
+
+def _with_scores(answers: Sequence[Sequence[Answer]], judged: Sequence[Judgement]) -> list[list[Answer]]:
+    """The answers of both models with what the judge says of them."""
+    ours, theirs = answers
+    return [
+        [answer._replace(won=made.score) for answer, made in zip(ours, judged, strict=True)],
+        [answer._replace(won=1 - made.score) for answer, made in zip(theirs, judged, strict=True)],
+    ]
 
 
 def sample(tokenizer: Any, row: EncodedRow, made: Answer, other: Answer | None = None) -> dict[str, Any]:

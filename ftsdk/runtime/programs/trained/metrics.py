@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     """Log-probability of the chosen answer minus that of the rejected one, in nats."""
     text: str = ""
     reference: str = ""
+    won: float = 0.0
+    """1 where a judge calls the model's answer the better one, 0.5 for a tie."""
 
 
 class Metric(NamedTuple):
@@ -195,6 +197,7 @@ METRICS: dict[str, Metric] = {
     "perplexity": Metric(_losses, _perplexity, higher_is_better=False),
     "preference_accuracy": Metric(_mean_of(lambda row: float(row.margin > 0)), _ratio),
     "margin": Metric(_mean_of(lambda row: row.margin), _ratio),
+    "win_rate": Metric(_mean_of(lambda row: row.won), _ratio),
     "exact_match": Metric(_mean_of(_exact), _ratio, generates=True),
     "accuracy": Metric(_mean_of(_correct), _ratio, generates=True),
     "precision": Metric(_confusion, _macro((1.0, 0.0)), generates=True),

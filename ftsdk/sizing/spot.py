@@ -101,8 +101,12 @@ def spot_plan(
     restart_s: float = 300.0,
     every_minutes: float | None = None,
     mtbf_hours: float | None = None,
+    machines: int = 1,
 ) -> SpotPlan | None:
     """Expected cost and wall time; None where no saving is known.
+
+    One interrupted machine stops a job of several. The middle and the slow end take their interruptions as independent,
+    the fast end as all at once, as when a provider takes a whole group.
 
     `save_s` is the time that training pauses for a checkpoint, `restart_s` from the machine's start to the first
     step. `every_minutes` is the cadence if it is fixed; otherwise Daly's.
@@ -111,6 +115,7 @@ def spot_plan(
         return None
     middle = mtbf_hours or MTBF_HOURS
     worst, best = (mtbf_hours, mtbf_hours) if mtbf_hours else MTBF_RANGE_HOURS
+    middle, worst = middle / machines, worst / machines
     every_s = 60 * every_minutes if every_minutes else daly_s(save_s, 3600 * middle)
     work_s = 3600 * work_hours
 
@@ -131,6 +136,7 @@ def spot_plan(
             f"saving: {advice.source}",
             "mean time between interruptions: "
             + (f"{mtbf_hours:g} h, given" if mtbf_hours else "3 h (0.7 to 10.4 h in traces of 2023); give your own"),
+            *([f"any of the {machines} machines that is interrupted stops the job"] if machines > 1 else []),
             "capacity is there half of the time (17 to 91 % in traces of 2023)",
         ),
     )

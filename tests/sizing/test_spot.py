@@ -87,3 +87,12 @@ def test_moving_on_demand_when_decided_meets_the_deadline(hours, work):
     """A job that is still on spot could lose everything now and still finish on demand."""
     if decide(hours_left=hours, work_left_hours=work) == "spot":
         assert work + 300 / 3600 <= hours
+
+
+def test_each_of_several_machines_can_stop_the_job():
+    entry = quoted(3.0, 1.0, "a trace")
+    one, four = (spot_plan(10, advice=entry, every_minutes=15, machines=number) for number in (1, 4))
+    assert four.interruptions > 3.9 * one.interruptions
+    assert four.cost_share > one.cost_share
+    assert four.cost_share_low == one.cost_share_low
+    assert "any of the 4 machines" in " ".join(four.assumptions)

@@ -119,7 +119,8 @@ def _spot(inputs: _Inputs, machine: Instance, hours: float, price: Price | None)
     else:
         entry = advisor(machine.name)
     every = inputs.spec.checkpoint.every_minutes
-    return spot_plan(hours, advice=entry, every_minutes=every, mtbf_hours=inputs.mtbf_hours)
+    nodes = inputs.spec.resources.num_nodes
+    return spot_plan(hours, advice=entry, every_minutes=every, mtbf_hours=inputs.mtbf_hours, machines=nodes)
 
 
 def offers(

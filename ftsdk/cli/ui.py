@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from ftsdk.cli.output import say
@@ -22,5 +24,6 @@ def ui(port: int, opens: bool) -> None:
         say("Ctrl-C ends it.")
         if opens:
             click.launch(running.url)
-        while running.thread.is_alive():
-            running.thread.join(1)
+        with suppress(KeyboardInterrupt):
+            while running.thread.is_alive():
+                running.thread.join(1)

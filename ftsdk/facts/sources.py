@@ -168,6 +168,8 @@ def _matching_files(address: str, root: Path, entries: Mapping[str, DatasetEntry
 def _advice(address: str, path: Path, entries: Mapping[str, DatasetEntry]) -> str:
     if entries:
         return f", and dataset_info.json has no such name{did_you_mean(address, entries)}"
+    if path.is_symlink():
+        return f": {path} is a link to {path.readlink()}, which does not exist"
     if HUB_ID.fullmatch(address) and not path.parent.is_dir():
         return f" ({path}); for a data set of the Hugging Face hub write hf://{address}"
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -168,7 +168,8 @@ class Aligner:
         given = (message for message in messages if message["role"] in kinds and (message["content"] or not is_kto))
         for message, (learn, thought) in zip(given, answers, strict=False):
             message["learn"] = learn
-            if thought and thought not in message["content"]:
+            written = message["content"].partition(self._thought_words[0].strip())[2]
+            if thought and thought not in written:
                 message["content"] = f"{self._thought_words[0]}{thought}{self._thought_words[1]}{message['content']}"
 
 

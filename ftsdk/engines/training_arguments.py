@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ftsdk.engines.shared import lacks_bf16
 from ftsdk.errors import SpecError
-from ftsdk.spec import JobSpec
+from ftsdk.spec import JobSpec, peft_family
 from ftsdk.spec.method import ONLINE
 
 FOLLOW_EVALUATIONS = ("reduce_lr_on_plateau", "greedy")
@@ -112,7 +112,7 @@ def notes(spec: JobSpec) -> Iterator[str]:
     """A sentence for each value that the trainer takes and that no published recipe has, or that another overrides."""
     given, rank = spec.hyperparameters, getattr(spec.tuning, "rank", 0)
     rate = given.learning_rate
-    if rate and rate > UNWISE_LEARNING_RATE:
+    if rate and rate > UNWISE_LEARNING_RATE and not isinstance(spec.tuning, peft_family.KINDS):  # prompt tuning: 0.3
         yield f"learning_rate {rate:g} is far above published recipes (1e-6 to 2e-3): the loss may become NaN."
     if rank > UNWISE_RANK:
         yield f"tuning.rank {rank} is far above published recipes (4 to 512): an adapter may be larger than its layer."

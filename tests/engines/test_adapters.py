@@ -71,6 +71,12 @@ def test_prefix_trains_without_recomputed_layers_and_says_so():
     assert any("cannot be merged" in sentence for sentence in plan.warnings)
 
 
+def test_a_rate_that_is_high_for_weights_is_usual_for_vectors():
+    rate = {"hyperparameters": {"learning_rate": 3e-2}}
+    assert any("far above published" in sentence for sentence in rendered(**rate).warnings)
+    assert not any("far above published" in sentence for sentence in rendered(tuning="prompt", **rate).warnings)
+
+
 def test_bitfit_needs_biases():
     assert rendered(QWEN2, tuning="bitfit").config["finetuning_type"] == "full"
     with pytest.raises(UnsupportedError, match="trains biases and llama models have none: use `tuning: ln_tuning`"):

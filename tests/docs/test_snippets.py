@@ -12,6 +12,7 @@ import pytest
 
 from ftsdk import backends
 from ftsdk.cli import cli
+from ftsdk.jobs import notifying
 from ftsdk.recipes import specfile
 from ftsdk.studies import reading
 from ftsdk.studies.pipelines import reading as pipelines
@@ -38,9 +39,10 @@ def test_yaml_is_a_spec_or_a_part_of_one(block, tmp_path):
 
 
 @pytest.mark.parametrize("block", found("toml"))
-def test_toml_is_options_of_backends(block):
+def test_toml_is_options_of_backends_and_notices(block):
     tables = tomllib.loads(textwrap.dedent(block.text))
     tables.pop("project", None)  # a pyproject.toml
+    assert set(tables.pop("notify", {})) <= set(notifying.KEYS)
     for name, options in tables.items():
         assert backends.backend_class(name).options_model.model_validate(options)
 

@@ -10,16 +10,32 @@ from typing import TYPE_CHECKING
 import click
 
 from ftsdk.cli.output import ago, duration, emit, json_option, say, table
-from ftsdk.cli.run import pairs, spec_options, warn
+from ftsdk.cli.run import Command, pairs, spec_options, warn
 from ftsdk.errors import UnsupportedError, printable
 
 if TYPE_CHECKING:
     from ftsdk.estimator import Estimator
-    from ftsdk.studies.study import Study, StudyStatus
+    from ftsdk.studies.document import CheckSettings
+    from ftsdk.studies.study import SeedGroup, Study, StudyStatus
     from ftsdk.studies.sweep import Sweep, SweepPlan
 
 MOST_CURVES = 4
 """Curves that `compare` draws over each other, of the best jobs."""
+
+
+def search_options(command: Command) -> Command:
+    """Options that say how the values of the jobs are chosen."""
+    options = [
+        click.option("--search", type=click.Choice(["tpe", "random"]), help="Let Optuna choose the jobs."),
+        click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Jobs of a search."),
+        click.option("--pruner", type=click.Choice(["asha", "hyperband", "median"]),
+                     help="Stop jobs of a search that are behind others, with a checkpoint."),
+        click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Run each combination with N seeds."),
+        click.option("--seed", type=int, help="The same seed draws the same combinations.  [default: 0]"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -38,7 +54,7 @@ MOST_CURVES = 4
     help="A range to draw from with --random; log for a learning rate. Repeatable.",
 )
 @click.option("--random", type=click.IntRange(min=1), metavar="N", help="Run N combinations drawn at random.")
-@click.option("--seed", type=int, help="The same seed draws the same combinations.  [default: 0]")
+@search_options
 @click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Jobs that run at once.  [default: 1]")
 @click.option("--metric", help="Metric of the trainer that ranks the jobs.  [default: eval_loss]")
 @click.option(
@@ -76,8 +92,9 @@ def sweep(
         emit(made.to_json(), as_json, lambda: _plan_text(made))
         return
     say(_plan_text(made))
-    made.check(size_check=not no_size_check, data_check=not no_data_check, copy=copy)
-    study = made.create()
+    checks: CheckSettings = {"size_check": not no_size_check, "data_check": not no_data_check, "copy": copy}
+    made.check(**checks)
+    study = made.create(checks)
     if follow:
         follow_study(study, as_json)
         return
@@ -111,7 +128,9 @@ def _plan_text(made: SweepPlan) -> str:
     ]
     hours = span_text(made.hours(), made.hours("hours_low"), made.hours("hours_high"), "h")
     cost = span_text(made.cost_usd(), made.cost_usd("hours_low"), made.cost_usd("hours_high"), "USD")
-    jobs = f"{len(rows)} jobs, {made.sweep.parallel} at once" if len(rows) > 1 else "1 job"
+    jobs = f"{made.count} jobs, {made.sweep.parallel} at once" if made.count > 1 else "1 job"
+    if made.search:
+        jobs += f", chosen by {made.sweep.search} after the first"
     return f"{table(('JOB', 'VALUES', 'TIME', 'DIGEST'), rows)}\n{made.name}: {jobs}; time {hours}, cost {cost}"
 
 
@@ -231,7 +250,7 @@ def _pipeline_text(status: StudyStatus) -> str:
 
 def _sweep_text(status: StudyStatus) -> str:
     document = status.document
-    keys = list(document["trials"][0]["changes"])
+    keys = list(status.trials[0].changes) if status.trials else []
     names = [key.rpartition(".")[2].upper() for key in keys]
     order = {trial.number: place for place, trial in enumerate(status.ranked)}
     rows = [
@@ -240,7 +259,15 @@ def _sweep_text(status: StudyStatus) -> str:
         for trial in sorted(status.trials, key=lambda trial: order.get(trial.number, len(order)))
     ]  # fmt: skip
     header = ("JOB", *names, "STATE", document["metric"].upper(), "HOURS", "DIGEST")
-    return "\n".join((table(header, rows), *_summary(status)))
+    groups = [table(("VALUES", f"MEAN {document['metric']}", "SPREAD", "SEEDS"), map(_group_row, status.groups))]
+    return "\n".join((table(header, rows), *(groups if document.get("seeds", 1) > 1 else ()), *_summary(status)))
+
+
+def _group_row(group: SeedGroup) -> tuple[object, ...]:
+    from ftsdk.studies.space import as_words
+
+    spread = "-" if group.spread is None else f"{group.spread:.2g}"
+    return as_words(group.changes) or "-", f"{group.mean:.4g}", spread, len(group.trials)
 
 
 def _summary(status: StudyStatus) -> Iterator[str]:

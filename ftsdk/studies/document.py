@@ -4,6 +4,8 @@ studies/NAME/study.json             the document, written last: a study exists o
 studies/NAME/plans-…/0001.json      what is submitted for job 1
 studies/NAME/claims/0001/0001.json  who starts it; 0002.json where the first one died before the job existed
 studies/NAME/ends/0005.json         how a step that is no job has ended
+studies/NAME/search/000001.json     what a search has done, in order (`ftsdk.studies.search.operations`)
+studies/NAME/pruned/0003.json       a job that the pruner has stopped
 studies/NAME/cancel.json            no further job is started
 """
 
@@ -16,7 +18,7 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict, cast
 
 from ftsdk.contract.spec_document import SpecDocument
 from ftsdk.errors import JobNotFoundError, did_you_mean
@@ -24,6 +26,8 @@ from ftsdk.home import home_dir
 from ftsdk.plan import Plan
 from ftsdk.runtime.storage.folder import FolderStore
 from ftsdk.storage.records import read_json
+from ftsdk.studies.search.operations import OperationLog
+from ftsdk.studies.search.optimizer import SearchSettings
 
 FORMAT = 1
 DOCUMENT, CANCEL = "study.json", "cancel.json"
@@ -38,6 +42,9 @@ class CheckSettings(TypedDict):
     size_check: bool
     data_check: bool
     copy: bool
+
+
+CHECKS: Final[CheckSettings] = {"size_check": True, "data_check": True, "copy": False}
 
 
 class PushDocument(TypedDict):
@@ -103,6 +110,24 @@ class StudyDocument(TypedDict):
     max_cost_usd: float | None
     max_hours: float | None
     trials: list[TrialDocument]
+    """Empty for a search, whose jobs are chosen one after another (`StudyRecord.trials`)."""
+    search: NotRequired[SearchDocument]
+    seeds: NotRequired[int]
+    """How often each combination runs, with a seed of its own; 1 if left out."""
+
+
+class SearchDocument(TypedDict):
+    """What a watcher needs to choose and plan the next job of a search."""
+
+    settings: SearchSettings
+    trials: int
+    """Jobs that are chosen at most."""
+    spec: SpecDocument
+    backend: str
+    options: dict[str, object]
+    folder: str
+    """Absolute folder of relative paths."""
+    checks: CheckSettings
 
 
 class TrialClaim(TypedDict):
@@ -123,6 +148,12 @@ class StepEnd(TypedDict):
     state: Literal["SUCCEEDED", "FAILED"]
     result: str
     """The address that was written, or why there is none."""
+
+
+class PruneNote(TypedDict):
+    """A job that the pruner has stopped."""
+
+    step: int
 
 
 class StopNote(TypedDict):
@@ -163,6 +194,14 @@ class StudyRecord:
             self.store.put(_plan_key(document["digest"], number), json.dumps(plan.to_json()).encode())
         return self.store.put_if_absent(DOCUMENT, json.dumps(document, indent=1).encode())
 
+    def trials(self) -> list[TrialDocument]:
+        """The jobs so far: those of the document, or of a search those that were chosen."""
+        if "search" not in self.document:
+            return self.document["trials"]
+        log = OperationLog(self.store)
+        log.read()
+        return [cast(TrialDocument, trial) for trial in log.jobs()]
+
     def plan(self, number: int) -> Plan | None:
         """What is submitted for a job; None if it is not planned yet."""
         data = read_json(self.store, _plan_key(self.document["digest"], number))
@@ -174,7 +213,8 @@ class StudyRecord:
 
     def forget(self, number: int) -> None:
         """Let a step of a pipeline be planned and started anew; a plan from the beginning stays."""
-        late = [] if self.document["trials"][number - 1]["uri"] else [_plan_key(self.document["digest"], number)]
+        every = self.document["trials"]
+        late = [_plan_key(self.document["digest"], number)] if every and not every[number - 1]["uri"] else []
         self.store.delete(*late, _end_key(number))
         self.release(number)
 
@@ -206,6 +246,16 @@ class StudyRecord:
     def release(self, number: int) -> None:
         """Take all claims of a job back: it may be started again."""
         self.store.delete(*reversed([item.key for item in self.store.list(_claims_of(number))]))
+
+    # --- pruning ---------------------------------------------------------------------------------------------
+    def prune(self, number: int, step: int) -> bool:
+        """Note that a job is stopped by the pruner after a step; True for the one call that does it."""
+        return self.store.put_if_absent(_prune_key(number), json.dumps(PruneNote(step=step)).encode())
+
+    def pruned_at(self, number: int) -> int | None:
+        """The step after which a job was pruned; None if it was not."""
+        note: PruneNote | None = read_json(self.store, _prune_key(number))
+        return note["step"] if note else None
 
     # --- the end ---------------------------------------------------------------------------------------------
     def stop_note(self) -> StopNote | None:
@@ -245,6 +295,10 @@ def is_abandoned(claim: TrialClaim, *, now: float) -> bool:
         except PermissionError:  # another user's process has that id
             pass
     return now - claim["time"] > ABANDONED_S
+
+
+def _prune_key(number: int) -> str:
+    return f"pruned/{number:04d}.json"
 
 
 def _end_key(number: int) -> str:

@@ -25,6 +25,7 @@ from ftsdk.studies.jobs import job_of
 from ftsdk.studies.pipelines.late import late_plan, push
 from ftsdk.studies.pipelines.progress import PipelineProgress
 from ftsdk.studies.pipelines.readiness import Outcome
+from ftsdk.studies.search.searching import Searching
 from ftsdk.studies.space import as_words
 
 State = Literal["free", "waits", "active", "over"]
@@ -42,11 +43,13 @@ def drive(record: StudyRecord, *, once: bool = False) -> Iterator[str]:
     while True:
         news = driver.look()
         yield from news
-        if driver.is_over or (once and not news):
+        if driver.is_over or (once and not (news or driver.has_chosen)):
             return
         now = time.monotonic()
         changed_at = now if news else changed_at
-        time.sleep(0 if news else min(POLL_MAX_S, max(POLL_FIRST_S, POLL_SHARE * (now - changed_at))))
+        time.sleep(
+            0 if news or driver.has_chosen else min(POLL_MAX_S, max(POLL_FIRST_S, POLL_SHARE * (now - changed_at)))
+        )
 
 
 def cancel(record: StudyRecord, why: str) -> None:
@@ -66,6 +69,9 @@ class _Driver:
     ended: dict[int, tuple[TrialClaim, Outcome]] = field(default_factory=dict)
     """Jobs after which nothing follows -> the claim that they were started by, and what they have come to."""
     progress: PipelineProgress = field(init=False)
+    searching: Searching | None = field(init=False)
+    has_chosen: bool = False
+    """Whether the last look has chosen a further job of a search."""
     shown: dict[int, str] = field(default_factory=dict)
     news: list[str] = field(default_factory=list)
     not_before: float = 0.0
@@ -73,22 +79,46 @@ class _Driver:
 
     def __post_init__(self) -> None:
         self.progress = PipelineProgress(self.record)
+        self.searching = Searching(self.record) if "search" in self.record.document else None
 
     def look(self) -> list[str]:
         """Look at every job that is not over, and start the next one if there is room; returns what is new."""
         self.news = []
         note, claims = self.record.stop_note(), self.record.claims()
-        every = self.record.document["trials"]
+        every = self.searching.jobs() if self.searching else self.record.trials()
         states = [self._entered(planned, claims.get(planned["number"])) for planned in every]
         active = states.count("active")
         free = next((planned for planned, state in zip(every, states, strict=True) if state == "free"), None)
         goes_on = bool(active)
         if note is None and active:
             self._stop_at_limit()
+        if self.searching:
+            free = self._search(every, states, has_room=note is None and active < self.record.document["parallel"])
+            goes_on = goes_on or self.has_chosen
         if note is None and free and active < self.record.document["parallel"]:
             goes_on = self._start(free, claims.get(free["number"])) or goes_on
         self.is_over = not goes_on
         return self.news
+
+    def _search(self, every: list[TrialDocument], states: list[State], *, has_room: bool) -> TrialDocument | None:
+        """Enter what the jobs of a search have come to, prune, and choose one if none is free; returns the free one."""
+        assert self.searching is not None
+        numbered = [(planned["number"], state) for planned, state in zip(every, states, strict=True)]
+        ended = {number: self.ended[number][1] == "succeeded" for number, state in numbered if state == "over"}
+        running = [number for number, state in numbered if state == "active"]
+        for number in self.searching.enter(ended, running):
+            self._prune(every[number - 1])
+        free = next((planned for planned, state in zip(every, states, strict=True) if state == "free"), None)
+        self.has_chosen = has_room and free is None and self.searching.choose()
+        return free
+
+    def _prune(self, planned: TrialDocument) -> None:
+        number = planned["number"]
+        job = job_of(self.record, number)
+        step = job.status().latest.get("step", 0)
+        if self.record.prune(number, step):
+            self._tell(planned, f"pruned at step {step}")
+            job.cancel()
 
     def _entered(self, planned: TrialDocument, claim: TrialClaim | None) -> State:
         """The state of a job; for a step of a pipeline its outcome is entered, on which those after it depend."""
@@ -193,7 +223,8 @@ class _Driver:
         number = planned["number"]
         if self.shown.get(number) != sentence:
             self.shown[number] = sentence
-            total = len(self.record.document["trials"])
+            search = self.record.document.get("search")
+            total = search["trials"] if search else len(self.record.document["trials"])
             step = planned.get("step")
             what = step["name"] if step else as_words(planned["changes"])
             self.news.append(f"{number}/{total} {what}: {sentence}")

@@ -57,7 +57,7 @@ def look(study: Study, views: list[JobView]) -> None:
 
 def _add_rows(study: Study, views: list[JobView]) -> None:
     """A row for each job that has none; a step that is not planned yet has its name in place of a URI."""
-    for planned in study.document["trials"][len(views) :]:
+    for planned in study.trials()[len(views) :]:
         step = planned.get("step")
         views.append(JobView(Background(uri=planned["uri"] or (step["name"] if step else ""))))
 

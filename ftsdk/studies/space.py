@@ -13,6 +13,8 @@ from pydantic import Field
 from ftsdk.errors import SpecError
 from ftsdk.spec.base import Part
 
+SEED = "seed"
+"""Key of the spec by which repetitions of a combination differ."""
 MAX_JOBS = 1000
 """Jobs of one sweep."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from ftsdk.backends.base import JobState
 from ftsdk.errors import JobFailedError
@@ -11,6 +12,7 @@ from ftsdk.jobs.job import Job
 from ftsdk.studies import document, driving
 from ftsdk.studies.document import StudyDocument, StudyRecord
 from ftsdk.studies.jobs import job_of
+from ftsdk.studies.space import SEED
 from ftsdk.studies.trials import Trial, over_limits, ranked, trials
 
 
@@ -55,7 +57,7 @@ class Study(StudyRecord):
         """Let failed, cancelled and unstarted jobs be started; the next `wait` starts them."""
         self.store.delete(document.CANCEL)
         for trial in self.status().trials:
-            if trial.has_failed:
+            if trial.has_failed and self.pruned_at(trial.number) is None:
                 self.forget(trial.number)
 
     def raise_for_failure(self) -> None:
@@ -87,7 +89,7 @@ class StudyStatus:
     def state(self) -> JobState:
         """PENDING before the first job, RUNNING until the last one, then whether any has succeeded."""
         states = [trial.state for trial in self.trials if trial.claimed]
-        if not all(state.terminal for state in states) or self.waiting:
+        if not all(state.terminal for state in states) or self.waiting or self.to_choose:
             return JobState.RUNNING if states else JobState.PENDING
         if self.stopped:
             return JobState.CANCELLED
@@ -96,12 +98,20 @@ class StudyStatus:
         return JobState.SUCCEEDED if JobState.SUCCEEDED in states else JobState.FAILED
 
     @property
+    def to_choose(self) -> int:
+        """Jobs that a search has still to choose; none after a cancel or once its limits exclude one."""
+        search = self.document.get("search")
+        if search is None or self.stopped or any(trial for trial in self.trials if not trial.claimed):
+            return 0
+        return search["trials"] - len(self.trials)
+
+    @property
     def waiting(self) -> list[Trial]:
         """Jobs that are still to be submitted; none after a cancel or once the limits exclude the next one."""
         rest = [trial for trial in self.trials if not trial.claimed and not trial.skipped]
         if self.stopped or not rest:
             return []
-        return [] if over_limits(self.document, self.trials, self.document["trials"][rest[0].number - 1]) else rest
+        return [] if over_limits(self.document, self.trials, rest[0].planned) else rest
 
     @property
     def ranked(self) -> list[Trial]:
@@ -109,9 +119,19 @@ class StudyStatus:
         return ranked(self.trials, self.document)
 
     @property
+    def groups(self) -> list[SeedGroup]:
+        """The jobs of each combination, which differ in their seeds only; the one with the best mean first."""
+        several = self.document.get("seeds", 1) > 1
+        grouped: dict[str, list[Trial]] = {}
+        for trial in self.ranked:
+            grouped.setdefault(str(_without_seed(trial.changes) if several else trial.changes), []).append(trial)
+        groups = [_group(trials, several=several) for trials in grouped.values()]
+        return sorted(groups, key=lambda group: group.mean, reverse=self.document["goal"] == "max")
+
+    @property
     def best(self) -> Trial | None:
-        """The first of `ranked`; None if there is none."""
-        return next(iter(self.ranked), None)
+        """The best job of the best combination; None if no job has succeeded and reported the metric."""
+        return self.groups[0].trials[0] if self.groups else None
 
     @property
     def hours(self) -> float:
@@ -126,7 +146,8 @@ class StudyStatus:
 
     def effects(self) -> Iterator[tuple[str, Mapping[str, float]]]:
         """(key of the spec, value -> mean of the metric over its jobs), the key with the largest spread first."""
-        means = {key: _means(key, self.ranked) for key in self.document["trials"][0]["changes"]}
+        keys = self.trials[0].changes if self.trials else ()
+        means = {key: _means(key, self.ranked) for key in keys}
         yield from sorted(means.items(), key=lambda item: -_spread(item[1]))
 
     def to_json(self) -> dict[str, object]:
@@ -141,13 +162,44 @@ class StudyStatus:
             "hours": self.hours,
             "cost_usd": self.cost_usd,
             "best": self.best.to_json() if self.best else None,
+            "groups": [
+                {"changes": dict(group.changes), "mean": group.mean, "spread": group.spread, "seeds": len(group.trials)}
+                for group in self.groups
+            ],
             "jobs": [trial.to_json() for trial in self.trials],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedGroup:
+    """The jobs of one combination of values."""
+
+    changes: Mapping[str, object]
+    """Without the seed."""
+    trials: tuple[Trial, ...]
+    """Those that have reported the metric, the best first."""
+    mean: float
+    spread: float | None
+    """Standard deviation of the metric over the seeds; None for one seed."""
 
 
 def list_studies() -> Iterator[Study]:
     """This machine's studies, newest first."""
     return map(Study, document.names())
+
+
+def _without_seed(changes: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in changes.items() if key != SEED}
+
+
+def _group(trials: Sequence[Trial], *, several: bool) -> SeedGroup:
+    values = [trial.value or 0.0 for trial in trials]
+    return SeedGroup(
+        changes=_without_seed(trials[0].changes) if several else trials[0].changes,
+        trials=tuple(trials),
+        mean=mean(values),
+        spread=stdev(values) if len(values) > 1 else None,
+    )
 
 
 def _means(key: str, measured: Sequence[Trial]) -> dict[str, float]:

@@ -28,6 +28,8 @@ class Trial:
     uri: str
     state: JobState
     """PENDING too for a job that is not submitted yet."""
+    planned: TrialDocument
+    """The job in the study's document."""
     claimed: bool
     """Whether a watcher has submitted it, or is about to."""
     reason: str = ""
@@ -50,7 +52,9 @@ class Trial:
 
     def to_json(self) -> dict[str, object]:
         """JSON data."""
-        return {**asdict(self), "changes": dict(self.changes)}
+        data = {**asdict(self), "changes": dict(self.changes)}
+        del data["planned"]
+        return data
 
 
 def trials(record: StudyRecord) -> Iterator[Trial]:
@@ -58,7 +62,7 @@ def trials(record: StudyRecord) -> Iterator[Trial]:
     claimed = record.claims()
     note = record.stop_note()
     progress = PipelineProgress(record)
-    for planned in record.document["trials"]:
+    for planned in record.trials():
         step = planned.get("step")
         if planned["number"] in claimed:
             trial = _looked_at(record, planned)
@@ -91,7 +95,7 @@ def over_limits(document: StudyDocument, results: Sequence[Trial], planned: Tria
 
     Counts what has run, and for jobs that still run their estimate where it is larger.
     """
-    used = _used(document, results)
+    used = _used(results)
     hours = _excess("max_hours", document["max_hours"], used[0], planned["hours"], "h")
     return hours or _excess("max_cost_usd", document["max_cost_usd"], used[1], planned["cost_usd"], "USD")
 
@@ -103,11 +107,11 @@ def limit_reached(document: StudyDocument, results: Sequence[Trial]) -> str:
     return hours or _excess("max_cost_usd", document["max_cost_usd"], spent, None, "USD")
 
 
-def _used(document: StudyDocument, results: Sequence[Trial]) -> tuple[float, float]:
+def _used(results: Sequence[Trial]) -> tuple[float, float]:
     """Hours and US dollars that are used, or planned for what runs."""
     hours = cost_usd = 0.0
-    for trial, planned in zip(results, document["trials"], strict=True):
-        runs = trial.claimed and not trial.state.terminal
+    for trial in results:
+        planned, runs = trial.planned, trial.claimed and not trial.state.terminal
         hours += max(trial.hours, planned["hours"] or 0.0 if runs else 0.0)
         cost_usd += max(trial.cost_usd or 0.0, planned["cost_usd"] or 0.0 if runs else 0.0)
     return hours, cost_usd
@@ -124,6 +128,7 @@ def _pending(planned: TrialDocument, reason: str, *, claimed: bool = False, skip
     return Trial(
         number=planned["number"],
         changes=planned["changes"],
+        planned=planned,
         uri=planned["uri"],
         state=JobState.PENDING,
         claimed=claimed,
@@ -153,13 +158,16 @@ def _looked_at(record: StudyRecord, planned: TrialDocument) -> Trial:
         status = Status.of(job)
     except JobNotFoundError:
         return _pending(planned, "being submitted", claimed=True)
+    pruned_at = record.pruned_at(planned["number"]) if "search" in record.document else None
+    reason = "" if pruned_at is None else f"pruned at step {pruned_at}"
     return Trial(
         number=planned["number"],
         changes=planned["changes"],
+        planned=planned,
         uri=job.uri,
         state=status.info.state,
         claimed=True,
-        reason=status.info.reason or "",
+        reason=reason or status.info.reason or "",
         value=_value(job, status, record.document["metric"]),
         hours=status.hours,
         cost_usd=status.cost_usd,

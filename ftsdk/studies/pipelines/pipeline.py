@@ -22,13 +22,12 @@ from ftsdk.spec.base import Part
 from ftsdk.spec.job import clean_label
 from ftsdk.studies import document
 from ftsdk.studies.changes import limited
-from ftsdk.studies.document import CheckSettings, StepDocument, StudyDocument, TrialDocument
+from ftsdk.studies.document import CHECKS, CheckSettings, StepDocument, StudyDocument, TrialDocument
 from ftsdk.studies.pipelines.early import EarlyPlan, early_plan
 from ftsdk.studies.pipelines.expansion import ExpandedStep, expand
 from ftsdk.studies.pipelines.step import SCHEME, Step, name_of, references, replaced
 from ftsdk.studies.study import Study
 
-CHECKS: CheckSettings = {"size_check": True, "data_check": True, "copy": False}
 Which = Literal["hours", "hours_low", "hours_high"]
 
 

@@ -25,6 +25,7 @@ from ftsdk.studies.jobs import job_of
 from ftsdk.studies.pipelines.late import late_plan, push
 from ftsdk.studies.pipelines.progress import PipelineProgress
 from ftsdk.studies.pipelines.readiness import Outcome
+from ftsdk.studies.room import why_no_room
 from ftsdk.studies.search.searching import Searching
 from ftsdk.studies.space import as_words
 
@@ -173,6 +174,9 @@ class _Driver:
         if why := self._over_limits(planned):
             self._tell(planned, f"not started: {why}")
             return False
+        if (plan := self.record.plan(planned["number"])) and (why := why_no_room(plan)):
+            self._tell(planned, f"waits: {why}")
+            return True
         if self.record.claim(planned["number"], turn=before["turn"] + 1 if before else 1):
             try:
                 self._submit(planned)
@@ -197,10 +201,15 @@ class _Driver:
             job.cancel()
 
     def _job(self, planned: TrialDocument) -> tuple[Job, Plan]:
-        """A job and its plan, which for a step of a pipeline is made here, once what it takes exists."""
+        """A job and its plan, which is made here for a step of a pipeline, once what it takes exists.
+
+        So is that of a job of a search whose watcher was killed after it had chosen the job.
+        """
         number, step = planned["number"], planned.get("step")
         if step and self.record.plan(number) is None:
             self.record.add_plan(number, late_plan(self.record, step, self.progress.values(step)))
+        elif self.searching and self.record.plan(number) is None:
+            self.record.add_plan(number, self.searching.plan(planned["changes"]))
         plan = self.record.plan(number)
         assert plan is not None
         return job_of(self.record, number), plan

@@ -158,6 +158,17 @@ while (value - 3) ** 2 > WORST and not pathlib.Path("GATE").exists():
 """Reports its steps; once the gate is shut, a job that is worse than WORST never ends by itself."""
 
 
+def test_a_job_that_was_chosen_and_not_planned_is_planned_by_the_next_watcher(spec_folder):
+    study = searched(spec_folder, trials=1)
+    theirs, _ = values_by_optuna(1)
+    trial = {"number": 1, "changes": {"program.arguments.x": theirs[0]}, "uri": "", "hours": None, "cost_usd": None}
+    assert OperationLog(study.store).append([{"kind": "ask", "number": 1, "trial": trial}])
+    assert not OperationLog(study.store).append([])
+    study.wait(on_event=lambda sentence: None)
+    assert study.status().state == "SUCCEEDED"
+    assert [trial["changes"] for trial in study.trials()] == [{"program.arguments.x": theirs[0]}]
+
+
 def test_a_job_that_is_behind_is_pruned_and_stays_so(spec_folder):
     ranges = {"program.arguments.x": {"low": -10.0, "high": 10.0}}
     chooses = Optimizer(settings(sampler="random", seed=1, grid={}, ranges=ranges))

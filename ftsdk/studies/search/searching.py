@@ -11,12 +11,14 @@ from ftsdk import backends
 from ftsdk.errors import JobNotFoundError
 from ftsdk.estimator import Estimator
 from ftsdk.jobs.job import Job
+from ftsdk.plan import Plan
 from ftsdk.spec.loading import parse
 from ftsdk.studies.changes import spec_with
 from ftsdk.studies.document import SearchDocument, StudyRecord, TrialDocument
 from ftsdk.studies.jobs import job_of
 from ftsdk.studies.search.operations import OperationLog, SearchOperation
 from ftsdk.studies.search.optimizer import Optimizer
+from ftsdk.studies.space import Changes
 
 
 @dataclass(slots=True)
@@ -64,12 +66,20 @@ class Searching:
         if number > self.settings["trials"]:
             return False
         changes = self._state().ask()
-        trial = self._planned(number, changes)
-        if not self.log.append([{"kind": "ask", "number": number, "trial": dict(trial)}]):
-            self._optimizer = None  # it has asked for a job that another watcher has chosen
+        plan = self.plan(changes)
+        hours, price = plan.estimate.hours, plan.usd_per_hour
+        cost = None if hours is None or price is None else hours * price
+        trial: TrialDocument = {
+            "number": number, "changes": changes, "uri": plan.uri, "hours": hours, "cost_usd": cost,
+        }  # fmt: skip
+        if self.log.append([{"kind": "ask", "number": number, "trial": dict(trial)}]):
+            self.record.add_plan(number, plan)
+        else:
+            self._optimizer = None  # it has asked for a job that another watcher has chosen otherwise
         return True
 
-    def _planned(self, number: int, changes: dict[str, object]) -> TrialDocument:
+    def plan(self, changes: Changes) -> Plan:
+        """The plan of the job with these values. Raises what a plan and the checks before a submit raise."""
         settings = self.settings
         spec = spec_with(parse(settings["spec"], where="sweep"), changes)
         place = backends.get(settings["backend"], settings["options"])
@@ -77,10 +87,7 @@ class Searching:
         facts = estimator.inspect()
         plan = estimator.plan(facts)
         estimator.check(facts, plan, **settings["checks"])
-        self.record.add_plan(number, plan)
-        hours, price = plan.estimate.hours, plan.usd_per_hour
-        cost = None if hours is None or price is None else hours * price
-        return {"number": number, "changes": changes, "uri": plan.uri, "hours": hours, "cost_usd": cost}
+        return plan
 
     def _append(self, operations: list[SearchOperation]) -> bool:
         if not self.log.append(operations):

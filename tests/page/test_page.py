@@ -108,7 +108,7 @@ class Shown:
         self.until("document.readyState === 'complete' && !window.isLeft")
 
     def until(self, expression):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300  # a bound for what hangs; a busy machine takes a minute
         while not self.browser.value(expression):
             assert time.monotonic() < deadline, (expression, self.browser.value("document.body.innerText"))
 

@@ -122,7 +122,7 @@ def _mark_inside(kinds: list[str], texts: list[str], opening: str, closing: str,
         return False
     end, position = text.find(closing, begin) + len(closing), 0
     for place, piece in enumerate(texts):
-        if begin <= position < end:
+        if position < end and (begin <= position or begin < position + len(piece)):  # a space may belong to its token
             kinds[place] = inner
         position += len(piece)
     return True

@@ -57,12 +57,12 @@ def as_llamafactory(spec: JobSpec, *, folder: Path, dataset_dir: Path) -> LlamaF
     """
     facts = inspect(spec, folder=folder)
     rendered = render(spec, facts, Layout(durable="", scratch="", inputs={}))
-    if "peft" in rendered.config:
-        raise UnsupportedError(f"tuning {spec.tuning.type} is none of LLaMA-Factory's own: ftsdk lets peft create it.")
     if rendered.trainer != "llamafactory":
         raise UnsupportedError(
             f"method {spec.method.stage} is not LLaMA-Factory's; it is trained with {rendered.trainer}."
         )
+    if "peft" in rendered.config:
+        raise UnsupportedError(f"tuning {spec.tuning.type} is none of LLaMA-Factory's own: ftsdk lets peft create it.")
     kept = {key: value for key, value in rendered.config.items() if key not in RUNTIME_ONLY}
     steps = spec.checkpoint.every_steps or spec.hyperparameters.save_steps or DEFAULT_SAVE_STEPS
     config = {

@@ -154,7 +154,9 @@ def test_a_stopped_daemon_is_reported_in_one_sentence(monkeypatch: pytest.Monkey
 def test_a_failed_build_shows_its_last_lines() -> None:
     lines: list[str] = []
     with pytest.raises(BackendError, match=r"(?s)`docker build` failed.*connection refused"):
-        image.build(torch="cuda", tag="ftsdk:never", base_image="localhost:1/ftsdk-no-such-base", on_line=lines.append)
+        image.build(
+            torch="cuda12", tag="ftsdk:never", base_image="localhost:1/ftsdk-no-such-base", on_line=lines.append
+        )
     assert lines
 
 

@@ -28,7 +28,7 @@ from ftsdk.backends.sagemaker import policies
 from ftsdk.testing import tiny
 from tests.backends.pai import account as pai
 from tests.backends.sagemaker.account import image as sagemaker_image
-from tests.backends.sagemaker.account import options
+from tests.backends.sagemaker.account import options, put_image
 from tests.docs.pages import ROOT, Block, blocks, is_translation, pages
 from tests.docs.test_snippets import unknown
 from tests.emulators.dlc import DlcCloud
@@ -168,6 +168,7 @@ def sagemaker_account(environment):
     cloud.make_account()
     cloud.client("iam").create_role(RoleName="ftsdk", AssumeRolePolicyDocument=json.dumps(policies.TRUST))
     given = options(cloud, image=sagemaker_image())
+    put_image(cloud, *given.image.partition("/")[2].split(":"))
     environment |= {**KEYS, "HF_TOKEN": "hf_x", "FTSDK_SAGEMAKER_INSTANCE_TYPE": ",".join(given.instance_type)}
     for name, value in given.model_dump(include={"role", "endpoint_url", "image"}).items():
         environment[f"FTSDK_SAGEMAKER_{name}".upper()] = value

@@ -111,8 +111,8 @@ def test_the_trainer_refuses_what_we_refuse_and_takes_what_we_let_pass(monkeypat
 
 
 def test_every_tuning_that_no_trainer_has_names_another():
-    for name in ("adapter", "prefix", "prompt_tuning", {"type": "p-tuning"}, "ia3"):
-        with pytest.raises(UnsupportedError, match="use `lora`"):
+    for name, other in (("adapter", "use `ia3` or `lora`"), ({"type": "llama-adapter"}, "use `prefix`")):
+        with pytest.raises(UnsupportedError, match=other):
             spec_of({"tuning": name})
     with pytest.raises(SpecError, match="type: lora, dora: true"):
         spec_of({"tuning": "dora"})

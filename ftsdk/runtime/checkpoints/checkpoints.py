@@ -103,6 +103,9 @@ def restore(durable: Store, commit: Commit, target: Path) -> None:
         raise
 
 
+EVENTS_TIMEOUT_S = 10.0
+
+
 def publish(
     durable: Durable,
     identity: Identity,
@@ -135,6 +138,7 @@ def publish(
         "manifests": manifests,
         "time": time.time(),
     }
+    durable.settle(EVENTS_TIMEOUT_S, contract.EVENTS_DIR)  # a resume does not report the steps before it again
     durable.put(f"{prefix}/{contract.COMMIT_FILE}", json.dumps({**record, SEAL: _seal(record)}).encode())
     return total
 

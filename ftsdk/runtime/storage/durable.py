@@ -44,8 +44,8 @@ class Durable(Store, Protocol):
     def stalled_s(self) -> float:
         """For how long the oldest part of the log has been waiting for storage that does not respond; 0 if none is."""
 
-    def settle(self, timeout_s: float) -> None:
-        """Wait until all that was appended is stored, at most so many seconds."""
+    def settle(self, timeout_s: float, folder: str = "") -> None:
+        """Wait until all that was appended, below a folder if one is named, is stored, at most so many seconds."""
 
 
 class DurableFolder(FolderStore):
@@ -100,7 +100,7 @@ class DurableFolder(FolderStore):
     def stalled_s(self) -> float:
         return self._appends.stalled_s()
 
-    def settle(self, timeout_s: float) -> None:
+    def settle(self, timeout_s: float, folder: str = "") -> None:
         self._appends.settle(timeout_s)
 
 

@@ -43,9 +43,9 @@ class DurableBucket(BucketStore):
     def stalled_s(self) -> float:
         return max(shipper.stalled_s() for shipper in self._shippers.values())
 
-    def settle(self, timeout_s: float) -> None:
+    def settle(self, timeout_s: float, folder: str = "") -> None:
         ends = time.monotonic() + timeout_s
-        for shipper in self._shippers.values():
+        for shipper in [self._shippers[folder]] if folder else self._shippers.values():
             shipper.settle(max(ends - time.monotonic(), 0.0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache
 from typing import Any
@@ -31,3 +32,20 @@ def options(cloud: SageMakerCloud, **changed: Any) -> SageMakerOptions:
         "instance_type": "ml.m5.xlarge",
     }
     return SageMakerOptions(**{**given, **changed})
+
+
+MANIFEST = {"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []}
+
+
+def put_image(
+    cloud: SageMakerCloud,
+    repository: str = "ours",
+    tag: str = "1",
+    kind: str = "application/vnd.docker.distribution.manifest.v2+json",
+    **changed: Any,
+) -> None:
+    """Put an image's manifest into the emulated ECR."""
+    ecr = cloud.client("ecr")
+    ecr.create_repository(repositoryName=repository)
+    manifest = json.dumps({**MANIFEST, "mediaType": kind, **changed})
+    ecr.put_image(repositoryName=repository, imageManifest=manifest, imageManifestMediaType=kind, imageTag=tag)

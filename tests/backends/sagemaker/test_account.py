@@ -25,7 +25,7 @@ from ftsdk.jobs.job import Job
 from ftsdk.jobs.starting import make_ready
 from ftsdk.jobs.submit import submit
 from ftsdk.spec.loading import parse
-from tests.backends.sagemaker.account import options
+from tests.backends.sagemaker.account import options, put_image
 from tests.emulators.sagemaker import BUCKET, KEYS, ROLE, SageMakerCloud
 from tests.emulators.training_job import ACCOUNT, REGION
 
@@ -64,15 +64,7 @@ def checked(**changed):
     return {check.what: check for check in place.doctor()}
 
 
-MANIFEST = {"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64, "size": 1}, "layers": []}
 OURS = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ours:1"
-
-
-def put_image(cloud, kind="application/vnd.docker.distribution.manifest.v2+json", **changed):
-    ecr = cloud.client("ecr")
-    ecr.create_repository(repositoryName="ours")
-    manifest = json.dumps({**MANIFEST, "mediaType": kind, **changed})
-    ecr.put_image(repositoryName="ours", imageManifest=manifest, imageManifestMediaType=kind, imageTag="1")
 
 
 # --- doctor --------------------------------------------------------------------------------------------------
@@ -113,7 +105,7 @@ def test_an_index_of_images_fails_the_check(cloud, role):
     amd64 = {"os": "linux", "architecture": "amd64"}
     attestation = {"os": "unknown", "architecture": "unknown"}
     manifests = [{"digest": "sha256:" + "1" * 64, "platform": place} for place in (amd64, attestation)]
-    put_image(cloud, kind, manifests=manifests)
+    put_image(cloud, kind=kind, manifests=manifests)
     found = checked(image=OURS)["image"]
     assert not found.ok and "index of images" in found.detail
 

@@ -35,7 +35,7 @@ def test_a_merge_needs_no_dataset_and_survives_being_written():
         (
             {"program": {"type": "export", "quant": ["q4_k"]}},
             "f: program.quant.0: input should be 'f32', 'f16', 'bf16', 'q8_0', 'q6_k', 'q5_k_m', 'q5_k_s', 'q4_k_m', "
-            "'q4_k_s', 'q3_k_m' or 'q2_k', not 'q4_k'.",
+            "'q4_k_s', 'q3_k_m' or 'q2_k', not 'q4_k' (did you mean 'q4_k_s'?).",
         ),
         ({"program": {"type": "train"}}, "f: 'dataset' is missing."),
     ],

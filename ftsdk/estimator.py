@@ -77,11 +77,11 @@ class Estimator:
         """The exact request that `fit` would send. Creates nothing."""
         return self.backend.plan(self.spec, facts or self.inspect())
 
-    def speedups(self) -> tuple[Speedup, ...]:
+    def speedups(self, facts: Facts | None = None) -> tuple[Speedup, ...]:
         """Hyperparameters with which the same training takes less time by the estimate: the best that keep the batches,
         then the best with packing if that gains more. None where the accelerator or the data's lengths are unknown."""
-        spec, facts = _with_model_of_job(self.spec), self.inspect()
-        return speedups(spec, lambda changed: build.estimate_of(changed, facts))
+        known = facts or self.inspect()
+        return speedups(self.spec, lambda changed: build.estimate_of(changed, known))
 
     def preview(self, *, first: int | None = 3, only: int | None = None) -> Preview:
         """The first training rows, or only one (1 = first), as the trainer sees them; all rows for `first=None`.

@@ -20,6 +20,13 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """A command with these options, which its help shows in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def emit(data: object, as_json: bool, text: Callable[[], str]) -> None:
     """Print data as JSON, or the text."""
     click.echo(json.dumps(data, indent=2, default=str) if as_json else printable(text()))

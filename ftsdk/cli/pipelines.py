@@ -10,7 +10,7 @@ import click
 from ftsdk.cli.completion import complete_backend, complete_spec
 from ftsdk.cli.output import emit, json_option, say, table
 from ftsdk.cli.run import pairs, warn
-from ftsdk.cli.studies import follow_study, hours_text, span_text
+from ftsdk.cli.studies import hours_text, span_text, start_study
 
 if TYPE_CHECKING:
     from ftsdk.studies.document import CheckSettings
@@ -66,12 +66,7 @@ def run(
     say("\n".join(_plan_lines(made)))
     made.check()
     study = made.create()
-    if follow:
-        follow_study(study, as_json)
-        return
-    study.wait(once=True, on_event=say)
-    emit({"uri": study.uri}, as_json, lambda: study.uri)
-    say(f"Nothing starts the rest by itself; go on with: ftsdk follow {study.uri}")
+    start_study(study, follow=follow, as_json=as_json)
 
 
 def _plan_lines(made: PipelinePlan) -> Iterator[str]:

@@ -10,7 +10,7 @@ import click
 
 from ftsdk.cli.completion import complete_backend, complete_spec
 from ftsdk.cli.estimates import estimate_text, speedup_text
-from ftsdk.cli.output import emit, json_option, say, size
+from ftsdk.cli.output import emit, json_option, say, size, with_options
 
 if TYPE_CHECKING:
     from ftsdk.estimator import Estimator
@@ -33,9 +33,7 @@ def spec_options(command: Command) -> Command:
                      help="An option of the backend, e.g. image=my/image:1. Repeatable."),
         click.option("--spot", is_flag=True, help="Use interruptible capacity."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command()
@@ -53,10 +51,11 @@ def plan(
 
         show(estimator.spec, estimator.inspect(), as_json, chosen=estimator.backend)
         return
-    made = estimator.plan()
+    facts = estimator.inspect()
+    made = estimator.plan(facts)
     for warning in made.warnings:
         warn(warning)
-    faster = estimator.speedups()
+    faster = estimator.speedups(facts)
     data = {**made.to_json(), "speedups": [asdict(speedup) for speedup in faster]}
     emit(data, as_json, lambda: f"{plan_text(made)}{speedup_text(faster)}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ftsdk.cli.output import ago, duration, emit, json_option, say, table
+from ftsdk.cli.output import ago, duration, emit, json_option, say, table, with_options
 from ftsdk.cli.run import Command, pairs, spec_options, warn
 from ftsdk.errors import UnsupportedError, printable
 
@@ -33,9 +33,7 @@ def search_options(command: Command) -> Command:
         click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Run each combination with N seeds."),
         click.option("--seed", type=int, help="The same seed draws the same combinations.  [default: 0]"),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command()
@@ -95,12 +93,7 @@ def sweep(
     checks: CheckSettings = {"size_check": not no_size_check, "data_check": not no_data_check, "copy": copy}
     made.check(**checks)
     study = made.create(checks)
-    if follow:
-        follow_study(study, as_json)
-        return
-    study.wait(once=True, on_event=say)
-    emit({"uri": study.uri}, as_json, lambda: study.uri)
-    say(f"Nothing starts the rest by itself; go on with: ftsdk follow {study.uri}")
+    start_study(study, follow=follow, as_json=as_json)
 
 
 def _read(
@@ -173,6 +166,16 @@ def show_study(name: str, as_json: bool) -> None:
 
     status = Study(name).status()
     emit(status.to_json(), as_json, lambda: _text(status))
+
+
+def start_study(study: Study, *, follow: bool, as_json: bool) -> None:
+    """Start a study's first jobs; with `follow` all of them, else say what starts the rest."""
+    if follow:
+        follow_study(study, as_json)
+        return
+    study.wait(once=True, on_event=say)
+    emit({"uri": study.uri}, as_json, lambda: study.uri)
+    say(f"Nothing starts the rest by itself; go on with: ftsdk follow {study.uri}")
 
 
 def follow_study(study: Study, as_json: bool) -> None:

@@ -66,6 +66,7 @@ from ftsdk.contract.lines import STAMP_END as STAMP_END
 from ftsdk.contract.lines import Event as Event
 from ftsdk.contract.lines import Stamp as Stamp
 from ftsdk.contract.lines import event_line as event_line
+from ftsdk.contract.lines import metric_events as metric_events
 from ftsdk.contract.lines import metrics_kind as metrics_kind
 from ftsdk.contract.lines import parse_event as parse_event
 from ftsdk.contract.lines import parse_event_json as parse_event_json

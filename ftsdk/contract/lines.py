@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Required, TypedDict, cast
 
 
@@ -196,3 +197,15 @@ METRIC_FIELDS: Final = (
 def metrics_kind(event: Metrics) -> str:
     """`train` (the summary at the end), `eval` or `step`: each step has one event of a kind, unless it was repeated."""
     return "train" if "train_loss" in event else "eval" if "eval_loss" in event else "step"
+
+
+_METRICS_MARK: Final = f'{STAMP_END}{EVENT_MARK}{{"event": "{EVENT_METRICS}"'.encode()
+
+
+def metric_events(block: bytes) -> Iterator[Event]:
+    """The metric events among a log's stamped lines. A last line that has no end yet is passed over."""
+    at = block.find(_METRICS_MARK)
+    while at >= 0 and (end := block.find(b"\n", at)) >= 0:
+        if event := parse_event(block[at + 1 : end].decode("utf-8", "replace")):
+            yield event
+        at = block.find(_METRICS_MARK, end)

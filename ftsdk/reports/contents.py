@@ -61,16 +61,20 @@ def gathered(job: str) -> ReportContents:
     """Everything about a job, by its URI or name. Raises JobNotFoundError for an unknown one."""
     attached = Job.attach(job)
     info = attached.info()
-    texts = (line.text for line in attached.logs() if contract.parse_event(line.text) is None)
-    lines = deque((text[:MOST_LINE_CHARACTERS] for text in texts), maxlen=LAST_LINES)
     return ReportContents(
         uri=attached.uri,
         info=info,
         record=lineage.read(attached.store, attached.document, attached.uri),
         metrics=attached.metrics(),
         attempts=history.history(attached.store, info, num_nodes=attached.document["num_nodes"], now=time.time()),
-        last_lines=tuple(lines),
+        last_lines=tuple(text[:MOST_LINE_CHARACTERS] for text in last_lines(attached, LAST_LINES)),
     )
+
+
+def last_lines(job: Job, most: int) -> list[str]:
+    """The end of a job's log, without events."""
+    texts = (line.text for line in job.logs() if contract.parse_event(line.text) is None)
+    return list(deque(texts, maxlen=most))
 
 
 def data_findings(record: LineageRecord) -> list[str]:

@@ -27,7 +27,6 @@ CHUNK_BYTES = 1 << 18  # small enough that its parsed lines stay in the processo
 POLL_MIN_S = 0.01
 MOST_METRICS = 64
 """Enough for a measured speed with its range."""
-METRICS_MARK = f'{contract.STAMP_END}{contract.EVENT_MARK}{{"event": "{contract.EVENT_METRICS}"'.encode()
 TAIL_PIECE_BYTES, TAIL_BYTES = 1 << 18, 1 << 23
 """First piece of a log's end (each further one is twice as long), and how far back more metrics are looked for."""
 
@@ -96,8 +95,7 @@ def last_metrics(store: Store, attempt: int) -> list[TrainerMetrics]:
             piece = store.read(item.key, start, end - start) + rest
             taken, length, end = taken + end - start, 2 * length, start
             rest, whole = (b"", piece) if start == 0 else _cut_first_line(piece)
-            if METRICS_MARK in whole:
-                metrics = [*_metrics_in(whole), *metrics]
+            metrics = [*_metrics_in(whole), *metrics]
     return metrics[-MOST_METRICS:]
 
 
@@ -126,12 +124,8 @@ def _cut_first_line(piece: bytes) -> tuple[bytes, bytes]:
 
 
 def _metrics_in(block: bytes) -> Iterator[TrainerMetrics]:
-    at = block.find(METRICS_MARK)
-    while at >= 0:
-        end = block.find(b"\n", at)
-        if end >= 0 and (event := contract.parse_event(block[at + 1 : end].decode("utf-8", "replace"))):
-            yield cast(TrainerMetrics, {name: value for name, value in event.items() if name != "event"})
-        at = block.find(METRICS_MARK, at + 1)
+    for event in contract.metric_events(block):
+        yield cast(TrainerMetrics, {name: value for name, value in event.items() if name != "event"})
 
 
 # --- logs ----------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ftsdk.estimator import Estimator
 from ftsdk.jobs.job import Job
 from ftsdk.plan import Plan
 from ftsdk.recipes import specfile
+from ftsdk.reports.contents import last_lines
 from ftsdk.reports.diagnosis.diagnose import diagnose
 
 INSTRUCTIONS = """\
@@ -91,8 +92,7 @@ def server(limits: Limits) -> MCPServer[Any]:
     def follow(job: str) -> dict[str, object]:
         """How a job is doing now: state, newest metrics, time and cost to the end, last lines of its log."""
         attached = _told(lambda: Job.attach(job))
-        lines = [line.text for line in attached.logs() if not line.text.startswith("ftsdk {")]
-        return {**attached.status().to_json(), "last_lines": lines[-LAST_LINES:]}
+        return {**attached.status().to_json(), "last_lines": last_lines(attached, LAST_LINES)}
 
     @made.tool(name="diagnose", annotations=READS)
     def diagnose_job(job: str) -> list[dict[str, object]]:

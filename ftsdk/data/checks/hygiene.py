@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from ftsdk.data.formats.chat import Fault
+from ftsdk.data.formats.chat import Fault, texts_in
 from ftsdk.data.formats.unused import CHAT_ROLES
 
 STYLE_CODES: Final = ("odd_space", "html_entity")
@@ -91,15 +91,7 @@ def _texts(row: dict[str, object], columns: Mapping[str, str]) -> Iterator[tuple
     """(column, text) of every text that the model sees."""
     for role in (*CHAT_ROLES, "query", "system", "history"):
         if role in columns:
-            yield from ((columns[role], text) for text in _strings(row.get(columns[role])))
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
+            yield from ((columns[role], text) for text in texts_in(row.get(columns[role])))
 
 
 def _is_spaced(text: str) -> bool:

@@ -25,6 +25,7 @@ from ftsdk.data.checks.near_duplicates import with_sketch
 from ftsdk.data.checks.pii import pii_findings
 from ftsdk.data.checks.report import CODES, Collector
 from ftsdk.data.checks.sql_prefilter import prefilter_query
+from ftsdk.data.formats.chat import texts_in
 from ftsdk.data.formats.opening import OpenFile
 from ftsdk.data.formats.rows import Batch, batches
 from ftsdk.data.formats.rules import Rules
@@ -172,7 +173,7 @@ class Scan:
             if odd and number not in rejected:
                 result.dirt += [(code, number, message) for code, message in dirt(row, file.rules.columns)]
             if hot:
-                for code, message in pii_findings("\n".join(_all_texts(row))):
+                for code, message in pii_findings("\n".join(texts_in(row))):
                     result.add(code, number, message)
             if long:
                 long_rows.append((number, row))
@@ -234,14 +235,6 @@ def _loaded(text: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _all_texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _all_texts(item)
 
 
 def arrow_table(batch: Batch) -> ArrayStream:

@@ -20,6 +20,17 @@ _FILLERS = (
 )
 
 
+def texts_in(value: object) -> Iterator[str]:
+    """All texts in JSON data of any depth, in their order."""
+    stack = [value]
+    while stack:
+        inner = stack.pop()
+        if isinstance(inner, str):
+            yield inner
+        elif isinstance(inner, list | dict):
+            stack.extend(reversed([*inner.values()] if isinstance(inner, dict) else inner))
+
+
 class ToolCall(TypedDict):
     """A call of a tool by the model."""
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from ftsdk.contract.messages import ROW_WEIGHTS
 from ftsdk.data.formats.catalog import SHAREGPT_TAGS
-from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults
+from ftsdk.data.formats.chat import Chat, Fault, Turn, has_name, is_blank, kind_name, order_faults, texts_in
 from ftsdk.data.formats.detection import Detected, is_label
 
 PLACEHOLDERS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
@@ -301,12 +301,4 @@ def _starts_with_prompt(samples: Sequence[Mapping[str, object]], columns: Mappin
 def _strings(row: Mapping[str, object], columns: Mapping[str, str]) -> Iterator[str]:
     """All texts of a row that the model sees."""
     visible = ("prompt", "query", "response", "messages", "chosen", "rejected")
-    stack: list[object] = [row.get(columns[role]) for role in visible if role in columns]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, dict):
-            stack.extend(value.values())
+    return texts_in([row.get(columns[role]) for role in visible if role in columns])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ftsdk import contract
 from ftsdk.runtime.storage.durable import Durable
 
@@ -34,7 +32,7 @@ class LogPosition:
             last = whole[whole.rfind(NEWLINE, 0, -1) + 1 :]
             stamp, _ = contract.split_line(last[:64].decode("utf-8", "replace"))
             self.sequence = stamp.sequence + 1 if stamp else self.sequence
-        for event in _metrics(whole):
+        for event in contract.metric_events(whole):
             kind = contract.metrics_kind(event)
             self._steps[kind] = max(self._steps.get(kind, -1), step_of(event))
 
@@ -43,13 +41,3 @@ def step_of(event: contract.Event) -> int:
     """The event's step; 0 if it is not an integer (any program may print such a line)."""
     step = event.get("step")
     return step if isinstance(step, int) else 0
-
-
-def _metrics(segment: bytes) -> Iterable[contract.Event]:
-    mark = (contract.STAMP_END + contract.EVENT_MARK).encode() + b'{"event": "%b"' % contract.EVENT_METRICS.encode()
-    at = segment.find(mark)
-    while at >= 0:
-        end = segment.find(NEWLINE, at)
-        if event := contract.parse_event(segment[at + 1 : end].decode("utf-8", "replace")):
-            yield event
-        at = segment.find(mark, end)

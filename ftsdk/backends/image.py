@@ -136,8 +136,8 @@ def _packages(torch: Torch) -> str:
 def labels(tag: str) -> dict[str, str]:
     """Labels of a local image. Raises as `build` does."""
     shown = _docker("image", "inspect", "--format", "{{json .Config.Labels}}", tag)[-1:]
-    found: dict[str, str] | None = json.loads(shown[0]) if shown else None
-    return found or {}
+    read: dict[str, str] | None = json.loads(shown[0]) if shown else None
+    return read or {}
 
 
 def push(tag: str, registry_ref: str, *, on_line: Callable[[str], None] = _ignore) -> None:

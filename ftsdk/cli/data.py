@@ -266,9 +266,9 @@ def _say_verdict(report: DataReport) -> None:
         say(f"Languages of the answers: {shares}")
     from ftsdk.data.checks.report import CODES
 
-    found = {code: count for code, count in sorted(report.counts.items()) if CODES[code][0] != "note"}
-    counted = ", ".join(f"{count:,} {code}" for code, count in found.items()) or "nothing found"
-    notes = sum(report.counts.values()) - sum(found.values())
+    findings = {code: count for code, count in sorted(report.counts.items()) if CODES[code][0] != "note"}
+    counted = ", ".join(f"{count:,} {code}" for code, count in findings.items()) or "nothing found"
+    notes = sum(report.counts.values()) - sum(findings.values())
     also = f" ({notes:,} note{'s' * (notes > 1)})" if notes else ""
     say(f"{report.verdict.upper()} for {report.method}, {report.num_rows:,} training rows: {counted}{also}")
 

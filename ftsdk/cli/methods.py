@@ -45,11 +45,11 @@ def methods(as_json: bool, **filters: str | None) -> None:
     known = engines.capabilities()
     for name, value in filters.items():
         _refuse_unknown(name, value, {str(getattr(row, name)) for row in known})
-    found = [row for row in known if all(value in (None, getattr(row, name)) for name, value in filters.items())]
-    if not found:
+    rows = [row for row in known if all(value in (None, getattr(row, name)) for name, value in filters.items())]
+    if not rows:
         say("Nothing matches all of these filters; `ftsdk methods` lists everything.")
     header = ("METHOD", "TUNING", "MODALITY", "ENGINE", "RESUME", "RAN")
-    emit([asdict(row) for row in found], as_json, lambda: table(header, _lines(found)))
+    emit([asdict(row) for row in rows], as_json, lambda: table(header, _lines(rows)))
 
 
 def _refuse_unknown(name: str, value: str | None, known: set[str]) -> None:

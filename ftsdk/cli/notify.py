@@ -18,10 +18,10 @@ def notify(as_json: bool) -> None:
     from ftsdk.errors import SpecError
     from ftsdk.jobs import notifying
 
-    asked = notifying.settings()
-    if asked is None:
+    configured = notifying.settings()
+    if configured is None:
         raise SpecError('Nothing is to be told: write [notify] with to = ["https://…"] into ftsdk.toml.')
-    results = notifying.send_test(asked)
+    results = notifying.send_test(configured)
     rows = [{"to": address, "problem": problem} for address, problem in results]
     emit(rows, as_json, lambda: table(("TO", "RESULT"), [(to, problem or "taken") for to, problem in results]))
     click.get_current_context().exit(int(any(problem for _, problem in results)))

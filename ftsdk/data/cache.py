@@ -11,7 +11,7 @@ from pathlib import Path
 from ftsdk.contract.json_data import from_data
 from ftsdk.contract.release import __version__
 from ftsdk.data.formats.files import DataFile
-from ftsdk.data.statistics.asked import Asked
+from ftsdk.data.statistics.row_features import RowFeatures
 from ftsdk.data.statistics.truncation import Truncation
 from ftsdk.data.tokens.tokenizer import token_counter, tokenizer_file
 from ftsdk.errors import DataError
@@ -109,19 +109,19 @@ def truncation(file: HashedFile, *, tokenizer: str | None, cutoff_len: int) -> T
     return from_data(Truncation, values) if values else None
 
 
-def asked(file: HashedFile) -> Asked | None:
+def row_features(file: HashedFile) -> RowFeatures | None:
     """What the first rows of a file ask a training for; None for text and for rows that are unreadable."""
-    from ftsdk.data.statistics.asked import measure
+    from ftsdk.data.statistics.row_features import measure
 
     def compute() -> Mapping[str, object] | None:
         measured = measure(file.file)
         return asdict(measured) if measured else None
 
     try:
-        values = cache.cached(_key("asked", [file]), compute)
+        values = cache.cached(_key("row_features", [file]), compute)
     except DataError:
         return None
-    return from_data(Asked, values) if values else None
+    return from_data(RowFeatures, values) if values else None
 
 
 def _local_tokenizer(tokenizer: str | None) -> Path | None:

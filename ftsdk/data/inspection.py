@@ -15,7 +15,7 @@ from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.media import ROLES, media_files
 from ftsdk.data.formats.summary import describe_file
 from ftsdk.data.prepared import prepare
-from ftsdk.data.statistics.asked import Asked
+from ftsdk.data.statistics.row_features import RowFeatures
 from ftsdk.data.statistics.truncation import Truncation
 from ftsdk.errors import DataError
 from ftsdk.storage import fingerprints
@@ -69,7 +69,7 @@ class DataFileFacts:
     """The files that its rows name; None if it has no column for media."""
     truncation: Truncation | None
     """None for methods and formats whose rows are split, and for unreadable rows."""
-    asked: Asked | None
+    row_features: RowFeatures | None
     """What the first rows ask the training for; None for text and for unreadable rows."""
 
     @property
@@ -148,7 +148,7 @@ def _inspect(local: LocalFile, options: InspectionOptions) -> DataFileFacts:
         num_rows=summary.num_rows,
         media=tuple(fingerprints.of(item) for item in media) if has_media else None,
         truncation=truncated or None,
-        asked=cache.asked(hashed) if options.method != "pt" else None,
+        row_features=cache.row_features(hashed) if options.method != "pt" else None,
     )
 
 

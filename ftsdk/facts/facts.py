@@ -19,7 +19,7 @@ from ftsdk.storage.fingerprints import Fingerprint
 
 if TYPE_CHECKING:
     from ftsdk.data.cache import Lengths
-    from ftsdk.data.statistics.asked import Asked
+    from ftsdk.data.statistics.row_features import RowFeatures
     from ftsdk.data.statistics.truncation import Truncation
 
 
@@ -100,7 +100,7 @@ class SourceFacts:
     """Columns and message fields that the training does not use, with their counts."""
     truncation: Truncation | None = None
     """How many rows `cutoff_len` truncates; None if unknown."""
-    asked: Asked | None = None
+    row_features: RowFeatures | None = None
     """What the first rows ask the training for; None for text and for rows that are not on this machine."""
     contents: frozenset[str] = frozenset()
     """Of `tools`, `image`, `video`, `audio`, what the first rows contain."""

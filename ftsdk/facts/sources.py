@@ -143,7 +143,7 @@ def _file_source(file: LocalFile, data: DataFileFacts) -> SourceFacts:
         num_rows=data.num_rows,
         attached=media,
         truncation=data.truncation,
-        asked=data.asked,
+        row_features=data.row_features,
         contents=contents_of(data.fingerprint.path, data.entry),
     )
 

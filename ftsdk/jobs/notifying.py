@@ -61,7 +61,7 @@ class Notice(NamedTuple):
 
 
 def settings() -> Settings | None:
-    """Where notices go; None if nobody asked for any. Raises SpecError for a wrong key, event or variable."""
+    """Where notices go; None if there is no such table. Raises SpecError for a wrong key, event or variable."""
     given: dict[str, object] = {}
     for table in config.tables("notify"):
         given |= table
@@ -97,14 +97,14 @@ def _resolved(text: str) -> str:
 @contextmanager
 def while_waiting(job: JobReference) -> Iterator[None]:
     """Send notices of a job every LOOK_EVERY_S seconds inside the block; does nothing without `[notify]`."""
-    if (asked := settings()) is None:
+    if (configured := settings()) is None:
         yield
         return
     is_over = threading.Event()
 
     def look_again() -> None:
         while not is_over.wait(LOOK_EVERY_S):
-            look(job, asked)
+            look(job, configured)
 
     thread = threading.Thread(target=look_again, daemon=True)
     thread.start()
@@ -117,11 +117,11 @@ def while_waiting(job: JobReference) -> Iterator[None]:
 
 def tell_end(job: JobReference) -> None:
     """Send what is to be told of a job that no further attempt follows."""
-    if (asked := settings()) is not None:
-        look(job, asked, is_over=True)
+    if (configured := settings()) is not None:
+        look(job, configured, is_over=True)
 
 
-def look(job: JobReference, asked: Settings, *, is_over: bool = False) -> None:
+def look(job: JobReference, configured: Settings, *, is_over: bool = False) -> None:
     """Send what is to be told of a job now; `is_over` says that no further attempt follows. Raises nothing of a job.
 
     Warns of an address that takes no notices.
@@ -129,9 +129,9 @@ def look(job: JobReference, asked: Settings, *, is_over: bool = False) -> None:
     with suppress(FtsdkError, OSError):
         status = Status.of(job)
         for notice in due(status, is_over=is_over):
-            if notice.event in asked.on and status.now - notice.at < OLD_S:
-                for address in asked.to:
-                    _deliver(status, notice, address, asked.secret)
+            if notice.event in configured.on and status.now - notice.at < OLD_S:
+                for address in configured.to:
+                    _deliver(status, notice, address, configured.secret)
 
 
 def due(status: Status, *, is_over: bool) -> Iterator[Notice]:
@@ -218,14 +218,14 @@ def payload(status: Status, notice: Notice) -> dict[str, object]:
     }
 
 
-def send_test(asked: Settings) -> list[tuple[str, str]]:
+def send_test(configured: Settings) -> list[tuple[str, str]]:
     """Send a notice of the type `test` everywhere; returns each masked address and its problem, or an empty text."""
     results = []
-    for address in asked.to:
+    for address in configured.to:
         notice: dict[str, object] = {"id": f"msg_{os.urandom(16).hex()}", "type": "test", "time": time.time()}
         problem = ""
         try:
-            webhooks.send(address, notice, text="test: ftsdk reaches this address", secret=asked.secret)
+            webhooks.send(address, notice, text="test: ftsdk reaches this address", secret=configured.secret)
         except FtsdkError as refused:
             problem = str(refused)
         results.append((webhooks.masked(address), problem))

@@ -44,9 +44,9 @@ def application(talk: chat.ChatServer, *, token: str, port: int) -> Starlette:
 
 
 def _asset(request: Request) -> Response:
-    if (found := ASSETS.get(request.path_params["name"])) is None:
+    if (asset := ASSETS.get(request.path_params["name"])) is None:
         raise HTTPException(404)
-    path, kind = found
+    path, kind = asset
     return Response(path.read_text("utf-8"), media_type=kind)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from ftsdk.errors import FtsdkError
 from ftsdk.jobs.job import Job
 from ftsdk.models.serving import Server, serving
-from ftsdk.page.jobs import asked
+from ftsdk.page.jobs import requested_job
 from ftsdk.page.rendering import page
 
 MOST_TOKENS = 512
@@ -65,7 +65,7 @@ class ChatServer:
 
 def show(request: Request) -> HTMLResponse:
     """A conversation with the model of a job."""
-    return page(request, "chat.html", {"uri": asked(request).uri})
+    return page(request, "chat.html", {"uri": requested_job(request).uri})
 
 
 def say(chat: ChatServer, body: Mapping[str, object]) -> JSONResponse:

@@ -41,8 +41,8 @@ def groups(schema: Schema, spec: Mapping[str, object]) -> Iterator[FormGroup]:
     for section in SECTIONS:
         inner = spec.get(section)
         values = inner if isinstance(inner, dict) else {}
-        found = _fields(f"{section}.", _properties(properties[section], definitions), values)
-        yield FormGroup(section, tuple(found))
+        fields = _fields(f"{section}.", _properties(properties[section], definitions), values)
+        yield FormGroup(section, tuple(fields))
 
 
 def _properties(schema: Schema, definitions: Schema) -> Schema:

@@ -43,14 +43,14 @@ def rows(request: Request) -> HTMLResponse:
 
 def job(request: Request) -> HTMLResponse:
     """One job: state, progress, cost, curves, end of its log."""
-    status = asked(request).status()
+    status = requested_job(request).status()
     values = {"status": status, "info": status.info, "uri": status.job.uri, "age": _age(status.info)}
     return page(request, "job.html", values)
 
 
 def report(request: Request) -> HTMLResponse:
     """What `ftsdk report` shows of a job, to be put into its page: data checks, evaluations, lineage, spec."""
-    return HTMLResponse(Markup(body(gathered(asked(request).uri))))
+    return HTMLResponse(Markup(body(gathered(requested_job(request).uri))))
 
 
 def curves(request: Request) -> HTMLResponse:
@@ -60,7 +60,7 @@ def curves(request: Request) -> HTMLResponse:
 
 def metrics(request: Request) -> JSONResponse:
     """A job's state, its metric records without the first `after` reports, and how many reports there are."""
-    attached = asked(request)
+    attached = requested_job(request)
     state, after = attached.state, request.query_params.get("after", "0")
     if not after.isdecimal():
         raise HTTPException(400, f"after={after!r}: give the number of reports known, such as 0.")
@@ -71,14 +71,14 @@ def metrics(request: Request) -> JSONResponse:
 
 def cancel(request: Request) -> JSONResponse:
     """Ask a job to save its state and stop."""
-    attached = asked(request)
+    attached = requested_job(request)
     attached.cancel()
     return JSONResponse({"uri": attached.uri})
 
 
 def submit_again(request: Request) -> JSONResponse:
     """A new attempt of a job that failed or was cancelled."""
-    attached = asked(request)
+    attached = requested_job(request)
     plan = attached.plan
     if plan is None:
         raise HTTPException(400, f"This machine did not submit {attached.uri}: submit the same spec here.")
@@ -87,7 +87,7 @@ def submit_again(request: Request) -> JSONResponse:
     return JSONResponse({"uri": again.uri})
 
 
-def asked(request: Request) -> Job:
+def requested_job(request: Request) -> Job:
     """The job that the address names. Raises JobNotFoundError."""
     uris = _uris(request)
     if len(uris) != 1:

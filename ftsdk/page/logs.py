@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from ftsdk import contract
 from ftsdk.jobs.job import Job
-from ftsdk.page.jobs import asked
+from ftsdk.page.jobs import requested_job
 from ftsdk.page.rendering import page
 from ftsdk.storage.records import LogLine
 
@@ -25,18 +25,18 @@ LINE_CHARACTERS: Final = 2000
 
 def show(request: Request) -> HTMLResponse:
     """The log of a job."""
-    attached = asked(request)
+    attached = requested_job(request)
     return page(request, "logs.html", {"uri": attached.uri, "search": request.query_params.get("search", "")})
 
 
 def lines(request: Request) -> JSONResponse:
     """The lines after a cursor: at most CHUNK_LINES, or with `search` at most MATCHES that contain it in any case."""
-    attached, words = asked(request), request.query_params.get("search", "").casefold()
+    attached, words = requested_job(request), request.query_params.get("search", "").casefold()
     is_over, most = attached.done(), MATCHES if words else CHUNK_LINES
-    found = [*islice(_lines(attached, request.query_params.get("after") or None, words), most)]
-    shown = [line.text[:LINE_CHARACTERS] for line in found]
-    cursor = found[-1].cursor if found else request.query_params.get("after")
-    return JSONResponse({"lines": shown, "cursor": cursor, "is_full": len(found) == most, "is_over": is_over})
+    matching = [*islice(_lines(attached, request.query_params.get("after") or None, words), most)]
+    shown = [line.text[:LINE_CHARACTERS] for line in matching]
+    cursor = matching[-1].cursor if matching else request.query_params.get("after")
+    return JSONResponse({"lines": shown, "cursor": cursor, "is_full": len(matching) == most, "is_over": is_over})
 
 
 def _lines(job: Job, after: str | None, words: str) -> Iterator[LogLine]:

@@ -75,7 +75,7 @@ def _estimator(body: Body) -> Estimator:
     recipe, backend, changes = body.get("recipe"), body.get("backend"), body.get("changes")
     if not isinstance(recipe, str) or not isinstance(backend, str) or not isinstance(changes, list):
         raise HTTPException(400, "The form needs `recipe`, `backend` and `changes`.")
-    if recipe not in {found.name for found in catalogue.described()}:
+    if recipe not in {known.name for known in catalogue.described()}:
         raise HTTPException(400, f"There is no recipe {recipe!r}.")
     loaded = specfile.load(recipe, changes=map(str, changes))
     return Estimator(loaded.spec, backend=backend, folder=Path.cwd())

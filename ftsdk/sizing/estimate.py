@@ -164,11 +164,11 @@ def shape_of(spec: JobSpec, config: ModelConfig | None) -> tuple[ModelShape | No
         reason = ""
     bundled = shape_of_model(spec.model)
     if bundled is None:
-        return None, f"{reason}{spec.model} is not in the bundled table, and its name tells {_said(spec.model)}"
+        return None, f"{reason}{spec.model} is not in the bundled table, and its name tells {_sizes_in(spec.model)}"
     return bundled, reason + ("its name" if bundled.notes else "the bundled table of models")
 
 
-def _said(model: str) -> str:
+def _sizes_in(model: str) -> str:
     """What the name of a model without a known size says."""
     active = size_words(model).active
     return f"the {active / 1e9:g} billion parameters that a token passes through, not all" if active else "no size"

@@ -52,9 +52,9 @@ def speedups(spec: JobSpec, estimate_of: _EstimateOf) -> tuple[Speedup, ...]:
     best: list[Speedup] = []
     for keeps_batches, candidates in ((True, _batches(spec)), (False, _packed(spec, now))):
         settings: list[_Changes] = [{**batch, **extra} for batch, extra in product(candidates, _neutral(spec))]
-        if found := _fastest(spec, now.hours, settings, estimate_of, keeps_batches=keeps_batches):
+        if fastest := _fastest(spec, now.hours, settings, estimate_of, keeps_batches=keeps_batches):
             least = best[-1].factor * WORTH if best else WORTH
-            best += [found] if found.factor >= least else []
+            best += [fastest] if fastest.factor >= least else []
     return tuple(best)
 
 

@@ -66,5 +66,5 @@ def shape_of_model(model: str) -> ModelShape | None:
     if base is not None:
         note = f"a guess: counted like {base}, which its name ends with"
         return replace(shapes()[base], notes=(note,), spread=SPREAD_OF_BASE)
-    said = size_words(model)
-    return guessed_shape(said.total, said.active) if said.total else None
+    sizes = size_words(model)
+    return guessed_shape(sizes.total, sizes.active) if sizes.total else None

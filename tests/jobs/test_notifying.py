@@ -109,12 +109,12 @@ def test_a_claim_of_a_watcher_that_was_killed_is_taken_over_with_the_same_id(spe
     keys = [item.key for item in job.store.list("notified/")]
     assert len(keys) == 2
     key = next(key for key in keys if "finished" in key)
-    asked = notifying.settings()
+    settings = notifying.settings()
     for age, more in ((10, 0), (notifying.RECLAIM_S + 1, 1)):
         before = json.loads(job.store.read(key))["time"]
         job.store.put(key, json.dumps({"time": before - age, "sent": False}).encode())
         count = len(configured.taken)
-        notifying.look(job, asked, is_over=True)
+        notifying.look(job, settings, is_over=True)
         assert len(configured.taken) - count == more
     ids = [json.loads(body)["id"] for _, _, body in configured.taken if b'"finished"' in body]
     assert len(ids) == 2 and len(set(ids)) == 1

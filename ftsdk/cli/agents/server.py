@@ -36,7 +36,7 @@ class Confirmation(BaseModel):
     start: bool = Field(description="Start it?")
 
 
-Asked = Confirmation | Elicit[Confirmation]
+MaybeConfirmed = Confirmation | Elicit[Confirmation]
 """A yes by the limits, or the question to a person."""
 
 
@@ -68,11 +68,11 @@ def server(limits: Limits) -> MCPServer[Any]:
         """Show what submit would do with a spec: job, memory, time, price, warnings. Creates nothing."""
         return _planned(_checked(_estimator(spec, backend, changes)))
 
-    def confirmed(spec: str, changes: Changes, ctx: ToolContext, backend: str = "local") -> Asked:
+    def confirmed(spec: str, changes: Changes, ctx: ToolContext, backend: str = "local") -> MaybeConfirmed:
         made = _checked(_estimator(spec, backend, changes))
         if limits.allows(made):
             return Confirmation(start=True)
-        return _asked(ctx, f"Start {made.uri} on {backend}, {_costs(made)}?", f"ftsdk submit {spec} -b {backend}")
+        return _elicited(ctx, f"Start {made.uri} on {backend}, {_costs(made)}?", f"ftsdk submit {spec} -b {backend}")
 
     @made.tool(annotations=ACTS)
     def submit(
@@ -99,11 +99,11 @@ def server(limits: Limits) -> MCPServer[Any]:
         """What went wrong with a job, why, how sure that is, and what to do; empty if nothing looks wrong."""
         return _told(lambda: [finding.to_json() for finding in diagnose(Job.attach(job))])
 
-    def evaluation_confirmed(job: str, dataset: str, ctx: ToolContext, backend: str = "local") -> Asked:
+    def evaluation_confirmed(job: str, dataset: str, ctx: ToolContext, backend: str = "local") -> MaybeConfirmed:
         if backend in limits.backends and backend in ("local", "docker"):
             return Confirmation(start=True)
         question = f"Evaluate {job} on {dataset}, as a job on {backend}?"
-        return _asked(ctx, question, f"ftsdk evaluate {job} --dataset {dataset} -b {backend}")
+        return _elicited(ctx, question, f"ftsdk evaluate {job} --dataset {dataset} -b {backend}")
 
     @made.tool(annotations=ACTS)
     def evaluate(
@@ -121,7 +121,7 @@ def server(limits: Limits) -> MCPServer[Any]:
     return made
 
 
-def _asked(ctx: ToolContext, question: str, command: str) -> Elicit[Confirmation]:
+def _elicited(ctx: ToolContext, question: str, command: str) -> Elicit[Confirmation]:
     """The question to a person. Raises ToolError where the client cannot ask one."""
     able = ctx.client_capabilities
     if able is None or able.elicitation is None:

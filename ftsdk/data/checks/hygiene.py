@@ -54,12 +54,12 @@ def dirt(row: dict[str, object], columns: Mapping[str, str]) -> Iterator[Fault]:
         return
     texts = list(_texts(row, columns))
     whole = "\n".join(text for _, text in texts)
-    if found := _INVISIBLE.search(whole):
-        yield "invisible", f"has {len(_INVISIBLE.findall(whole))} invisible characters, such as {_name(found[0])}"
-    if found := _BROKEN.search(whole):
-        yield "mojibake", f"has text in a wrong encoding, such as {found[0]!r}"
-    if (found := _ENTITY_RE.search(whole)) and not _MARKUP.search(whole):
-        yield "html_entity", f"has HTML entities in its text, such as {found[0]}"
+    if match := _INVISIBLE.search(whole):
+        yield "invisible", f"has {len(_INVISIBLE.findall(whole))} invisible characters, such as {_name(match[0])}"
+    if match := _BROKEN.search(whole):
+        yield "mojibake", f"has text in a wrong encoding, such as {match[0]!r}"
+    if (match := _ENTITY_RE.search(whole)) and not _MARKUP.search(whole):
+        yield "html_entity", f"has HTML entities in its text, such as {match[0]}"
     if spaced := next((name for name, text in texts if _is_spaced(_mended(text))), None):
         yield "odd_space", f"'{spaced}' begins or ends with spaces, or has no-break or wide spaces"
 

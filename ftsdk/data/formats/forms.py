@@ -80,9 +80,9 @@ def _usual_message(message: object, media: dict[str, list[str]]) -> Iterator[obj
         return
     if message[role] == "developer":
         message = {**message, role: "system"}
-    found = next(((key, message[key]) for key in CONTENT_KEYS if isinstance(message.get(key), list)), None)
-    text = _text_of(found[1], media) if found else None
-    yield message if found is None or text is None else {**message, found[0]: text, **_further(*found)}
+    content = next(((key, message[key]) for key in CONTENT_KEYS if isinstance(message.get(key), list)), None)
+    text = _text_of(content[1], media) if content else None
+    yield message if content is None or text is None else {**message, content[0]: text, **_further(*content)}
 
 
 def _from_pair(pair: dict[str, object]) -> Iterator[dict[str, object]]:
@@ -101,11 +101,11 @@ def _from_pair(pair: dict[str, object]) -> Iterator[dict[str, object]]:
 
 def _text_of(parts: list[object], media: dict[str, list[str]]) -> str | None:
     """The parts' texts one after the other, as chat templates write them; None if a part cannot be read."""
-    found: dict[str, list[str]] = {}
-    texts = [_part_text(part, found) for part in parts]
+    of_parts: dict[str, list[str]] = {}
+    texts = [_part_text(part, of_parts) for part in parts]
     if not texts or any(text is None for text in texts):
         return None
-    for column, files in found.items():
+    for column, files in of_parts.items():
         media.setdefault(column, []).extend(files)
     return "".join(text for text in texts if text is not None)
 

@@ -16,7 +16,7 @@ from ftsdk.data.formats.example import Example
 from ftsdk.data.formats.files import DataFile
 from ftsdk.data.formats.opening import OpenFile, open_valid_files
 from ftsdk.data.formats.rows import batches
-from ftsdk.data.statistics.asked import SAMPLED_ROWS, valid_example
+from ftsdk.data.statistics.row_features import SAMPLED_ROWS, valid_example
 from ftsdk.data.tokens.tokenizer import TOKENS_PER_TURN, TokenCounter
 
 _READ_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftsdk.data.statistics import asked
+from ftsdk.data.statistics import row_features
 from ftsdk.engines.llamafactory.templates import known_templates
 from ftsdk.runtime.chat_templates import parsing
 from ftsdk.runtime.chat_templates.comparing import BOS, EOS, NamedTemplate, OwnTemplate, shown
@@ -19,7 +19,7 @@ from ftsdk.runtime.chat_templates.rendering import Texts
 from ftsdk.runtime.programs.preview.findings import SENTENCES, sentence
 
 if TYPE_CHECKING:
-    from ftsdk.data.statistics.asked import Asked
+    from ftsdk.data.statistics.row_features import RowFeatures
     from ftsdk.facts import Facts
 
 SUPERVISED = "sft"
@@ -49,13 +49,13 @@ def unusual(config: Mapping[str, object], facts: Facts, *, named: str | None) ->
     own_text = facts.model.tokenizer.chat_template if facts.model.tokenizer else ""
     template = _template(config, own)
     for source in facts.train:
-        if source.asked is None:
+        if source.row_features is None:
             continue
-        found = dict(_findings(source.asked, config, template))
-        rows = source.asked.num_rows
+        findings = dict(_findings(source.row_features, config, template))
+        rows = source.row_features.num_rows
         of = f"of the first {rows:,} rows" if source.num_rows is None or rows < source.num_rows else f"of {rows:,} rows"
-        for code in (code for code in SENTENCES if code in found):
-            text = f"{of} of {source.name}, {sentence(code, *found[code])}"
+        for code in (code for code in SENTENCES if code in findings):
+            text = f"{of} of {source.name}, {sentence(code, *findings[code])}"
             added = _added_system(template.default_system, named, own_text) if template and code == "system" else ""
             yield f"{text[:-1]}{added}."
 
@@ -94,14 +94,16 @@ def _of_named(named: NamedTemplate, own: OwnTemplate | None, default_system: obj
     )
 
 
-def _findings(rows: Asked, config: Mapping[str, object], template: _Template | None) -> Iterator[tuple[str, Count]]:
+def _findings(
+    rows: RowFeatures, config: Mapping[str, object], template: _Template | None
+) -> Iterator[tuple[str, Count]]:
     """(code, rows) as `ftsdk data preview` has them."""
     counts, is_supervised = rows.counts, config["stage"] == SUPERVISED
-    unlearned = asked.LAST_UNLEARNED if config.get("mask_history") else asked.UNLEARNED
+    unlearned = row_features.LAST_UNLEARNED if config.get("mask_history") else row_features.UNLEARNED
     if is_supervised and unlearned in counts:
         yield "nothing learned", counts[unlearned]
     if is_supervised and config.get("train_on_prompt"):
-        yield "prompt learned", counts[asked.ALL]
+        yield "prompt learned", counts[row_features.ALL]
     if template is None:
         return
     if twice := _bos_twice(counts, template):
@@ -110,10 +112,10 @@ def _findings(rows: Asked, config: Mapping[str, object], template: _Template | N
         yield "eos never", endless
     if removed := _removed_thoughts(config, template):
         yield from (("thoughts", counts[code]) for code in (removed,) if code in counts)
-    if template.default_system and asked.NO_SYSTEM in counts:
-        yield "system", counts[asked.NO_SYSTEM]
-    if asked.TOOLS in counts and TOOL not in (template.texts.get("tools") or TOOL):
-        yield "tools", counts[asked.TOOLS]
+    if template.default_system and row_features.NO_SYSTEM in counts:
+        yield "system", counts[row_features.NO_SYSTEM]
+    if row_features.TOOLS in counts and TOOL not in (template.texts.get("tools") or TOOL):
+        yield "tools", counts[row_features.TOOLS]
 
 
 def _endless(counts: Mapping[str, Count], template: _Template, *, last_alone: bool) -> Count | None:
@@ -123,24 +125,24 @@ def _endless(counts: Mapping[str, Count], template: _Template, *, last_alone: bo
         return None
     after_call = (template.texts.get("tools") or "").rpartition(RESULT)[0].rpartition(CALLED_WITH)[2]
     calls_end = any(end in after_call for end in template.ends)
-    answered = asked.LAST_LEARNED if last_alone else asked.LEARNED
-    return _sum([counts.get(answered), None if calls_end or last_alone else counts.get(asked.CALL_LEARNED)])
+    answered = row_features.LAST_LEARNED if last_alone else row_features.LEARNED
+    return _sum([counts.get(answered), None if calls_end or last_alone else counts.get(row_features.CALL_LEARNED)])
 
 
-def _sum(found: list[Count | None]) -> Count | None:
-    known = [count for count in found if count]
+def _sum(counts: list[Count | None]) -> Count | None:
+    known = [count for count in counts if count]
     return (sum(rows for rows, _ in known), min(first for _, first in known)) if known else None
 
 
 def _bos_twice(counts: Mapping[str, Count], template: _Template) -> Count | None:
     """Rows whose text begins with the token that the template writes itself."""
     system, one = (template.texts.get(probe) or "" for probe in ("system", "one"))
-    found: list[Count | None] = []
+    twice: list[Count | None] = []
     if template.bos and system.startswith(template.bos + SYSTEM):
-        found.append(counts.get(asked.SYSTEM_OPENS + template.bos))
+        twice.append(counts.get(row_features.SYSTEM_OPENS + template.bos))
     if template.bos and one.startswith(template.bos + QUESTION) and not template.default_system:
-        found.append(counts.get(asked.QUESTION_OPENS + template.bos))
-    return _sum(found)
+        twice.append(counts.get(row_features.QUESTION_OPENS + template.bos))
+    return _sum(twice)
 
 
 def _removed_thoughts(config: Mapping[str, object], template: _Template) -> str:
@@ -148,6 +150,6 @@ def _removed_thoughts(config: Mapping[str, object], template: _Template) -> str:
     if not template.removes_thoughts:
         return ""
     if config.get("enable_thinking") is False:
-        return asked.THOUGHTS
+        return row_features.THOUGHTS
     keeps = config.get("preserve_thinking") or (config["stage"] == SUPERVISED and not config.get("mask_history"))
-    return "" if keeps else asked.EARLIER_THOUGHTS
+    return "" if keeps else row_features.EARLIER_THOUGHTS

@@ -59,7 +59,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
     }
     _check_choices(config)
     refuse_unfit(config, facts.model)
-    found = learned.unusual(config, facts, named=spec.hyperparameters.template) if spec.method.stage != "pt" else ()
+    unusual = learned.unusual(config, facts, named=spec.hyperparameters.template) if spec.method.stage != "pt" else ()
     info = {name: shared.entry(source, layout) for name, source in zip(names, (*facts.train, *facts.eval), strict=True)}
     return Rendered(
         trainer="llamafactory",
@@ -70,7 +70,7 @@ def render(spec: JobSpec, facts: Facts, layout: Layout) -> Rendered:
             *adapters.notes(spec),
             *warnings.pitfalls(spec, facts),
             *template.warnings,
-            *found,
+            *unusual,
         ),
         checked=template.checked,
     )

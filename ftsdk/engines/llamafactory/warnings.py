@@ -71,7 +71,7 @@ def _template(spec: JobSpec, facts: Facts) -> Iterator[str]:
         template.default_system
         and "default_system" not in spec.hyperparameters.passed_through
         and template.default_system not in own
-        and any(source.asked is None for source in facts.train)  # else the rows without one are counted
+        and any(source.row_features is None for source in facts.train)  # else the rows without one are counted
     ):
         yield (
             f"template {name} puts the system prompt “{template.default_system}” before rows that have none; "

@@ -45,7 +45,7 @@ def size_words(model: str) -> SizeWords:
     kept = [word for n, word in enumerate(words) if n not in data]
     totals = list(filter(None, map(_total, kept)))
     active = next(filter(None, (_number(_ACTIVE.match(word)) for word in kept)), None)
-    experts = next((int(found[1]) for found in map(_EXPERTS.match, kept) if found), 0)
+    experts = next((int(match[1]) for match in map(_EXPERTS.match, kept) if match), 0)
     if any(map(_MIXTURE.match, kept)):
         return SizeWords(max(totals), MIXTURE_ACTIVE * max(totals))
     if experts and totals:  # Llama 4: the size before the experts is that of one token's way
@@ -111,8 +111,8 @@ def _total(word: str) -> float | None:
     return _number(_PLAIN.match(word))
 
 
-def _number(found: re.Match[str] | None) -> float | None:
-    if found is None:
+def _number(match: re.Match[str] | None) -> float | None:
+    if match is None:
         return None
-    number, unit = float(found[1].replace("_", ".")), found[2]
+    number, unit = float(match[1].replace("_", ".")), match[2]
     return None if unit == "m" and number < MIN_MILLIONS else number * _UNITS[unit]

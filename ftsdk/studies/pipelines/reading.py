@@ -143,8 +143,8 @@ def _step(name: str, fields: Fields, where: str, folder: Path, notes: list[str])
     except ValidationError as problem:
         raise SpecError(f"{place}: {sentences(problem)}") from None
     except FtsdkError as problem:
-        said = str(problem)
-        raise type(problem)(said if said.startswith(place) else f"{place}: {said}") from None
+        message = str(problem)
+        raise type(problem)(message if message.startswith(place) else f"{place}: {message}") from None
 
 
 def _push(fields: Fields) -> Push:

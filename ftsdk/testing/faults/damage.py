@@ -29,13 +29,13 @@ def damage(folder: Path, way: str, chance: Random) -> None:
     WAYS[way](folder, chance)
 
 
-def _found(folder: Path, *patterns: str) -> list[Path]:
+def _matching(folder: Path, *patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 def _truncate(*patterns: str) -> Way:
     def way(folder: Path, chance: Random) -> None:
-        for path in _found(folder, *patterns):
+        for path in _matching(folder, *patterns):
             _write(path, path.read_bytes()[: chance.randrange(path.stat().st_size)])
 
     return way
@@ -43,7 +43,7 @@ def _truncate(*patterns: str) -> Way:
 
 def _remove(*patterns: str) -> Way:
     def way(folder: Path, _chance: Random) -> None:
-        for path in _found(folder, *patterns):
+        for path in _matching(folder, *patterns):
             path.unlink()
 
     return way
@@ -55,7 +55,7 @@ def _empty(folder: Path, _chance: Random) -> None:
 
 
 def _keep_weights_only(folder: Path, _chance: Random) -> None:
-    kept = _found(folder, *WEIGHTS)
+    kept = _matching(folder, *WEIGHTS)
     for path in folder.iterdir():
         if path not in kept:
             path.unlink()

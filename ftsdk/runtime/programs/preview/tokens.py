@@ -106,12 +106,12 @@ class Trace:
 
     def texts(self, ids: list[int]) -> list[str]:
         """The text of each token; that of several tokens which only together are a character stands at the first."""
-        found = [self.text(number) for number in ids]
-        for is_part, group in groupby(range(len(ids)), key=lambda place: PART in found[place]):
+        texts = [self.text(number) for number in ids]
+        for is_part, group in groupby(range(len(ids)), key=lambda place: PART in texts[place]):
             if is_part and len(places := list(group)) > 1:
                 whole = self._tokenizer.decode([ids[place] for place in places])
-                found[places[0] : places[-1] + 1] = [whole, *[""] * (len(places) - 1)]
-        return found
+                texts[places[0] : places[-1] + 1] = [whole, *[""] * (len(places) - 1)]
+        return texts
 
 
 def _mark_inside(kinds: list[str], texts: list[str], opening: str, closing: str, inner: str) -> bool:

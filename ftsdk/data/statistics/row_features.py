@@ -32,16 +32,16 @@ SYSTEM_OPENS, QUESTION_OPENS = "system opens with ", "question opens with "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """How many of the first rows ask for something."""
+class RowFeatures:
+    """How many of the first rows have what decides of a template and of labels."""
 
     num_rows: int
     """Rows that were read; those that break the rules of their format are left out."""
     counts: dict[str, tuple[int, int]]
-    """What is asked for -> number of rows, and the first of them as `ftsdk data check` counts rows."""
+    """Feature -> number of rows, and the first of them as `ftsdk data check` counts rows."""
 
 
-def measure(file: DataFile) -> Asked | None:
+def measure(file: DataFile) -> RowFeatures | None:
     """Count what the first rows of a file ask for; None for text without prompts and without readable rows."""
     counts: dict[str, tuple[int, int]] = {}
     for opened in open_valid_files([file], None):
@@ -49,7 +49,7 @@ def measure(file: DataFile) -> Asked | None:
             for code in dict.fromkeys(_codes(example)):
                 count, first = counts.get(code, (0, number))
                 counts[code] = count + 1, first
-    return Asked(num_rows=counts[ALL][0], counts=counts) if counts else None
+    return RowFeatures(num_rows=counts[ALL][0], counts=counts) if counts else None
 
 
 def _examples(file: OpenFile) -> Iterator[tuple[int, Example]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from ftsdk.data.formats.files import DataFile
-from ftsdk.data.statistics import asked
+from ftsdk.data.statistics import row_features
 
 
 def counted(tmp_path, *rows):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return asked.measure(DataFile(path=path))
+    return row_features.measure(DataFile(path=path))
 
 
 def chat(*contents):
@@ -26,12 +26,13 @@ def test_rows_are_counted_with_the_first_of_each_kind(tmp_path):
     )
     assert rows.num_rows == 2  # one breaks the rules
     assert rows.counts == {
-        asked.ALL: (2, 2), asked.NO_SYSTEM: (2, 2), f"{asked.QUESTION_OPENS}<s>": (1, 2), asked.UNLEARNED: (1, 2),
-        asked.LAST_UNLEARNED: (1, 2), asked.LEARNED: (1, 3), asked.LAST_LEARNED: (1, 3),
+        row_features.ALL: (2, 2), row_features.NO_SYSTEM: (2, 2), f"{row_features.QUESTION_OPENS}<s>": (1, 2),
+        row_features.UNLEARNED: (1, 2), row_features.LAST_UNLEARNED: (1, 2), row_features.LEARNED: (1, 3),
+        row_features.LAST_LEARNED: (1, 3),
     }  # fmt: skip
 
 
 def test_pairs_have_an_answer_without_earlier_ones(tmp_path):
     pair = {"prompt": "a", "chosen": "<think>\nb\n</think>\n\nc", "rejected": "d"}
-    assert counted(tmp_path, pair).counts.keys() >= {asked.THOUGHTS, asked.LEARNED}
+    assert counted(tmp_path, pair).counts.keys() >= {row_features.THOUGHTS, row_features.LEARNED}
     assert counted(tmp_path, {"text": "a b c"}) is None
